@@ -1,0 +1,128 @@
+/**
+ * Brings the session cookie to the client, whatever the application answers with.
+ *
+ * @module
+ */
+import type { AlosaurResponse, HttpContext } from "../deps.ts";
+import { isClearing, type SessionCookie } from "./cookie.ts";
+
+type Merged = ReturnType<AlosaurResponse["getMergedResult"]>;
+
+/**
+ * The session's `Set-Cookie` line of one response.
+ *
+ * The line goes into `context.response.headers` at once, because Alosaur skips `onPostRequest` in several paths. That alone
+ * would not do: Alosaur returns a native `Response` without those headers, and it appends them to the headers of an action result,
+ * which the application (or a cache) may return to somebody else next. So `getMergedResult()`, through which every
+ * answer but that to an uncaught error passes, is replaced on this one response.
+ */
+export class ResponseCookie {
+  readonly #context: HttpContext;
+  readonly #cookie: SessionCookie;
+  readonly #isSecure: (context: HttpContext) => boolean;
+  #line: string | undefined;
+
+  /**
+   * @param isSecure tells whether the cookie is for https alone, in this request
+   */
+  constructor(context: HttpContext, cookie: SessionCookie, isSecure: (context: HttpContext) => boolean) {
+    this.#context = context;
+    this.#cookie = cookie;
+    this.#isSecure = isSecure;
+    const response = context.response;
+    const merge = response.getMergedResult;
+    response.getMergedResult = () => this.#merge(response, () => merge.call(response));
+  }
+
+  /** Gives the client the cookie. */
+  send(value: string, expiresAt: number): void {
+    this.#put(this.#cookie.line(value, this.#isSecure(this.#context), expiresAt));
+  }
+
+  /** Takes the cookie from the client. */
+  clear(): void {
+    this.#put(this.#cookie.clearingLine(this.#isSecure(this.#context)));
+  }
+
+  /** Says nothing, whatever was said before. */
+  withdraw(): void {
+    this.#put(undefined);
+  }
+
+  #put(line: string | undefined): void {
+    this.#line = line;
+    this.#rewrite(this.#context.response.headers, line);
+  }
+
+  /** Leaves at most one line of our name in `headers`: `line`. */
+  #rewrite(headers: Headers, line: string | undefined): void {
+    const lines = headers.getSetCookie();
+    if (lines.some((other) => this.#cookie.isNamedIn(other))) {
+      headers.delete("set-cookie");
+      for (const other of lines) {
+        if (!this.#cookie.isNamedIn(other)) headers.append("set-cookie", other);
+      }
+    }
+    if (line !== undefined) headers.append("set-cookie", line);
+  }
+
+  #merge(response: AlosaurResponse, merge: () => Merged): Merged {
+    this.#yieldToClearing(response.headers);
+    const result: unknown = response.result;
+    if (this.#line === undefined && !bringsCookies(response.headers) && !bringsCookies(headersOf(result))) {
+      return merge();
+    }
+    let merged: Merged;
+    try {
+      // Alosaur appends our header to the result's own headers: to a copy, so that no client's cookie stays on a shared result.
+      if (isActionResult(result)) response.result = { ...result, headers: new Headers(result.headers) };
+      merged = merge();
+    } finally {
+      response.result = result;
+    }
+    if (merged instanceof Response) return this.#onto(merged);
+    this.#finish(merged.headers);
+    return merged;
+  }
+
+  /** A line that something else put among the response's headers after ours, and that takes the cookie away, is obeyed. */
+  #yieldToClearing(headers: Headers): void {
+    const clears = headers.getSetCookie().some((line) =>
+      line !== this.#line && this.#cookie.isNamedIn(line) && isClearing(line)
+    );
+    if (clears) this.clear();
+  }
+
+  /** Puts the line on a native response, which may be immutable and may be returned again: on a copy. */
+  #onto(response: Response): Response {
+    // An upgrade to a WebSocket and a network error cannot be copied; a body that was read cannot be sent at all.
+    if (response.status < 200 || response.bodyUsed) return response;
+    const headers = new Headers(response.headers);
+    this.#finish(headers);
+    return new Response(response.body, { status: response.status, statusText: response.statusText, headers });
+  }
+
+  #finish(headers: Headers): void {
+    this.#rewrite(headers, this.#line);
+    if (this.#line !== undefined && !isPrivate(headers.get("cache-control"))) headers.set("cache-control", "no-store");
+  }
+}
+
+function bringsCookies(headers: Headers | undefined): boolean {
+  return headers !== undefined && headers.has("set-cookie");
+}
+
+function headersOf(result: unknown): Headers | undefined {
+  return result instanceof Response || isActionResult(result) ? result.headers : undefined;
+}
+
+function isActionResult(result: unknown): result is { headers: Headers; __isActionResult: true } {
+  return typeof result === "object" && result !== null && "__isActionResult" in result && "headers" in result &&
+    result.headers instanceof Headers;
+}
+
+/** Tells whether a Cache-Control keeps a response from shared caches (RFC 9111 section 5.2.2). `private="field"` does not. */
+function isPrivate(cacheControl: string | null): boolean {
+  if (cacheControl === null) return false;
+  return cacheControl.toLowerCase().split(",").some((directive) => ["no-store", "private"].includes(directive.trim()));
+}

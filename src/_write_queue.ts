@@ -1,0 +1,111 @@
+/**
+ * The writes of one request: in their order, and none lost sight of.
+ *
+ * @module
+ */
+
+/** Told of each write that failed. */
+export type FailureListener = (operation: string, error: Error, awaited: boolean) => void;
+
+/**
+ * Runs the writes of a request one after the other.
+ *
+ * Applications write without awaiting (`session.set("seen", 1)`). A promise that rejects with nobody listening would end the
+ * process, so the queue listens to every one, and remembers the failures that the application never heard of.
+ */
+export class WriteQueue {
+  readonly #onFailure: FailureListener;
+  #last: Promise<void> | undefined;
+  readonly #failures: { write: ObservedPromise; error: Error }[] = [];
+
+  constructor(onFailure: FailureListener) {
+    this.#onFailure = onFailure;
+  }
+
+  /** Whether a write is under way. */
+  get isBusy(): boolean {
+    return this.#last !== undefined;
+  }
+
+  /** Whether {@linkcode WriteQueue.settle} has anything to do. */
+  get isSettled(): boolean {
+    return !this.isBusy && this.#failures.length === 0;
+  }
+
+  /** Resolves when no write is under way. */
+  async idle(): Promise<void> {
+    while (this.#last !== undefined) await this.#last;
+  }
+
+  /**
+   * Runs one write.
+   *
+   * @param operation what the write is called in reports
+   * @param begin runs at once: checks, and does what must be done before this call returns; it gives back what has to wait
+   *   for the writes before, or nothing
+   */
+  run(operation: string, begin: () => (() => Promise<void>) | undefined): Promise<void> {
+    let outcome: Promise<void>;
+    try {
+      const step = begin();
+      outcome = step === undefined ? Promise.resolve() : this.#append(step);
+    } catch (error) {
+      outcome = Promise.reject(error);
+    }
+    const write = new ObservedPromise(outcome);
+    const noted = outcome.then(() => {}, (error) => {
+      this.#failures.push({ write, error });
+      this.#report(operation, write, error);
+    }).then(() => {
+      if (this.#last === noted) this.#last = undefined;
+    });
+    this.#last = noted;
+    return write;
+  }
+
+  /**
+   * Waits for the writes, and fails where one failed without the application hearing of it.
+   *
+   * @throws the error of the first such write
+   */
+  async settle(): Promise<void> {
+    await this.idle();
+    const unheard = this.#failures.find(({ write }) => !write.observed);
+    if (unheard !== undefined) throw unheard.error;
+  }
+
+  #append(step: () => Promise<void>): Promise<void> {
+    return this.#last === undefined ? step() : this.#last.then(step);
+  }
+
+  async #report(operation: string, write: ObservedPromise, error: Error): Promise<void> {
+    // An `await` at the call begins to listen a moment after the call has returned.
+    for (let i = 0; i < 3; i++) await undefined;
+    this.#onFailure(operation, error, write.observed);
+  }
+}
+
+/** A promise that knows whether anybody listens to it. `await` calls `then()` of a promise that is not the built-in class. */
+class ObservedPromise extends Promise<void> {
+  // What `then()` returns is a promise like any other.
+  static override get [Symbol.species](): PromiseConstructor {
+    return Promise;
+  }
+
+  /** Whether somebody awaits it. */
+  observed = false;
+
+  constructor(outcome: Promise<void>) {
+    super((resolve) => resolve(outcome));
+    // Listening here, past our own `then()`, keeps a rejection from ending the process.
+    super.then(undefined, () => {});
+  }
+
+  override then<A = void, B = never>(
+    onFulfilled?: ((value: void) => A | PromiseLike<A>) | null,
+    onRejected?: ((reason: unknown) => B | PromiseLike<B>) | null,
+  ): Promise<A | B> {
+    this.observed = true;
+    return super.then(onFulfilled, onRejected);
+  }
+}

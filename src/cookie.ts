@@ -1,0 +1,117 @@
+/**
+ * The session cookie: found in a request's header, written as a `Set-Cookie` line.
+ *
+ * @module
+ */
+import { setCookie } from "../deps.ts";
+import type { Settings } from "./options.ts";
+
+/** Several cookies of one name come from different Paths and Domains; more than these nobody has by accident. */
+const MAX_PRESENTED = 4;
+
+/** Reads and writes the cookie of one name. Attributes come from the options alone. */
+export class SessionCookie {
+  /** The cookie's name. */
+  readonly name: string;
+  readonly #settings: Settings;
+  readonly #prefix: string;
+  // Serialising is most of what a cookie costs, and nearly every line of an application ends alike: the last end is kept.
+  #attributes = { secure: false, maxAge: -1, text: "" };
+
+  constructor(settings: Settings) {
+    this.#settings = settings;
+    this.name = settings.name;
+    this.#prefix = `${settings.name}=`;
+  }
+
+  /**
+   * Finds the values of this cookie in a Cookie header. Whatever else the header holds is passed over.
+   *
+   * Note: std's `getCookies()` throws on a header such as `=;;;=`, and keeps only the last of several cookies of one name.
+   *
+   * @param header the header as the client sent it
+   * @returns the first four values, in their order, each once
+   */
+  read(header: string): string[] {
+    const values: string[] = [];
+    const prefix = this.#prefix;
+    let count = 0;
+    for (let at = header.indexOf(prefix); at !== -1 && count < MAX_PRESENTED; at = header.indexOf(prefix, at + 1)) {
+      if (!beginsPair(header, at)) continue;
+      count++;
+      const from = at + prefix.length;
+      const end = header.indexOf(";", from);
+      const value = header.slice(from, end === -1 ? undefined : end).trim();
+      if (!values.includes(value)) values.push(value);
+    }
+    return values;
+  }
+
+  /**
+   * Writes the line that gives the client the cookie.
+   *
+   * @param value the signed id
+   * @param secure whether the cookie is for https alone
+   * @param expiresAt the end of the session, in milliseconds since the epoch; Max-Age is what is left of it
+   */
+  line(value: string, secure: boolean, expiresAt: number): string {
+    const left = this.#settings.maxAge === undefined ? undefined : secondsUntil(expiresAt);
+    const kept = this.#attributes;
+    if (kept.text === "" || kept.secure !== secure || kept.maxAge !== (left ?? -1)) {
+      const text = this.#write(secure, left, this.#settings.expires);
+      this.#attributes = { secure, maxAge: left ?? -1, text };
+    }
+    return this.#prefix + value + this.#attributes.text;
+  }
+
+  /** Writes the line that takes the cookie from the client: the attributes it was set with, and a moment long past. */
+  clearingLine(secure: boolean): string {
+    return this.#prefix + this.#write(secure, 0, 0);
+  }
+
+  /** Tells whether a `Set-Cookie` line is of this name. */
+  isNamedIn(line: string): boolean {
+    return line.trimStart().startsWith(this.#prefix);
+  }
+
+  /** What follows the value. */
+  #write(secure: boolean, maxAge: number | undefined, expires: number | undefined): string {
+    const settings = this.#settings;
+    const scratch = new Headers();
+    setCookie(scratch, {
+      name: this.name,
+      value: "",
+      path: settings.path,
+      domain: settings.domain,
+      maxAge,
+      expires: expires === undefined ? undefined : new Date(expires),
+      httpOnly: settings.httpOnly,
+      secure,
+      sameSite: settings.sameSite,
+    });
+    return (scratch.get("set-cookie") ?? "").slice(this.#prefix.length);
+  }
+}
+
+/** Tells whether a `Set-Cookie` line takes a cookie away: no value, or a life that is over (RFC 6265 section 5.3). */
+export function isClearing(line: string): boolean {
+  const [pair = "", ...attributes] = line.split(";");
+  if (pair.slice(pair.indexOf("=") + 1).trim() === "") return true;
+  const value = (name: string): string | undefined =>
+    attributes.map((attribute) => attribute.trim()).find((attribute) => attribute.toLowerCase().startsWith(`${name}=`))
+      ?.slice(name.length + 1);
+  const maxAge = value("max-age");
+  if (maxAge !== undefined) return Number(maxAge) <= 0;
+  return Date.parse(value("expires") ?? "") <= Date.now();
+}
+
+/** Tells whether a cookie pair may begin at `at`: at the start, or after a separator and blanks. */
+function beginsPair(header: string, at: number): boolean {
+  while (at > 0 && (header[at - 1] === " " || header[at - 1] === "\t")) at--;
+  return at === 0 || header[at - 1] === ";";
+}
+
+/** Rounded up, so that a session of a minute says 60 and not 59. */
+function secondsUntil(moment: number): number {
+  return Math.max(1, Math.ceil((moment - Date.now()) / 1000));
+}

@@ -1,0 +1,89 @@
+/**
+ * What a session reports of itself.
+ *
+ * @module
+ */
+import { type SessionError, SessionStoreError } from "./errors.ts";
+
+/**
+ * Something that an operator wants to know, told to `options.onEvent`. `type` says what it is.
+ *
+ * `session`, where there is one, stands for the session: a keyed hash of its verified id, the same for the same session, from which
+ * the id cannot be had. No event carries a session id, a cookie or a value.
+ */
+export type SessionEvent = SessionRefused | SessionStoreFailed | SessionWriteFailed;
+
+/** A cookie of the session's name was not accepted, or not without doubt. */
+export interface SessionRefused {
+  /** What it is. */
+  type: "refused";
+  /**
+   * `"malformed"`: not of our form. `"signature"`: signed by nobody. `"unknown"`: validly signed, but its session has ended.
+   * `"ambiguous"`: the request carries two live sessions (cookie tossing); the first is used.
+   */
+  reason: "malformed" | "signature" | "unknown" | "ambiguous";
+  /** Stands for the session; absent where the id was not verified. */
+  session?: string;
+}
+
+/** The store rejected, threw, or could not be reached. */
+export interface SessionStoreFailed {
+  /** What it is. */
+  type: "storeFailed";
+  /** What was being done, such as `"set"`. */
+  operation: string;
+  /** Its `cause` is the store's own error. */
+  error: SessionStoreError;
+  /** Stands for the session; absent where there was none yet. */
+  session?: string;
+}
+
+/** A write that nobody awaited was refused: its session is gone, or its value cannot be kept. */
+export interface SessionWriteFailed {
+  /** What it is. */
+  type: "writeFailed";
+  /** What was being done, such as `"set"`. */
+  operation: string;
+  /** Why. */
+  error: Error;
+  /** Stands for the session; absent where there was none yet. */
+  session?: string;
+}
+
+/** Tells a listener; whatever it throws or rejects with disturbs nothing. */
+export class Reporter {
+  readonly #listener: ((event: SessionEvent) => unknown) | undefined;
+
+  constructor(listener: ((event: SessionEvent) => unknown) | undefined) {
+    this.#listener = listener;
+  }
+
+  /** Tells the listener, if there is one. */
+  tell(event: SessionEvent): void {
+    if (this.#listener === undefined) return;
+    try {
+      const told = this.#listener(event);
+      if (told instanceof Promise) told.catch(() => {});
+    } catch {
+      // A listener that throws disturbs nothing.
+    }
+  }
+
+  /**
+   * Reports a write that failed.
+   *
+   * @param awaited whether the application will hear of it from the promise
+   */
+  writeFailed(operation: string, error: Error, session: string | undefined, awaited: boolean): void {
+    if (error instanceof SessionStoreError) this.tell({ type: "storeFailed", operation, error, session });
+    else if (!awaited) this.tell({ type: "writeFailed", operation, error, session });
+    if (!awaited && this.#listener === undefined) console.error(describe(operation, error));
+  }
+}
+
+/** One line for the console. The message of a store's error stays out: it may hold the id, or a database's password. */
+function describe(operation: string, error: Error | SessionError): string {
+  const cause: unknown = error.cause;
+  const because = cause instanceof Error ? ` because of ${cause.constructor.name}` : "";
+  return `[session] ${operation} failed and nobody awaited it: ${error.name}${because}. Await it, or give options.onEvent.`;
+}

@@ -1,0 +1,199 @@
+/**
+ * What an application can choose, and the check of what it chose.
+ *
+ * @module
+ */
+import type { SessionEvent } from "./events.ts";
+import { readSecrets, type SessionSecret } from "./signature.ts";
+
+/** Whether a browser sends the cookie along with requests that come from another site (RFC 6265bis section 4.1.2.7). */
+export type SameSite = "Strict" | "Lax" | "None";
+
+/** The options of `SessionMiddleware`. Only `secret` is needed. */
+export interface SessionOptions {
+  /**
+   * Signs the session cookie. At least 16 bytes, best 32 random ones, from the environment and never from the source.
+   *
+   * An array rotates: the first signs, all verify, and a cookie signed by an older one is signed anew. Put the new secret first and
+   * take the old one out when the sessions of its time have ended.
+   */
+  secret: SessionSecret | readonly SessionSecret[];
+  /**
+   * The cookie's name (an RFC 6265 token). With `__Host-` in front, browsers hold the cookie to Secure, `Path=/` and this very host;
+   * with `__Secure-` to Secure.
+   *
+   * @default {"sid"}
+   */
+  name?: string;
+  /**
+   * The moment at which every session ends, as the cookie's Expires and on the server alike. Must lie in the future. With `maxAge`
+   * too, that wins (RFC 6265 section 5.3).
+   *
+   * @default {undefined} the cookie ends with the browser, the session on the server after a day
+   */
+  expires?: Date;
+  /**
+   * How long a session lives from its first write, in seconds, as the cookie's Max-Age and on the server alike. An integer above 0.
+   *
+   * @default {undefined} the cookie ends with the browser, the session on the server after a day
+   */
+  maxAge?: number;
+  /**
+   * The host, with all its subdomains, that the cookie is sent to.
+   *
+   * @default {undefined} only the host that set it, which is the narrowest
+   */
+  domain?: string;
+  /**
+   * The path that a request must be under for the cookie to be sent; `false` leaves the attribute out.
+   *
+   * @default {"/"}
+   */
+  path?: string | false;
+  /**
+   * Whether the cookie is sent over https alone.
+   *
+   * @default {undefined} yes where the request came over https
+   */
+  secure?: boolean;
+  /**
+   * Whether the cookie is hidden from scripts.
+   *
+   * @default {true}
+   */
+  httpOnly?: boolean;
+  /**
+   * Which requests from other sites carry the cookie; `"None"` makes it Secure, `false` leaves the attribute out.
+   *
+   * @default {"Lax"}
+   */
+  sameSite?: SameSite | false;
+  /**
+   * Whether to believe `X-Forwarded-Proto`, which tells behind a TLS-ending proxy that the request came over https. Only where every
+   * request passes such a proxy: otherwise a client writes that header itself.
+   *
+   * @default {false}
+   */
+  trustProxy?: boolean;
+  /**
+   * Whether a visitor gets a record and a cookie before anything is written. It costs a record for every crawler.
+   *
+   * @default {false}
+   */
+  saveUninitialized?: boolean;
+  /** Told what happens to sessions. What it throws or rejects with disturbs nothing. */
+  onEvent?: (event: SessionEvent) => unknown;
+}
+
+/** The options, checked, with their defaults. */
+export interface Settings {
+  readonly keys: readonly Uint8Array[];
+  readonly name: string;
+  readonly expires: number | undefined;
+  readonly maxAge: number | undefined;
+  readonly domain: string | undefined;
+  readonly path: string | undefined;
+  /** `undefined`: as the request came. */
+  readonly secure: boolean | undefined;
+  readonly httpOnly: boolean;
+  readonly sameSite: SameSite | undefined;
+  readonly trustProxy: boolean;
+  readonly saveUninitialized: boolean;
+  readonly onEvent: ((event: SessionEvent) => unknown) | undefined;
+}
+
+/** How long the server keeps a session when no limit is given: a day, in milliseconds. */
+const DEFAULT_LIFE = 24 * 60 * 60 * 1000;
+/** The last moment that a Date can hold (ECMA-262 section 21.4.1.1), in milliseconds since the epoch. */
+const LAST_MOMENT = 8.64e15;
+
+const TOKEN = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/;
+const PATH = /^\/[\x20-\x3a\x3c-\x7e]*$/;
+const HOST = /^\.?[0-9A-Za-z]([0-9A-Za-z-]*[0-9A-Za-z])?(\.[0-9A-Za-z]([0-9A-Za-z-]*[0-9A-Za-z])?)*$/;
+
+/**
+ * Checks the options.
+ *
+ * @throws {TypeError} if an option is of the wrong shape, or two contradict each other
+ * @throws {RangeError} if an option is out of range
+ */
+export function readOptions(options: SessionOptions): Settings {
+  if (typeof options !== "object" || options === null) {
+    throw new TypeError("Cannot start sessions: the options are missing; `secret` is needed");
+  }
+  const { name = "sid", expires, maxAge, domain, path = "/", secure, sameSite = "Lax", onEvent } = options;
+
+  if (typeof name !== "string" || !TOKEN.test(name)) throw invalid("name", "must be a cookie name (RFC 6265 token)");
+  if (maxAge !== undefined) checkMaxAge(maxAge);
+  if (expires !== undefined) checkExpires(expires);
+  if (domain !== undefined && (typeof domain !== "string" || !HOST.test(domain))) {
+    throw invalid("domain", "must be a host name, without port or scheme");
+  }
+  if (path !== false && (typeof path !== "string" || !PATH.test(path))) {
+    throw invalid("path", "must begin with a slash and be of printable ASCII without a semicolon, or be false");
+  }
+  if (sameSite !== false && !["Strict", "Lax", "None"].includes(sameSite)) {
+    throw invalid("sameSite", 'must be "Strict", "Lax", "None" or false');
+  }
+  if (onEvent !== undefined && typeof onEvent !== "function") throw invalid("onEvent", "must be a function");
+  for (const key of ["secure", "httpOnly", "trustProxy", "saveUninitialized"] as const) {
+    if (options[key] !== undefined && typeof options[key] !== "boolean") throw invalid(key, "must be true or false");
+  }
+
+  // Browsers compare these prefixes without regard to case (RFC 6265bis section 5.7).
+  const hostOnly = /^__Host-/i.test(name);
+  const needsSecure = hostOnly || /^__Secure-/i.test(name) || sameSite === "None";
+  if (needsSecure && secure === false) {
+    throw invalid("secure", `cannot be false: ${sameSite === "None" ? 'sameSite "None"' : name} needs Secure`);
+  }
+  if (hostOnly && domain !== undefined) throw invalid("domain", `cannot be given: ${name} is for one host`);
+  if (hostOnly && path !== "/") throw invalid("path", `must be "/": ${name} is for the whole host`);
+
+  const { keys, weak } = readSecrets(options.secret);
+  if (weak) warnOfWeakSecret();
+  return {
+    keys,
+    name,
+    expires: expires?.getTime(),
+    maxAge,
+    domain,
+    path: path === false ? undefined : path,
+    secure: needsSecure ? true : secure,
+    httpOnly: options.httpOnly ?? true,
+    sameSite: sameSite === false ? undefined : sameSite,
+    trustProxy: options.trustProxy ?? false,
+    saveUninitialized: options.saveUninitialized ?? false,
+    onEvent,
+  };
+}
+
+/** The moment at which a session that begins now ends, in milliseconds since the epoch. */
+export function deadline(settings: Settings, now: number): number {
+  if (settings.maxAge !== undefined) return now + settings.maxAge * 1000;
+  return settings.expires ?? now + DEFAULT_LIFE;
+}
+
+function checkMaxAge(maxAge: number): void {
+  if (typeof maxAge !== "number") throw invalid("maxAge", "must be a number of seconds");
+  if (!Number.isInteger(maxAge) || maxAge <= 0 || Date.now() + maxAge * 1000 > LAST_MOMENT) {
+    throw new RangeError("Cannot start sessions: `maxAge` must be an integer above 0, in seconds");
+  }
+}
+
+function checkExpires(expires: Date): void {
+  if (!(expires instanceof Date)) throw invalid("expires", "must be a Date");
+  if (!(expires.getTime() > Date.now())) {
+    throw new RangeError("Cannot start sessions: `expires` must be a valid Date that lies in the future");
+  }
+}
+
+function invalid(option: keyof SessionOptions, what: string): TypeError {
+  return new TypeError(`Cannot start sessions: \`${option}\` ${what}`);
+}
+
+function warnOfWeakSecret(): void {
+  console.warn(
+    "[session] This secret is too easily guessed: whoever has it signs in as anybody. Make one of 32 random bytes, keep it in the " +
+      "environment: deno eval 'console.log(crypto.getRandomValues(new Uint8Array(32)).toHex())'",
+  );
+}

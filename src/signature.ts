@@ -1,0 +1,172 @@
+/**
+ * The signature of the session cookie: HMAC-SHA-256 (RFC 2104), base64url without padding (RFC 4648 section 5).
+ *
+ * @module
+ */
+import { createHmac, type HmacState, timingSafeEqual } from "../deps.ts";
+
+/**
+ * What a cookie is signed with. A string is its UTF-8 bytes, a `Uint8Array` is used as it is, a bigint or a safe positive integer is
+ * its big-endian bytes without leading zeros.
+ */
+export type SessionSecret = Uint8Array | bigint | number | string;
+
+/** The characters of a session id: 18 random bytes, 144 bits, in base64url. OWASP asks for 64 bits of entropy at least. */
+const ID_LENGTH = 24;
+/** The characters of an HMAC-SHA-256 in base64url. */
+const SIGNATURE_LENGTH = 43;
+
+const BASE64URL = { alphabet: "base64url", omitPadding: true } as const;
+
+/** Under this many bytes a secret can be searched for; HMAC itself asks for 32 (RFC 2104 section 3). */
+const SHORT_SECRET = 16;
+/** The secret printed in this project's documentation since its first day: everybody knows it. */
+const PUBLISHED_SECRET = "6b911fd37cdf5c81d4c0adb1ab7fa822ed253ab0ad9aa18d77257c88b29b718e";
+
+/** A cookie's value that was validly signed. */
+export interface VerifiedId {
+  /** The session id. */
+  id: string;
+  /** Whether it was signed by a secret that only verifies any more, and so should be signed anew. */
+  outdated: boolean;
+}
+
+/** Makes a session id from the CSPRNG, in characters that need no quoting in a cookie. */
+export function newSessionId(): string {
+  if (poolAt === pool.length) {
+    crypto.getRandomValues(pool);
+    poolAt = 0;
+  }
+  return pool.subarray(poolAt, poolAt += 18).toBase64(BASE64URL);
+}
+// One call for many ids: asking the system for 18 bytes costs as much as asking for 2,304.
+const pool = new Uint8Array(18 * 128);
+let poolAt = pool.length;
+
+/** Signs session ids for one cookie name, and verifies what comes back. */
+export class Signer {
+  readonly #prefix: string;
+  readonly #signing: KeyedHash;
+  readonly #verifying: readonly KeyedHash[];
+  readonly #events: KeyedHash;
+
+  /**
+   * @param name the cookie's name: it is part of what is signed, so that a value signed for one cookie is not accepted in another
+   * @param keys at least one; the first signs, all verify
+   */
+  constructor(name: string, keys: readonly Uint8Array[]) {
+    const [first] = keys;
+    if (first === undefined) throw new TypeError("Cannot sign: there is no secret");
+    this.#prefix = `${name}=`;
+    this.#verifying = keys.map((key) => new KeyedHash(key));
+    this.#signing = new KeyedHash(first);
+    this.#events = new KeyedHash(deriveKey(first, "event"));
+  }
+
+  /** Returns the cookie's value: the id, a dot, the signature. */
+  sign(id: string): string {
+    return `${id}.${this.#signing.of(this.#prefix + id).toBase64(BASE64URL)}`;
+  }
+
+  /** Tells whether a cookie's value has the form that {@linkcode Signer.sign} gives it, without looking at the signature. */
+  static isWellFormed(value: string): boolean {
+    return value.length === ID_LENGTH + 1 + SIGNATURE_LENGTH && FORM.test(value);
+  }
+
+  /**
+   * Verifies a cookie's value, in a time that does not depend on where a wrong signature differs.
+   *
+   * @param value well-formed, as {@linkcode Signer.isWellFormed} says
+   * @returns `undefined` where no secret has signed it
+   */
+  verify(value: string): VerifiedId | undefined {
+    const id = value.slice(0, ID_LENGTH);
+    const presented = asciiBytes(value.slice(ID_LENGTH + 1));
+    for (const [age, key] of this.#verifying.entries()) {
+      // The encoded forms are compared: base64url of 32 bytes has four spellings that decode alike, and only one is ours.
+      const expected = asciiBytes(key.of(this.#prefix + id).toBase64(BASE64URL));
+      if (timingSafeEqual(presented, expected)) return { id, outdated: age > 0 };
+    }
+    return undefined;
+  }
+
+  /**
+   * Returns what stands for a session in events and logs: the same for the same session, and of no use to who reads it.
+   *
+   * @param id a verified id or one of our own: hashing what a client chose would answer it with a value under our key
+   */
+  hash(id: string): string {
+    return this.#events.of(id).subarray(0, 16).toBase64(BASE64URL);
+  }
+}
+
+const FORM = /^[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+$/;
+
+/** An HMAC with its key already worked in. */
+class KeyedHash {
+  readonly #start: HmacState;
+  readonly #work: HmacState;
+
+  constructor(key: Uint8Array) {
+    this.#start = createHmac(key);
+    this.#work = this.#start.clone();
+  }
+
+  /** Hashes a string of ASCII characters. */
+  of(text: string): Uint8Array {
+    // Copying the state into an instance that is there already costs half of `clone()`.
+    return this.#start._cloneInto(this.#work).update(asciiBytes(text)).digest();
+  }
+}
+
+function deriveKey(key: Uint8Array, purpose: string): Uint8Array {
+  return new KeyedHash(key).of(`session/${purpose}/1`);
+}
+
+/** The bytes of a string that is known to be ASCII; for some dozens of characters this is faster than `TextEncoder`. */
+function asciiBytes(text: string): Uint8Array {
+  const bytes = new Uint8Array(text.length);
+  for (let i = 0; i < text.length; i++) bytes[i] = text.charCodeAt(i);
+  return bytes;
+}
+
+/**
+ * Turns the option `secret` into keys.
+ *
+ * @returns the keys, and whether one of them is too easily guessed
+ * @throws {TypeError} if a secret is of another type, or there is none
+ * @throws {RangeError} if a secret is empty, all zeros (HMAC pads with zeros: it is the empty one), negative, fractional or unsafe
+ */
+export function readSecrets(secret: SessionSecret | readonly SessionSecret[]): { keys: Uint8Array[]; weak: boolean } {
+  const secrets: readonly SessionSecret[] = isList(secret) ? secret : [secret];
+  if (secrets.length === 0) throw new TypeError("Cannot sign the session cookie: `secret` is an empty array");
+  const keys = secrets.map(secretBytes);
+  const weak = secrets.includes(PUBLISHED_SECRET) || keys.some((key) => key.length < SHORT_SECRET);
+  return { keys, weak };
+}
+
+function isList(secret: SessionSecret | readonly SessionSecret[]): secret is readonly SessionSecret[] {
+  return Array.isArray(secret);
+}
+
+function secretBytes(secret: SessionSecret): Uint8Array {
+  const bytes = encodeSecret(secret);
+  if (bytes.every((byte) => byte === 0)) {
+    throw new RangeError("Cannot sign the session cookie: `secret` is empty or zero");
+  }
+  return bytes;
+}
+
+function encodeSecret(secret: SessionSecret): Uint8Array {
+  if (typeof secret === "string") return new TextEncoder().encode(secret);
+  if (secret instanceof Uint8Array) return new Uint8Array(secret);
+  if (typeof secret === "number" && !Number.isSafeInteger(secret)) {
+    throw new RangeError("Cannot sign the session cookie: a number as `secret` must be a safe integer");
+  }
+  if (typeof secret === "number" || typeof secret === "bigint") {
+    if (secret < 0) throw new RangeError("Cannot sign the session cookie: a number as `secret` must be positive");
+    const hex = secret.toString(16);
+    return Uint8Array.fromHex(hex.length % 2 === 0 ? hex : `0${hex}`);
+  }
+  throw new TypeError("Cannot sign the session cookie: `secret` must be a string, a Uint8Array, a bigint or a number");
+}
