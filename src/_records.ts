@@ -230,5 +230,5 @@ class BareRecords implements Records {
 function deadlineOf(stored: object): number | undefined {
   const kept: unknown = Object.hasOwn(stored, RESERVED) ? (stored as Record<string, unknown>)[RESERVED] : undefined;
   if (typeof kept !== "object" || kept === null || !("expiresAt" in kept)) return undefined;
-  return typeof kept.expiresAt === "number" ? kept.expiresAt : undefined;
+  return typeof kept.expiresAt === "number" && Number.isFinite(kept.expiresAt) ? kept.expiresAt : undefined;
 }

@@ -53,10 +53,12 @@ export class WriteQueue {
       outcome = Promise.reject(error);
     }
     const write = new ObservedPromise(outcome);
+    // What failed at once has not waited for the writes before: those after it do.
+    const before = this.#last;
     const noted = outcome.then(() => {}, (error) => {
       this.#failures.push({ write, error });
       this.#report(operation, write, error);
-    }).then(() => {
+    }).then(() => before).then(() => {
       if (this.#last === noted) this.#last = undefined;
     });
     this.#last = noted;

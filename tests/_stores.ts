@@ -1,0 +1,76 @@
+/** Stores for tests. */
+import type { SessionStore } from "../mod.ts";
+
+/**
+ * A store with the eight methods and no more, as a third party would write it. Every call yields, so that concurrent
+ * requests interleave.
+ */
+export class BareStore implements SessionStore {
+  readonly records = new Map<string, Record<string, unknown>>();
+
+  async init(): Promise<void> {}
+
+  async exist(sid: string): Promise<boolean> {
+    await undefined;
+    return this.records.has(sid);
+  }
+
+  async create(sid: string): Promise<void> {
+    await undefined;
+    if (this.records.has(sid)) throw new Error("in use");
+    this.records.set(sid, Object.create(null));
+  }
+
+  async delete(sid: string): Promise<void> {
+    await undefined;
+    this.records.delete(sid);
+  }
+
+  async get(sid: string): Promise<unknown> {
+    await undefined;
+    const record = this.records.get(sid);
+    return record && structuredClone({ ...record });
+  }
+
+  async setValue(sid: string, key: string, value: unknown): Promise<void> {
+    await undefined;
+    const record = this.records.get(sid);
+    if (record === undefined) throw new Error("no such session");
+    record[key] = value;
+  }
+
+  async getValue(sid: string, key: string): Promise<unknown> {
+    await undefined;
+    return this.records.get(sid)?.[key];
+  }
+
+  async clear(): Promise<void> {
+    this.records.clear();
+    await undefined;
+  }
+}
+
+/** What a {@linkcode probe} saw and does. */
+export interface Probe {
+  /** The calls of the store's methods, by name, in their order. */
+  calls: string[];
+  /** Called before each call; what it throws, the store throws; what it returns is awaited first. */
+  before: (method: string, args: unknown[]) => void | Promise<void>;
+}
+
+/** Counts the calls of a store, and makes them fail or wait. */
+export function probe<S extends SessionStore>(store: S): { store: S; probe: Probe } {
+  const seen: Probe = { calls: [], before: () => {} };
+  const proxy = new Proxy(store, {
+    get(target, name) {
+      const member: unknown = Reflect.get(target, name);
+      if (typeof member !== "function") return member;
+      return (...args: unknown[]) => {
+        seen.calls.push(String(name));
+        const wait = seen.before(String(name), args);
+        return wait === undefined ? member.apply(target, args) : wait.then(() => member.apply(target, args));
+      };
+    },
+  });
+  return { store: proxy, probe: seen };
+}

@@ -1,0 +1,30 @@
+import { assertEquals, assertInstanceOf, assertStringIncludes } from "./_assert.ts";
+import { SessionError, SessionGoneError, SessionStoreError } from "../mod.ts";
+
+const ERRORS = [
+  {
+    error: new SessionError("get", "Cannot get", { cause: new Error("x") }),
+    name: "SessionError",
+    httpCode: undefined,
+  },
+  {
+    error: new SessionStoreError("set", "Cannot set", { cause: new Error("x") }),
+    name: "SessionStoreError",
+    httpCode: 503,
+  },
+  { error: new SessionGoneError("set", { cause: new Error("x") }), name: "SessionGoneError", httpCode: 409 },
+];
+
+for (const { error, name, httpCode } of ERRORS) {
+  Deno.test(`${name} says what, why and which status, and shows a client nothing`, () => {
+    assertInstanceOf(error, SessionError);
+    assertInstanceOf(error, Error);
+    assertEquals(error.name, name);
+    assertStringIncludes(String(error), `${name}: Cannot`);
+    assertEquals("httpCode" in error ? error.httpCode : undefined, httpCode);
+    assertEquals(error.operation, error.message.includes("get") ? "get" : "set");
+    assertInstanceOf(error.cause, Error);
+    assertEquals(JSON.stringify(error), "{}");
+    assertEquals(Object.keys(error), []);
+  });
+}

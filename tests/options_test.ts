@@ -1,0 +1,131 @@
+import { assert, assertEquals, assertStringIncludes, assertThrows } from "./_assert.ts";
+import { FakeClock } from "./_clock.ts";
+import { Captured } from "./_console.ts";
+import { SECRET, start } from "./_request.ts";
+import { MemoryStore, SessionMiddleware } from "../mod.ts";
+import { deadline, readOptions } from "../src/options.ts";
+
+// deno-lint-ignore no-explicit-any -- what JavaScript can pass
+const REFUSED: [string, any, typeof RangeError | typeof TypeError, string][] = [
+  ["an empty name", { name: "" }, TypeError, "name"],
+  ["a name with a space", { name: "my sid" }, TypeError, "name"],
+  ["a name with =", { name: "a=b" }, TypeError, "name"],
+  ["a name with ;", { name: "a;b" }, TypeError, "name"],
+  ["a name that is not ASCII", { name: "sïd" }, TypeError, "name"],
+  ["a name with a line break", { name: "sid\r\nx" }, TypeError, "name"],
+  ["a name that is no string", { name: 1 }, TypeError, "name"],
+  ["maxAge 0", { maxAge: 0 }, RangeError, "maxAge"],
+  ["a negative maxAge", { maxAge: -1 }, RangeError, "maxAge"],
+  ["a fraction as maxAge", { maxAge: 1.5 }, RangeError, "maxAge"],
+  ["NaN as maxAge", { maxAge: NaN }, RangeError, "maxAge"],
+  ["infinity as maxAge", { maxAge: Infinity }, RangeError, "maxAge"],
+  ["a maxAge past the last date", { maxAge: Number.MAX_SAFE_INTEGER }, RangeError, "maxAge"],
+  ["a maxAge in words", { maxAge: "60" }, TypeError, "maxAge"],
+  ["an expires in the past", { expires: new Date(0) }, RangeError, "expires"],
+  ["an invalid expires", { expires: new Date(NaN) }, RangeError, "expires"],
+  ["an expires that is no Date", { expires: 1e15 }, TypeError, "expires"],
+  ["a domain with a scheme", { domain: "https://example.com" }, TypeError, "domain"],
+  ["a domain with a port", { domain: "example.com:80" }, TypeError, "domain"],
+  ["a domain with an attribute", { domain: "example.com; Path=/x" }, TypeError, "domain"],
+  ["an empty domain", { domain: "" }, TypeError, "domain"],
+  ["a domain that is no string", { domain: 1 }, TypeError, "domain"],
+  ["a relative path", { path: "admin" }, TypeError, "path"],
+  ["an empty path", { path: "" }, TypeError, "path"],
+  ["a path with an attribute", { path: "/; Domain=x" }, TypeError, "path"],
+  ["a path that is not ASCII", { path: "/ü" }, TypeError, "path"],
+  ["a path that is true", { path: true }, TypeError, "path"],
+  ["secure in words", { secure: "yes" }, TypeError, "secure"],
+  ["httpOnly as a number", { httpOnly: 1 }, TypeError, "httpOnly"],
+  ["trustProxy in words", { trustProxy: "loopback" }, TypeError, "trustProxy"],
+  ["saveUninitialized as a number", { saveUninitialized: 0 }, TypeError, "saveUninitialized"],
+  ["another sameSite", { sameSite: "lax" }, TypeError, "sameSite"],
+  ["sameSite that is true", { sameSite: true }, TypeError, "sameSite"],
+  ["onEvent that is no function", { onEvent: {} }, TypeError, "onEvent"],
+  ["sameSite None without Secure", { sameSite: "None", secure: false }, TypeError, "secure"],
+  ["__Host- without Secure", { name: "__Host-sid", secure: false }, TypeError, "secure"],
+  ["__Host- with a domain", { name: "__Host-sid", domain: "example.com" }, TypeError, "domain"],
+  ["__Host- with a path", { name: "__Host-sid", path: "/admin" }, TypeError, "path"],
+  ["__Host- without a path", { name: "__Host-sid", path: false }, TypeError, "path"],
+  ["__HOST- with a domain", { name: "__HOST-sid", domain: "example.com" }, TypeError, "domain"],
+  ["__Secure- without Secure", { name: "__Secure-sid", secure: false }, TypeError, "secure"],
+];
+
+Deno.test("SessionMiddleware refuses at construction", async (t) => {
+  for (const [name, options, errorClass, what] of REFUSED) {
+    await t.step(name, () => {
+      assertThrows(() => start(options), errorClass, `\`${what}\``);
+    });
+  }
+  await t.step("no options", () => {
+    // @ts-expect-error -- what JavaScript can pass
+    assertThrows(() => new SessionMiddleware(new MemoryStore()), TypeError, "secret");
+    // @ts-expect-error -- what JavaScript can pass
+    assertThrows(() => new SessionMiddleware(new MemoryStore(), null), TypeError, "secret");
+    // @ts-expect-error -- what JavaScript can pass
+    assertThrows(() => new SessionMiddleware(new MemoryStore(), {}), TypeError, "secret");
+  });
+  await t.step("a store that lacks methods", () => {
+    // @ts-expect-error -- what JavaScript can pass
+    assertThrows(() => new SessionMiddleware({ get() {}, create() {} }, { secret: SECRET }), TypeError, "setValue");
+    // @ts-expect-error -- what JavaScript can pass
+    assertThrows(() => new SessionMiddleware(undefined, { secret: SECRET }), TypeError, "no method");
+  });
+});
+
+Deno.test("SessionMiddleware accepts", async (t) => {
+  for (
+    const options of [
+      {},
+      { name: "__Host-sid" },
+      { name: "__Host-sid", path: "/" as const, secure: true },
+      { name: "__Secure-sid", domain: "example.com", path: "/a b" },
+      { domain: ".example.com" },
+      { domain: "localhost" },
+      { domain: "127.0.0.1" },
+      { path: false as const, sameSite: false as const, secure: false, httpOnly: false },
+      { maxAge: 1 },
+      { maxAge: 10 * 365 * 24 * 60 * 60 },
+      { secret: ["a secret of more than 16 bytes", "an older one of more than 16"] },
+    ]
+  ) {
+    await t.step(JSON.stringify(options), () => {
+      start(options);
+    });
+  }
+});
+
+Deno.test("SessionMiddleware warns once of a secret that is easily guessed, and does not print it", () => {
+  using warnings = new Captured("warn");
+  for (const secret of ["short", "6b911fd37cdf5c81d4c0adb1ab7fa822ed253ab0ad9aa18d77257c88b29b718e", 77701]) {
+    warnings.lines.length = 0;
+    start({ secret });
+    assertEquals(warnings.lines.length, 1);
+    assertStringIncludes(warnings.lines[0] ?? "", "getRandomValues(new Uint8Array(32))");
+    assert(!warnings.lines[0]?.includes(String(secret)));
+  }
+  warnings.lines.length = 0;
+  start({ secret: ["short", "tiny"] });
+  assertEquals(warnings.lines.length, 1);
+  warnings.lines.length = 0;
+  start();
+  assertEquals(warnings.lines, []);
+});
+
+Deno.test("deadline() is maxAge, else expires, else a day", () => {
+  using clock = new FakeClock();
+  const expires = new Date(clock.now + 5000);
+  const at = (options: Parameters<typeof start>[0]): number =>
+    deadline(readOptions({ secret: SECRET, ...options }), clock.now) - clock.now;
+  assertEquals(at({ maxAge: 60 }), 60_000);
+  assertEquals(at({ maxAge: 60, expires }), 60_000);
+  assertEquals(at({ expires }), 5000);
+  assertEquals(at({}), 24 * 60 * 60 * 1000);
+});
+
+Deno.test("readOptions() keeps its own copy of a Date", () => {
+  using clock = new FakeClock();
+  const expires = new Date(clock.now + 5000);
+  const settings = readOptions({ secret: SECRET, expires });
+  expires.setTime(0);
+  assertEquals(settings.expires, clock.now + 5000);
+});

@@ -1,0 +1,136 @@
+import { assert, assertEquals, assertInstanceOf, assertNotEquals, assertRejects, assertThrows } from "./_assert.ts";
+import { contextOf, cookieOf, onlyCookie, read, signUp, start, visit } from "./_request.ts";
+import { probe } from "./_stores.ts";
+import { type AuthenticationScheme, Context, MemoryStore, Security, SecurityContext, SessionError } from "../mod.ts";
+import { HttpContext } from "alosaur/mod.ts";
+import { AuthMiddleware } from "alosaur/src/security/authorization/mod.ts";
+import { CookiesAuthentication } from "alosaur/src/security/authentication/cookies/mod.ts";
+
+const scheme = CookiesAuthentication.DefaultScheme;
+
+Deno.test("Context is Alosaur's HttpContext under another name, so that the provider is looked up", () => {
+  assertEquals(Context, HttpContext);
+  assertInstanceOf(contextOf(), HttpContext);
+});
+
+Deno.test("SecurityContext has security, whose session can be put in its place", async () => {
+  const context = contextOf();
+  assertInstanceOf(context.security, Security);
+  await start().onPreRequest(context);
+  const { session } = context.security;
+  const other = contextOf();
+  other.security.session = session;
+  assertEquals(other.security.session, session);
+});
+
+Deno.test("Security.session says what to do where no middleware ran", () => {
+  assertThrows(() => new SecurityContext(new Request("http://localhost/")).security.session, SessionError, "RegExp");
+});
+
+Deno.test("Security.auth signs in with Alosaur's scheme, under a new id", async () => {
+  const store = new MemoryStore();
+  const middleware = start({}, store);
+  const before = await signUp(middleware, { cart: 1 });
+  const auth = new AuthMiddleware([scheme]);
+  const response = await visit(middleware, { cookie: before }, async (context) => {
+    assertEquals(context.security.auth.identity(), undefined);
+    await context.security.auth.signInAsync(scheme, { id: 1, data: { name: "ada" } });
+    assertEquals(context.security.auth.identity<{ name: string }>()?.data?.name, "ada");
+    return "ok";
+  });
+  const after = cookieOf(response);
+  assertNotEquals(after.slice(4, 28), before.slice(4, 28));
+  assertEquals(await store.exist(before.slice(4, 28)), false);
+  assertEquals(await read(middleware, after, "cart"), 1);
+
+  const identify = async (cookie: string): Promise<unknown> => {
+    const context = contextOf({ cookie });
+    await middleware.onPreRequest(context);
+    await auth.onPreRequest(context);
+    return context.security.auth.identity()?.id;
+  };
+  assertEquals(await identify(after), 1);
+  assertEquals(await identify(before), undefined);
+});
+
+Deno.test("Security.auth never lets the id from before the sign-in reach the signed-in session", async () => {
+  const middleware = start();
+  const before = await signUp(middleware);
+  await visit(middleware, { cookie: before }, async (context) => {
+    const watching: AuthenticationScheme = {
+      signInAsync: async () => {
+        // While the scheme works, the old id is dead already.
+        assertEquals(await read(middleware, before), undefined);
+        return "signed in";
+      },
+      signOutAsync: () => Promise.resolve(),
+    };
+    assertEquals(await context.security.auth.signInAsync(watching, { id: 1 }), "signed in");
+    return "ok";
+  });
+});
+
+Deno.test("Security.auth does not sign in where the id cannot be changed", async () => {
+  const { store, probe: seen } = probe(new MemoryStore());
+  const middleware = start({ onEvent: () => {} }, store);
+  const cookie = await signUp(middleware);
+  await visit(middleware, { cookie }, async (context) => {
+    seen.before = (method) => {
+      if (method === "rename") throw new Error("down");
+    };
+    await assertRejects(() => context.security.auth.signInAsync(scheme, { id: 1 }), SessionError);
+    assertEquals(context.security.auth.identity(), undefined);
+    return "ok";
+  });
+});
+
+Deno.test("Security.auth signs out with Alosaur's scheme, and ends the session at both ends", async () => {
+  const store = new MemoryStore();
+  const middleware = start({ path: "/" }, store);
+  const cookie = cookieOf(
+    await visit(middleware, {}, async ({ security: { auth } }) => {
+      await auth.signInAsync(scheme, { id: 1 });
+      return "ok";
+    }),
+  );
+  const response = await visit(middleware, { cookie }, async ({ security: { auth } }) => {
+    await auth.signOutAsync(scheme);
+    assertEquals(auth.identity(), undefined);
+    return "ok";
+  });
+  assertEquals(store.size, 0);
+  const own = response.headers.getSetCookie().filter((line) => line.startsWith("sid="));
+  assertEquals(own.length, 1);
+  const { value, attributes } = onlyCookie(new Headers([["set-cookie", own[0] ?? ""]]));
+  assertEquals([value, attributes.path, attributes["max-age"]], ["", "/", "0"]);
+});
+
+Deno.test("Security.auth ends the session also where the scheme fails to sign out", async () => {
+  const middleware = start();
+  const cookie = await signUp(middleware);
+  const response = await visit(middleware, { cookie }, async ({ security: { auth } }) => {
+    const failing: AuthenticationScheme = {
+      signInAsync: () => Promise.resolve(),
+      signOutAsync: () => Promise.reject(new Error("scheme")),
+    };
+    await assertRejects(() => auth.signOutAsync(failing), Error, "scheme");
+    return "ok";
+  });
+  assertEquals(onlyCookie(response.headers).value, "");
+  assertEquals(await read(middleware, cookie), undefined);
+});
+
+Deno.test("Alosaur's own SecurityContext is used as it is", async () => {
+  const { SecurityContext: Theirs } = await import("alosaur/src/security/context/security-context.ts");
+  const middleware = start();
+  const cookie = await signUp(middleware);
+  const context = new Theirs(new Request("http://localhost/", { headers: { cookie } }));
+  const { security } = context;
+  await middleware.onPreRequest(context);
+  assert(context.security === security);
+  // Its type is Alosaur's own session, of which ours has every member.
+  const session: { get(key: string): Promise<unknown> } | undefined = Reflect.get(security, "session");
+  assertEquals(await session?.get("user"), "ada");
+  await security.auth.signInAsync(scheme, { id: 7 });
+  assertEquals(security.auth.identity()?.id, 7);
+});

@@ -1,0 +1,331 @@
+import { assert, assertEquals, assertNotEquals, assertRejects } from "./_assert.ts";
+import { FakeClock } from "./_clock.ts";
+import { contextOf, cookieOf, onlyCookie, read, setCookies, signUp, start, visit } from "./_request.ts";
+import { BareStore, probe } from "./_stores.ts";
+import { Context, MemoryStore, type SessionEvent, SessionGoneError, SessionStoreError } from "../mod.ts";
+
+const forged = `sid=${"A".repeat(24)}.${"A".repeat(43)}`;
+const write = async ({ security: { session } }: ReturnType<typeof contextOf>): Promise<string> => {
+  await session.set("written", true);
+  return "ok";
+};
+const reasonOf = (event: SessionEvent): string => event.type === "refused" ? event.reason : event.type;
+
+Deno.test("SessionMiddleware gives one signed cookie: HttpOnly, SameSite=Lax, Path=/, and no more", async () => {
+  const { name, value, attributes } = onlyCookie((await visit(start(), {}, write)).headers);
+  assertEquals(name, "sid");
+  assert(/^[\w-]{24}\.[\w-]{43}$/.test(value));
+  assertEquals(attributes, { httponly: true, samesite: "Lax", path: "/" });
+});
+
+Deno.test("SessionMiddleware makes the cookie Secure", async (t) => {
+  const https = { url: "https://example.com/" };
+  const forwarded = (proto: string): { headers: Record<string, string> } => ({
+    headers: { "x-forwarded-proto": proto },
+  });
+  const cases: [string, Parameters<typeof start>[0], Parameters<typeof visit>[1], boolean][] = [
+    ["over https", {}, https, true],
+    ["not over http", {}, {}, false],
+    ["not over https where that was turned off", { secure: false }, https, false],
+    ["over http where that was asked for", { secure: true }, {}, true],
+    ["not for a header that any client can send", {}, forwarded("https"), false],
+    ["behind a trusted proxy", { trustProxy: true }, forwarded("https"), true],
+    ["behind two trusted proxies", { trustProxy: true }, forwarded("HTTPS , http"), true],
+    ["not behind a trusted proxy that was reached by http", { trustProxy: true }, forwarded("http, https"), false],
+    ["over https behind a proxy that says nothing", { trustProxy: true }, https, true],
+    ["for sameSite None", { sameSite: "None" }, {}, true],
+    ["for __Host-", { name: "__Host-sid" }, {}, true],
+    ["for __Secure-", { name: "__Secure-sid" }, {}, true],
+  ];
+  for (const [name, options, request, secure] of cases) {
+    await t.step(name, async () => {
+      const response = await visit(start(options), request, write);
+      assertEquals(onlyCookie(response.headers).attributes.secure === true, secure);
+    });
+  }
+});
+
+Deno.test("SessionMiddleware clears a cookie with the Secure that it has in this request", async () => {
+  const response = await visit(start(), { url: "https://example.com/" }, async ({ security: { session } }) => {
+    await session.destroy();
+    return "ok";
+  });
+  assertEquals(onlyCookie(response.headers).attributes.secure, true);
+});
+
+Deno.test("SessionMiddleware says Max-Age and Expires only when asked", async () => {
+  using clock = new FakeClock();
+  const expires = new Date(clock.now + 5000);
+  const attributes = async (options: Parameters<typeof start>[0]): Promise<unknown[]> => {
+    const { attributes } = onlyCookie((await visit(start(options), {}, write)).headers);
+    return [attributes["max-age"], attributes.expires];
+  };
+  assertEquals(await attributes({}), [undefined, undefined]);
+  assertEquals(await attributes({ maxAge: 60 }), ["60", undefined]);
+  assertEquals(await attributes({ expires }), [undefined, expires.toUTCString()]);
+  assertEquals(await attributes({ maxAge: 60, expires }), ["60", expires.toUTCString()]);
+});
+
+Deno.test("SessionMiddleware gives an unknown visitor a new session for what is not a live one's cookie", async (t) => {
+  const store = new MemoryStore();
+  const middleware = start({}, store);
+  const cookie = await signUp(middleware);
+  const signedByOthers = await signUp(start({ secret: "another secret of some 32 bytes." }));
+  const otherName = await signUp(start({ name: "other" }, store));
+  const ended = await signUp(middleware);
+  await visit(middleware, { cookie: ended }, async ({ security: { session } }) => {
+    await session.destroy();
+    return "ok";
+  });
+  const cases: [string, string, string, boolean][] = [
+    ["forged", forged, "signature", false],
+    ["malformed", "sid=x", "malformed", false],
+    ["empty", "sid=", "malformed", false],
+    ["quoted", `sid="${cookie.slice(4)}"`, "malformed", false],
+    ["signed by another secret", signedByOthers, "signature", false],
+    ["signed for another cookie", `sid=${otherName.slice("other=".length)}`, "signature", false],
+    ["of a session that ended", ended, "unknown", true],
+  ];
+  for (const [name, presented, reason, hashed] of cases) {
+    await t.step(name, async () => {
+      const events: SessionEvent[] = [];
+      const { store: watched, probe: seen } = probe(store);
+      const watching = start({ onEvent: (event) => events.push(event) }, watched);
+      const response = await visit(watching, { cookie: presented }, ({ security: { session } }) => {
+        assert(session.isNew);
+        assert(!presented.includes(session.sessionId));
+        return "ok";
+      });
+      assertEquals(response.headers.getSetCookie(), []);
+      assertEquals(seen.calls.length, hashed ? 1 : 0);
+      const [event] = events;
+      assertEquals(events.length, 1);
+      assertEquals(event && reasonOf(event), reason);
+      assertEquals(event?.session !== undefined, hashed);
+      assert(!JSON.stringify(events).includes(presented.slice(4, 28)) || presented.length < 8);
+
+      const next = cookieOf(await visit(watching, { cookie: presented }, write));
+      assertNotEquals(next.slice(0, 28), presented.slice(0, 28));
+      assertEquals(await read(middleware, next, "written"), true);
+    });
+  }
+});
+
+Deno.test("SessionMiddleware tries up to four cookies of the name; the first that lives counts", async (t) => {
+  const { store, probe: seen } = probe(new MemoryStore());
+  const events: SessionEvent[] = [];
+  const middleware = start({ onEvent: (event) => events.push(event) }, store);
+  const ada = await signUp(middleware, { user: "ada" });
+  const bob = await signUp(middleware, { user: "bob" });
+  const dead = await signUp(middleware, { user: "dead" });
+  await visit(middleware, { cookie: dead }, async ({ security: { session } }) => {
+    await session.destroy();
+    return "ok";
+  });
+  const cases: [string, string[], unknown, string[], number][] = [
+    ["a forged one before", [forged, ada], "ada", ["signature"], 1],
+    ["three before", ["sid=x", forged, dead, ada], "ada", ["malformed", "signature", "unknown"], 2],
+    ["four before", ["sid=1", "sid=2", "sid=3", "sid=4", ada], undefined, Array(4).fill("malformed"), 0],
+    ["a dead one before", [dead, ada], "ada", ["unknown"], 2],
+    ["the same one twice", [ada, ada], "ada", [], 1],
+    ["two live ones", [ada, bob], "ada", ["ambiguous"], 2],
+    ["two live ones, the other way round", [bob, ada], "bob", ["ambiguous"], 2],
+    ["among other cookies", ["a=1", ada, "b=2"], "ada", [], 1],
+  ];
+  for (const [name, cookies, user, reasons, calls] of cases) {
+    await t.step(name, async () => {
+      events.length = 0;
+      seen.calls.length = 0;
+      assertEquals(await read(middleware, cookies.join("; ")), user);
+      assertEquals(events.map(reasonOf), reasons);
+      assertEquals(seen.calls.length, calls);
+    });
+  }
+});
+
+Deno.test("SessionMiddleware signs a cookie of an older secret anew, on that response", async () => {
+  using clock = new FakeClock();
+  const store = new MemoryStore();
+  const [older, newer] = ["the secret of the last two years", "the secret from this day onwards"];
+  const cookie = await signUp(start({ secret: older, maxAge: 60 }, store));
+  clock.tick(20_000);
+  const rotated = start({ secret: [newer, older], maxAge: 60 }, store);
+  const response = await visit(rotated, { cookie }, async ({ security: { session } }) => {
+    assertEquals(await session.get("user"), "ada");
+    return "ok";
+  });
+  const { value, attributes } = onlyCookie(response.headers);
+  assertEquals(value.slice(0, 24), cookie.slice(4, 28));
+  assertEquals(attributes["max-age"], "40");
+  assertEquals(await read(start({ secret: newer }, store), `sid=${value}`), "ada");
+  const settled = await visit(rotated, { cookie: `sid=${value}` });
+  assertEquals(settled.headers.getSetCookie(), []);
+  assertEquals(await read(start({ secret: newer }, store), cookie), undefined);
+});
+
+Deno.test("SessionMiddleware keeps two cookie names apart", async () => {
+  const store = new MemoryStore();
+  const [a, b] = [start({ name: "a" }, store), start({ name: "b" }, store)];
+  const context = contextOf();
+  await a.onPreRequest(context);
+  const first = context.security.session;
+  await b.onPreRequest(context);
+  const second = context.security.session;
+  await first.set("x", 1);
+  await second.set("x", 2);
+  assertEquals(setCookies(context.response.headers).map(({ name }) => name), ["a", "b"]);
+  assertNotEquals(first.sessionId, second.sessionId);
+});
+
+Deno.test("SessionMiddleware registered twice does its work once", async () => {
+  const { store, probe: seen } = probe(new MemoryStore());
+  const middleware = start({}, store);
+  const cookie = await signUp(middleware);
+  seen.calls.length = 0;
+  const context = contextOf({ cookie });
+  await middleware.onPreRequest(context);
+  const { session } = context.security;
+  await middleware.onPreRequest(context);
+  assertEquals(context.security.session, session);
+  assertEquals(seen.calls.length, 1);
+});
+
+Deno.test("SessionMiddleware puts security on a context that has none, and uses the one that is there", async () => {
+  const middleware = start();
+  const bare = new Context(new Request("http://localhost/"));
+  await middleware.onPreRequest(bare);
+  const { security } = bare as Context & { security: { session: { set(key: string, value: unknown): Promise<void> } } };
+  await security.session.set("a", 1);
+  assertEquals(bare.response.headers.getSetCookie().length, 1);
+
+  const theirs: { session?: unknown; auth: string } = { auth: "theirs" };
+  const context = Object.assign(new Context(new Request("http://localhost/")), { security: theirs });
+  await middleware.onPreRequest(context);
+  assertEquals(context.security, theirs);
+  assertEquals(typeof theirs.session, "object");
+});
+
+Deno.test("SessionMiddleware lets nothing pass where the store could not look", async (t) => {
+  for (
+    const [how, fail] of [
+      ["rejects", () => Promise.reject(new Error("down"))],
+      ["throws", () => {
+        throw new Error("down");
+      }],
+    ] as const
+  ) {
+    for (const make of [() => new MemoryStore(), () => new BareStore()]) {
+      await t.step(`the store ${how}`, async () => {
+        const events: SessionEvent[] = [];
+        const { store, probe: seen } = probe(make());
+        const middleware = start({ onEvent: (event) => events.push(event) }, store);
+        const cookie = await signUp(middleware);
+        seen.before = fail;
+        const error = await assertRejects(() => visit(middleware, { cookie }), SessionStoreError);
+        assertEquals([error.httpCode, error.operation], [503, "get"]);
+        assertEquals(events.map(({ type }) => type), ["storeFailed"]);
+        // Who has no session does not depend on the store.
+        await visit(middleware, {});
+        await visit(middleware, { cookie: forged });
+        seen.before = () => {};
+        assertEquals(await read(middleware, cookie), "ada");
+      });
+    }
+  }
+});
+
+Deno.test("SessionMiddleware does not take a store's nonsense for a session", async () => {
+  const store = new BareStore();
+  const middleware = start({}, store);
+  const cookie = await signUp(middleware);
+  const id = cookie.slice(4, 28);
+  store.get = () => Promise.resolve("nonsense");
+  await assertRejects(() => visit(middleware, { cookie }), SessionStoreError, "an object");
+  for (const meta of [undefined, null, 1, {}, { expiresAt: "soon" }, { expiresAt: NaN }]) {
+    store.get = () => Promise.resolve({ user: "ada", __session: meta });
+    assertEquals(await read(middleware, cookie), undefined);
+  }
+  store.get = () => Promise.resolve(null);
+  assertEquals(await read(middleware, cookie), undefined);
+  assert(store.records.has(id));
+});
+
+Deno.test("SessionMiddleware removes an expired record from a bare store when it sees it", async () => {
+  using clock = new FakeClock();
+  const { store, probe: seen } = probe(new BareStore());
+  const middleware = start({ maxAge: 60 }, store);
+  const cookie = await signUp(middleware);
+  clock.tick(60_000);
+  seen.before = (method) => {
+    if (method === "delete") throw new Error("down");
+  };
+  assertEquals(await read(middleware, cookie), undefined);
+  seen.before = () => {};
+  assertEquals(await read(middleware, cookie), undefined);
+  assertEquals(store.records.size, 0);
+});
+
+Deno.test("SessionMiddleware leaves no record behind that was only half made", async (t) => {
+  // On a bare store a record takes three calls; each may be the one that fails.
+  for (const failing of [1, 2, 3]) {
+    await t.step(`call ${failing} fails`, async () => {
+      const { store, probe: seen } = probe(new BareStore());
+      const middleware = start({ onEvent: () => {} }, store);
+      let calls = 0;
+      seen.before = () => {
+        if (++calls === failing) throw new Error("down");
+      };
+      await assertRejects(() => signUp(middleware), SessionStoreError);
+      assertEquals(store.records.size, 0);
+    });
+  }
+  await t.step("nor removed again: it is of no use to anybody", async () => {
+    const { store, probe: seen } = probe(new BareStore());
+    const middleware = start({ onEvent: () => {} }, store);
+    seen.before = (method) => {
+      if (method !== "create") throw new Error("down");
+    };
+    await assertRejects(() => signUp(middleware), SessionStoreError);
+    seen.before = () => {};
+    assertEquals(store.records.size, 1);
+    const signer = start({}, store);
+    for (const id of store.records.keys()) {
+      assertEquals(await signer.onPreRequest(contextOf({ cookie: `sid=${id}.${"A".repeat(43)}` })), undefined);
+    }
+  });
+});
+
+Deno.test("SessionMiddleware does not ask a store twice why a write failed where the store said it", async () => {
+  const store = new BareStore();
+  const { store: watched, probe: seen } = probe(store);
+  const middleware = start({}, watched);
+  const cookie = await signUp(middleware);
+  store.setValue = () => Promise.reject(new SessionGoneError("set"));
+  seen.calls.length = 0;
+  await visit(middleware, { cookie }, async ({ security: { session } }) => {
+    await assertRejects(() => session.set("a", 1), SessionGoneError);
+    return "ok";
+  });
+  assertEquals(seen.calls, ["get", "setValue"]);
+});
+
+Deno.test("SessionMiddleware is not disturbed by a listener that throws", async () => {
+  for (
+    const onEvent of [() => {
+      throw new Error("listener");
+    }, () => Promise.reject(new Error("listener"))]
+  ) {
+    const response = await visit(start({ onEvent }), { cookie: forged }, write);
+    assertEquals(response.headers.getSetCookie().length, 1);
+  }
+});
+
+Deno.test("SessionMiddleware.onPostRequest() does nothing for a request that it did not see", async () => {
+  assertEquals(await start().onPostRequest(contextOf()), undefined);
+});
+
+Deno.test("SessionMiddleware returns nothing from onPreRequest: Alosaur would send it as the response", async () => {
+  const middleware = start({ saveUninitialized: true });
+  assertEquals(await middleware.onPreRequest(contextOf()), undefined);
+  assertEquals(await middleware.onPreRequest(contextOf({ cookie: await signUp(middleware) })), undefined);
+});

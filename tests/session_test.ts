@@ -1,0 +1,679 @@
+import { assert, assertEquals, assertInstanceOf, assertMatch, assertNotEquals, assertRejects } from "./_assert.ts";
+import { FakeClock } from "./_clock.ts";
+import { Captured } from "./_console.ts";
+import { contextOf, cookieOf, merged, onlyCookie, read, signUp, start, visit } from "./_request.ts";
+import { BareStore, probe } from "./_stores.ts";
+import {
+  MemoryStore,
+  type Session,
+  SessionError,
+  SessionGoneError,
+  type SessionMiddleware,
+  type SessionStore,
+  SessionStoreError,
+} from "../mod.ts";
+
+/** What a session promises, it promises on every store. */
+const STORES: Record<string, () => SessionStore> = {
+  "MemoryStore": () => new MemoryStore(),
+  "a bare store": () => new BareStore(),
+};
+
+/** A session under way, as an action has it. */
+async function open(middleware: SessionMiddleware, cookie?: string): Promise<{
+  session: Session;
+  context: ReturnType<typeof contextOf>;
+  finish: () => Promise<Response>;
+}> {
+  const context = contextOf({ cookie });
+  await middleware.onPreRequest(context);
+  return {
+    session: context.security.session,
+    context,
+    finish: async () => {
+      context.response.result = "ok";
+      await middleware.onPostRequest(context);
+      return merged(context);
+    },
+  };
+}
+
+for (const [name, make] of Object.entries(STORES)) {
+  Deno.test(`Session on ${name}: an untouched visit asks the store nothing and sets nothing`, async () => {
+    const { store, probe: seen } = probe(make());
+    const middleware = start({}, store);
+    const response = await visit(middleware, {}, async (context) => {
+      const { session } = context.security;
+      assert(session.isNew);
+      assertEquals(session.expiresAt, undefined);
+      assertEquals(await session.get("user"), undefined);
+      assertEquals(await session.get("user", "nobody"), "nobody");
+      assertEquals(await session.has("user"), false);
+      assertEquals({ ...await session.entries() }, {});
+      await session.delete("user");
+      await session.set("user", undefined);
+      assertMatch(session.sessionId, /^[\w-]{24}$/);
+      return "ok";
+    });
+    assertEquals(seen.calls, []);
+    assertEquals(response.headers.getSetCookie(), []);
+    assertEquals(response.headers.get("cache-control"), null);
+  });
+
+  Deno.test(`Session on ${name}: the first write makes the record and the cookie in that call`, async () => {
+    const store = make();
+    const { session, context } = await open(start({}, store));
+    const id = session.sessionId;
+    const written = session.set("user", "ada");
+    // Before the promise is there, the cookie is.
+    assertEquals(onlyCookie(context.response.headers).value.split(".")[0], id);
+    assertEquals(session.sessionId, id);
+    await written;
+    assert(await store.exist(id));
+    assertEquals(await store.getValue(id, "user"), "ada");
+    assertInstanceOf(session.expiresAt, Date);
+    assert(session.isNew);
+  });
+
+  Deno.test(`Session on ${name}: what was written is there for the next request, and for nobody else`, async () => {
+    const middleware = start({}, make());
+    const ada = await signUp(middleware, { user: "ada", n: 1 });
+    const bob = await signUp(middleware, { user: "bob" });
+    await visit(middleware, { cookie: ada }, async (context) => {
+      const { session } = context.security;
+      assertEquals(session.isNew, false);
+      assertEquals({ ...await session.entries() }, { user: "ada", n: 1 });
+      assertEquals(Object.getPrototypeOf(await session.entries()), null);
+      assert(await session.has("n"));
+      return "ok";
+    });
+    assertEquals(await read(middleware, bob), "bob");
+    assertEquals(await read(middleware, bob, "n"), undefined);
+  });
+
+  Deno.test(`Session on ${name}: a request that only reads sets no cookie`, async () => {
+    const middleware = start({ maxAge: 60 }, make());
+    const response = await visit(middleware, { cookie: await signUp(middleware) }, async (context) => {
+      await context.security.session.get("user");
+      return "ok";
+    });
+    assertEquals(response.headers.getSetCookie(), []);
+    assertEquals(response.headers.get("cache-control"), null);
+  });
+
+  Deno.test(`Session on ${name}: round trips are within the budget`, async () => {
+    const { store, probe: seen } = probe(make());
+    const middleware = start({}, store);
+    const cookie = await signUp(middleware);
+    assertEquals(seen.calls.length, name === "MemoryStore" ? 1 : 3);
+
+    seen.calls.length = 0;
+    await visit(middleware, { cookie }, async (context) => {
+      for (let i = 0; i < 5; i++) await context.security.session.get("user");
+      await context.security.session.entries();
+      return "ok";
+    });
+    assertEquals(seen.calls.length, 1);
+
+    seen.calls.length = 0;
+    await visit(middleware, { cookie }, async (context) => {
+      await context.security.session.get("user");
+      await context.security.session.set("user", "bob");
+      await context.security.session.get("user");
+      return "ok";
+    });
+    assertEquals(seen.calls.length, 2);
+
+    seen.calls.length = 0;
+    await visit(middleware, { cookie: "sid=x; sid=" + "A".repeat(24) + "." + "A".repeat(43) });
+    await visit(middleware, {});
+    assertEquals(seen.calls, []);
+  });
+
+  Deno.test(`Session on ${name}: reading gives copies, and writing takes them`, async () => {
+    const middleware = start({}, make());
+    const cart = ["apple"];
+    const { session, finish } = await open(middleware);
+    const written = session.set("cart", cart);
+    cart.push("not bought");
+    await written;
+    (await session.get<string[]>("cart")).push("not bought either");
+    (await session.entries()).cart.push("nor this");
+    assertEquals(await session.get("cart"), ["apple"]);
+    const cookie = cookieOf(await finish());
+    assertEquals(await read(middleware, cookie, "cart"), ["apple"]);
+  });
+
+  Deno.test(`Session on ${name}: undefined removes, and what was removed is absent`, async () => {
+    const store = make();
+    const middleware = start({}, store);
+    const cookie = await signUp(middleware, { a: 1, b: 2, c: 3 });
+    await visit(middleware, { cookie }, async ({ security: { session } }) => {
+      await session.set("a", undefined);
+      await session.delete("b");
+      await session.delete("never there");
+      assertEquals(await session.get("a", "gone"), "gone");
+      assertEquals(await session.has("b"), false);
+      return "ok";
+    });
+    await visit(middleware, { cookie }, async ({ security: { session } }) => {
+      assertEquals({ ...await session.entries() }, { c: 3 });
+      assertEquals(await session.has("a"), false);
+      assertEquals(await session.get("b", "gone"), "gone");
+      assertEquals(session.isNew, false);
+      return "ok";
+    });
+  });
+
+  Deno.test(`Session on ${name}: a key is any well-formed string`, async () => {
+    const middleware = start({}, make());
+    const keys = [
+      "__proto__",
+      "constructor",
+      "hasOwnProperty",
+      "",
+      " ",
+      "a\0b",
+      "ключ 🔑",
+      "__session",
+      "__session:__session",
+      "__session:",
+      "__sessions",
+      "expiresAt",
+      "x".repeat(512),
+    ];
+    const values = Object.fromEntries(keys.map((key, i) => [key, i]));
+    Object.defineProperty(values, "__proto__", { value: 0, enumerable: true });
+    const cookie = await signUp(middleware, values);
+    await visit(middleware, { cookie }, async ({ security: { session } }) => {
+      for (const [i, key] of keys.entries()) assertEquals(await session.get(key), i, key);
+      assertEquals(Object.keys(await session.entries()).sort(), [...keys].sort());
+      assertEquals(session.expiresAt === undefined, false);
+      return "ok";
+    });
+  });
+
+  Deno.test(`Session on ${name}: a key that no store could keep is refused`, async () => {
+    const { session } = await open(start({}, make()));
+    for (const key of ["\ud800", "a\udfffb"]) {
+      await assertRejects(() => session.set(key, 1), TypeError, "well-formed");
+      assertEquals(await session.get(key), undefined);
+    }
+    // @ts-expect-error -- what JavaScript can pass
+    await assertRejects(() => session.set(undefined, 1), TypeError, "well-formed");
+    assertEquals(session.expiresAt, undefined);
+  });
+
+  Deno.test(`Session on ${name}: a value that cannot be kept is refused, and changes nothing`, async () => {
+    const middleware = start({}, make());
+    const cookie = await signUp(middleware, { cart: 1 });
+    await visit(middleware, { cookie }, async ({ security: { session } }) => {
+      for (const value of [() => 1, Symbol("s"), Promise.resolve(1), { nested: [() => 1] }, new (class Cart {})()]) {
+        await assertRejects(() => session.set("cart", value), TypeError, '"cart"');
+      }
+      assertEquals(await session.get("cart"), 1);
+      return "ok";
+    });
+    assertEquals(await read(middleware, cookie, "cart"), 1);
+    const { session, finish } = await open(middleware);
+    await assertRejects(() => session.set("cart", () => 1), TypeError, '"cart"');
+    assertEquals((await finish()).headers.getSetCookie(), []);
+  });
+
+  Deno.test(`Session on ${name}: writes that nobody awaits keep their order and are finished in time`, async () => {
+    const middleware = start({}, make());
+    const response = await visit(middleware, {}, ({ security: { session } }) => {
+      session.set("a", 1);
+      session.set("a", 2);
+      session.set("b", 1);
+      session.delete("b");
+      session.set("a", 3);
+      return "ok";
+    });
+    const cookie = cookieOf(response);
+    assertEquals(await read(middleware, cookie, "a"), 3);
+    assertEquals(await read(middleware, cookie, "b"), undefined);
+  });
+
+  Deno.test(`Session on ${name}: a write is there for the reads after it, awaited or not`, async () => {
+    const middleware = start({}, make());
+    const { session } = await open(middleware, await signUp(middleware, { a: 1 }));
+    session.set("a", 2);
+    assertEquals(await session.get("a"), 2);
+    session.delete("a");
+    assertEquals(await session.has("a"), false);
+  });
+
+  Deno.test(`Session on ${name}: concurrent requests never undo each other's writes to other keys`, async () => {
+    const middleware = start({}, make());
+    const cookie = await signUp(middleware, { first: true });
+    await Promise.all(
+      Array.from({ length: 50 }, (_, i) =>
+        visit(middleware, { cookie }, async ({ security: { session } }) => {
+          await session.get("first");
+          await session.set(`key ${i}`, i);
+          return "ok";
+        })),
+    );
+    await visit(middleware, { cookie }, async ({ security: { session } }) => {
+      assertEquals(Object.keys(await session.entries()).length, 51);
+      return "ok";
+    });
+  });
+
+  Deno.test(`Session on ${name}: a write to a session that ended meanwhile creates nothing`, async (t) => {
+    for (
+      const [how, end] of [
+        ["destroyed by another request", async (_clock: FakeClock, other: Session) => await other.destroy()],
+        [
+          "removed from the store",
+          async (_clock: FakeClock, other: Session) => await other.store.delete(other.sessionId),
+        ],
+        ["given a new id", async (_clock: FakeClock, other: Session) => await other.regenerate()],
+        ["expired", (clock: FakeClock) => clock.tick(60_000)],
+      ] as const
+    ) {
+      await t.step(how, async () => {
+        using clock = new FakeClock();
+        const store = make();
+        const middleware = start({ maxAge: 60 }, store);
+        const cookie = await signUp(middleware);
+        const { session, finish } = await open(middleware, cookie);
+        const { session: other } = await open(middleware, cookie);
+        const id = session.sessionId;
+        await end(clock, other);
+
+        const error = await assertRejects(() => session.set("user", "back again"), SessionGoneError);
+        assertEquals(error.httpCode, 409);
+        await assertRejects(() => session.delete("user"), SessionGoneError);
+        await assertRejects(() => session.regenerate(), SessionGoneError);
+        assertEquals(await session.get("user"), undefined);
+        assertEquals({ ...await session.entries() }, {});
+        assertEquals(session.expiresAt, undefined);
+        assertNotEquals(session.sessionId, id);
+        assertEquals((await finish()).headers.getSetCookie(), []);
+        if (how !== "expired" || name === "MemoryStore") assertEquals(await store.exist(id), false);
+        assertEquals(await read(middleware, cookie), undefined);
+      });
+    }
+  });
+
+  Deno.test(`Session on ${name}: it ends to the second`, async () => {
+    using clock = new FakeClock();
+    const middleware = start({ maxAge: 60 }, make());
+    const cookie = await signUp(middleware);
+    const { session } = await open(middleware, cookie);
+    assertEquals(session.expiresAt, new Date(clock.now + 60_000));
+    clock.tick(59_999);
+    assertEquals(await session.get("user"), "ada");
+    assertEquals(await read(middleware, cookie), "ada");
+    clock.tick(1);
+    assertEquals(await session.get("user"), undefined);
+    assertEquals(session.expiresAt, undefined);
+    assertEquals(await read(middleware, cookie), undefined);
+    await visit(middleware, { cookie }, ({ security: { session } }) => {
+      assert(session.isNew);
+      return "ok";
+    });
+  });
+
+  Deno.test(`Session on ${name}: writing does not make an absolute life longer`, async () => {
+    using clock = new FakeClock();
+    const middleware = start({ maxAge: 60 }, make());
+    const cookie = await signUp(middleware);
+    clock.tick(59_000);
+    const response = await visit(middleware, { cookie }, async ({ security: { session } }) => {
+      await session.set("late", true);
+      return "ok";
+    });
+    assertEquals(response.headers.getSetCookie(), []);
+    clock.tick(1000);
+    assertEquals(await read(middleware, cookie), undefined);
+  });
+
+  Deno.test(`Session on ${name}: without any limit the cookie ends with the browser and the record after a day`, async () => {
+    using clock = new FakeClock();
+    const middleware = start({}, make());
+    const response = await visit(middleware, {}, async ({ security: { session } }) => {
+      await session.set("user", "ada");
+      return "ok";
+    });
+    const { attributes } = onlyCookie(response.headers);
+    assertEquals([attributes["max-age"], attributes.expires], [undefined, undefined]);
+    const cookie = cookieOf(response);
+    clock.tick(24 * 60 * 60 * 1000 - 1);
+    assertEquals(await read(middleware, cookie), "ada");
+    clock.tick(1);
+    assertEquals(await read(middleware, cookie), undefined);
+  });
+
+  Deno.test(`Session on ${name}: expires ends every session, and then none can begin`, async () => {
+    using clock = new FakeClock();
+    const middleware = start({ expires: new Date(clock.now + 60_000) }, make());
+    const cookie = await signUp(middleware);
+    clock.tick(60_000);
+    assertEquals(await read(middleware, cookie), undefined);
+    const { session, finish } = await open(middleware);
+    await assertRejects(() => session.set("user", "late"), SessionGoneError);
+    assertEquals((await finish()).headers.getSetCookie(), []);
+  });
+
+  Deno.test(`Session on ${name}: a dead id is never used again`, async () => {
+    using clock = new FakeClock();
+    const store = make();
+    const middleware = start({ maxAge: 60 }, store);
+    const cookie = await signUp(middleware);
+    clock.tick(60_000);
+    const { session, finish } = await open(middleware, cookie);
+    assert(!cookie.includes(session.sessionId));
+    await session.set("user", "bob");
+    const next = cookieOf(await finish());
+    assertNotEquals(next, cookie);
+    assertEquals(await read(middleware, next), "bob");
+    assertEquals(await read(middleware, cookie), undefined);
+  });
+
+  Deno.test(`Session.regenerate() on ${name} keeps the data and the deadline under a new id`, async () => {
+    using clock = new FakeClock();
+    const store = make();
+    const middleware = start({ maxAge: 60 }, store);
+    const cookie = await signUp(middleware, { user: "ada", __session: "mine", cart: [1] });
+    clock.tick(10_000);
+    const { session, finish } = await open(middleware, cookie);
+    const before = session.sessionId;
+    const expiresAt = session.expiresAt;
+    session.set("late", 1);
+    await session.regenerate();
+    assertNotEquals(session.sessionId, before);
+    assertEquals(session.expiresAt, expiresAt);
+    assertEquals(await store.exist(before), false);
+    await session.set("after", 2);
+    const response = await finish();
+    assertEquals(onlyCookie(response.headers).attributes["max-age"], "50");
+    const next = cookieOf(response);
+    await visit(middleware, { cookie: next }, async (context) => {
+      assertEquals({ ...await context.security.session.entries() }, {
+        user: "ada",
+        __session: "mine",
+        cart: [1],
+        late: 1,
+        after: 2,
+      });
+      return "ok";
+    });
+    assertEquals(await read(middleware, cookie), undefined);
+    clock.tick(50_000);
+    assertEquals(await read(middleware, next), undefined);
+  });
+
+  Deno.test(`Session.regenerate() on ${name} changes the id of a visitor without a record, and asks nothing`, async () => {
+    const { store, probe: seen } = probe(make());
+    const { session, finish } = await open(start({}, store));
+    const before = session.sessionId;
+    await session.regenerate();
+    assertNotEquals(session.sessionId, before);
+    assertEquals(seen.calls, []);
+    assertEquals((await finish()).headers.getSetCookie(), []);
+  });
+
+  Deno.test(`Session.destroy() on ${name} removes the record and clears the cookie with its attributes`, async () => {
+    const store = make();
+    const middleware = start({ path: "/app", domain: "example.com", secure: true }, store);
+    const cookie = await signUp(middleware);
+    const { session, finish } = await open(middleware, cookie);
+    const id = session.sessionId;
+    await session.destroy();
+    assertEquals(await store.exist(id), false);
+    assertEquals(await session.get("user"), undefined);
+    assertEquals(session.expiresAt, undefined);
+    await assertRejects(() => session.set("user", "ada"), SessionGoneError);
+    await session.destroy();
+    const response = await finish();
+    const { value, attributes } = onlyCookie(response.headers);
+    assertEquals(value, "");
+    assertEquals(attributes["max-age"], "0");
+    assertEquals([attributes.path, attributes.domain, attributes.secure], ["/app", "example.com", true]);
+    assertEquals(response.headers.get("cache-control"), "no-store");
+    assertEquals(await read(middleware, cookie), undefined);
+  });
+
+  Deno.test(`Session.destroy() on ${name} comes after the writes before it, and none of them fails`, async () => {
+    const store = make();
+    const middleware = start({}, store);
+    const { session, finish } = await open(middleware);
+    session.set("a", 1);
+    session.regenerate();
+    session.set("b", 2);
+    session.destroy();
+    const response = await finish();
+    assertEquals(onlyCookie(response.headers).value, "");
+    if (store instanceof MemoryStore) assertEquals(store.size, 0);
+    if (store instanceof BareStore) assertEquals(store.records.size, 0);
+  });
+
+  Deno.test(`Session on ${name}: saveUninitialized makes the record and the cookie at once`, async () => {
+    const { store, probe: seen } = probe(make());
+    const middleware = start({ saveUninitialized: true }, store);
+    const response = await visit(middleware, {});
+    const cookie = cookieOf(response);
+    assert(seen.calls.length > 0);
+    await visit(middleware, { cookie }, ({ security: { session } }) => {
+      assertEquals(session.isNew, false);
+      return "ok";
+    });
+  });
+
+  Deno.test(`Session on ${name}: a store that failed while the record was made leaves no cookie behind`, async () => {
+    const { store, probe: seen } = probe(make());
+    seen.before = () => {
+      throw new Error("down");
+    };
+    const middleware = start({ onEvent: () => {} }, store);
+    const { session, finish } = await open(middleware);
+    const error = await assertRejects(() => session.set("a", 1), SessionStoreError);
+    assertEquals([error.httpCode, error.operation, (error.cause as Error).message], [503, "create", "down"]);
+    assertEquals(await session.get("a"), undefined);
+    assertEquals(session.expiresAt, undefined);
+    // It is up again: the same request can begin anew.
+    seen.before = () => {};
+    await session.set("b", 2);
+    const cookie = cookieOf(await finish());
+    assertEquals(await read(middleware, cookie, "b"), 2);
+    assertEquals(await read(middleware, cookie, "a"), undefined);
+  });
+
+  Deno.test(`Session on ${name}: writes behind a record that could not be made fail with it`, async () => {
+    const { store, probe: seen } = probe(make());
+    let down = true;
+    seen.before = async () => {
+      await undefined;
+      if (down) throw new Error("down");
+    };
+    const { session, finish } = await open(start({ onEvent: () => {} }, store));
+    const first = session.set("a", 1);
+    const second = session.set("b", 2);
+    await assertRejects(() => first, SessionStoreError);
+    await assertRejects(() => second, SessionStoreError, "could not be made");
+    down = false;
+    assertEquals((await finish()).headers.getSetCookie(), []);
+  });
+
+  Deno.test(`Session on ${name}: after a write that failed, a read asks what is there`, async () => {
+    const { store, probe: seen } = probe(make());
+    const middleware = start({ onEvent: () => {} }, store);
+    const cookie = await signUp(middleware, { a: 1 });
+    const { session } = await open(middleware, cookie);
+    seen.before = (method) => {
+      if (method === "setValue") throw new Error("down");
+    };
+    await assertRejects(() => session.set("a", 2), SessionStoreError, '"a"');
+    assertEquals(await session.get("a"), 1);
+    seen.before = () => {
+      throw new Error("down");
+    };
+    await assertRejects(() => session.set("a", 2), SessionStoreError);
+    await assertRejects(() => session.get("a"), SessionStoreError);
+    seen.before = () => {};
+    await session.set("a", 3);
+    assertEquals(await session.get("a"), 3);
+  });
+
+  Deno.test(`Session on ${name}: what was written while the record is read again is not forgotten`, async () => {
+    const { store, probe: seen } = probe(make());
+    const middleware = start({ onEvent: () => {} }, store);
+    const { session } = await open(middleware, await signUp(middleware, { a: 1 }));
+    let fail = true;
+    const gate = Promise.withResolvers<void>();
+    seen.before = (method) => {
+      if (method === "setValue" && fail) throw new Error("down");
+      if (method === "readRecord" || method === "get") return gate.promise;
+    };
+    await assertRejects(() => session.set("a", 2), SessionStoreError);
+    fail = false;
+    const reading = session.get("b");
+    session.set("b", "written meanwhile");
+    gate.resolve();
+    await reading;
+    assertEquals(await session.get("b"), "written meanwhile");
+  });
+
+  Deno.test(`Session.regenerate() on ${name} keeps the old id where the store failed`, async () => {
+    const { store, probe: seen } = probe(make());
+    const middleware = start({ onEvent: () => {} }, store);
+    const cookie = await signUp(middleware);
+    const { session, finish } = await open(middleware, cookie);
+    const id = session.sessionId;
+    // On a bare store every one of its calls may be the one that fails.
+    for (const broken of ["rename", "get", "create", "setValue", "delete"]) {
+      if (name === "MemoryStore" && broken !== "rename") continue;
+      if (name !== "MemoryStore" && broken === "rename") continue;
+      let failed = false;
+      seen.before = (method) => {
+        if (method !== broken || failed) return;
+        failed = true;
+        throw new Error("down");
+      };
+      await assertRejects(() => session.regenerate(), SessionStoreError);
+      seen.before = () => {};
+      assertEquals(session.sessionId, id);
+      assertEquals(await session.get("user"), "ada");
+    }
+    assertEquals((await finish()).headers.getSetCookie(), []);
+    assertEquals(await read(middleware, cookie), "ada");
+    if (store instanceof BareStore) assertEquals(store.records.size, 1);
+  });
+
+  Deno.test(`Session.destroy() on ${name} clears the cookie even where the store failed`, async () => {
+    const { store, probe: seen } = probe(make());
+    const middleware = start({ onEvent: () => {} }, store);
+    const cookie = await signUp(middleware);
+    const { session, finish } = await open(middleware, cookie);
+    seen.before = () => {
+      throw new Error("down");
+    };
+    await assertRejects(() => session.destroy(), SessionStoreError);
+    assertEquals(await session.get("user"), undefined);
+    assertEquals(onlyCookie((await finish()).headers).value, "");
+  });
+
+  Deno.test(`Session on ${name}: a failed write that nobody awaited fails the request and is reported`, async (t) => {
+    const causes: [
+      string,
+      (session: Session) => void,
+      typeof Error | typeof SessionStoreError | typeof SessionGoneError,
+      string,
+    ][] = [
+      ["the store is down", (session) => void session.set("a", "down"), SessionStoreError, "storeFailed"],
+      ["the value cannot be kept", (session) => void session.set("a", () => 1), TypeError, "writeFailed"],
+      [
+        "the session is gone",
+        (session) => {
+          session.destroy();
+          session.set("a", 1);
+        },
+        SessionGoneError,
+        "writeFailed",
+      ],
+    ];
+    for (const [why, act, errorClass, type] of causes) {
+      await t.step(why, async () => {
+        const events: { type: string; session?: string }[] = [];
+        const { store, probe: seen } = probe(make());
+        const middleware = start({ onEvent: (event) => events.push(event) }, store);
+        const cookie = await signUp(middleware);
+        seen.before = (_method, args) => {
+          if (args.includes("down")) throw new Error("down");
+        };
+        const { session, finish } = await open(middleware, cookie);
+        act(session);
+        const error = await finish().then(() => undefined, (error) => error);
+        assertInstanceOf(error, errorClass);
+        assertEquals(events.map((event) => event.type), [type]);
+        assert(!JSON.stringify(events).includes(cookie.slice(4, 28)));
+      });
+    }
+    await t.step("without a listener, on the console and without ids", async () => {
+      using errors = new Captured("error");
+      const { store, probe: seen } = probe(make());
+      const middleware = start({}, store);
+      const cookie = await signUp(middleware);
+      const { session, finish } = await open(middleware, cookie);
+      seen.before = (_method, args) => {
+        throw new RangeError(`cannot reach redis://user:password@host for ${args[0]}`);
+      };
+      session.set("a", 1);
+      await assertRejects(finish, SessionStoreError);
+      assertEquals(errors.lines.length, 1);
+      const [line = ""] = errors.lines;
+      assertMatch(line, /set failed and nobody awaited it: SessionStoreError because of RangeError/);
+      assert(!line.includes("password") && !line.includes(cookie.slice(4, 28)));
+    });
+    await t.step("and not where the application caught it", async () => {
+      using errors = new Captured("error");
+      const { store, probe: seen } = probe(make());
+      const { session, finish } = await open(start({}, store));
+      seen.before = () => {
+        throw new Error("down");
+      };
+      await session.set("a", 1).catch(() => {});
+      await finish();
+      assertEquals(errors.lines, []);
+    });
+  });
+
+  Deno.test(`Session on ${name}: a store that is slow loses nothing`, async () => {
+    const { store, probe: seen } = probe(make());
+    const middleware = start({}, store);
+    const cookie = await signUp(middleware);
+    const gate = Promise.withResolvers<void>();
+    seen.before = () => gate.promise;
+    const under = visit(middleware, { cookie }, ({ security: { session } }) => {
+      session.set("late", true);
+      return "ok";
+    });
+    gate.resolve();
+    await under;
+    assertEquals(await read(middleware, cookie, "late"), true);
+  });
+}
+
+Deno.test("Session.store is the raw store, and sessionKey the cookie's name", async () => {
+  const store = new MemoryStore();
+  const { session } = await open(start({ name: "other" }, store));
+  assertEquals(session.store, store);
+  assertEquals(session.sessionKey, "other");
+});
+
+Deno.test("Session never shows the error classes of a store, and no id in a message", async () => {
+  const { store, probe: seen } = probe(new BareStore());
+  const middleware = start({ onEvent: () => {} }, store);
+  const { session } = await open(middleware, await signUp(middleware));
+  seen.before = (_method, args) => {
+    throw new Error(`no ${args[0]}`);
+  };
+  for (const act of [() => session.set("a", 1), () => session.regenerate(), () => session.destroy()]) {
+    const error = await assertRejects(act, SessionError);
+    assert(!error.message.includes(session.sessionId));
+    assertMatch(error.message, /^Cannot (set "a"|regenerate|destroy): the session store failed$/);
+  }
+});
