@@ -133,21 +133,19 @@ class BareRecords implements Records {
     return { values, expiresAt };
   }
 
-  create(sid: string, record: SessionRecord): Promise<void> {
-    return ask("create", async () => {
-      await this.#store.create(sid);
-      await this.#fill(sid, [
-        [RESERVED, { expiresAt: record.expiresAt }],
-        ...Array.from(record.values, ([key, value]): [string, unknown] => [toStored(key), value]),
-      ]);
-    });
+  async create(sid: string, record: SessionRecord): Promise<void> {
+    await ask("create", () => this.#store.create(sid));
+    await this.#fill("create", sid, [
+      [RESERVED, { expiresAt: record.expiresAt }],
+      ...Array.from(record.values, ([key, value]): [string, unknown] => [toStored(key), value]),
+    ]);
   }
 
   set(sid: string, key: string, value: unknown, expiresAt: number): Promise<void> {
     return this.#inTurn(sid, async () => {
       if (Date.now() >= expiresAt) throw new SessionGoneError("set");
       try {
-        await ask("set", () => this.#store.setValue(sid, toStored(key), value), `set ${JSON.stringify(key)}`);
+        await this.#put("set", sid, toStored(key), value);
       } catch (error) {
         // A store says in its own words that the record is missing: whether it is, it can be asked.
         if (error instanceof SessionStoreError && await this.#isMissing(sid)) {
@@ -162,17 +160,15 @@ class BareRecords implements Records {
     return this.#inTurn(sid, async () => {
       const stored = await this.#get("regenerate", sid);
       if (stored === undefined) throw new SessionGoneError("regenerate");
-      await ask("regenerate", async () => {
-        await this.#store.create(newSid);
-        await this.#fill(newSid, Object.entries(stored));
-        try {
-          await this.#store.delete(sid);
-        } catch (error) {
-          // Both ids would be alive: better the old one alone, which the client has.
-          await this.#discard(newSid);
-          throw error;
-        }
-      });
+      await ask("regenerate", () => this.#store.create(newSid));
+      await this.#fill("regenerate", newSid, Object.entries(stored));
+      try {
+        await ask("regenerate", () => this.#store.delete(sid));
+      } catch (error) {
+        // Both ids would be alive: better the old one alone, which the client has.
+        await this.#discard(newSid);
+        throw error;
+      }
     });
   }
 
@@ -187,10 +183,17 @@ class BareRecords implements Records {
     throw new SessionStoreError(operation, `Cannot ${operation}: the session store did not answer with an object`);
   }
 
+  /** Writes one value under the name that it is stored by; an error names the key that the application gave. */
+  #put(operation: string, sid: string, name: string, value: unknown): Promise<void> {
+    const key = fromStored(name);
+    const what = key === undefined ? operation : `set ${JSON.stringify(key)}`;
+    return ask(operation, () => this.#store.setValue(sid, name, value), what);
+  }
+
   /** Fills a record that was just created, or removes it. */
-  async #fill(sid: string, entries: Iterable<[string, unknown]>): Promise<void> {
+  async #fill(operation: string, sid: string, entries: Iterable<[string, unknown]>): Promise<void> {
     try {
-      for (const [key, value] of entries) await this.#store.setValue(sid, key, value);
+      for (const [name, value] of entries) await this.#put(operation, sid, name, value);
     } catch (error) {
       await this.#discard(sid);
       throw error;

@@ -98,10 +98,8 @@ function define(target: object, name: string, value: unknown): void {
 
 /** Copies into the built-in class, whatever subclass (such as Node's `Buffer`) it was. */
 function copyTypedArray(value: ArrayBufferView): object {
-  const name = (value as unknown as { [Symbol.toStringTag]: string })[Symbol.toStringTag];
-  const Class = (globalThis as unknown as Record<string, new (source: unknown) => object>)[name];
-  if (Class === undefined) throw new TypeError(`Unknown typed array: ${name}`);
-  return new Class(value);
+  const name = (value as unknown as { [Symbol.toStringTag]: "Uint8Array" })[Symbol.toStringTag];
+  return new globalThis[name](value as Uint8Array);
 }
 
 function describeInstance(value: object): string {

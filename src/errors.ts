@@ -15,6 +15,8 @@ export class SessionError extends Error {
   readonly #operation: string;
 
   /**
+   * Makes the error.
+   *
    * @param operation what was being done, such as `"set"`
    * @param message what happened, without any session id, cookie or secret
    * @param options `cause`: the error underneath
@@ -58,6 +60,8 @@ export class SessionGoneError extends SessionError {
   }
 
   /**
+   * Makes the error.
+   *
    * @param operation what was being done, such as `"set"`
    * @param options `cause`: the error underneath
    */

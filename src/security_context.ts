@@ -4,7 +4,6 @@
  * @module
  */
 import { HttpContext, Injectable, SERVER_REQUEST } from "../deps.ts";
-import { SessionError } from "./errors.ts";
 import type { Session, SessionData } from "./session.ts";
 
 /** Who is signed in. */
@@ -52,31 +51,22 @@ export interface AuthInterface {
 export class Security<TData extends object = SessionData> {
   /** Signing in and out. */
   readonly auth: AuthInterface;
-  #session: Session<TData> | undefined;
-
-  /** @param context the request that this is about */
-  constructor(context: HttpContext) {
-    this.auth = new Auth(context, this as unknown as Security);
-  }
 
   /**
    * The visitor's session.
    *
-   * @throws {SessionError} where no `SessionMiddleware` ran for this request
+   * Note: it is `undefined` where no `SessionMiddleware` ran before, because it is registered later or its RegExp does not match the
+   * path. Alosaur's `AuthMiddleware` takes that for "nobody is signed in".
    */
-  get session(): Session<TData> {
-    if (this.#session === undefined) {
-      throw new SessionError(
-        "get",
-        "Cannot use the session: no SessionMiddleware ran for this request. Is it registered before what uses it, with a RegExp that " +
-          "matches this path?",
-      );
-    }
-    return this.#session;
-  }
+  declare session: Session<TData>;
 
-  set session(session: Session<TData>) {
-    this.#session = session;
+  /**
+   * Begins with nobody signed in and no session.
+   *
+   * @param context the request that this is about
+   */
+  constructor(context: HttpContext) {
+    this.auth = new Auth(context, this as unknown as Security);
   }
 }
 
@@ -119,7 +109,11 @@ export class SecurityContext<TState = any, TData extends object = SessionData> e
   /** What is known of the visitor. */
   readonly security: Security<TData>;
 
-  /** @param serverRequest the request, which Alosaur injects */
+  /**
+   * Alosaur makes one for each request.
+   *
+   * @param serverRequest the request, which Alosaur injects
+   */
   constructor(serverRequest: Request) {
     super(serverRequest);
     this.security = new Security<TData>(this);

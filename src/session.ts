@@ -36,10 +36,13 @@ export interface SessionInterface<TData extends object = SessionData> {
   /** Reads one value. */
   // deno-lint-ignore no-explicit-any -- the seed's own signature
   get<T = any>(key: AnyKey<TData>, fallback?: T): Promise<T>;
+  /** Reads one value of declared data. */
   get<K extends SessionKey<TData>>(key: K): Promise<TData[K] | undefined>;
+  /** Reads one value of declared data, or the fallback. */
   get<K extends SessionKey<TData>>(key: K, fallback: TData[K]): Promise<TData[K]>;
   /** Writes one value. */
   set<T>(key: AnyKey<TData>, value: T): Promise<void>;
+  /** Writes one value of declared data. */
   set<K extends SessionKey<TData>>(key: K, value: TData[K] | undefined): Promise<void>;
   /** Tells whether there is a value. */
   has(key: SessionKey<TData>): Promise<boolean>;
@@ -173,16 +176,7 @@ export class Session<TData extends object = SessionData> implements SessionInter
   set<T>(key: AnyKey<TData>, value: T): Promise<void>;
   set<K extends SessionKey<TData>>(key: K, value: TData[K] | undefined): Promise<void>;
   set(key: string, value: unknown): Promise<void> {
-    return this.#writes.run("set", () => {
-      if (typeof key !== "string" || !key.isWellFormed()) {
-        throw new TypeError("Cannot set: the key is not a well-formed string");
-      }
-      const kept = copyValue(key, value);
-      this.#refuseAfterEnd("set");
-      const live = this.#live;
-      if (live !== undefined) return this.#write(live, key, kept);
-      return kept === undefined ? undefined : this.#start(new Map([[key, kept]]));
-    });
+    return this.#put("set", key, value);
   }
 
   /**
@@ -203,7 +197,7 @@ export class Session<TData extends object = SessionData> implements SessionInter
    * @throws {SessionStoreError} if the store failed
    */
   delete(key: SessionKey<TData>): Promise<void> {
-    return (this as Session).set(key, undefined);
+    return this.#put("delete", key, undefined);
   }
 
   /**
@@ -316,10 +310,20 @@ export class Session<TData extends object = SessionData> implements SessionInter
     };
   }
 
-  #write(live: Live, key: string, value: unknown): () => Promise<void> {
-    if (value === undefined) live.values?.delete(key);
-    else live.values?.set(key, value);
-    return () => this.#step("set", live, () => this.#host.records.set(live.id, key, value, live.expiresAt));
+  /** Writes one value, or removes it where it is `undefined`. */
+  #put(operation: "set" | "delete", key: string, value: unknown): Promise<void> {
+    return this.#writes.run(operation, () => {
+      if (typeof key !== "string" || !key.isWellFormed()) {
+        throw new TypeError(`Cannot ${operation}: the key is not a well-formed string`);
+      }
+      const kept = copyValue(key, value);
+      this.#refuseAfterEnd(operation);
+      const live = this.#live;
+      if (live === undefined) return kept === undefined ? undefined : this.#start(new Map([[key, kept]]));
+      if (kept === undefined) live.values?.delete(key);
+      else live.values?.set(key, kept);
+      return () => this.#step(operation, live, () => this.#host.records.set(live.id, key, kept, live.expiresAt));
+    });
   }
 
   /** Takes one step with the record, and learns from how it ends. */

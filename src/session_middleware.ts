@@ -27,7 +27,7 @@ interface Found extends VerifiedId {
  * @example
  * ```ts
  * import { assertEquals } from "jsr:@std/assert@1.0.13";
- * import { MemoryStore, SecurityContext, SessionMiddleware } from "./mod.ts";
+ * import { MemoryStore, SecurityContext, SessionMiddleware } from "@alosaur/session";
  *
  * const store = new MemoryStore();
  * await store.init();
@@ -51,6 +51,8 @@ export class SessionMiddleware implements MiddlewareTarget {
   readonly #requests = new WeakMap<HttpContext, WriteQueue>();
 
   /**
+   * Checks the store and the options; asks the store nothing.
+   *
    * @param store keeps the sessions; call its `init()` before the first request
    * @param options only `secret` is needed
    * @throws {TypeError} if the store lacks one of the eight methods, an option is of the wrong shape, or two contradict each other
@@ -97,7 +99,9 @@ export class SessionMiddleware implements MiddlewareTarget {
    */
   onPostRequest(context: HttpContext): void | Promise<void> {
     const writes = this.#requests.get(context);
-    if (writes !== undefined && !writes.isSettled) return writes.settle();
+    if (writes === undefined || writes.isSettled) return;
+    // Where the action has thrown, Alosaur would answer with our error in place of the application's own.
+    return context.response.error === undefined ? writes.settle() : writes.idle();
   }
 
   /** Verifies what the client presented. Whatever that is, nothing is thrown and nothing asked of the store. */

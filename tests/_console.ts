@@ -1,15 +1,15 @@
 /** Keeps what is written to one method of the console while a test runs. */
 export class Captured implements Disposable {
-  readonly #method: "warn" | "error";
+  readonly #method: "log" | "warn" | "error";
   readonly #real: (...data: unknown[]) => void;
-  /** The lines, in their order. */
-  readonly lines: string[] = [];
+  /** What was written, in its order: a value, or a list where there were several. */
+  readonly lines: unknown[] = [];
 
-  constructor(method: "warn" | "error") {
+  constructor(method: "log" | "warn" | "error") {
     this.#method = method;
     this.#real = console[method];
     console[method] = (...data: unknown[]) => {
-      this.lines.push(data.map(String).join(" "));
+      this.lines.push(data.length === 1 ? data[0] : data);
     };
   }
 

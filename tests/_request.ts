@@ -1,6 +1,6 @@
 /** Requests without a server: what Alosaur does with a middleware, in its order. */
 import {
-  Context,
+  type Context,
   MemoryStore,
   SecurityContext,
   SessionMiddleware,

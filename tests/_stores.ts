@@ -62,7 +62,7 @@ export interface Probe {
 export function probe<S extends SessionStore>(store: S): { store: S; probe: Probe } {
   const seen: Probe = { calls: [], before: () => {} };
   const proxy = new Proxy(store, {
-    get(target, name) {
+    get(target, name): unknown {
       const member: unknown = Reflect.get(target, name);
       if (typeof member !== "function") return member;
       return (...args: unknown[]) => {

@@ -295,6 +295,18 @@ Deno.test("SessionMiddleware leaves no record behind that was only half made", a
   });
 });
 
+Deno.test("SessionMiddleware names the key of a value that a bare store refuses, in the first write as in later ones", async () => {
+  const store = new BareStore();
+  const refuse = store.setValue.bind(store);
+  store.setValue = (sid, key, value) => value === 13 ? Promise.reject(new TypeError("13")) : refuse(sid, key, value);
+  const middleware = start({ onEvent: () => {} }, store);
+  for (const values of [{ n: 13 }, { a: 1, n: 13 }, { __session: 13 }]) {
+    const key = "n" in values ? '"n"' : '"__session"';
+    const error = await assertRejects(() => signUp(middleware, values), SessionStoreError, `Cannot set ${key}`);
+    assertEquals((error.cause as Error).message, "13");
+  }
+});
+
 Deno.test("SessionMiddleware does not ask a store twice why a write failed where the store said it", async () => {
   const store = new BareStore();
   const { store: watched, probe: seen } = probe(store);

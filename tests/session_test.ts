@@ -406,6 +406,61 @@ for (const [name, make] of Object.entries(STORES)) {
     assertEquals(await read(middleware, next), undefined);
   });
 
+  Deno.test(`Session.regenerate() on ${name} loses no write of a concurrent request, and brings nothing back`, async () => {
+    const store = make();
+    const middleware = start({}, store);
+    const cookie = await signUp(middleware, { first: true });
+    const others = await Promise.all(Array.from({ length: 30 }, () => open(middleware, cookie)));
+    const { session, finish } = await open(middleware, cookie);
+    const old = session.sessionId;
+    const outcomes = others.map(async ({ session }, i) => {
+      // Some before, some while, some after.
+      for (let turns = 0; turns < i; turns++) await undefined;
+      return await session.set(`key ${i}`, i).then(() => "written", (error) => error);
+    });
+    const renewal = (async () => {
+      for (let turns = 0; turns < 10; turns++) await undefined;
+      await session.regenerate();
+    })();
+    const results = await Promise.all(outcomes);
+    await renewal;
+    assertEquals(await store.exist(old), false);
+    const next = cookieOf(await finish());
+    for (const [i, result] of results.entries()) {
+      if (result !== "written") assertInstanceOf(result, SessionGoneError);
+      assertEquals(await read(middleware, next, `key ${i}`), result === "written" ? i : undefined);
+    }
+    assert(results.includes("written") && results.some((result) => result !== "written"));
+  });
+
+  Deno.test(`Session.regenerate() on ${name} refuses a session that ended meanwhile`, async () => {
+    const middleware = start({}, make());
+    const cookie = await signUp(middleware);
+    const { session, finish } = await open(middleware, cookie);
+    const late = session.set("late", 1);
+    await late;
+    await session.store.delete(session.sessionId);
+    const renewal = session.regenerate();
+    const write = session.set("later", 1);
+    await assertRejects(() => renewal, SessionGoneError);
+    await assertRejects(() => write, SessionGoneError);
+    assertEquals((await finish()).headers.getSetCookie(), []);
+  });
+
+  Deno.test(`Session on ${name}: what is read after a failed write may be that the session is gone`, async () => {
+    const { store, probe: seen } = probe(make());
+    const middleware = start({ onEvent: () => {} }, store);
+    const { session } = await open(middleware, await signUp(middleware));
+    seen.before = (method) => {
+      if (method === "setValue") throw new Error("down");
+    };
+    await assertRejects(() => session.set("a", 1), SessionStoreError);
+    seen.before = () => {};
+    await store.delete(session.sessionId);
+    assertEquals(await session.get("user"), undefined);
+    await assertRejects(() => session.set("a", 1), SessionGoneError);
+  });
+
   Deno.test(`Session.regenerate() on ${name} changes the id of a visitor without a record, and asks nothing`, async () => {
     const { store, probe: seen } = probe(make());
     const { session, finish } = await open(start({}, store));
@@ -624,7 +679,7 @@ for (const [name, make] of Object.entries(STORES)) {
       session.set("a", 1);
       await assertRejects(finish, SessionStoreError);
       assertEquals(errors.lines.length, 1);
-      const [line = ""] = errors.lines;
+      const line = `${errors.lines[0]}`;
       assertMatch(line, /set failed and nobody awaited it: SessionStoreError because of RangeError/);
       assert(!line.includes("password") && !line.includes(cookie.slice(4, 28)));
     });

@@ -57,6 +57,14 @@ Deno.test("Signer.verify() refuses", async (t) => {
   }
 });
 
+Deno.test("Signer.verify() compares in constant time", async () => {
+  // Nothing that a test could measure reliably: that the comparison is std's, and the only one, is read from the source.
+  const source = await Deno.readTextFile(new URL("../src/signature.ts", import.meta.url));
+  const [, body = ""] = /\n {2}verify\(.*?\{\n(.*?)\n {2}\}\n/s.exec(source) ?? [];
+  assertEquals(body.match(/timingSafeEqual\(presented, expected\)/g)?.length, 1);
+  assertEquals(body.match(/===?|!==?|includes|startsWith|indexOf/g), null);
+});
+
 Deno.test("Signer.verify() accepts older secrets and says that they are", () => {
   const old = bytes("the secret of last year, 32 long");
   const value = new Signer("sid", [old]).sign(ID);

@@ -34,7 +34,7 @@ const SWEEP_LIMIT = 1000;
  * @example
  * ```ts
  * import { assertEquals } from "jsr:@std/assert@1.0.13";
- * import { MemoryStore } from "./mod.ts";
+ * import { MemoryStore } from "@alosaur/session";
  *
  * const store = new MemoryStore({ maxSessions: 10_000 });
  * await store.init();
@@ -51,6 +51,9 @@ export class MemoryStore implements RecordStore, RenamingStore {
   #sweep = this.#records.entries();
 
   /**
+   * Makes an empty store.
+   *
+   * @param options how many sessions it keeps
    * @throws {TypeError} if `maxSessions` is not a number
    * @throws {RangeError} if `maxSessions` is not an integer above 0
    */

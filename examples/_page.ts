@@ -1,0 +1,63 @@
+/**
+ * The pages of the examples: one frame, one style, and a template that escapes. Not part of the package.
+ *
+ * @module
+ */
+import style from "./style.css" with { type: "text" };
+
+/** Markup, as against text that must be escaped. */
+export class Html {
+  readonly markup: string;
+
+  constructor(markup: string) {
+    this.markup = markup;
+  }
+}
+
+/** Template tag: whatever is put into the template is escaped, unless it is `Html` itself or a list of it. */
+export function html(parts: TemplateStringsArray, ...values: unknown[]): Html {
+  return new Html(String.raw({ raw: parts }, ...values.map(toMarkup)));
+}
+
+function toMarkup(value: unknown): string {
+  if (value === undefined) return "";
+  if (value instanceof Html) return value.markup;
+  if (Array.isArray(value)) return value.map(toMarkup).join("");
+  return String(value).replace(/[&<>"']/g, (character) => `&#${character.charCodeAt(0)};`);
+}
+
+/** A whole page. Nothing but our own style and forms is allowed on it, and no cache or "back" button keeps it. */
+export function page(title: string, content: Html): Response {
+  const { markup } = html`
+    <!DOCTYPE html>
+    <html lang="en">
+      <head>
+        <meta charset="utf-8">
+        <meta name="viewport" content="width=device-width, initial-scale=1">
+        <title>${title}</title>
+        <link rel="icon" href="data:,">
+        <style>${new Html(style)}</style>
+      </head>
+      <body>
+        <main>
+          <h1>${title}</h1>
+          ${content}
+        </main>
+      </body>
+    </html>
+  `;
+  return new Response(markup.trim(), {
+    headers: {
+      "content-type": "text/html; charset=utf-8",
+      "content-security-policy":
+        "default-src 'none'; style-src 'unsafe-inline'; img-src data:; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
+      "cache-control": "no-store",
+    },
+  });
+}
+
+/** What a form sent under a name. Anybody can send anything: what is not text counts as empty. */
+export function field(form: unknown, name: string): string {
+  const value = (form as Record<string, unknown> | null | undefined)?.[name];
+  return typeof value === "string" ? value : "";
+}

@@ -1,0 +1,2 @@
+export * from "./src/cookies-authentication.ts";
+export * from "./src/cookies.scheme.ts";

@@ -1,0 +1,2 @@
+export * from "./cookies/mod.ts";
+export * from "./core/mod.ts";

@@ -1,0 +1,3 @@
+export * from "./src/auth-policy.model.ts";
+export * from "./src/auth.middleware.ts";
+export { Authorize, AutorizeHook } from "./src/authorize.decorator.ts";

@@ -1,0 +1,2 @@
+export * from "./base/oauth-middleware.ts";
+export * from "./base/oauth-options.ts";

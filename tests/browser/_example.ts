@@ -1,0 +1,70 @@
+/**
+ * The examples, each run as what it is: a program of its own, with the permissions that its README gives it and no more.
+ *
+ * @module
+ */
+
+/** The name of an example's folder. */
+export type ExampleName = "counter" | "login" | "custom_store";
+
+/** The names of all examples. */
+export const EXAMPLES: readonly ExampleName[] = ["counter", "login", "custom_store"];
+
+/** An example that serves. */
+export interface RunningExample extends AsyncDisposable {
+  /** Where, as it has printed it. */
+  readonly url: string;
+  /** Ends the process and waits for that. */
+  stop(): Promise<void>;
+}
+
+const root = `${import.meta.dirname}/../..`;
+
+/** Decides which Alosaur the examples run on: the repository's `deno.json`, or that of env ALOSAUR_CONFIG. */
+const config = Deno.env.get("ALOSAUR_CONFIG") ?? `${root}/deno.json`;
+
+/** The child process of an example. `env` is put over the environment of the test. */
+export function exampleCommand(name: ExampleName, env: Record<string, string>): Deno.Command {
+  const files = env.SESSION_DIR === undefined
+    ? []
+    : [`--allow-read=${env.SESSION_DIR}`, `--allow-write=${env.SESSION_DIR}`];
+  return new Deno.Command(Deno.execPath(), {
+    args: [
+      ...["run", "--quiet", "--no-prompt", "--config", config],
+      ...["--allow-net=0.0.0.0", "--allow-env=PORT,SESSION_SECRET,SESSION_DIR", ...files],
+      `${root}/examples/${name}/main.ts`,
+    ],
+    env: { SESSION_SECRET: "a secret of the browser tests", ...env },
+    stdin: "null",
+    stdout: "piped",
+    stderr: "piped",
+  });
+}
+
+/** Starts an example on a free port and waits until it says that it serves. */
+export async function startExample(name: ExampleName, env: Record<string, string> = {}): Promise<RunningExample> {
+  const child = exampleCommand(name, { PORT: "0", ...env }).spawn();
+  // Both pipes are read to their end: a full one would stop the child.
+  const complaints = new Response(child.stderr).text();
+  const listening = Promise.withResolvers<string>();
+  const output = (async () => {
+    let text = "";
+    for await (const chunk of child.stdout.pipeThrough(new TextDecoderStream())) {
+      text += chunk;
+      const url = /^Listening on (http\S+)$/m.exec(text)?.[1];
+      if (url !== undefined) listening.resolve(url);
+    }
+    listening.reject(new Error(`The example ${name} ended before it served: ${text}${await complaints}`));
+  })();
+
+  const stop = async (): Promise<void> => {
+    try {
+      child.kill("SIGTERM");
+    } catch (error) {
+      // It had ended by itself.
+      if (!(error instanceof TypeError)) throw error;
+    }
+    await Promise.all([child.status, output, complaints]);
+  };
+  return { url: await listening.promise, stop, [Symbol.asyncDispose]: stop };
+}

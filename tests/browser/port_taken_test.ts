@@ -1,0 +1,29 @@
+import { assertEquals, assertMatch } from "../_assert.ts";
+import { exampleCommand, EXAMPLES } from "./_example.ts";
+
+for (const name of EXAMPLES) {
+  Deno.test(`examples/${name} says in one line that its port is taken, and ends with code 1`, async () => {
+    const directory = await Deno.makeTempDir({ prefix: "sessions_" });
+    using listener = Deno.listen({ hostname: "0.0.0.0", port: 0 });
+    const { port } = listener.addr;
+    try {
+      const { code, stdout, stderr } = await exampleCommand(name, { PORT: `${port}`, SESSION_DIR: directory }).output();
+      assertEquals(
+        new TextDecoder().decode(stderr),
+        `Cannot listen on port ${port}: it is taken. Set PORT to choose another.\n`,
+      );
+      assertEquals(new TextDecoder().decode(stdout), "");
+      assertEquals(code, 1);
+    } finally {
+      await Deno.remove(directory, { recursive: true });
+    }
+  });
+}
+
+Deno.test("the examples refuse a PORT that is no port, in one line", async () => {
+  for (const port of ["http", "-1", "65536", "80.5"]) {
+    const { code, stderr } = await exampleCommand("counter", { PORT: port }).output();
+    assertMatch(new TextDecoder().decode(stderr), /^Cannot listen on port [^\n]+\n$/);
+    assertEquals(code, 1);
+  }
+});
