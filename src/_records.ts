@@ -1,29 +1,70 @@
 /**
- * The steps that a session takes on a store, the same for every store.
- *
- * A store that has an optional capability is used through it. On one that has only the eight methods, the deadline lives in the
- * record under a reserved key, and a step that needs several calls is atomic within this process, by a queue per session.
+ * The steps that a session takes on its store, the same for every store.
  *
  * @module
  */
-import { SessionError, SessionGoneError, SessionStoreError } from "./errors.ts";
-import type { RecordStore, RenamingStore, SessionRecord, SessionStore } from "./session_store.ts";
+import { SessionGoneError, SessionNotSupportedError } from "./errors.ts";
+import type {
+  PrincipalStore,
+  RecordChange,
+  RecordStore,
+  SessionMeta,
+  SessionRecord,
+  SessionStore,
+  SessionTrace,
+  StoredRecord,
+} from "./session_store.ts";
+import { ask } from "./_ask.ts";
+import { BareSteps } from "./_bare_steps.ts";
+import { ExpiringMap } from "./_expiring_map.ts";
+import { Turns } from "./_turns.ts";
 
-/** What a session asks of its store. Every method rejects with a {@linkcode SessionError} and with nothing else. */
-export interface Records {
-  /** Reads a session: `undefined` where it is missing or expired. */
-  read(sid: string): Promise<SessionRecord | undefined>;
-  /** Makes a session with its first values. */
+/** What a session needs a store to do, each in one atomic step. */
+export interface Steps {
+  read(sid: string): Promise<SessionRecord | SessionTrace | undefined>;
   create(sid: string, record: SessionRecord): Promise<void>;
-  /** Writes one value, or removes it where it is `undefined`; rejects with `SessionGoneError` where the session has ended. */
-  set(sid: string, key: string, value: unknown, expiresAt: number): Promise<void>;
-  /** Gives a session a new id; rejects with `SessionGoneError` where it has ended. */
-  rename(sid: string, newSid: string): Promise<void>;
-  /** Ends a session. */
+  /** Writes one value, or removes it where it is `undefined`. */
+  set(sid: string, key: string, value: unknown): Promise<void>;
+  /** Reads one value, and writes what `compute` makes of it. */
+  update(sid: string, key: string, compute: Compute): Promise<void>;
+  /** Changes more than one value. */
+  change(sid: string, change: Omit<RecordChange, "ifVersion" | "set">): Promise<void>;
+  move(sid: string, newSid: string, move: Move): Promise<void>;
   delete(sid: string): Promise<void>;
 }
 
+/** Makes the next value of the one that is there. It may be called again, with the value that somebody else wrote meanwhile. */
+export type Compute = (value: unknown) => unknown;
+
+/** How a record moves to a new id. */
+export type Move = Parameters<RecordStore["moveRecord"]>[2];
+
+/** Why a validly signed id leads to no session. */
+export type Ended = "unknown" | "expired" | "reuse";
+
+/** A session that was found. */
+export interface Found {
+  /** Its present id. */
+  id: string;
+  record: SessionRecord;
+  /** Whether it was asked for by an older id, which leads to it for a short time. */
+  graced: boolean;
+}
+
+/** A session's id, as far as it is known: a step that finds it moved puts the new one here. */
+export interface Named {
+  id: string;
+  /** Whether the client has an older one. */
+  graced: boolean;
+}
+
 const METHODS = ["init", "exist", "create", "delete", "get", "setValue", "getValue", "clear"] as const;
+
+/** How many times a session may have been given a new id within the grace of the first. */
+const MAX_MOVES = 16;
+
+/** How many ended sessions are remembered. Only answers that were already under way when they ended have to be met. */
+const MAX_ENDED = 10_000;
 
 /** One `Records` a store: two middlewares on one store share the queues of its sessions. */
 const known = new WeakMap<SessionStore, Records>();
@@ -37,201 +78,189 @@ export function recordsOf(store: SessionStore): Records {
   const missing = METHODS.filter((name) => typeof store?.[name] !== "function");
   if (missing.length > 0) throw new TypeError(`Cannot start sessions: the store has no method ${missing.join(", ")}`);
   let records = known.get(store);
-  if (records === undefined) {
-    records = isRecordStore(store) && isRenamingStore(store) ? new CapableRecords(store) : new BareRecords(store);
-    known.set(store, records);
-  }
+  if (records === undefined) known.set(store, records = new Records(store));
   return records;
 }
 
 function isRecordStore(store: SessionStore): store is RecordStore {
-  return "createRecord" in store && "readRecord" in store;
+  return ["createRecord", "readRecord", "changeRecord", "moveRecord"].every((name) => name in store);
 }
 
-function isRenamingStore(store: SessionStore): store is RenamingStore {
-  return "rename" in store;
+function isPrincipalStore(store: SessionStore): store is PrincipalStore {
+  return isRecordStore(store) && "listSessions" in store;
 }
 
-/** Calls a store; whatever it throws or rejects with becomes a {@linkcode SessionError}. */
-async function ask<T>(operation: string, call: () => T | PromiseLike<T>, what = operation): Promise<T> {
-  try {
-    return await call();
-  } catch (cause) {
-    if (cause instanceof SessionError) throw cause;
-    throw new SessionStoreError(operation, `Cannot ${what}: the session store failed`, { cause });
+/** The steps of sessions. Every method rejects with a {@linkcode SessionError} and with nothing else. */
+export class Records {
+  readonly #steps: Steps;
+  readonly #users: PrincipalStore | undefined;
+  /** Steps of users that wait for one another, by the user. */
+  readonly turnsOfUsers: Turns = new Turns();
+  /** Ids of sessions that were ended here, with their deadlines. */
+  readonly #ended = new ExpiringMap<{ expiresAt: number }>(MAX_ENDED);
+
+  constructor(store: SessionStore) {
+    this.#steps = isRecordStore(store) ? new StoreSteps(store) : new BareSteps(store);
+    this.#users = isPrincipalStore(store) ? store : undefined;
+  }
+
+  /** Whether the store finds the sessions of a user. */
+  get findsUsers(): boolean {
+    return this.#users !== undefined;
+  }
+
+  /** Reads a session, or tells why there is none. */
+  async read(sid: string): Promise<Found | Ended> {
+    let id = sid;
+    for (let moves = 0; moves <= MAX_MOVES; moves++) {
+      const read = await ask("get", () => this.#steps.read(id));
+      // It may have been ended here while the store was asked.
+      if (this.#ended.get(id) !== undefined) return "unknown";
+      if (read === undefined) return "unknown";
+      if ("values" in read) return { id, record: read, graced: moves > 0 };
+      if ("expired" in read) return "expired";
+      if (Date.now() >= read.graceUntil) return "reuse";
+      id = read.movedTo;
+    }
+    return "unknown";
+  }
+
+  /** Makes a session with its first values. */
+  create(sid: string, record: SessionRecord): Promise<void> {
+    return ask("create", () => this.#steps.create(sid, record));
+  }
+
+  /** Writes one value, or removes it where it is `undefined`. */
+  set(session: Named, operation: string, key: string, value: unknown): Promise<void> {
+    const what = `${operation} ${JSON.stringify(key)}`;
+    return this.#reach(session, operation, (sid) => this.#steps.set(sid, key, value), what);
+  }
+
+  /** Reads one value, and writes what `compute` makes of it. */
+  update(session: Named, operation: string, key: string, compute: Compute): Promise<void> {
+    // What the application's function throws is the application's.
+    let thrown: { error: unknown } | undefined;
+    const guarded: Compute = async (value) => {
+      try {
+        return await compute(value);
+      } catch (error) {
+        thrown = { error };
+        throw error;
+      }
+    };
+    return this.#reach(
+      session,
+      operation,
+      (sid) => this.#steps.update(sid, key, guarded),
+      `${operation} ${JSON.stringify(key)}`,
+    ).catch((error) => {
+      throw thrown === undefined ? error : thrown.error;
+    });
+  }
+
+  /** Changes more than one value. */
+  change(session: Named, operation: string, change: Omit<RecordChange, "ifVersion" | "set">): Promise<void> {
+    return this.#reach(session, operation, (sid) => this.#steps.change(sid, change));
+  }
+
+  /** Gives a session a new id, also where it has got another meanwhile. */
+  move(session: Named, newSid: string, move: Move): Promise<void> {
+    return this.#reach(session, "regenerate", (sid) => this.#steps.move(sid, newSid, move));
+  }
+
+  /** Gives a session a new id, unless it has got another meanwhile. */
+  renew(sid: string, newSid: string, move: Move): Promise<void> {
+    return ask("regenerate", () => this.#steps.move(sid, newSid, move));
+  }
+
+  /** Ends a session; returns the id that it had in the end. */
+  async delete(sid: string, expiresAt: number): Promise<string> {
+    this.#ended.set(sid, { expiresAt });
+    await ask("destroy", () => this.#steps.delete(sid));
+    // Asked after that: it may have got a new id while it was being removed. It is this session that is to end, whatever its id.
+    const read = await ask("destroy", () => this.#steps.read(sid));
+    return read !== undefined && "movedTo" in read ? await this.delete(read.movedTo, expiresAt) : sid;
+  }
+
+  /** Lists the sessions of a user. */
+  list(principal: string): Promise<{ sid: string; meta: SessionMeta }[]> {
+    return ask("list", () => {
+      if (this.#users === undefined) {
+        throw new SessionNotSupportedError("list", "Cannot list: this store does not find the sessions of a user");
+      }
+      return this.#users.listSessions(principal);
+    });
+  }
+
+  /** Takes a step; where the session has got a new id meanwhile, and the old one still leads there, with that one. */
+  async #reach(
+    session: Named,
+    operation: string,
+    step: (sid: string) => Promise<void>,
+    what = operation,
+  ): Promise<void> {
+    for (let moves = 0;; moves++) {
+      const { id } = session;
+      if (this.#ended.get(id) !== undefined) throw new SessionGoneError(operation);
+      try {
+        return await ask(operation, () => step(id), what);
+      } catch (error) {
+        if (!(error instanceof SessionGoneError) || moves === MAX_MOVES) throw error;
+        const read = await ask(operation, () => this.#steps.read(id), what);
+        const moved = read !== undefined && "movedTo" in read && Date.now() < read.graceUntil;
+        if (!moved) throw error;
+        session.id = read.movedTo;
+        // The client has the older id, and is not to be given this one.
+        session.graced = true;
+      }
+    }
   }
 }
 
-/** On a store that knows deadlines, holds whole records and renames: one round trip a step. */
-class CapableRecords implements Records {
-  readonly #store: RecordStore & RenamingStore;
+/** On a store with the capability: one round trip a step. */
+class StoreSteps implements Steps {
+  readonly #store: RecordStore;
+  readonly #turns = new Turns();
 
-  constructor(store: RecordStore & RenamingStore) {
+  constructor(store: RecordStore) {
     this.#store = store;
   }
 
-  read(sid: string): Promise<SessionRecord | undefined> {
-    return ask("get", () => this.#store.readRecord(sid));
+  read(sid: string): Promise<StoredRecord | SessionTrace | undefined> {
+    return this.#store.readRecord(sid);
   }
 
   create(sid: string, record: SessionRecord): Promise<void> {
-    return ask("create", () => this.#store.createRecord(sid, record));
+    return this.#store.createRecord(sid, record);
   }
 
   set(sid: string, key: string, value: unknown): Promise<void> {
-    return ask("set", () => this.#store.setValue(sid, key, value), `set ${JSON.stringify(key)}`);
+    return this.#store.setValue(sid, key, value);
   }
 
-  rename(sid: string, newSid: string): Promise<void> {
-    return ask("regenerate", () => this.#store.rename(sid, newSid));
-  }
-
-  delete(sid: string): Promise<void> {
-    return ask("destroy", () => this.#store.delete(sid));
-  }
-}
-
-/** Where a bare store keeps what is not the application's: a key that every backend can hold. */
-const RESERVED = "__session";
-
-/** The application's keys that begin like the reserved one move behind it, so that none is ever equal to it. */
-function toStored(key: string): string {
-  return key.startsWith(RESERVED) ? `${RESERVED}:${key}` : key;
-}
-
-/** Undoes {@linkcode toStored}; `undefined` where the key is the reserved one. */
-function fromStored(key: string): string | undefined {
-  if (!key.startsWith(RESERVED)) return key;
-  return key === RESERVED ? undefined : key.slice(RESERVED.length + 1);
-}
-
-/** On a store with the eight methods and no more. */
-class BareRecords implements Records {
-  readonly #store: SessionStore;
-  readonly #queues = new Map<string, Promise<void>>();
-
-  constructor(store: SessionStore) {
-    this.#store = store;
-  }
-
-  async read(sid: string): Promise<SessionRecord | undefined> {
-    const stored = await this.#get("get", sid);
-    if (stored === undefined) return undefined;
-    const expiresAt = deadlineOf(stored);
-    // Without a deadline it is a record whose making was cut off: nobody was given a cookie for it.
-    if (expiresAt === undefined) return undefined;
-    if (Date.now() >= expiresAt) {
-      // Nothing else would ever remove it. That the session has ended is known, whatever comes of this.
-      await ask("destroy", () => this.#store.delete(sid)).catch(() => {});
-      return undefined;
-    }
-    const values = new Map<string, unknown>();
-    for (const [name, value] of Object.entries(stored)) {
-      const key = fromStored(name);
-      if (key !== undefined && value !== undefined) values.set(key, value);
-    }
-    return { values, expiresAt };
-  }
-
-  async create(sid: string, record: SessionRecord): Promise<void> {
-    await ask("create", () => this.#store.create(sid));
-    await this.#fill("create", sid, [
-      [RESERVED, { expiresAt: record.expiresAt }],
-      ...Array.from(record.values, ([key, value]): [string, unknown] => [toStored(key), value]),
-    ]);
-  }
-
-  set(sid: string, key: string, value: unknown, expiresAt: number): Promise<void> {
-    return this.#inTurn(sid, async () => {
-      if (Date.now() >= expiresAt) throw new SessionGoneError("set");
-      try {
-        await this.#put("set", sid, toStored(key), value);
-      } catch (error) {
-        // A store says in its own words that the record is missing: whether it is, it can be asked.
-        if (error instanceof SessionStoreError && await this.#isMissing(sid)) {
-          throw new SessionGoneError("set", { cause: error.cause });
-        }
-        throw error;
+  update(sid: string, key: string, compute: Compute): Promise<void> {
+    // Updates of this process wait for one another: only those of other processes can come between.
+    return this.#turns.take(sid, async () => {
+      for (;;) {
+        const read = await this.#store.readRecord(sid);
+        if (read === undefined || !("values" in read)) throw new SessionGoneError("update");
+        const before = read.values.get(key);
+        const value = await compute(before);
+        if (value === undefined && before === undefined) return;
+        if (await this.#store.changeRecord(sid, { ifVersion: read.version, set: new Map([[key, value]]) })) return;
       }
     });
   }
 
-  rename(sid: string, newSid: string): Promise<void> {
-    return this.#inTurn(sid, async () => {
-      const stored = await this.#get("regenerate", sid);
-      if (stored === undefined) throw new SessionGoneError("regenerate");
-      await ask("regenerate", () => this.#store.create(newSid));
-      await this.#fill("regenerate", newSid, Object.entries(stored));
-      try {
-        await ask("regenerate", () => this.#store.delete(sid));
-      } catch (error) {
-        // Both ids would be alive: better the old one alone, which the client has.
-        await this.#discard(newSid);
-        throw error;
-      }
-    });
+  async change(sid: string, change: RecordChange): Promise<void> {
+    await this.#store.changeRecord(sid, change);
+  }
+
+  move(sid: string, newSid: string, move: Move): Promise<void> {
+    return this.#store.moveRecord(sid, newSid, move);
   }
 
   delete(sid: string): Promise<void> {
-    return this.#inTurn(sid, () => ask("destroy", () => this.#store.delete(sid)));
+    return this.#store.delete(sid);
   }
-
-  async #get(operation: string, sid: string): Promise<object | undefined> {
-    const stored: unknown = await ask(operation, () => this.#store.get(sid));
-    if (stored === undefined || stored === null) return undefined;
-    if (typeof stored === "object") return stored;
-    throw new SessionStoreError(operation, `Cannot ${operation}: the session store did not answer with an object`);
-  }
-
-  /** Writes one value under the name that it is stored by; an error names the key that the application gave. */
-  #put(operation: string, sid: string, name: string, value: unknown): Promise<void> {
-    const key = fromStored(name);
-    const what = key === undefined ? operation : `set ${JSON.stringify(key)}`;
-    return ask(operation, () => this.#store.setValue(sid, name, value), what);
-  }
-
-  /** Fills a record that was just created, or removes it. */
-  async #fill(operation: string, sid: string, entries: Iterable<[string, unknown]>): Promise<void> {
-    try {
-      for (const [name, value] of entries) await this.#put(operation, sid, name, value);
-    } catch (error) {
-      await this.#discard(sid);
-      throw error;
-    }
-  }
-
-  /** Removes what a failed step left, as far as the store still can; the failure itself is what the caller hears of. */
-  async #discard(sid: string): Promise<void> {
-    try {
-      await this.#store.delete(sid);
-    } catch {
-      // Without a deadline, or under an id that nobody has, the record cannot be used.
-    }
-  }
-
-  async #isMissing(sid: string): Promise<boolean> {
-    try {
-      return !(await this.#store.exist(sid));
-    } catch {
-      return false;
-    }
-  }
-
-  /** Runs one step of a session after those before it. */
-  #inTurn<T>(sid: string, step: () => Promise<T>): Promise<T> {
-    const before = this.#queues.get(sid);
-    const run = before === undefined ? step() : before.then(step);
-    const done = run.then(() => {}, () => {});
-    this.#queues.set(sid, done);
-    done.then(() => {
-      if (this.#queues.get(sid) === done) this.#queues.delete(sid);
-    });
-    return run;
-  }
-}
-
-function deadlineOf(stored: object): number | undefined {
-  const kept: unknown = Object.hasOwn(stored, RESERVED) ? (stored as Record<string, unknown>)[RESERVED] : undefined;
-  if (typeof kept !== "object" || kept === null || !("expiresAt" in kept)) return undefined;
-  return typeof kept.expiresAt === "number" && Number.isFinite(kept.expiresAt) ? kept.expiresAt : undefined;
 }

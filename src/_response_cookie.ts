@@ -8,6 +8,14 @@ import { isClearing, type SessionCookie } from "./cookie.ts";
 
 type Merged = ReturnType<AlosaurResponse["getMergedResult"]>;
 
+/** What the middleware knows of requests and their cookies. */
+export interface CookieRequest {
+  /** Tells whether the cookie of a request is for https alone. */
+  isSecure(context: HttpContext): boolean;
+  /** Told of a line that gives the client the cookie. */
+  sent(context: HttpContext, line: string): void;
+}
+
 /**
  * The session's `Set-Cookie` line of one response.
  *
@@ -19,29 +27,39 @@ type Merged = ReturnType<AlosaurResponse["getMergedResult"]>;
 export class ResponseCookie {
   readonly #context: HttpContext;
   readonly #cookie: SessionCookie;
-  readonly #isSecure: (context: HttpContext) => boolean;
+  readonly #request: CookieRequest;
   #line: string | undefined;
+  #wasMerged = false;
 
-  /**
-   * @param isSecure tells whether the cookie is for https alone, in this request
-   */
-  constructor(context: HttpContext, cookie: SessionCookie, isSecure: (context: HttpContext) => boolean) {
+  constructor(context: HttpContext, cookie: SessionCookie, request: CookieRequest) {
     this.#context = context;
     this.#cookie = cookie;
-    this.#isSecure = isSecure;
+    this.#request = request;
     const response = context.response;
     const merge = response.getMergedResult;
     response.getMergedResult = () => this.#merge(response, () => merge.call(response));
   }
 
-  /** Gives the client the cookie. */
-  send(value: string, expiresAt: number): void {
-    this.#put(this.#cookie.line(value, this.#isSecure(this.#context), expiresAt));
+  /** Whether there is a line that did not leave (yet). */
+  get isPending(): boolean {
+    return this.#line !== undefined && !this.#wasMerged;
+  }
+
+  /**
+   * Gives the client the cookie.
+   *
+   * @param value the signed id
+   * @param until the end of the cookie, in milliseconds since the epoch
+   */
+  send(value: string, until: number): void {
+    const line = this.#cookie.line(value, this.#request.isSecure(this.#context), until);
+    this.#put(line);
+    this.#request.sent(this.#context, line);
   }
 
   /** Takes the cookie from the client. */
   clear(): void {
-    this.#put(this.#cookie.clearingLine(this.#isSecure(this.#context)));
+    this.#put(this.#cookie.clearingLine(this.#request.isSecure(this.#context)));
   }
 
   /** Says nothing, whatever was said before. */
@@ -67,8 +85,10 @@ export class ResponseCookie {
   }
 
   #merge(response: AlosaurResponse, merge: () => Merged): Merged {
-    this.#yieldToClearing(response.headers);
+    this.#wasMerged = true;
     const result: unknown = response.result;
+    this.#yieldToClearing(response.headers);
+    this.#yieldToClearing(headersOf(result));
     if (this.#line === undefined && !bringsCookies(response.headers) && !bringsCookies(headersOf(result))) {
       return merge();
     }
@@ -85,9 +105,9 @@ export class ResponseCookie {
     return merged;
   }
 
-  /** A line that something else put among the response's headers after ours, and that takes the cookie away, is obeyed. */
-  #yieldToClearing(headers: Headers): void {
-    const clears = headers.getSetCookie().some((line) =>
+  /** A line that something else put there after ours, and that takes the cookie away, is obeyed. */
+  #yieldToClearing(headers: Headers | undefined): void {
+    const clears = headers?.getSetCookie().some((line) =>
       line !== this.#line && this.#cookie.isNamedIn(line) && isClearing(line)
     );
     if (clears) this.clear();

@@ -16,20 +16,21 @@ export type FailureListener = (operation: string, error: Error, awaited: boolean
 export class WriteQueue {
   readonly #onFailure: FailureListener;
   #last: Promise<void> | undefined;
-  readonly #failures: { write: ObservedPromise; error: Error }[] = [];
+  #begun = 0;
+  readonly #failures: { write: { observed: boolean }; error: Error }[] = [];
 
   constructor(onFailure: FailureListener) {
     this.#onFailure = onFailure;
   }
 
-  /** Whether a write is under way. */
-  get isBusy(): boolean {
-    return this.#last !== undefined;
+  /** How many writes have begun. */
+  get begun(): number {
+    return this.#begun;
   }
 
-  /** Whether {@linkcode WriteQueue.settle} has anything to do. */
+  /** Whether {@linkcode WriteQueue.settle} has nothing to do. */
   get isSettled(): boolean {
-    return !this.isBusy && this.#failures.length === 0;
+    return this.#last === undefined && this.#failures.length === 0;
   }
 
   /** Resolves when no write is under way. */
@@ -42,13 +43,13 @@ export class WriteQueue {
    *
    * @param operation what the write is called in reports
    * @param begin runs at once: checks, and does what must be done before this call returns; it gives back what has to wait
-   *   for the writes before, or nothing
+   *   for the writes before
    */
-  run(operation: string, begin: () => (() => Promise<void>) | undefined): Promise<void> {
-    let outcome: Promise<void>;
+  run<T>(operation: string, begin: () => () => Promise<T>): Promise<T> {
+    this.#begun++;
+    let outcome: Promise<T>;
     try {
-      const step = begin();
-      outcome = step === undefined ? Promise.resolve() : this.#append(step);
+      outcome = this.#append(begin());
     } catch (error) {
       outcome = Promise.reject(error);
     }
@@ -76,11 +77,11 @@ export class WriteQueue {
     if (unheard !== undefined) throw unheard.error;
   }
 
-  #append(step: () => Promise<void>): Promise<void> {
+  #append<T>(step: () => Promise<T>): Promise<T> {
     return this.#last === undefined ? step() : this.#last.then(step);
   }
 
-  async #report(operation: string, write: ObservedPromise, error: Error): Promise<void> {
+  async #report(operation: string, write: { observed: boolean }, error: Error): Promise<void> {
     // An `await` at the call begins to listen a moment after the call has returned.
     for (let i = 0; i < 3; i++) await undefined;
     this.#onFailure(operation, error, write.observed);
@@ -88,7 +89,7 @@ export class WriteQueue {
 }
 
 /** A promise that knows whether anybody listens to it. `await` calls `then()` of a promise that is not the built-in class. */
-class ObservedPromise extends Promise<void> {
+class ObservedPromise<T> extends Promise<T> {
   // What `then()` returns is a promise like any other.
   static override get [Symbol.species](): PromiseConstructor {
     return Promise;
@@ -97,14 +98,14 @@ class ObservedPromise extends Promise<void> {
   /** Whether somebody awaits it. */
   observed = false;
 
-  constructor(outcome: Promise<void>) {
+  constructor(outcome: Promise<T>) {
     super((resolve) => resolve(outcome));
     // Listening here, past our own `then()`, keeps a rejection from ending the process.
     super.then(undefined, () => {});
   }
 
-  override then<A = void, B = never>(
-    onFulfilled?: ((value: void) => A | PromiseLike<A>) | null,
+  override then<A = T, B = never>(
+    onFulfilled?: ((value: T) => A | PromiseLike<A>) | null,
     onRejected?: ((reason: unknown) => B | PromiseLike<B>) | null,
   ): Promise<A | B> {
     this.observed = true;

@@ -15,13 +15,16 @@ export class SessionCookie {
   readonly name: string;
   readonly #settings: Settings;
   readonly #prefix: string;
-  // Serialising is most of what a cookie costs, and nearly every line of an application ends alike: the last end is kept.
-  #attributes = { secure: false, maxAge: -1, text: "" };
+  // Serialising is most of what a cookie costs, and every line of an application ends in one of two ways.
+  readonly #attributes: string;
+  readonly #secureAttributes: string;
 
   constructor(settings: Settings) {
     this.#settings = settings;
     this.name = settings.name;
     this.#prefix = `${settings.name}=`;
+    this.#attributes = this.#write(false, undefined, settings.expires);
+    this.#secureAttributes = this.#write(true, undefined, settings.expires);
   }
 
   /**
@@ -52,16 +55,11 @@ export class SessionCookie {
    *
    * @param value the signed id
    * @param secure whether the cookie is for https alone
-   * @param expiresAt the end of the session, in milliseconds since the epoch; Max-Age is what is left of it
+   * @param until the end of the cookie, in milliseconds since the epoch; Max-Age is what is left of it
    */
-  line(value: string, secure: boolean, expiresAt: number): string {
-    const left = this.#settings.maxAge === undefined ? undefined : secondsUntil(expiresAt);
-    const kept = this.#attributes;
-    if (kept.text === "" || kept.secure !== secure || kept.maxAge !== (left ?? -1)) {
-      const text = this.#write(secure, left, this.#settings.expires);
-      this.#attributes = { secure, maxAge: left ?? -1, text };
-    }
-    return this.#prefix + value + this.#attributes.text;
+  line(value: string, secure: boolean, until: number): string {
+    const maxAge = this.#settings.maxAge === undefined ? "" : `; Max-Age=${secondsUntil(until)}`;
+    return this.#prefix + value + (secure ? this.#secureAttributes : this.#attributes) + maxAge;
   }
 
   /** Writes the line that takes the cookie from the client: the attributes it was set with, and a moment long past. */

@@ -26,7 +26,7 @@ export class SessionError extends Error {
     this.#operation = operation;
   }
 
-  /** What was being done: `"get"`, `"set"`, `"create"`, `"delete"`, `"regenerate"` or `"destroy"`. */
+  /** What was being done, such as `"get"`, `"set"`, `"create"`, `"regenerate"` or `"destroy"`. */
   get operation(): string {
     return this.#operation;
   }
@@ -72,6 +72,20 @@ export class SessionGoneError extends SessionError {
   /** The status that Alosaur answers with when nobody catches the error: 409 Conflict. */
   get httpCode(): number {
     return 409;
+  }
+}
+
+/**
+ * The store lacks the optional capability that an operation needs, such as finding the sessions of a user.
+ */
+export class SessionNotSupportedError extends SessionError {
+  static {
+    nameClass(this, "SessionNotSupportedError");
+  }
+
+  /** The status that Alosaur answers with when nobody catches the error: 501 Not Implemented. */
+  get httpCode(): number {
+    return 501;
   }
 }
 

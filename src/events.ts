@@ -8,10 +8,54 @@ import { type SessionError, SessionStoreError } from "./errors.ts";
 /**
  * Something that an operator wants to know, told to `options.onEvent`. `type` says what it is.
  *
- * `session`, where there is one, stands for the session: a keyed hash of its verified id, the same for the same session, from which
+ * `session`, where there is one, stands for the session: a keyed hash of its verified id, the same for the same id, from which
  * the id cannot be had. No event carries a session id, a cookie or a value.
  */
-export type SessionEvent = SessionRefused | SessionStoreFailed | SessionWriteFailed;
+export type SessionEvent =
+  | SessionCreated
+  | SessionRenewed
+  | SessionEnded
+  | SessionRefused
+  | SessionStoreFailed
+  | SessionWriteFailed;
+
+/** A session began: its record was made. */
+export interface SessionCreated {
+  /** What it is. */
+  type: "created";
+  /** Stands for the session. */
+  session: string;
+  /** The user that it is bound to, if any. */
+  principal?: string;
+}
+
+/** A session got a new id. */
+export interface SessionRenewed {
+  /** What it is. */
+  type: "renewed";
+  /** Stands for the session under its new id. */
+  session: string;
+  /** Stands for the session under its old id. */
+  previous: string;
+  /** The user that it is bound to, if any. */
+  principal?: string;
+}
+
+/** A session ended. */
+export interface SessionEnded {
+  /**
+   * `"destroyed"`: by `destroy()`. `"expired"`: its time was over when a request asked for it. `"revoked"`: remotely, or because its user
+   * had too many.
+   */
+  type: "destroyed" | "expired" | "revoked";
+  /** Stands for the session. */
+  session: string;
+  /** The user that it was bound to, where that is known; never with `"expired"`. */
+  principal?: string;
+}
+
+/** Why a cookie was refused. */
+export type RefusalReason = SessionRefused["reason"];
 
 /** A cookie of the session's name was not accepted, or not without doubt. */
 export interface SessionRefused {
@@ -19,9 +63,12 @@ export interface SessionRefused {
   type: "refused";
   /**
    * `"malformed"`: not of our form. `"signature"`: signed by nobody. `"unknown"`: validly signed, but its session has ended.
-   * `"ambiguous"`: the request carries two live sessions (cookie tossing); the first is used.
+   * `"reuse"`: validly signed, but its session has had another id for longer than was granted. `"ambiguous"`: the request carries two
+   * live sessions (cookie tossing); the first is used.
    */
-  reason: "malformed" | "signature" | "unknown" | "ambiguous";
+  reason: "malformed" | "signature" | "unknown" | "reuse" | "ambiguous";
+  /** How many were refused for this reason since the middleware was made: what grows fast is somebody guessing. */
+  count: number;
   /** Stands for the session; absent where the id was not verified. */
   session?: string;
 }
@@ -53,6 +100,7 @@ export interface SessionWriteFailed {
 /** Tells a listener; whatever it throws or rejects with disturbs nothing. */
 export class Reporter {
   readonly #listener: ((event: SessionEvent) => unknown) | undefined;
+  readonly #refused: Record<RefusalReason, number> = { malformed: 0, signature: 0, unknown: 0, reuse: 0, ambiguous: 0 };
 
   constructor(listener: ((event: SessionEvent) => unknown) | undefined) {
     this.#listener = listener;
@@ -69,14 +117,27 @@ export class Reporter {
     }
   }
 
+  /** Tells of a store that failed. */
+  storeFailed(operation: string, error: SessionStoreError, session?: string): void {
+    this.tell({ type: "storeFailed", operation, error, ...(session === undefined ? {} : { session }) });
+  }
+
+  /** Tells of a cookie that was refused, and counts it. */
+  refused(reason: RefusalReason, session?: string): void {
+    const count = ++this.#refused[reason];
+    this.tell(session === undefined ? { type: "refused", reason, count } : { type: "refused", reason, count, session });
+  }
+
   /**
    * Reports a write that failed.
    *
    * @param awaited whether the application will hear of it from the promise
    */
   writeFailed(operation: string, error: Error, session: string | undefined, awaited: boolean): void {
-    if (error instanceof SessionStoreError) this.tell({ type: "storeFailed", operation, error, session });
-    else if (!awaited) this.tell({ type: "writeFailed", operation, error, session });
+    if (error instanceof SessionStoreError) this.storeFailed(operation, error, session);
+    else if (!awaited) {
+      this.tell({ type: "writeFailed", operation, error, ...(session === undefined ? {} : { session }) });
+    }
     if (!awaited && this.#listener === undefined) console.error(describe(operation, error));
   }
 }

@@ -4,6 +4,7 @@
  * @module
  */
 import type { SessionEvent } from "./events.ts";
+import type { SessionMeta } from "./session_store.ts";
 import { readSecrets, type SessionSecret } from "./signature.ts";
 
 /** Whether a browser sends the cookie along with requests that come from another site (RFC 6265bis section 4.1.2.7). */
@@ -38,6 +39,42 @@ export interface SessionOptions {
    * @default {undefined} the cookie ends with the browser, the session on the server after a day
    */
   maxAge?: number;
+  /**
+   * Whether `maxAge` counts from the last activity instead of the first write, in the cookie and on the server alike.
+   *
+   * Activity is written at most once per tenth of the shortest of `maxAge` and `idleTimeout`, so the session may end up to that tenth early.
+   *
+   * @default {false}
+   */
+  rolling?: boolean;
+  /**
+   * Ends a session that had no request for so long, in seconds (OWASP Session Management, "Idle Timeout"). An integer above 0. As
+   * activity is not written with every request, it may end up to a tenth of this early.
+   *
+   * @default {undefined} no such limit
+   */
+  idleTimeout?: number;
+  /**
+   * Ends a session so long after its first write, whatever its activity, in seconds (OWASP Session Management, "Absolute Timeout"). An
+   * integer above 0.
+   *
+   * @default {undefined} no such limit
+   */
+  absoluteTimeout?: number;
+  /**
+   * Gives a session a new id when it has had one for so long, in seconds (OWASP Session Management, "Renewal Timeout"). An integer above
+   * 0. Requests under way with the old id find the session for 30 seconds more.
+   *
+   * @default {undefined} the id is renewed by `regenerate()` alone
+   */
+  renewalTimeout?: number;
+  /**
+   * How many sessions a user may have, an integer above 0: one more, and the oldest ends. Needs a store that finds the sessions of
+   * a user (`PrincipalStore`).
+   *
+   * @default {undefined} as many as they like
+   */
+  maxSessionsPerPrincipal?: number;
   /**
    * The host, with all its subdomains, that the cookie is sent to.
    *
@@ -81,6 +118,12 @@ export interface SessionOptions {
    * @default {false}
    */
   saveUninitialized?: boolean;
+  /**
+   * Whether to warn in the console, once for each cause, of a session cookie that the browser will not keep or never gets.
+   *
+   * @default {undefined} where the request's host is this machine (`localhost`, 127.0.0.0/8, [::1])
+   */
+  diagnose?: boolean;
   /** Told what happens to sessions. What it throws or rejects with disturbs nothing. */
   onEvent?: (event: SessionEvent) => unknown;
 }
@@ -91,6 +134,11 @@ export interface Settings {
   readonly name: string;
   readonly expires: number | undefined;
   readonly maxAge: number | undefined;
+  readonly rolling: boolean;
+  readonly idleTimeout: number | undefined;
+  readonly absoluteTimeout: number | undefined;
+  readonly renewalTimeout: number | undefined;
+  readonly maxSessionsPerPrincipal: number | undefined;
   readonly domain: string | undefined;
   readonly path: string | undefined;
   /** `undefined`: as the request came. */
@@ -99,8 +147,13 @@ export interface Settings {
   readonly sameSite: SameSite | undefined;
   readonly trustProxy: boolean;
   readonly saveUninitialized: boolean;
+  /** `undefined`: where the request's host is this machine. */
+  readonly diagnose: boolean | undefined;
   readonly onEvent: ((event: SessionEvent) => unknown) | undefined;
 }
+
+/** When a session began and when it was last used, in milliseconds since the epoch. */
+export type Activity = Pick<SessionMeta, "createdAt" | "seenAt">;
 
 /** How long the server keeps a session when no limit is given: a day, in milliseconds. */
 const DEFAULT_LIFE = 24 * 60 * 60 * 1000;
@@ -124,7 +177,8 @@ export function readOptions(options: SessionOptions): Settings {
   const { name = "sid", expires, maxAge, domain, path = "/", secure, sameSite = "Lax", onEvent } = options;
 
   if (typeof name !== "string" || !TOKEN.test(name)) throw invalid("name", "must be a cookie name (RFC 6265 token)");
-  if (maxAge !== undefined) checkMaxAge(maxAge);
+  for (const key of DURATIONS) checkDuration(key, options[key]);
+  checkCount("maxSessionsPerPrincipal", options.maxSessionsPerPrincipal);
   if (expires !== undefined) checkExpires(expires);
   if (domain !== undefined && (typeof domain !== "string" || !HOST.test(domain))) {
     throw invalid("domain", "must be a host name, without port or scheme");
@@ -136,8 +190,12 @@ export function readOptions(options: SessionOptions): Settings {
     throw invalid("sameSite", 'must be "Strict", "Lax", "None" or false');
   }
   if (onEvent !== undefined && typeof onEvent !== "function") throw invalid("onEvent", "must be a function");
-  for (const key of ["secure", "httpOnly", "trustProxy", "saveUninitialized"] as const) {
+  for (const key of ["secure", "httpOnly", "trustProxy", "saveUninitialized", "rolling", "diagnose"] as const) {
     if (options[key] !== undefined && typeof options[key] !== "boolean") throw invalid(key, "must be true or false");
+  }
+
+  if (options.rolling && maxAge === undefined) {
+    throw invalid("rolling", "needs `maxAge`, which it makes count from the last activity");
   }
 
   // Browsers compare these prefixes without regard to case (RFC 6265bis section 5.7).
@@ -156,6 +214,11 @@ export function readOptions(options: SessionOptions): Settings {
     name,
     expires: expires?.getTime(),
     maxAge,
+    rolling: options.rolling ?? false,
+    idleTimeout: options.idleTimeout,
+    absoluteTimeout: options.absoluteTimeout,
+    renewalTimeout: options.renewalTimeout,
+    maxSessionsPerPrincipal: options.maxSessionsPerPrincipal,
     domain,
     path: path === false ? undefined : path,
     secure: needsSecure ? true : secure,
@@ -163,20 +226,55 @@ export function readOptions(options: SessionOptions): Settings {
     sameSite: sameSite === false ? undefined : sameSite,
     trustProxy: options.trustProxy ?? false,
     saveUninitialized: options.saveUninitialized ?? false,
+    diagnose: options.diagnose,
     onEvent,
   };
 }
 
-/** The moment at which a session that begins now ends, in milliseconds since the epoch. */
-export function deadline(settings: Settings, now: number): number {
-  if (settings.maxAge !== undefined) return now + settings.maxAge * 1000;
-  return settings.expires ?? now + DEFAULT_LIFE;
+/**
+ * The moment from which the cookie is of no use, in milliseconds since the epoch, as far as the options say one.
+ *
+ * An idle timeout is not part of it: it is the server's alone, or the cookie would have to be sent again with every activity.
+ */
+export function cookieDeadline(settings: Settings, { createdAt, seenAt }: Activity): number {
+  const { maxAge, rolling, absoluteTimeout, expires } = settings;
+  return Math.min(
+    maxAge === undefined ? expires ?? Infinity : (rolling ? seenAt : createdAt) + maxAge * 1000,
+    absoluteTimeout === undefined ? Infinity : createdAt + absoluteTimeout * 1000,
+  );
 }
 
-function checkMaxAge(maxAge: number): void {
-  if (typeof maxAge !== "number") throw invalid("maxAge", "must be a number of seconds");
-  if (!Number.isInteger(maxAge) || maxAge <= 0 || Date.now() + maxAge * 1000 > LAST_MOMENT) {
-    throw new RangeError("Cannot start sessions: `maxAge` must be an integer above 0, in seconds");
+/** The moment from which the session is gone, in milliseconds since the epoch. */
+export function deadline(settings: Settings, activity: Activity): number {
+  const { idleTimeout } = settings;
+  const limit = Math.min(
+    cookieDeadline(settings, activity),
+    idleTimeout === undefined ? Infinity : activity.seenAt + idleTimeout * 1000,
+  );
+  return limit === Infinity ? activity.createdAt + DEFAULT_LIFE : limit;
+}
+
+/** How old a note of activity may grow before it is written again, in milliseconds; `Infinity` where nothing depends on it. */
+export function activityInterval({ maxAge, rolling, idleTimeout }: Settings): number {
+  const sliding = Math.min(rolling && maxAge !== undefined ? maxAge : Infinity, idleTimeout ?? Infinity);
+  return sliding * 1000 / 10;
+}
+
+const DURATIONS = ["maxAge", "idleTimeout", "absoluteTimeout", "renewalTimeout"] as const;
+
+function checkDuration(option: typeof DURATIONS[number], seconds: number | undefined): void {
+  if (seconds === undefined) return;
+  if (typeof seconds !== "number") throw invalid(option, "must be a number of seconds");
+  if (!Number.isInteger(seconds) || seconds <= 0 || Date.now() + seconds * 1000 > LAST_MOMENT) {
+    throw new RangeError(`Cannot start sessions: \`${option}\` must be an integer above 0, in seconds`);
+  }
+}
+
+function checkCount(option: "maxSessionsPerPrincipal", count: number | undefined): void {
+  if (count === undefined) return;
+  if (typeof count !== "number") throw invalid(option, "must be a number");
+  if (!Number.isInteger(count) || count <= 0) {
+    throw new RangeError(`Cannot start sessions: \`${option}\` must be an integer above 0`);
   }
 }
 

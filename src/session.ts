@@ -4,9 +4,12 @@
  * @module
  */
 import { SessionGoneError, SessionStoreError } from "./errors.ts";
-import { newSessionId } from "./signature.ts";
-import type { SessionRecord, SessionStore } from "./session_store.ts";
-import type { Records } from "./_records.ts";
+import type { Reporter } from "./events.ts";
+import { cookieDeadline, deadline, type Settings } from "./options.ts";
+import { newSessionId, type Signer } from "./signature.ts";
+import type { SessionMeta, SessionRecord, SessionStore } from "./session_store.ts";
+import type { UserSessions } from "./user_sessions.ts";
+import type { Compute, Ended, Found as FoundSession, Records } from "./_records.ts";
 import type { ResponseCookie } from "./_response_cookie.ts";
 import { copyValue, toObject } from "./_values.ts";
 import type { WriteQueue } from "./_write_queue.ts";
@@ -21,6 +24,24 @@ export type SessionKey<TData extends object> = keyof TData & string;
 /** Any string where the session's data was not declared, and nothing where it was. */
 export type AnyKey<TData extends object> = string extends keyof TData ? string : never;
 
+/** How a session gets a new id. */
+export interface RegenerateOptions {
+  /**
+   * For how many seconds, 0 or more, requests with the old id still find the session, to read and to write. They are not given the new
+   * cookie. Not together with `principal`.
+   *
+   * @default {0} the old id is dead at once
+   */
+  graceSeconds?: number;
+  /**
+   * The user that the session belongs to from now on, such as the user's id: a string that is not empty. Not together with
+   * `graceSeconds`, because an id from before the sign-in must not reach a signed-in session.
+   *
+   * @default {undefined} as it was
+   */
+  principal?: string;
+}
+
 /** The session as an application sees it. */
 export interface SessionInterface<TData extends object = SessionData> {
   /** The session id. */
@@ -33,46 +54,75 @@ export interface SessionInterface<TData extends object = SessionData> {
   readonly isNew: boolean;
   /** The moment from which the session is gone. */
   readonly expiresAt: Date | undefined;
+  /** The user that the session is bound to. */
+  readonly principal: string | undefined;
   /** Reads one value. */
   // deno-lint-ignore no-explicit-any -- the seed's own signature
   get<T = any>(key: AnyKey<TData>, fallback?: T): Promise<T>;
   /** Reads one value of declared data. */
   get<K extends SessionKey<TData>>(key: K): Promise<TData[K] | undefined>;
   /** Reads one value of declared data, or the fallback. */
-  get<K extends SessionKey<TData>>(key: K, fallback: TData[K]): Promise<TData[K]>;
+  get<K extends SessionKey<TData>>(
+    key: K,
+    fallback: Exclude<TData[K], undefined>,
+  ): Promise<Exclude<TData[K], undefined>>;
   /** Writes one value. */
   set<T>(key: AnyKey<TData>, value: T): Promise<void>;
   /** Writes one value of declared data. */
   set<K extends SessionKey<TData>>(key: K, value: TData[K] | undefined): Promise<void>;
+  /** Makes the next value of the one that is there. */
+  // deno-lint-ignore no-explicit-any -- as `get()`
+  update<T = any>(key: AnyKey<TData>, fn: (value: T | undefined) => T | undefined | Promise<T | undefined>): Promise<T>;
+  /** Makes the next value of declared data. */
+  update<K extends SessionKey<TData>>(key: K, fn: Updater<TData[K]>): Promise<TData[K] | undefined>;
+  /** Reads and removes one value. */
+  // deno-lint-ignore no-explicit-any -- as `get()`
+  take<T = any>(key: AnyKey<TData>): Promise<T | undefined>;
+  /** Reads and removes one value of declared data. */
+  take<K extends SessionKey<TData>>(key: K): Promise<TData[K] | undefined>;
   /** Tells whether there is a value. */
   has(key: SessionKey<TData>): Promise<boolean>;
   /** Removes one value. */
   delete(key: SessionKey<TData>): Promise<void>;
+  /** Removes all values. */
+  clear(): Promise<void>;
   /** Reads all values. */
   entries(): Promise<Partial<TData>>;
+  /** Notes activity. */
+  touch(): Promise<void>;
+  /** Reads the record again. */
+  reload(): Promise<void>;
   /** Gives the session a new id. */
-  regenerate(): Promise<void>;
+  regenerate(options?: RegenerateOptions): Promise<void>;
   /** Ends the session. */
   destroy(): Promise<void>;
+  /** The token that forms of this session carry. */
+  csrfToken(): Promise<string>;
 }
+
+/** Makes the next value of the one that is there; `undefined` stands for none. */
+export type Updater<T> = (value: T | undefined) => T | undefined | Promise<T | undefined>;
 
 /** What the middleware gives each of its sessions. */
 export interface SessionHost {
-  readonly name: string;
+  readonly settings: Settings;
+  readonly signer: Signer;
   readonly store: SessionStore;
   readonly records: Records;
-  /** The moment at which a session that begins now ends, in milliseconds since the epoch. */
-  deadline(): number;
-  /** The cookie's value for an id. */
-  sign(id: string): string;
+  readonly reporter: Reporter;
+  readonly users: UserSessions;
 }
 
 /** A session that has a record, or is about to have one. */
 interface Live {
+  /** The present id, as far as this request knows. */
   id: string;
-  readonly expiresAt: number;
-  /** What is in the record, with the writes under way; `undefined` where a failed write leaves that unknown. */
+  expiresAt: number;
+  meta: SessionMeta;
+  /** What is in the record, with the writes under way; `undefined` where that is not known. */
   values: Map<string, unknown> | undefined;
+  /** Whether the client has an older id, and is not to be given the present one. */
+  graced: boolean;
   /** Why no more can be written. */
   end?: "gone" | { error: Error };
 }
@@ -80,7 +130,25 @@ interface Live {
 /** Makes the record and the cookie of a new visitor, empty. The middleware's, not the application's. */
 export let beginSession: (session: Session) => Promise<void>;
 
+/** Makes the session of a request. The middleware's, not the application's. */
+export let makeSession: (
+  host: SessionHost,
+  cookie: ResponseCookie,
+  writes: WriteQueue,
+  found?: FoundSession,
+) => Session;
+
+/** The id of a session's record, also after its end; `undefined` where it never had one. For reports. */
+export let recordIdOf: (session: Session) => string | undefined;
+
+/** Notes the activity of a request. A session that ends meanwhile has none. */
+export let noteActivity: (session: Session) => Promise<void>;
+
+/** Tells whether a CSRF token is the session's. The CSRF middleware's, not the application's. */
+export let verifyCsrfToken: (session: Session, token: string) => boolean;
+
 const NO_VALUES: ReadonlyMap<string, unknown> = new Map();
+const nothing = (): Promise<void> => Promise.resolve();
 
 /**
  * The session of one request, at `context.security.session`.
@@ -103,26 +171,42 @@ export class Session<TData extends object = SessionData> implements SessionInter
   #live: Live | undefined;
   #nextId: string | undefined;
   #destroyed = false;
+  /** Steps under way whose outcome nobody knows before they are taken. */
+  #unknown = 0;
+  /** Functions of updates that are running. */
+  #computing = 0;
 
   static {
+    makeSession = (host, cookie, writes, found) => new Session(host, cookie, writes, found);
+    recordIdOf = (session) => session.#live?.id;
     beginSession = (session) => session.#writes.run("create", () => session.#start(new Map()));
+    noteActivity = (session) =>
+      session.#touch(true).catch((error) => {
+        if (!(error instanceof SessionGoneError)) throw error;
+      });
+    verifyCsrfToken = (session, token) => {
+      const live = session.#current();
+      return live !== undefined && session.#host.signer.verifyCsrfToken(csrfSeed(live), token);
+    };
   }
 
   /** Whether the request came without a live session. Stays `true` for the rest of the request. */
   readonly isNew: boolean;
 
-  /** Note: `SessionMiddleware` makes the sessions. */
-  constructor(
+  private constructor(
     host: SessionHost,
     cookie: ResponseCookie,
     writes: WriteQueue,
-    loaded?: { id: string; record: SessionRecord },
+    found?: FoundSession,
   ) {
     this.#host = host;
     this.#cookie = cookie;
     this.#writes = writes;
-    this.isNew = loaded === undefined;
-    if (loaded !== undefined) this.#live = { id: loaded.id, ...loaded.record };
+    this.isNew = found === undefined;
+    if (found !== undefined) {
+      const { id, record: { values, meta, expiresAt }, graced } = found;
+      this.#live = { id, values, meta, expiresAt, graced };
+    }
   }
 
   /** The session id; for a new visitor the one that the session will have. It is a secret: whoever has it and a signature is the visitor. */
@@ -132,7 +216,7 @@ export class Session<TData extends object = SessionData> implements SessionInter
 
   /** The cookie's name, the option `name`. */
   get sessionKey(): string {
-    return this.#host.name;
+    return this.#host.settings.name;
   }
 
   /** The store beneath, raw: what it does, this object does not see. */
@@ -146,6 +230,11 @@ export class Session<TData extends object = SessionData> implements SessionInter
     return live === undefined ? undefined : new Date(live.expiresAt);
   }
 
+  /** The user that the session is bound to by `regenerate({ principal })`; `undefined` where it is to none. */
+  get principal(): string | undefined {
+    return this.#current()?.meta.principal;
+  }
+
   /**
    * Reads one value.
    *
@@ -157,7 +246,10 @@ export class Session<TData extends object = SessionData> implements SessionInter
   // deno-lint-ignore no-explicit-any -- the seed's own signature
   get<T = any>(key: AnyKey<TData>, fallback?: T): Promise<T>;
   get<K extends SessionKey<TData>>(key: K): Promise<TData[K] | undefined>;
-  get<K extends SessionKey<TData>>(key: K, fallback: TData[K]): Promise<TData[K]>;
+  get<K extends SessionKey<TData>>(
+    key: K,
+    fallback: Exclude<TData[K], undefined>,
+  ): Promise<Exclude<TData[K], undefined>>;
   async get(key: string, fallback?: unknown): Promise<unknown> {
     const values = await this.#values();
     return values.has(key) ? copyValue(key, values.get(key)) : fallback;
@@ -177,6 +269,46 @@ export class Session<TData extends object = SessionData> implements SessionInter
   set<K extends SessionKey<TData>>(key: K, value: TData[K] | undefined): Promise<void>;
   set(key: string, value: unknown): Promise<void> {
     return this.#put("set", key, value);
+  }
+
+  /**
+   * Reads one value as it is in the store now, and writes what a function makes of it, so that of any number of concurrent updates none
+   * is lost. Makes the session where there is none yet.
+   *
+   * On a store with the eight methods alone this holds within one process.
+   *
+   * @param key any well-formed string
+   * @param fn given a copy of the value, or `undefined`, returns the next one; `undefined` removes it. It may be called again where
+   * another process wrote meanwhile, and must not wait for another write of this session. What it reads from this session is from before.
+   * @returns a copy of what was written
+   * @throws what `fn` throws; then nothing is written
+   * @throws {TypeError} as {@linkcode Session.set}
+   * @throws {SessionGoneError} if the session was destroyed or has expired
+   * @throws {SessionStoreError} if the store failed
+   */
+  // deno-lint-ignore no-explicit-any -- as `get()`
+  update<T = any>(key: AnyKey<TData>, fn: (value: T | undefined) => T | undefined | Promise<T | undefined>): Promise<T>;
+  update<K extends SessionKey<TData>>(key: K, fn: Updater<TData[K]>): Promise<TData[K] | undefined>;
+  update(key: string, fn: Updater<unknown>): Promise<unknown> {
+    const compute: Compute = async (value) => copyValue(key, await fn(copyValue(key, value)));
+    return this.#compute("update", key, compute, true, (_before, next) => next);
+  }
+
+  /**
+   * Reads and removes one value, in one step: of any number of concurrent takers one gets it. Never makes a session.
+   *
+   * On a store with the eight methods alone this holds within one process.
+   *
+   * @param key the value's key
+   * @returns the value, or `undefined` where there is none (any more)
+   * @throws {SessionGoneError} if the session was destroyed or has expired
+   * @throws {SessionStoreError} if the store failed
+   */
+  // deno-lint-ignore no-explicit-any -- as `get()`
+  take<T = any>(key: AnyKey<TData>): Promise<T | undefined>;
+  take<K extends SessionKey<TData>>(key: K): Promise<TData[K] | undefined>;
+  take(key: string): Promise<unknown> {
+    return this.#compute("take", key, () => undefined, false, (before) => before);
   }
 
   /**
@@ -201,6 +333,25 @@ export class Session<TData extends object = SessionData> implements SessionInter
   }
 
   /**
+   * Removes all values and unbinds the session from its user. To sign out with a notice: `clear()`, `regenerate()`, `set()`.
+   *
+   * @throws {SessionGoneError} if the session was destroyed or has expired
+   * @throws {SessionStoreError} if the store failed
+   */
+  clear(): Promise<void> {
+    return this.#writes.run("clear", () => {
+      const live = this.#writable("clear");
+      if (live === undefined) return nothing;
+      live.values = new Map();
+      return () =>
+        this.#step("clear", live, async () => {
+          await this.#host.records.change(live, "clear", { clear: true, meta: { principal: undefined } });
+          live.meta = { ...live.meta, principal: undefined };
+        });
+    });
+  }
+
+  /**
    * Reads all values.
    *
    * @returns a plain object without prototype, with a copy of each value
@@ -211,28 +362,59 @@ export class Session<TData extends object = SessionData> implements SessionInter
   }
 
   /**
-   * Gives the session a new id, with the same values and the same deadline; the old id is dead at once. Call it whenever a visitor's
-   * rights change (OWASP Session Management, "Renew the Session ID After Any Privilege Level Change"). Does nothing for a visitor
-   * without a record, whose id nobody can know.
+   * Notes activity now: the sliding limits (`rolling`, `idleTimeout`) begin anew. The middleware notes that of requests by itself; this is for a
+   * request that lasts, such as a WebSocket. Does nothing for a visitor without a record.
    *
+   * @throws {SessionGoneError} if the session was destroyed or has expired
+   * @throws {SessionStoreError} if the store failed
+   */
+  touch(): Promise<void> {
+    return this.#touch(false);
+  }
+
+  /**
+   * Reads the record again: what other requests have written meanwhile is there from then on.
+   *
+   * @throws {SessionStoreError} if the store failed
+   */
+  reload(): Promise<void> {
+    return this.#writes.run("reload", () => {
+      const live = this.#live;
+      // Not `#current()`: other requests may have kept a session alive whose time is over by what this one knows.
+      if (live === undefined || this.#destroyed || live.end !== undefined) return nothing;
+      live.values = undefined;
+      const turn = this.#writes.begun;
+      return async () => {
+        const found = await this.#read(live);
+        if (typeof found === "string") this.#learnEnd(live);
+        // What was written since is not in the answer: the next read asks again.
+        else if (this.#writes.begun === turn) this.#learn(live, found);
+      };
+    });
+  }
+
+  /**
+   * Gives the session a new id, with the same values and the same deadlines: an absolute limit goes on counting from the first visit. Call it whenever a visitor's rights change (OWASP
+   * Session Management, "Renew the Session ID After Any Privilege Level Change").
+   *
+   * The old id is dead at once, unless there is a grace. Presenting it later is refused, and reported as reuse until the session's deadline.
+   * For a visitor without a record, whose id nobody can know, it only changes the id; with a `principal` it makes the session.
+   *
+   * @param options a grace for the old id, or the user that signs in
+   * @throws {TypeError} if an option is of the wrong type, or both are given
+   * @throws {RangeError} if `graceSeconds` is negative or not finite, or `principal` is empty
    * @throws {SessionGoneError} if the session was destroyed or has expired
    * @throws {SessionStoreError} if the store failed: the session keeps its old id
    */
-  regenerate(): Promise<void> {
+  regenerate(options: RegenerateOptions = {}): Promise<void> {
     return this.#writes.run("regenerate", () => {
-      this.#refuseAfterEnd("regenerate");
-      const live = this.#live;
+      const { graceSeconds, principal } = checkRegenerate(options);
+      const live = this.#writable("regenerate");
       if (live === undefined) {
         this.#nextId = undefined;
-        return;
+        return principal === undefined ? nothing : this.#start(new Map(), principal);
       }
-      return () =>
-        this.#step("regenerate", live, async () => {
-          const id = newSessionId();
-          await this.#host.records.rename(live.id, id);
-          live.id = id;
-          if (!this.#destroyed) this.#cookie.send(this.#host.sign(id), live.expiresAt);
-        });
+      return () => this.#step("regenerate", live, () => this.#move(live, graceSeconds, principal));
     });
   }
 
@@ -245,16 +427,61 @@ export class Session<TData extends object = SessionData> implements SessionInter
   destroy(): Promise<void> {
     return this.#writes.run("destroy", () => {
       const live = this.#live;
+      // The writes before this one still have their turn; those that come after it are too late.
       this.#destroyed = true;
       this.#nextId = undefined;
       this.#cookie.clear();
-      if (live === undefined) return;
+      if (live === undefined) return nothing;
       return async () => {
-        // The writes before this one have had their turn; those that come now are too late.
         if (live.end !== undefined) return;
+        live.id = await this.#host.records.delete(live.id, live.expiresAt);
         live.end = "gone";
-        await this.#host.records.delete(live.id);
+        this.#tell("destroyed", live);
       };
+    });
+  }
+
+  /**
+   * Returns the token that a form of this session carries, in the field `_csrf` or the header `x-csrf-token`, for `CsrfMiddleware`. Makes
+   * the session where there is none yet. It changes with every new id that is given without a grace.
+   *
+   * @returns 43 characters of base64url
+   * @throws {SessionGoneError} if the session was destroyed or has expired
+   * @throws {SessionStoreError} if the store failed
+   */
+  csrfToken(): Promise<string> {
+    return this.#writes.run("csrfToken", () => {
+      const begin = this.#writable("csrfToken") === undefined ? this.#start(new Map()) : nothing;
+      return async () => {
+        await begin();
+        // Asked in turn: a new id that was under way makes another token.
+        const live = this.#current();
+        if (live === undefined) throw new SessionGoneError("csrfToken");
+        return this.#host.signer.csrfToken(csrfSeed(live));
+      };
+    });
+  }
+
+  /**
+   * Notes activity now.
+   *
+   * @param resends whether the response can give the client the cookie again, with a longer life
+   */
+  #touch(resends: boolean): Promise<void> {
+    return this.#writes.run("touch", () => {
+      const live = this.#writable("touch");
+      if (live === undefined) return nothing;
+      const { settings, records } = this.#host;
+      const seenAt = Date.now();
+      const changed = settings.rolling && resends && !live.graced ? { seenAt, sentAt: seenAt } : { seenAt };
+      live.meta = { ...live.meta, ...changed };
+      const expiresAt = live.expiresAt = deadline(settings, live.meta);
+      return () =>
+        this.#step("touch", live, async () => {
+          await records.change(live, "touch", { expiresAt, meta: changed });
+          // Not before: the session may have got another id meanwhile, whose cookie this one would replace in the browser.
+          if (settings.rolling && this.#current() !== undefined) this.#send(live);
+        });
     });
   }
 
@@ -271,35 +498,55 @@ export class Session<TData extends object = SessionData> implements SessionInter
     }
   }
 
+  /** The session that a write is for; `undefined` where there is none yet. */
+  #writable(operation: string): Live | undefined {
+    this.#refuseAfterEnd(operation);
+    return this.#live;
+  }
+
   /** What is in the record, with the writes of this request. */
   async #values(): Promise<ReadonlyMap<string, unknown>> {
+    // Within the function of an update there is no waiting for that update: there the answer is what was before it.
+    const waits = this.#computing === 0;
+    if (this.#unknown > 0 && waits) await this.#writes.idle();
     const live = this.#current();
     if (live === undefined) return NO_VALUES;
     if (live.values === undefined) {
-      let record: SessionRecord | undefined;
+      let found: FoundSession | Ended;
+      let begun: number;
       do {
-        await this.#writes.idle();
-        record = await this.#host.records.read(live.id);
-      } while (this.#writes.isBusy);
-      if (record === undefined) live.end = "gone";
-      live.values = record?.values ?? new Map();
+        if (waits) await this.#writes.idle();
+        begun = this.#writes.begun;
+        found = await this.#read(live);
+        // What was written while the store was asked is not in its answer.
+      } while (begun !== this.#writes.begun);
+      if (typeof found === "string") {
+        this.#learnEnd(live);
+        return NO_VALUES;
+      }
+      return this.#learn(live, found);
     }
     return live.values;
   }
 
   /** Begins a session: everything but the record is there when this returns. */
-  #start(values: Map<string, unknown>): () => Promise<void> {
-    const expiresAt = this.#host.deadline();
+  #start(values: Map<string, unknown>, principal?: string): () => Promise<void> {
+    this.#refuseAfterEnd("create");
+    const { settings, records } = this.#host;
+    const now = Date.now();
+    const meta: SessionMeta = { createdAt: now, seenAt: now, renewedAt: now };
+    if (principal !== undefined) Object.assign(meta, { principal, boundAt: now });
+    const expiresAt = deadline(settings, meta);
     // The option `expires` is a fixed moment: an application that runs past it can begin no more sessions.
-    if (Date.now() >= expiresAt) throw new SessionGoneError("create");
-    const live: Live = { id: this.sessionId, expiresAt, values };
-    const record: SessionRecord = { values: new Map(values), expiresAt };
+    if (now >= expiresAt) throw new SessionGoneError("create");
+    const live: Live = { id: this.sessionId, expiresAt, meta, values, graced: false };
+    const record: SessionRecord = { values: new Map(values), expiresAt, meta };
     this.#live = live;
     this.#nextId = undefined;
-    this.#cookie.send(this.#host.sign(live.id), expiresAt);
+    this.#send(live);
     return async () => {
       try {
-        await this.#host.records.create(live.id, record);
+        await records.create(live.id, record);
       } catch (error) {
         // There is no record that the cookie could name, and the next write may begin again.
         live.end = { error: error as Error };
@@ -307,22 +554,103 @@ export class Session<TData extends object = SessionData> implements SessionInter
         if (!this.#destroyed) this.#cookie.withdraw();
         throw error;
       }
+      this.#tell("created", live);
+      if (principal !== undefined) await this.#host.users.limit(principal, live.id);
     };
+  }
+
+  /** Gives the session a new id. */
+  async #move(live: Live, graceSeconds: number, principal: string | undefined): Promise<void> {
+    const { records, reporter, signer, users } = this.#host;
+    const id = newSessionId();
+    const now = Date.now();
+    const meta: Partial<SessionMeta> = {
+      renewedAt: now,
+      sentAt: now,
+      // With a grace the forms that are open go on to work, until the next new id without one.
+      csrfSeed: graceSeconds > 0 ? csrfSeed(live) : undefined,
+    };
+    if (principal !== undefined) Object.assign(meta, { principal, boundAt: now });
+    await records.move(live, id, { meta, graceUntil: now + graceSeconds * 1000 });
+    const previous = signer.hash(live.id);
+    live.id = id;
+    live.meta = { ...live.meta, ...meta };
+    live.graced = false;
+    if (!this.#destroyed) this.#send(live);
+    reporter.tell({ type: "renewed", session: signer.hash(id), previous, ...principalOf(live) });
+    if (principal !== undefined) await users.limit(principal, id);
+  }
+
+  /** Gives the client the cookie, unless it asked with an older id: whoever has that is not to be given the present one. */
+  #send(live: Live): void {
+    if (live.graced) return;
+    this.#cookie.send(this.#host.signer.sign(live.id), cookieDeadline(this.#host.settings, live.meta));
   }
 
   /** Writes one value, or removes it where it is `undefined`. */
   #put(operation: "set" | "delete", key: string, value: unknown): Promise<void> {
     return this.#writes.run(operation, () => {
-      if (typeof key !== "string" || !key.isWellFormed()) {
-        throw new TypeError(`Cannot ${operation}: the key is not a well-formed string`);
-      }
+      checkKey(operation, key);
       const kept = copyValue(key, value);
-      this.#refuseAfterEnd(operation);
-      const live = this.#live;
-      if (live === undefined) return kept === undefined ? undefined : this.#start(new Map([[key, kept]]));
+      const live = this.#writable(operation);
+      if (live === undefined) return kept === undefined ? nothing : this.#start(new Map([[key, kept]]));
       if (kept === undefined) live.values?.delete(key);
       else live.values?.set(key, kept);
-      return () => this.#step(operation, live, () => this.#host.records.set(live.id, key, kept, live.expiresAt));
+      return () => this.#step(operation, live, () => this.#host.records.set(live, operation, key, kept));
+    });
+  }
+
+  /**
+   * Makes the next value of the one that is in the store.
+   *
+   * @param begins whether this makes a session where there is none
+   * @param answer chooses what to return
+   */
+  #compute(
+    operation: string,
+    key: string,
+    compute: Compute,
+    begins: boolean,
+    answer: (before: unknown, next: unknown) => unknown,
+  ): Promise<unknown> {
+    const { records } = this.#host;
+    return this.#writes.run<unknown>(operation, () => {
+      checkKey(operation, key);
+      let live = this.#writable(operation);
+      let begin = nothing;
+      if (live === undefined) {
+        if (!begins) return nothing;
+        begin = this.#start(new Map());
+        live = this.#live;
+      }
+      const session = live;
+      if (session === undefined) return nothing;
+      this.#unknown++;
+      const turn = this.#writes.begun;
+      return async () => {
+        try {
+          await begin();
+          let before: unknown;
+          let next: unknown;
+          const remembering: Compute = async (value) => {
+            before = value;
+            this.#computing++;
+            try {
+              return next = await compute(value);
+            } finally {
+              this.#computing--;
+            }
+          };
+          await this.#step(operation, session, () => records.update(session, operation, key, remembering));
+          // A write that began since counts as later, and is in `values` already: what is left there in the end, the store knows.
+          if (this.#writes.begun !== turn) session.values = undefined;
+          else if (next === undefined) session.values?.delete(key);
+          else session.values?.set(key, next);
+          return copyValue(key, answer(before, next));
+        } finally {
+          this.#unknown--;
+        }
+      };
     });
   }
 
@@ -333,14 +661,100 @@ export class Session<TData extends object = SessionData> implements SessionInter
         cause: live.end.error,
       });
     }
-    if (live.end === "gone") throw new SessionGoneError(operation);
+    // It may have expired while it waited for its turn.
+    if (live.end === "gone" || Date.now() >= live.expiresAt) throw new SessionGoneError(operation);
     try {
+      const { graced, id } = live;
       await step();
+      if (live.graced && !graced) this.#learnMove(live, id);
     } catch (error) {
-      if (error instanceof SessionGoneError) live.end = "gone";
+      if (error instanceof SessionGoneError) this.#learnEnd(live);
       // Whether the value was written is not known: the next read asks.
       else live.values = undefined;
       throw error;
     }
   }
+
+  /** Asks the store; a failure is reported here, because not every read is a write's. */
+  async #read(live: Live): Promise<FoundSession | Ended> {
+    const { records, reporter, signer } = this.#host;
+    try {
+      return await records.read(live.id);
+    } catch (error) {
+      if (error instanceof SessionStoreError) reporter.storeFailed("get", error, signer.hash(live.id));
+      throw error;
+    }
+  }
+
+  /** Takes over what is in the store. */
+  #learn(live: Live, { id, record: { values, meta, expiresAt }, graced }: FoundSession): ReadonlyMap<string, unknown> {
+    if (graced && id !== live.id) this.#learnMove(live, live.id);
+    live.id = id;
+    live.graced ||= graced;
+    live.meta = meta;
+    live.expiresAt = Math.min(expiresAt, deadline(this.#host.settings, meta));
+    return live.values = values;
+  }
+
+  /** Another request has given the session a new id: a cookie of the old one, on its way, would replace that in the browser. */
+  #learnMove(live: Live, old: string): void {
+    // With a grace, and without one no step had found the session, the token goes on being made of the old id.
+    live.meta = { ...live.meta, csrfSeed: live.meta.csrfSeed ?? old };
+    if (!this.#destroyed) this.#cookie.withdraw();
+  }
+
+  /** Somebody else has ended the session: a cookie that is on its way would lead nowhere. */
+  #learnEnd(live: Live): void {
+    live.end = "gone";
+    if (!this.#destroyed) this.#cookie.withdraw();
+  }
+
+  #tell(type: "created" | "destroyed", live: Live): void {
+    this.#host.reporter.tell({ type, session: this.#host.signer.hash(live.id), ...principalOf(live) });
+  }
+}
+
+/** What the CSRF token of a session is made of. */
+function csrfSeed(live: Live): string {
+  return live.meta.csrfSeed ?? live.id;
+}
+
+function principalOf(live: Live): { principal?: string } {
+  return live.meta.principal === undefined ? {} : { principal: live.meta.principal };
+}
+
+function checkKey(operation: string, key: string): void {
+  if (typeof key !== "string" || !key.isWellFormed()) {
+    throw new TypeError(`Cannot ${operation}: the key is not a well-formed string`);
+  }
+}
+
+function checkRegenerate({ graceSeconds, principal }: RegenerateOptions): { graceSeconds: number; principal?: string } {
+  if (graceSeconds !== undefined && principal !== undefined) {
+    throw new TypeError(
+      "Cannot regenerate: `graceSeconds` and `principal` exclude each other, because an id from before the sign-in must not reach a " +
+        "signed-in session",
+    );
+  }
+  if (graceSeconds !== undefined && typeof graceSeconds !== "number") {
+    throw new TypeError("Cannot regenerate: `graceSeconds` must be a number");
+  }
+  if (graceSeconds !== undefined && !(graceSeconds >= 0 && graceSeconds < Infinity)) {
+    throw new RangeError("Cannot regenerate: `graceSeconds` must be 0 or more, and finite");
+  }
+  if (principal !== undefined) checkPrincipal("regenerate", principal);
+  return { graceSeconds: graceSeconds ?? 0, principal };
+}
+
+/**
+ * Checks a user's name.
+ *
+ * @throws {TypeError} if it is not a well-formed string
+ * @throws {RangeError} if it is empty
+ */
+export function checkPrincipal(operation: string, principal: string): void {
+  if (typeof principal !== "string" || !principal.isWellFormed()) {
+    throw new TypeError(`Cannot ${operation}: the principal must be a well-formed string`);
+  }
+  if (principal === "") throw new RangeError(`Cannot ${operation}: the principal is empty`);
 }

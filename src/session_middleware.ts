@@ -5,20 +5,33 @@
  */
 import type { HttpContext, MiddlewareTarget } from "../deps.ts";
 import { SessionCookie } from "./cookie.ts";
-import { SessionStoreError } from "./errors.ts";
+import { SessionGoneError, SessionStoreError } from "./errors.ts";
 import { Reporter } from "./events.ts";
-import { deadline, readOptions, type SessionOptions, type Settings } from "./options.ts";
+import {
+  activityInterval,
+  cookieDeadline,
+  deadline,
+  readOptions,
+  type SessionOptions,
+  type Settings,
+} from "./options.ts";
 import { Security } from "./security_context.ts";
-import { beginSession, Session, type SessionHost } from "./session.ts";
-import type { SessionRecord, SessionStore } from "./session_store.ts";
-import { Signer, type VerifiedId } from "./signature.ts";
-import { type Records, recordsOf } from "./_records.ts";
-import { ResponseCookie } from "./_response_cookie.ts";
+import { beginSession, makeSession, noteActivity, recordIdOf, type SessionHost } from "./session.ts";
+import type { SessionMeta, SessionStore } from "./session_store.ts";
+import { generateSecret, newSessionId, Signer, type VerifiedId } from "./signature.ts";
+import { checkUsers, UserSessions } from "./user_sessions.ts";
+import { type Ended, type Found, type Records, recordsOf } from "./_records.ts";
+import { Diagnosis } from "./_diagnosis.ts";
+import { type CookieRequest, ResponseCookie } from "./_response_cookie.ts";
 import { WriteQueue } from "./_write_queue.ts";
 
+/** For how long requests under way find a session by the id that it had before its renewal, in seconds. */
+const RENEWAL_GRACE = 30;
+
 /** A session that a request's cookie names, and that lives. */
-interface Found extends VerifiedId {
-  record: SessionRecord;
+interface Presented extends Found {
+  /** Whether its cookie is to be signed anew. */
+  outdated: boolean;
 }
 
 /**
@@ -48,7 +61,25 @@ export class SessionMiddleware implements MiddlewareTarget {
   readonly #records: Records;
   readonly #host: SessionHost;
   readonly #reporter: Reporter;
-  readonly #requests = new WeakMap<HttpContext, WriteQueue>();
+  readonly #activityInterval: number;
+  readonly #diagnosis: Diagnosis;
+  readonly #requests = new WeakMap<HttpContext, { writes: WriteQueue; cookie: ResponseCookie }>();
+  readonly #cookieRequest: CookieRequest = {
+    isSecure: (context) => this.#isSecure(context),
+    sent: (context, line) => this.#diagnosis.sent(context, line, this.#isSecure(context), this.#isHttps(context)),
+  };
+
+  /** Lists and ends the sessions of a user. */
+  readonly sessions: UserSessions;
+
+  /**
+   * Makes a secret for {@linkcode SessionOptions.secret}: 32 random bytes in 43 characters. Keep it in the environment.
+   *
+   * @returns another one at each call
+   */
+  static generateSecret(): string {
+    return generateSecret();
+  }
 
   /**
    * Checks the store and the options; asks the store nothing.
@@ -57,6 +88,7 @@ export class SessionMiddleware implements MiddlewareTarget {
    * @param options only `secret` is needed
    * @throws {TypeError} if the store lacks one of the eight methods, an option is of the wrong shape, or two contradict each other
    * @throws {RangeError} if an option is out of range
+   * @throws {SessionNotSupportedError} if an option needs what the store cannot do
    */
   constructor(store: SessionStore, options: SessionOptions) {
     const settings = readOptions(options);
@@ -66,14 +98,13 @@ export class SessionMiddleware implements MiddlewareTarget {
     this.#signer = signer;
     this.#cookie = new SessionCookie(settings);
     this.#records = records;
-    this.#reporter = new Reporter(settings.onEvent);
-    this.#host = {
-      name: settings.name,
-      store,
-      records,
-      deadline: () => deadline(settings, Date.now()),
-      sign: (id) => signer.sign(id),
-    };
+    const reporter = new Reporter(settings.onEvent);
+    checkUsers(settings, records);
+    this.#reporter = reporter;
+    this.#activityInterval = activityInterval(settings);
+    this.#diagnosis = new Diagnosis(settings);
+    this.sessions = new UserSessions(settings, signer, records, reporter);
+    this.#host = { settings, signer, store, records, reporter, users: this.sessions };
   }
 
   /**
@@ -87,7 +118,7 @@ export class SessionMiddleware implements MiddlewareTarget {
     if (this.#requests.has(context)) return;
     const header = context.request.headers.get("cookie");
     const verified = header === null ? [] : this.#verify(this.#cookie.read(header));
-    if (verified.length > 0) return this.#find(verified).then((found) => this.#attach(context, found));
+    if (verified.length > 0) return this.#find(context, verified).then((found) => this.#attach(context, found));
     return this.#attach(context, undefined);
   }
 
@@ -98,10 +129,14 @@ export class SessionMiddleware implements MiddlewareTarget {
    * @throws {SessionError} if a write failed and the application did not hear of it
    */
   onPostRequest(context: HttpContext): void | Promise<void> {
-    const writes = this.#requests.get(context);
-    if (writes === undefined || writes.isSettled) return;
+    const request = this.#requests.get(context);
+    if (request === undefined) return;
+    const { writes, cookie } = request;
+    const threw = context.response.error !== undefined;
+    if (threw && cookie.isPending) this.#diagnosis.threw(context, () => !cookie.isPending);
+    if (writes.isSettled) return;
     // Where the action has thrown, Alosaur would answer with our error in place of the application's own.
-    return context.response.error === undefined ? writes.settle() : writes.idle();
+    return threw ? writes.idle() : writes.settle();
   }
 
   /** Verifies what the client presented. Whatever that is, nothing is thrown and nothing asked of the store. */
@@ -109,11 +144,11 @@ export class SessionMiddleware implements MiddlewareTarget {
     const verified: VerifiedId[] = [];
     for (const value of values) {
       if (!Signer.isWellFormed(value)) {
-        this.#reporter.tell({ type: "refused", reason: "malformed" });
+        this.#reporter.refused("malformed");
         continue;
       }
       const id = this.#signer.verify(value);
-      if (id === undefined) this.#reporter.tell({ type: "refused", reason: "signature" });
+      if (id === undefined) this.#reporter.refused("signature");
       // Two secrets can have signed the same id.
       else if (!verified.some((other) => other.id === id.id)) verified.push(id);
     }
@@ -121,54 +156,119 @@ export class SessionMiddleware implements MiddlewareTarget {
   }
 
   /** Looks verified ids up: the first that lives counts. */
-  async #find(verified: VerifiedId[]): Promise<Found | undefined> {
-    const live: Found[] = [];
-    for (const { found, id } of await Promise.all(verified.map((id) => this.#lookUp(id)))) {
-      if (found !== undefined) live.push(found);
-      else this.#reporter.tell({ type: "refused", reason: "unknown", session: this.#signer.hash(id) });
+  async #find(context: HttpContext, verified: VerifiedId[]): Promise<Presented | undefined> {
+    const live: Presented[] = [];
+    for (const { id, outdated, found } of await Promise.all(verified.map((id) => this.#lookUp(id)))) {
+      const session = this.#signer.hash(id);
+      if (typeof found === "object") live.push({ ...found, outdated });
+      else if (found === "expired") this.#reporter.tell({ type: "expired", session });
+      else this.#reporter.refused(found, session);
     }
-    for (const { id } of live.slice(1)) {
-      this.#reporter.tell({ type: "refused", reason: "ambiguous", session: this.#signer.hash(id) });
-    }
-    return live[0];
+    for (const { id } of live.slice(1)) this.#reporter.refused("ambiguous", this.#signer.hash(id));
+    const [first] = live;
+    // The answer to an upgrade, such as to a WebSocket, carries no cookie: the client would be left with the old id.
+    const renews = first !== undefined && !context.request.headers.has("upgrade") && this.#isDueForRenewal(first);
+    const found = renews ? await this.#renew(first) : first;
+    // Its time may be over while it was looked up and renewed.
+    return found !== undefined && Date.now() < found.record.expiresAt ? found : undefined;
   }
 
-  async #lookUp(verified: VerifiedId): Promise<{ id: string; found: Found | undefined }> {
+  async #lookUp(verified: VerifiedId): Promise<VerifiedId & { found: Found | Ended }> {
     const { id } = verified;
     try {
-      const record = await this.#records.read(id);
-      return { id, found: record && { ...verified, record } };
+      const found = await this.#records.read(id);
+      if (typeof found === "string") return { ...verified, found };
+      // The options may have become stricter since the record was written.
+      const expiresAt = Math.min(found.record.expiresAt, deadline(this.#settings, found.record.meta));
+      if (Date.now() >= expiresAt) return { ...verified, found: "expired" };
+      return { ...verified, found: { ...found, record: { ...found.record, expiresAt } } };
     } catch (error) {
       if (error instanceof SessionStoreError) {
-        this.#reporter.tell({ type: "storeFailed", operation: "get", error, session: this.#signer.hash(id) });
+        this.#reporter.storeFailed("get", error, this.#signer.hash(id));
       }
       throw error;
     }
   }
 
-  /** Puts the session on the context. */
-  #attach(context: HttpContext, found: Found | undefined): void | Promise<void> {
-    const cookie = new ResponseCookie(context, this.#cookie, (context) => this.#isSecure(context));
-    const writes = new WriteQueue((operation, error, awaited) => {
-      const hash = session.expiresAt === undefined ? undefined : this.#signer.hash(session.sessionId);
-      this.#reporter.writeFailed(operation, error, hash, awaited);
+  #isDueForRenewal({ record, graced }: Presented): boolean {
+    const { renewalTimeout } = this.#settings;
+    return renewalTimeout !== undefined && !graced && Date.now() - record.meta.renewedAt >= renewalTimeout * 1000;
+  }
+
+  /** Gives a session a new id, with a grace for the requests that are under way with the old one. */
+  async #renew(session: Presented): Promise<Presented | undefined> {
+    const { id: old, record } = session;
+    const id = newSessionId();
+    const now = Date.now();
+    // Only what changes: another request may be unbinding the session from its user.
+    const changed = { renewedAt: now, sentAt: now, csrfSeed: record.meta.csrfSeed ?? old };
+    try {
+      await this.#records.renew(old, id, { meta: changed, graceUntil: now + RENEWAL_GRACE * 1000 });
+    } catch (error) {
+      if (error instanceof SessionStoreError) {
+        // It was found: what could not be renewed goes on with the id that it has.
+        this.#reporter.storeFailed("regenerate", error, this.#signer.hash(old));
+        return session;
+      }
+      if (!(error instanceof SessionGoneError)) throw error;
+      // Another request of this session has renewed it at the same time, or ended it.
+      const { found } = await this.#lookUp(session);
+      return typeof found === "object" ? { ...found, outdated: session.outdated } : undefined;
+    }
+    const meta = { ...record.meta, ...changed };
+    const { principal } = meta;
+    this.#reporter.tell({
+      type: "renewed",
+      session: this.#signer.hash(id),
+      previous: this.#signer.hash(old),
+      ...(principal === undefined ? {} : { principal }),
     });
-    const session = new Session(this.#host, cookie, writes, found);
-    this.#requests.set(context, writes);
+    // Its cookie has to be written anew, as one that an older secret has signed.
+    return { id, record: { ...record, meta }, graced: false, outdated: true };
+  }
+
+  /** Puts the session on the context. */
+  #attach(context: HttpContext, found: Presented | undefined): void | Promise<void> {
+    const cookie = new ResponseCookie(context, this.#cookie, this.#cookieRequest);
+    const writes = new WriteQueue((operation, error, awaited) => {
+      const id = recordIdOf(session);
+      this.#reporter.writeFailed(operation, error, id === undefined ? undefined : this.#signer.hash(id), awaited);
+    });
+    const session = makeSession(this.#host, cookie, writes, found);
+    this.#requests.set(context, { writes, cookie });
     const holder: { security?: { session?: unknown } } = context as HttpContext & { security?: Security };
     // Alosaur's own context has a `security` already; a bare one (no provider, or one that Alosaur ignores) has none.
     (holder.security ??= new Security(context)).session = session;
 
-    if (found?.outdated) cookie.send(this.#signer.sign(found.id), found.record.expiresAt);
-    if (found === undefined && this.#settings.saveUninitialized) return beginSession(session);
+    if (found === undefined) return this.#beginsAtOnce() ? beginSession(session) : undefined;
+    const { id, record: { meta }, graced, outdated } = found;
+    // Whoever asks with an older id is not to be given the present one.
+    if (outdated && !graced) cookie.send(this.#signer.sign(id), cookieDeadline(this.#settings, meta));
+    // Awaited: the longer life that the cookie promises is the session's before the action runs.
+    if (this.#isActivityDue(meta, graced)) return noteActivity(session);
+  }
+
+  /** Tells whether the activity of a request is to be written; with `rolling` its cookie is sent again too. */
+  #isActivityDue({ seenAt, sentAt, createdAt }: SessionMeta, graced: boolean): boolean {
+    const since = this.#settings.rolling && !graced ? Math.min(seenAt, sentAt ?? createdAt) : seenAt;
+    return Date.now() - since >= this.#activityInterval;
+  }
+
+  /** Tells whether a visitor gets a session before anything is written. After the moment in `expires` no session can begin. */
+  #beginsAtOnce(): boolean {
+    const { saveUninitialized, maxAge, expires } = this.#settings;
+    return saveUninitialized && (maxAge !== undefined || expires === undefined || Date.now() < expires);
   }
 
   /** Tells whether the cookie of this request is for https alone. */
   #isSecure(context: HttpContext): boolean {
-    const { secure, trustProxy } = this.#settings;
-    if (secure !== undefined) return secure;
+    return this.#settings.secure ?? this.#isHttps(context);
+  }
+
+  /** Tells whether a request came over https, as far as that can be believed. */
+  #isHttps(context: HttpContext): boolean {
     if (context.request.url.startsWith("https:")) return true;
-    if (!trustProxy) return false;
+    if (!this.#settings.trustProxy) return false;
     // The first is what the client used, the others are the hops between proxies.
     const [forwarded = ""] = (context.request.headers.get("x-forwarded-proto") ?? "").split(",");
     return forwarded.trim().toLowerCase() === "https";

@@ -4,7 +4,7 @@
  *
  * Any object with the eight methods of {@linkcode SessionStore} is a complete store. What it lacks is made up for: the deadline of
  * a session is then kept inside its record, under a key that the session hides. A store that has the methods of
- * {@linkcode RecordStore} or {@linkcode RenamingStore} too is recognised by them.
+ * {@linkcode RecordStore}, or of {@linkcode PrincipalStore}, too is recognised by them.
  *
  * @module
  */
@@ -77,22 +77,69 @@ export interface SessionStore {
   clear(): Promise<void>;
 }
 
+/** What is known of a session beside its values. Moments are in milliseconds since the epoch. */
+export interface SessionMeta {
+  /** When the session began. */
+  createdAt: number;
+  /** When it was last used, as far as that was written down. */
+  seenAt: number;
+  /** Since when it has its present id. */
+  renewedAt: number;
+  /** When the cookie was last sent, where it is sent again with activity. */
+  sentAt?: number;
+  /** The user that it is bound to. */
+  principal?: string;
+  /** When it was bound to that user. */
+  boundAt?: number;
+  /** What its CSRF token is made of, where that is older than its present id. */
+  csrfSeed?: string;
+}
+
 /** A whole session, as it goes into a store and comes out. */
 export interface SessionRecord {
   /** The values by key. */
   values: Map<string, unknown>;
   /** The moment from which the session is gone, in milliseconds since the epoch. */
   expiresAt: number;
+  /** What is known of it beside its values. */
+  meta: SessionMeta;
+}
+
+/** A record as a {@linkcode RecordStore} reads it. */
+export interface StoredRecord extends SessionRecord {
+  /** Another number after every change of a value: what {@linkcode RecordChange.ifVersion} is compared with. */
+  version: number;
+}
+
+/** What is left of a session id that no longer leads to a session. A store need not remember it longer than the session. */
+export type SessionTrace =
+  /** The session's time is over. */
+  | { expired: true }
+  /** The session has another id; until `graceUntil` (in milliseconds since the epoch) this one leads to it. */
+  | { movedTo: string; graceUntil: number };
+
+/** What is to change in a record, in one atomic step. What is left out stays as it is. */
+export interface RecordChange {
+  /** Change only if the record still has this version. */
+  ifVersion?: number;
+  /** Remove all values, before `set`. */
+  clear?: boolean;
+  /** Values to write; `undefined` removes. */
+  set?: ReadonlyMap<string, unknown>;
+  /** What to write beside the values; a `principal` of `undefined` unbinds the session from its user. */
+  meta?: Partial<SessionMeta>;
+  /** Another deadline. */
+  expiresAt?: number;
 }
 
 /**
- * Optional capability: the store knows deadlines, and moves a whole record in one round trip.
+ * Optional capability: the store knows deadlines, and takes every step of a session in one atomic round trip, also across processes.
  *
- * From `expiresAt` on, every method of the store treats the session as missing, whether or not its record was removed.
+ * From `expiresAt` on, the eight methods treat the session as missing, whether or not its record was removed.
  */
 export interface RecordStore extends SessionStore {
   /**
-   * Makes a record with its deadline and its first values, in one atomic step.
+   * Makes a record with its deadline and its first values.
    *
    * @param sid the session id
    * @param record what to keep; the store copies it
@@ -104,19 +151,39 @@ export interface RecordStore extends SessionStore {
    * Reads a whole record.
    *
    * @param sid the session id
-   * @returns a copy, or `undefined` where the session is missing or expired
+   * @returns a copy; or what is left of the id; or `undefined` where the store knows nothing of it
    */
-  readRecord(sid: string): Promise<SessionRecord | undefined>;
-}
+  readRecord(sid: string): Promise<StoredRecord | SessionTrace | undefined>;
 
-/** Optional capability: the store gives a session a new id in one atomic step. */
-export interface RenamingStore extends SessionStore {
   /**
-   * Moves a record to a new id, deadline and values as they are. The old id is missing from then on.
+   * Changes a record.
+   *
+   * @param sid the session id
+   * @param change what is to change
+   * @returns `false` where the record has another version than `ifVersion`; nothing was changed
+   * @throws where the session is missing or expired (best a `SessionGoneError`), and then creates nothing
+   */
+  changeRecord(sid: string, change: RecordChange): Promise<boolean>;
+
+  /**
+   * Moves a record to a new id: values and deadline as they are. From then on the old id is missing to every method but
+   * {@linkcode RecordStore.readRecord}, which tells where it went until the session's deadline.
    *
    * @param sid the session id
    * @param newSid the new one, not in use
+   * @param move what to write beside the values, and how long the old id leads to the new one
    * @throws where the session is missing or expired (best a `SessionGoneError`), and then creates nothing
    */
-  rename(sid: string, newSid: string): Promise<void>;
+  moveRecord(sid: string, newSid: string, move: { meta: Partial<SessionMeta>; graceUntil: number }): Promise<void>;
+}
+
+/** Optional capability: the store finds the sessions of a user. */
+export interface PrincipalStore extends RecordStore {
+  /**
+   * Lists the live sessions that are bound to a user.
+   *
+   * @param principal the user
+   * @returns in no particular order
+   */
+  listSessions(principal: string): Promise<{ sid: string; meta: SessionMeta }[]>;
 }

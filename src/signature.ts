@@ -43,12 +43,19 @@ export function newSessionId(): string {
 const pool = new Uint8Array(18 * 128);
 let poolAt = pool.length;
 
+/** Makes a secret: 32 random bytes (RFC 2104 section 3 asks for as many as the hash has), in 43 characters of base64url. */
+export function generateSecret(): string {
+  return crypto.getRandomValues(new Uint8Array(32)).toBase64(BASE64URL);
+}
+
 /** Signs session ids for one cookie name, and verifies what comes back. */
 export class Signer {
   readonly #prefix: string;
   readonly #signing: KeyedHash;
   readonly #verifying: readonly KeyedHash[];
   readonly #events: KeyedHash;
+  readonly #handles: KeyedHash;
+  readonly #csrf: readonly KeyedHash[];
 
   /**
    * @param name the cookie's name: it is part of what is signed, so that a value signed for one cookie is not accepted in another
@@ -61,6 +68,8 @@ export class Signer {
     this.#verifying = keys.map((key) => new KeyedHash(key));
     this.#signing = new KeyedHash(first);
     this.#events = new KeyedHash(deriveKey(first, "event"));
+    this.#handles = new KeyedHash(deriveKey(first, "handle"));
+    this.#csrf = keys.map((key) => new KeyedHash(deriveKey(key, "csrf")));
   }
 
   /** Returns the cookie's value: the id, a dot, the signature. */
@@ -98,9 +107,29 @@ export class Signer {
   hash(id: string): string {
     return this.#events.of(id).subarray(0, 16).toBase64(BASE64URL);
   }
+
+  /** Returns the name of a session that its user may see and send back: 128 bits, from which the id cannot be had. */
+  handle(id: string): string {
+    return this.#handles.of(id).subarray(0, 16).toBase64(BASE64URL);
+  }
+
+  /** Returns the CSRF token of a session. */
+  csrfToken(seed: string): string {
+    const [key] = this.#csrf;
+    return key === undefined ? "" : key.of(seed).toBase64(BASE64URL);
+  }
+
+  /** Verifies a CSRF token, in a time that does not depend on where a wrong one differs. */
+  verifyCsrfToken(seed: string, token: string): boolean {
+    // What is not of this form never was a token; that says nothing of the right one.
+    if (token.length !== SIGNATURE_LENGTH || !TOKEN.test(token)) return false;
+    const presented = asciiBytes(token);
+    return this.#csrf.some((key) => timingSafeEqual(presented, asciiBytes(key.of(seed).toBase64(BASE64URL))));
+  }
 }
 
 const FORM = /^[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+$/;
+const TOKEN = /^[A-Za-z0-9_-]+$/;
 
 /** An HMAC with its key already worked in. */
 class KeyedHash {
@@ -141,8 +170,14 @@ export function readSecrets(secret: SessionSecret | readonly SessionSecret[]): {
   const secrets: readonly SessionSecret[] = isList(secret) ? secret : [secret];
   if (secrets.length === 0) throw new TypeError("Cannot sign the session cookie: `secret` is an empty array");
   const keys = secrets.map(secretBytes);
-  const weak = secrets.includes(PUBLISHED_SECRET) || keys.some((key) => key.length < SHORT_SECRET);
+  const weak = keys.some((key) => key.length < SHORT_SECRET || isPublished(key));
   return { keys, weak };
+}
+
+/** Tells whether a key is the published secret, as the text or as the bytes that it writes. */
+function isPublished(key: Uint8Array): boolean {
+  const text = new TextEncoder().encode(PUBLISHED_SECRET);
+  return [text, Uint8Array.fromHex(PUBLISHED_SECRET)].some((known) => known.toHex() === key.toHex());
 }
 
 function isList(secret: SessionSecret | readonly SessionSecret[]): secret is readonly SessionSecret[] {

@@ -26,5 +26,9 @@ for (const { error, name, httpCode } of ERRORS) {
     assertInstanceOf(error.cause, Error);
     assertEquals(JSON.stringify(error), "{}");
     assertEquals(Object.keys(error), []);
+    // Nor what it inherits: `for in` finds that too.
+    const shown: string[] = [];
+    for (const key in error) shown.push(key);
+    assertEquals(shown, []);
   });
 }

@@ -3,7 +3,7 @@ import { FakeClock } from "./_clock.ts";
 import { Captured } from "./_console.ts";
 import { SECRET, start } from "./_request.ts";
 import { MemoryStore, SessionMiddleware, type SessionStore } from "../mod.ts";
-import { deadline, readOptions } from "../src/options.ts";
+import { activityInterval, cookieDeadline, deadline, readOptions } from "../src/options.ts";
 
 // deno-lint-ignore no-explicit-any -- what JavaScript can pass
 const REFUSED: [string, any, typeof RangeError | typeof TypeError, string][] = [
@@ -21,7 +21,15 @@ const REFUSED: [string, any, typeof RangeError | typeof TypeError, string][] = [
   ["infinity as maxAge", { maxAge: Infinity }, RangeError, "maxAge"],
   ["a maxAge past the last date", { maxAge: Number.MAX_SAFE_INTEGER }, RangeError, "maxAge"],
   ["a maxAge in words", { maxAge: "60" }, TypeError, "maxAge"],
+  ["rolling without maxAge", { rolling: true }, TypeError, "rolling"],
+  ["rolling in words", { maxAge: 60, rolling: "yes" }, TypeError, "rolling"],
+  ["idleTimeout 0", { idleTimeout: 0 }, RangeError, "idleTimeout"],
+  ["a fraction as absoluteTimeout", { absoluteTimeout: 0.5 }, RangeError, "absoluteTimeout"],
+  ["a renewalTimeout in words", { renewalTimeout: "60" }, TypeError, "renewalTimeout"],
+  ["maxSessionsPerPrincipal 0", { maxSessionsPerPrincipal: 0 }, RangeError, "maxSessionsPerPrincipal"],
+  ["maxSessionsPerPrincipal in words", { maxSessionsPerPrincipal: "3" }, TypeError, "maxSessionsPerPrincipal"],
   ["an expires in the past", { expires: new Date(0) }, RangeError, "expires"],
+  ["an expires in the past beside maxAge", { maxAge: 60, expires: new Date(0) }, RangeError, "expires"],
   ["an invalid expires", { expires: new Date(NaN) }, RangeError, "expires"],
   ["an expires that is no Date", { expires: 1e15 }, TypeError, "expires"],
   ["a domain with a scheme", { domain: "https://example.com" }, TypeError, "domain"],
@@ -48,6 +56,7 @@ const REFUSED: [string, any, typeof RangeError | typeof TypeError, string][] = [
   ["__Host- without a path", { name: "__Host-sid", path: false }, TypeError, "path"],
   ["__HOST- with a domain", { name: "__HOST-sid", domain: "example.com" }, TypeError, "domain"],
   ["__Secure- without Secure", { name: "__Secure-sid", secure: false }, TypeError, "secure"],
+  ["__SECURE- without Secure", { name: "__SECURE-sid", secure: false }, TypeError, "secure"],
 ];
 
 Deno.test("SessionMiddleware refuses at construction", async (t) => {
@@ -56,6 +65,11 @@ Deno.test("SessionMiddleware refuses at construction", async (t) => {
       assertThrows(() => start(options), errorClass, `\`${what}\``);
     });
   }
+  await t.step("an expires that is this very moment", () => {
+    using clock = new FakeClock();
+    assertThrows(() => start({ expires: new Date(clock.now) }), RangeError, "`expires`");
+    start({ expires: new Date(clock.now + 1) });
+  });
   await t.step("no options", () => {
     // @ts-expect-error -- what JavaScript can pass
     assertThrows(() => new SessionMiddleware(new MemoryStore()), TypeError, "secret");
@@ -107,19 +121,41 @@ Deno.test("SessionMiddleware warns once of a secret that is easily guessed, and 
   start({ secret: ["short", "tiny"] });
   assertEquals(warnings.lines.length, 1);
   warnings.lines.length = 0;
+  start({ secret: [SECRET, "6b911fd37cdf5c81d4c0adb1ab7fa822ed253ab0ad9aa18d77257c88b29b718e"] });
+  assertEquals(warnings.lines.length, 1);
+  warnings.lines.length = 0;
   start();
   assertEquals(warnings.lines, []);
 });
 
-Deno.test("deadline() is maxAge, else expires, else a day", () => {
+Deno.test("deadline() is the nearest of the limits, else a day", () => {
   using clock = new FakeClock();
   const expires = new Date(clock.now + 5000);
-  const at = (options: Parameters<typeof start>[0]): number =>
-    deadline(readOptions({ secret: SECRET, ...options }), clock.now) - clock.now;
-  assertEquals(at({ maxAge: 60 }), 60_000);
-  assertEquals(at({ maxAge: 60, expires }), 60_000);
-  assertEquals(at({ expires }), 5000);
-  assertEquals(at({}), 24 * 60 * 60 * 1000);
+  // It began 30 seconds ago and was used 10 seconds ago.
+  const activity = { createdAt: clock.now - 30_000, seenAt: clock.now - 10_000 };
+  const at = (options: Parameters<typeof start>[0]): [number, number] => {
+    const settings = readOptions({ secret: SECRET, ...options });
+    return [deadline(settings, activity) - clock.now, cookieDeadline(settings, activity) - clock.now];
+  };
+  assertEquals(at({ maxAge: 60 }), [30_000, 30_000]);
+  assertEquals(at({ maxAge: 60, expires }), [30_000, 30_000]);
+  assertEquals(at({ maxAge: 60, rolling: true }), [50_000, 50_000]);
+  assertEquals(at({ maxAge: 60, idleTimeout: 20 }), [10_000, 30_000]);
+  assertEquals(at({ maxAge: 60, rolling: true, absoluteTimeout: 70 }), [40_000, 40_000]);
+  assertEquals(at({ idleTimeout: 20 }), [10_000, Infinity]);
+  assertEquals(at({ idleTimeout: 200, absoluteTimeout: 70 }), [40_000, 40_000]);
+  assertEquals(at({ expires }), [5000, 5000]);
+  assertEquals(at({ renewalTimeout: 20 }), [24 * 60 * 60 * 1000 - 30_000, Infinity]);
+});
+
+Deno.test("activityInterval() is a tenth of the shortest sliding limit", () => {
+  const of = (options: Parameters<typeof start>[0]): number =>
+    activityInterval(readOptions({ secret: SECRET, ...options }));
+  assertEquals(of({ maxAge: 60 }), Infinity);
+  assertEquals(of({ absoluteTimeout: 60 }), Infinity);
+  assertEquals(of({ maxAge: 60, rolling: true }), 6000);
+  assertEquals(of({ maxAge: 60, rolling: true, idleTimeout: 20 }), 2000);
+  assertEquals(of({ maxAge: 60, idleTimeout: 600 }), 60_000);
 });
 
 Deno.test("readOptions() keeps its own copy of a Date", () => {

@@ -1,4 +1,4 @@
-import { assert, assertEquals, assertNotEquals } from "./_assert.ts";
+import { assert, assertEquals, assertNotEquals, assertStrictEquals } from "./_assert.ts";
 import { contextOf, cookieOf, merged, onlyCookie, read, setCookies, signUp, start, visit } from "./_request.ts";
 import { Content, NoContent, Redirect } from "alosaur/mod.ts";
 
@@ -118,6 +118,17 @@ Deno.test("a result that is returned to two clients never carries the cookie of 
   });
 });
 
+Deno.test("a shared result is left as it is also where only the application sets a cookie", async () => {
+  const shared = Content("page");
+  const context = contextOf();
+  await start().onPreRequest(context);
+  context.response.headers.append("set-cookie", "theme=dark");
+  context.response.result = shared;
+  assertEquals(merged(context).headers.getSetCookie(), ["theme=dark"]);
+  assertEquals(shared.headers.getSetCookie(), []);
+  assertEquals(context.response.result, shared);
+});
+
 Deno.test("merging twice sends the cookie once", async () => {
   const context = contextOf();
   await start().onPreRequest(context);
@@ -127,6 +138,43 @@ Deno.test("merging twice sends the cookie once", async () => {
     merged(context);
     assertEquals(merged(context).headers.getSetCookie().length, 1);
   }
+});
+
+Deno.test("merging twice doubles no header of the application, and leaves its result in its place", async () => {
+  const context = contextOf();
+  await start().onPreRequest(context);
+  await context.security.session.set("user", "ada");
+  context.response.headers.append("set-cookie", "theme=dark");
+  const result = Content("x");
+  context.response.result = result;
+  merged(context);
+  assertStrictEquals(context.response.result, result);
+  assertEquals(setCookies(merged(context).headers).map(({ name }) => name).sort(), ["sid", "theme"]);
+  assertStrictEquals(context.response.result, result);
+});
+
+Deno.test("a cookie whose name begins like ours is not ours", async () => {
+  const response = await visit(start(), {}, async ({ security: { session }, response }) => {
+    response.headers.append("set-cookie", "sidebar=open");
+    await session.set("user", "ada");
+    response.headers.append("set-cookie", "sidebar=; Max-Age=0");
+    return "ok";
+  });
+  assertEquals(setCookies(response.headers).map(({ name, value }) => [name, value !== ""]), [
+    ["sidebar", true],
+    ["sidebar", false],
+    ["sid", true],
+  ]);
+});
+
+Deno.test("an untouched visit passes on no line of the name that something else has put on the response", async () => {
+  const response = await visit(start(), {}, ({ response }) => {
+    response.headers.append("set-cookie", "sid=a; Path=/");
+    response.headers.append("set-cookie", "theme=dark");
+    response.headers.append("set-cookie", "sid=b; Path=/x");
+    return "ok";
+  });
+  assertEquals(response.headers.getSetCookie(), ["theme=dark"]);
 });
 
 Deno.test("a response carries at most one cookie of the name, whatever happened", async () => {
@@ -166,6 +214,31 @@ Deno.test("a line of the name that clears it, appended by something else, gives 
       assertEquals([value, attributes.path, attributes["max-age"]], ["", "/app", "0"]);
     });
   }
+  await t.step("on the result itself", async () => {
+    const clearing = { "set-cookie": "sid=; Path=/; Max-Age=0" };
+    for (
+      const make of [() => new Response("x", { headers: clearing }), () => Content("x", 200, new Headers(clearing))]
+    ) {
+      const middleware = start({ path: "/app" });
+      const response = await visit(middleware, { cookie: await signUp(middleware) }, make);
+      const { value, attributes } = onlyCookie(response.headers);
+      assertEquals([value, attributes.path], ["", "/app"]);
+    }
+  });
+  await t.step("but not a line that clears another cookie", async () => {
+    const middleware = start();
+    for (const where of ["the response", "the result"]) {
+      const response = await visit(middleware, {}, async ({ security: { session }, response }) => {
+        await session.set("user", "ada");
+        const theme = "theme=; Max-Age=0";
+        if (where === "the result") return Content("ok", 200, new Headers({ "set-cookie": theme }));
+        response.headers.append("set-cookie", theme);
+        return "ok";
+      });
+      const own = setCookies(response.headers).find(({ name }) => name === "sid");
+      assertEquals(await read(middleware, `sid=${own?.value}`), "ada", where);
+    }
+  });
   await t.step("but a write after it counts", async () => {
     const middleware = start();
     const response = await visit(middleware, {}, async ({ security: { session }, response }) => {

@@ -79,7 +79,7 @@ Deno.test("Security.auth does not sign in where the id cannot be changed", async
   const cookie = await signUp(middleware);
   await visit(middleware, { cookie }, async (context) => {
     seen.before = (method) => {
-      if (method === "rename") throw new Error("down");
+      if (method === "moveRecord") throw new Error("down");
     };
     await assertRejects(() => context.security.auth.signInAsync(scheme, { id: 1 }), SessionError);
     assertEquals(context.security.auth.identity(), undefined);
@@ -106,6 +106,36 @@ Deno.test("Security.auth signs out with Alosaur's scheme, and ends the session a
   assertEquals(own.length, 1);
   const { value, attributes } = onlyCookie(new Headers([["set-cookie", own[0] ?? ""]]));
   assertEquals([value, attributes.path, attributes["max-age"]], ["", "/", "0"]);
+});
+
+Deno.test("Security.auth signs out while the session can still be read, and returns what the scheme returned", async () => {
+  const middleware = start();
+  await visit(middleware, { cookie: await signUp(middleware) }, async ({ security: { auth, session } }) => {
+    const reading: AuthenticationScheme = {
+      signInAsync: () => Promise.resolve(),
+      signOutAsync: () => session.get("user"),
+    };
+    assertEquals(await auth.signOutAsync(reading), "ada");
+    assertEquals(await session.get("user"), undefined);
+    return "ok";
+  });
+});
+
+Deno.test("Security.auth has signed out when the session's record is gone, and not before", async () => {
+  const { store, probe: seen } = probe(new MemoryStore());
+  const middleware = start({}, store);
+  await visit(middleware, { cookie: await signUp(middleware) }, async ({ security: { auth } }) => {
+    seen.before = async (method) => {
+      if (method === "delete") { for (let i = 0; i < 50; i++) await undefined; }
+    };
+    const quiet: AuthenticationScheme = {
+      signInAsync: () => Promise.resolve(),
+      signOutAsync: () => Promise.resolve(),
+    };
+    await auth.signOutAsync(quiet);
+    assertEquals(store.size, 0);
+    return "ok";
+  });
 });
 
 Deno.test("Security.auth ends the session also where the scheme fails to sign out", async () => {

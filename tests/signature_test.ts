@@ -1,6 +1,8 @@
-import { assert, assertEquals, assertMatch, assertNotEquals, assertThrows } from "./_assert.ts";
+import { assert, assertEquals, assertMatch, assertNotEquals, assertStrictEquals, assertThrows } from "./_assert.ts";
+import { timingSafeEqual } from "../deps.ts";
 import { newSessionId, readSecrets, Signer } from "../src/signature.ts";
 import { createHmac } from "node:crypto";
+import { timingSafeEqual as stdTimingSafeEqual } from "jsr:@std/crypto@1.0.5/timing-safe-equal";
 
 const bytes = (text: string): Uint8Array => new TextEncoder().encode(text);
 const KEY = bytes("0123456789abcdef0123456789abcdef");
@@ -13,6 +15,23 @@ Deno.test("newSessionId() has 144 random bits in characters that a cookie need n
   assertEquals(new Set(ids).size, ids.length);
   // Every position takes many values: no part of the id is fixed or counts.
   for (let i = 0; i < 24; i++) assert(new Set(ids.map((id) => id[i])).size > 32);
+});
+
+Deno.test("newSessionId() takes every id from the system's random numbers", () => {
+  const real = crypto.getRandomValues;
+  let drawn = "";
+  crypto.getRandomValues = <T extends Parameters<typeof real>[0]>(array: T): T => {
+    real.call(crypto, array);
+    if (array instanceof Uint8Array) drawn += array.toBase64({ alphabet: "base64url" });
+    return array;
+  };
+  try {
+    const ids = Array.from({ length: 500 }, newSessionId);
+    // The first may be from what was drawn before.
+    for (const id of ids.slice(-250)) assert(drawn.includes(id));
+  } finally {
+    crypto.getRandomValues = real;
+  }
 });
 
 Deno.test("Signer.sign() is base64url(HMAC-SHA-256(key, name=id))", () => {
@@ -63,6 +82,7 @@ Deno.test("Signer.verify() compares in constant time", async () => {
   const [, body = ""] = /\n {2}verify\(.*?\{\n(.*?)\n {2}\}\n/s.exec(source) ?? [];
   assertEquals(body.match(/timingSafeEqual\(presented, expected\)/g)?.length, 1);
   assertEquals(body.match(/===?|!==?|includes|startsWith|indexOf/g), null);
+  assertStrictEquals(timingSafeEqual, stdTimingSafeEqual);
 });
 
 Deno.test("Signer.verify() accepts older secrets and says that they are", () => {
@@ -71,6 +91,14 @@ Deno.test("Signer.verify() accepts older secrets and says that they are", () => 
   assertEquals(new Signer("sid", [KEY, old]).verify(value), { id: ID, outdated: true });
   assertEquals(new Signer("sid", [KEY]).verify(value), undefined);
   assertEquals(new Signer("sid", [KEY, old]).sign(ID), new Signer("sid", [KEY]).sign(ID));
+});
+
+Deno.test("Signer.verify() accepts every one of three secrets, and only the first is up to date", () => {
+  const keys = ["a", "b", "c"].map((letter) => bytes(letter.repeat(32)));
+  const signer = new Signer("sid", keys);
+  for (const [age, key] of keys.entries()) {
+    assertEquals(signer.verify(new Signer("sid", [key]).sign(ID)), { id: ID, outdated: age > 0 });
+  }
 });
 
 Deno.test("Signer.isWellFormed() knows our form alone", () => {
@@ -128,6 +156,12 @@ Deno.test("readSecrets() knows the secrets that are too easily guessed", () => {
   assertEquals(readSecrets(2n ** 127n).weak, false);
   assertEquals(readSecrets(2n ** 119n).weak, true);
   assertEquals(readSecrets("6b911fd37cdf5c81d4c0adb1ab7fa822ed253ab0ad9aa18d77257c88b29b718e").weak, true);
+  const published = "6b911fd37cdf5c81d4c0adb1ab7fa822ed253ab0ad9aa18d77257c88b29b718e";
+  for (
+    const secret of [bytes(published), Uint8Array.fromHex(published), BigInt(`0x${published}`), [strong, published]]
+  ) {
+    assertEquals(readSecrets(secret).weak, true);
+  }
   assertEquals(readSecrets([strong, "short"]).weak, true);
   assertEquals(readSecrets([strong, strong + "2"]).weak, false);
 });

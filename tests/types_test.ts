@@ -8,6 +8,7 @@ const same = <A, B>(_: Equal<A, B>): void => {};
 interface Data {
   cart: string[];
   user: { name: string };
+  nickname?: string;
 }
 
 /** The seed's spelling. */
@@ -21,6 +22,11 @@ async function untyped(context: SecurityContext): Promise<void> {
   same<typeof fallback, number>(true);
   const unknown = await session.get("n");
   unknown.whatever();
+  await session.update("n", (n = 0) => n + 1);
+  const counted = await session.update<number>("n", (n = 0) => n + 1);
+  same<typeof counted, number>(true);
+  const taken = await session.take<string>("x");
+  same<typeof taken, string | undefined>(true);
   await session.store.exist(session.sessionId);
   const bool: boolean = await session.has("x");
   await session.delete(String(bool));
@@ -33,6 +39,16 @@ async function typed({ security: { session } }: SecurityContext<unknown, Data>):
   same<typeof cart, string[] | undefined>(true);
   const sure = await session.get("cart", []);
   same<typeof sure, string[]>(true);
+  const nickname = await session.get("nickname", "nobody");
+  same<typeof nickname, string>(true);
+  const updated = await session.update("cart", (cart) => [...(cart ?? []), "apple"]);
+  same<typeof updated, string[] | undefined>(true);
+  const taken = await session.take("user");
+  same<typeof taken, { name: string } | undefined>(true);
+  // @ts-expect-error -- another type
+  await session.update("cart", () => 1);
+  // @ts-expect-error -- no such key
+  await session.take("basket");
   await session.set("user", { name: "ada" });
   await session.set("user", undefined);
   await session.delete("user");

@@ -15,7 +15,7 @@ Deno.test("WriteQueue runs the writes in their order, one at a time", async () =
       log.push(`${name} ends`);
     });
   }
-  assert(queue.isBusy);
+  assert(!queue.isSettled);
   await queue.settle();
   assertEquals(log, ["a begins", "a ends", "b begins", "b ends", "c begins", "c ends"]);
   assert(queue.isSettled);
@@ -59,7 +59,7 @@ Deno.test("WriteQueue keeps the order past a write that failed at once", async (
   queue.run("refused", () => {
     throw new Error("refused");
   });
-  queue.run("nothing to do", () => undefined);
+  queue.run("nothing to do", () => () => Promise.resolve());
   queue.run("last", () => {
     return () => {
       log.push("last");
@@ -84,7 +84,11 @@ Deno.test("WriteQueue.settle() fails where nobody awaited the write, and only th
   await t.step("awaited together", async () => {
     const queue = quiet();
     await assertRejects(
-      () => Promise.all([queue.run("a", () => () => Promise.reject(new Error("x"))), queue.run("b", () => undefined)]),
+      () =>
+        Promise.all([
+          queue.run("a", () => () => Promise.reject(new Error("x"))),
+          queue.run("b", () => () => Promise.resolve()),
+        ]),
       Error,
       "x",
     );
@@ -111,4 +115,55 @@ Deno.test("WriteQueue tells of each failure once, and whether the application he
   assert(JSON.stringify(told).includes('["alone","x",false]'));
   assert(JSON.stringify(told).includes('["thrown","y",false]'));
   assert(JSON.stringify(told).includes('["heard","z",true]'));
+});
+
+Deno.test("WriteQueue keeps the order where an earlier write ends while a later one runs", async () => {
+  const queue = quiet();
+  const log: string[] = [];
+  const first = queue.run("first", () => () => wait(1));
+  queue.run("slow", () => async () => {
+    await wait(30);
+    log.push("slow");
+  });
+  await first;
+  await wait(9);
+  assert(!queue.isSettled);
+  queue.run("last", () => () => {
+    log.push("last");
+    return Promise.resolve();
+  });
+  await queue.idle();
+  assertEquals(log, ["slow", "last"]);
+});
+
+Deno.test("WriteQueue takes a write for awaited that was refused at once", async (t) => {
+  const hear: [string, (write: () => Promise<void>) => Promise<unknown>][] = [
+    ["by await", async (write) => await write()],
+    ["together with others", (write) => Promise.all([write(), Promise.resolve()])],
+    ["by the caller of the caller", async (write) => {
+      const helper = async (): Promise<void> => await write();
+      await helper();
+    }],
+    // deno-lint-ignore require-await -- a promise that is returned from an async function is awaited a moment later
+    ["by whom it was returned to", async (write) => write()],
+  ];
+  for (const [name, act] of hear) {
+    await t.step(name, async () => {
+      const told: boolean[] = [];
+      const queue = new WriteQueue((_operation, _error, awaited) => told.push(awaited));
+      await assertRejects(
+        () =>
+          act(() =>
+            queue.run("a", () => {
+              throw new Error("refused");
+            })
+          ),
+        Error,
+        "refused",
+      );
+      await wait(9);
+      assertEquals(told, [true]);
+      await queue.settle();
+    });
+  }
 });

@@ -4,7 +4,15 @@
  * @module
  */
 import { SessionGoneError, SessionStoreError } from "../errors.ts";
-import type { RecordStore, RenamingStore, SessionRecord } from "../session_store.ts";
+import type {
+  PrincipalStore,
+  RecordChange,
+  SessionMeta,
+  SessionRecord,
+  SessionTrace,
+  StoredRecord,
+} from "../session_store.ts";
+import { ExpiringMap } from "../_expiring_map.ts";
 import { copyValue, toObject } from "../_values.ts";
 
 /** The options of {@linkcode MemoryStore}. */
@@ -16,6 +24,12 @@ export interface MemoryStoreOptions {
    * @default {1_000_000}
    */
   maxSessions?: number;
+}
+
+/** A record as it is held. */
+interface HeldRecord extends StoredRecord {
+  /** The deadline once more, for the ids that the session had before. */
+  deadline?: { expiresAt: number };
 }
 
 /** How many records a new session looks at in search of expired ones. */
@@ -44,11 +58,16 @@ const SWEEP_LIMIT = 1000;
  * assertEquals(await store.getValue("an-id", "cart"), ["apple"]);
  * ```
  */
-export class MemoryStore implements RecordStore, RenamingStore {
+export class MemoryStore implements PrincipalStore {
   readonly #maxSessions: number;
-  // In the order of their making: the first is the oldest.
-  readonly #records = new Map<string, SessionRecord>();
+  // In the order in which they got their ids: the first is the oldest.
+  readonly #records = new Map<string, HeldRecord>();
+  // Kept, because a new iterator would walk over the place of every record that was removed before.
   #sweep = this.#records.entries();
+  #oldest = this.#records.keys();
+  // Where replaced ids went, in the order of that.
+  readonly #traces: ExpiringMap<{ movedTo: string; graceUntil: number; expiresAt: number }>;
+  readonly #principals = new Map<string, Set<string>>();
 
   /**
    * Makes an empty store.
@@ -66,6 +85,7 @@ export class MemoryStore implements RecordStore, RenamingStore {
       throw new RangeError("Cannot make a MemoryStore: `maxSessions` must be an integer above 0");
     }
     this.#maxSessions = maxSessions;
+    this.#traces = new ExpiringMap(maxSessions);
   }
 
   /** How many records are held, expired ones included whose memory was not given back yet. */
@@ -94,7 +114,9 @@ export class MemoryStore implements RecordStore, RenamingStore {
    * @throws {SessionStoreError} if the id is in use
    */
   create(sid: string): Promise<void> {
-    return this.createRecord(sid, { values: new Map(), expiresAt: Infinity });
+    const now = Date.now();
+    const meta = { createdAt: now, seenAt: now, renewedAt: now };
+    return this.createRecord(sid, { values: new Map(), expiresAt: Infinity, meta });
   }
 
   /**
@@ -110,9 +132,10 @@ export class MemoryStore implements RecordStore, RenamingStore {
     if (this.#live(sid) !== undefined) {
       throw new SessionStoreError("create", "Cannot create: the session id is in use");
     }
-    const copy = copyRecord(record);
+    const copy: HeldRecord = { ...copyRecord(record), version: 0 };
     this.#giveBack();
     this.#records.set(sid, copy);
+    this.#bind(sid, copy.meta.principal);
     if (this.#records.size > this.#maxSessions) this.#dropOldest();
   }
 
@@ -122,7 +145,7 @@ export class MemoryStore implements RecordStore, RenamingStore {
    * @param sid the session id
    */
   delete(sid: string): Promise<void> {
-    this.#records.delete(sid);
+    this.#remove(sid);
     return Promise.resolve();
   }
 
@@ -141,11 +164,42 @@ export class MemoryStore implements RecordStore, RenamingStore {
    * Reads a whole record.
    *
    * @param sid the session id
-   * @returns a copy; `undefined` where the session is missing or expired
+   * @returns a copy; or what is left of the id; or `undefined` where nothing is known of it
    */
-  readRecord(sid: string): Promise<SessionRecord | undefined> {
+  readRecord(sid: string): Promise<StoredRecord | SessionTrace | undefined> {
+    const record = this.#records.get(sid);
+    if (record === undefined) return Promise.resolve(this.#traces.get(sid));
+    if (this.#live(sid) === undefined) return Promise.resolve({ expired: true });
+    return Promise.resolve({ ...copyRecord(record), version: record.version });
+  }
+
+  /**
+   * Changes a record in one step.
+   *
+   * @param sid the session id
+   * @param change what is to change; values are copied
+   * @returns `false` where the record has another version than `ifVersion`; nothing was changed
+   * @throws {SessionGoneError} if the session is missing or expired; nothing is created
+   * @throws {TypeError} if a value cannot be kept; nothing is changed
+   */
+  // deno-lint-ignore require-await -- what it throws must reject
+  async changeRecord(sid: string, change: RecordChange): Promise<boolean> {
     const record = this.#live(sid);
-    return Promise.resolve(record && copyRecord(record));
+    if (record === undefined) throw new SessionGoneError("change");
+    if (change.ifVersion !== undefined && change.ifVersion !== record.version) return false;
+    const set = copyValues(change.set ?? []);
+    if (change.clear) record.values.clear();
+    for (const [key, value] of set) {
+      if (value === undefined) record.values.delete(key);
+      else record.values.set(key, value);
+    }
+    if (change.clear || set.size > 0) record.version++;
+    if (change.expiresAt !== undefined) {
+      record.expiresAt = change.expiresAt;
+      if (record.deadline !== undefined) record.deadline.expiresAt = change.expiresAt;
+    }
+    if (change.meta !== undefined) this.#describe(sid, record, change.meta);
+    return true;
   }
 
   /**
@@ -163,6 +217,7 @@ export class MemoryStore implements RecordStore, RenamingStore {
     if (record === undefined) throw new SessionGoneError("set");
     if (value === undefined) record.values.delete(key);
     else record.values.set(key, copyValue(key, value));
+    record.version++;
   }
 
   /**
@@ -178,36 +233,100 @@ export class MemoryStore implements RecordStore, RenamingStore {
   }
 
   /**
-   * Gives a session a new id. The old one is missing from then on.
+   * Gives a session a new id. The old one is missing from then on, and remembered until the session's deadline.
    *
    * @param sid the session id
    * @param newSid the new one
+   * @param move what to write beside the values, and how long the old id leads to the new one
    * @throws {SessionGoneError} if the session is missing or expired
    * @throws {SessionStoreError} if the new id is in use
    */
   // deno-lint-ignore require-await -- what it throws must reject
-  async rename(sid: string, newSid: string): Promise<void> {
+  async moveRecord(
+    sid: string,
+    newSid: string,
+    { meta, graceUntil }: { meta: Partial<SessionMeta>; graceUntil: number },
+  ): Promise<void> {
     const record = this.#live(sid);
     if (record === undefined) throw new SessionGoneError("regenerate");
     if (this.#live(newSid) !== undefined) {
       throw new SessionStoreError("regenerate", "Cannot regenerate: the new session id is in use");
     }
-    this.#records.delete(sid);
+    this.#remove(sid);
     this.#records.set(newSid, record);
+    this.#bind(newSid, record.meta.principal);
+    this.#describe(newSid, record, meta);
+    // Shared by the record and its traces, which must not keep the values of a session alive that has ended.
+    const deadline = record.deadline ??= { expiresAt: record.expiresAt };
+    this.#traces.set(sid, {
+      movedTo: newSid,
+      graceUntil,
+      // Read when it is asked: with a sliding limit the deadline moves on.
+      get expiresAt(): number {
+        return Math.max(deadline.expiresAt, graceUntil);
+      },
+    });
+  }
+
+  /**
+   * Lists the live sessions that are bound to a user.
+   *
+   * @param principal the user
+   * @returns in no particular order
+   */
+  listSessions(principal: string): Promise<{ sid: string; meta: SessionMeta }[]> {
+    const sessions: { sid: string; meta: SessionMeta }[] = [];
+    for (const sid of this.#principals.get(principal) ?? []) {
+      const record = this.#live(sid);
+      if (record !== undefined) sessions.push({ sid, meta: { ...record.meta } });
+    }
+    return Promise.resolve(sessions);
   }
 
   /** Removes every session. */
   clear(): Promise<void> {
     this.#records.clear();
+    this.#traces.clear();
+    this.#principals.clear();
     return Promise.resolve();
   }
 
   /** The record of a session that has not ended. */
-  #live(sid: string): SessionRecord | undefined {
+  #live(sid: string): HeldRecord | undefined {
     const record = this.#records.get(sid);
     if (record === undefined || Date.now() < record.expiresAt) return record;
-    this.#records.delete(sid);
+    this.#remove(sid);
     return undefined;
+  }
+
+  #remove(sid: string): void {
+    const record = this.#records.get(sid);
+    if (record === undefined) return;
+    this.#records.delete(sid);
+    this.#unbind(sid, record.meta.principal);
+  }
+
+  /** Changes what is known of a session beside its values. */
+  #describe(sid: string, record: StoredRecord, meta: Partial<SessionMeta>): void {
+    const before = record.meta.principal;
+    record.meta = { ...record.meta, ...meta };
+    if (record.meta.principal === before) return;
+    this.#unbind(sid, before);
+    this.#bind(sid, record.meta.principal);
+  }
+
+  #bind(sid: string, principal: string | undefined): void {
+    if (principal === undefined) return;
+    const sids = this.#principals.get(principal);
+    if (sids === undefined) this.#principals.set(principal, new Set([sid]));
+    else sids.add(sid);
+  }
+
+  #unbind(sid: string, principal: string | undefined): void {
+    if (principal === undefined) return;
+    const sids = this.#principals.get(principal);
+    sids?.delete(sid);
+    if (sids?.size === 0) this.#principals.delete(principal);
   }
 
   /**
@@ -227,21 +346,27 @@ export class MemoryStore implements RecordStore, RenamingStore {
       }
       const [sid, record] = next.value;
       if (now < record.expiresAt) continue;
-      this.#records.delete(sid);
+      this.#remove(sid);
       steps = Math.min(steps + 1, SWEEP_LIMIT);
     }
   }
 
   #dropOldest(): void {
-    for (const sid of this.#records.keys()) {
-      this.#records.delete(sid);
-      return;
+    let next = this.#oldest.next();
+    if (next.done) {
+      this.#oldest = this.#records.keys();
+      next = this.#oldest.next();
     }
+    if (!next.done) this.#remove(next.value);
   }
 }
 
-function copyRecord(record: SessionRecord): SessionRecord {
-  const values = new Map<string, unknown>();
-  for (const [key, value] of record.values) values.set(key, copyValue(key, value));
-  return { values, expiresAt: record.expiresAt };
+function copyRecord({ values, expiresAt, meta }: SessionRecord): SessionRecord {
+  return { values: copyValues(values), expiresAt, meta: { ...meta } };
+}
+
+function copyValues(values: Iterable<[string, unknown]>): Map<string, unknown> {
+  const copy = new Map<string, unknown>();
+  for (const [key, value] of values) copy.set(key, copyValue(key, value));
+  return copy;
 }

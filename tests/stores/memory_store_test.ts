@@ -1,14 +1,13 @@
 import { assert, assertEquals, assertNotEquals, assertRejects, assertThrows } from "../_assert.ts";
 import { FakeClock } from "../_clock.ts";
-import { MemoryStore, SessionGoneError, SessionStoreError } from "../../mod.ts";
+import { MemoryStore, SessionGoneError, type SessionRecord, SessionStoreError } from "../../mod.ts";
 
-const record = (
-  expiresAt: number,
-  values: [string, unknown][] = [],
-): { expiresAt: number; values: Map<string, unknown> } => ({
-  expiresAt,
-  values: new Map(values),
-});
+const META = { createdAt: 1, seenAt: 2, renewedAt: 3 };
+const MOVE = { meta: {}, graceUntil: 0 };
+
+function record(expiresAt: number, values: [string, unknown][] = [], principal?: string): SessionRecord {
+  return { expiresAt, values: new Map(values), meta: principal === undefined ? META : { ...META, principal } };
+}
 
 Deno.test("MemoryStore answers for a missing session", async () => {
   const store = new MemoryStore();
@@ -20,7 +19,7 @@ Deno.test("MemoryStore answers for a missing session", async () => {
   assertEquals(await store.readRecord("a"), undefined);
   await store.delete("a");
   await assertRejects(() => store.setValue("a", "k", 1), SessionGoneError);
-  await assertRejects(() => store.rename("a", "b"), SessionGoneError);
+  await assertRejects(() => store.moveRecord("a", "b", MOVE), SessionGoneError);
   assertEquals(store.size, 0);
 });
 
@@ -33,14 +32,16 @@ Deno.test("MemoryStore answers for an expired session as for a missing one, to t
     ["getValue", (sid) => store.getValue(sid, "k")],
     ["readRecord", (sid) => store.readRecord(sid)],
     ["setValue", (sid) => store.setValue(sid, "k", 2)],
-    ["rename", (sid) => store.rename(sid, `${sid} renamed`)],
+    ["changeRecord", (sid) => store.changeRecord(sid, { clear: true })],
+    ["moveRecord", (sid) => store.moveRecord(sid, `${sid} moved`, MOVE)],
   ];
   for (const [sid] of asks) await store.createRecord(sid, record(clock.now + 1000, [["k", 1]]));
   clock.tick(999);
   for (const [sid] of asks) assertEquals(await store.exist(sid), true);
   clock.tick(1);
   for (const [sid, ask] of asks) {
-    if (sid === "setValue" || sid === "rename") await assertRejects(() => ask(sid), SessionGoneError);
+    if (["setValue", "changeRecord", "moveRecord"].includes(sid)) await assertRejects(() => ask(sid), SessionGoneError);
+    else if (sid === "readRecord") assertEquals(await ask(sid), { expired: true });
     else assert([undefined, false].includes(await ask(sid) as undefined));
   }
   // Whoever meets an expired record removes it.
@@ -84,7 +85,11 @@ Deno.test("MemoryStore copies values in and out", async () => {
   list.push(2);
   (await store.getValue("a", "list")).push(3);
   ((await store.get("a"))?.list as number[]).push(4);
-  ((await store.readRecord("a"))?.values.get("list") as number[]).push(5);
+  const read = await store.readRecord("a");
+  assert(read !== undefined && "values" in read);
+  (read.values.get("list") as number[]).push(5);
+  read.meta.seenAt = 9;
+  read.values.set("more", 1);
   assertEquals(await store.getValue("a", "list"), [1]);
   await store.setValue("a", "list", list);
   list.push(6);
@@ -101,15 +106,100 @@ Deno.test("MemoryStore refuses a value that it cannot keep, naming the key, and 
   assertEquals(await store.exist("b"), false);
 });
 
-Deno.test("MemoryStore.rename() moves a record with its deadline", async () => {
+Deno.test("MemoryStore.moveRecord() moves a record, and remembers where it went until the session's deadline", async () => {
   using clock = new FakeClock();
   const store = new MemoryStore();
-  await store.createRecord("a", record(clock.now + 1000, [["k", 1]]));
+  const expiresAt = clock.now + 1000;
+  await store.createRecord("a", record(expiresAt, [["k", 1]]));
   await store.create("taken");
-  await assertRejects(() => store.rename("a", "taken"), SessionStoreError, "in use");
-  await store.rename("a", "b");
-  assertEquals(await store.exist("a"), false);
-  assertEquals(await store.readRecord("b"), record(clock.now + 1000, [["k", 1]]));
+  await assertRejects(() => store.moveRecord("a", "taken", MOVE), SessionStoreError, "in use");
+  await store.moveRecord("a", "b", { meta: { renewedAt: 9 }, graceUntil: 7 });
+  assertEquals(await store.readRecord("b"), {
+    ...record(expiresAt, [["k", 1]]),
+    meta: { ...META, renewedAt: 9 },
+    version: 0,
+  });
+  // To everything else the old id is missing.
+  assertEquals([await store.exist("a"), await store.get("a"), await store.getValue("a", "k")], [
+    false,
+    undefined,
+    undefined,
+  ]);
+  await assertRejects(() => store.setValue("a", "k", 2), SessionGoneError);
+  assertEquals({ ...await store.readRecord("a") }, { movedTo: "b", graceUntil: 7, expiresAt });
+  clock.tick(1000);
+  assertEquals(await store.readRecord("a"), undefined);
+});
+
+Deno.test("MemoryStore remembers a replaced id as long as the session lives, and keeps no values for that", async () => {
+  using clock = new FakeClock();
+  const store = new MemoryStore();
+  await store.createRecord("a", record(clock.now + 1000));
+  await store.moveRecord("a", "b", MOVE);
+  await store.moveRecord("b", "c", { meta: {}, graceUntil: clock.now + 9000 });
+  await store.changeRecord("c", { expiresAt: clock.now + 5000 });
+  const movedTo = async (sid: string): Promise<unknown> => Reflect.get({ ...await store.readRecord(sid) }, "movedTo");
+  clock.tick(4999);
+  assertEquals(await movedTo("a"), "b");
+  clock.tick(1);
+  assertEquals(await store.readRecord("a"), undefined);
+  // A grace is whole, however soon the session ends.
+  assertEquals(await movedTo("b"), "c");
+  clock.tick(4000);
+  assertEquals(await store.readRecord("b"), undefined);
+});
+
+Deno.test("MemoryStore forgets the oldest replaced ids where there are more than maxSessions, and those of ended sessions", async () => {
+  using clock = new FakeClock();
+  const store = new MemoryStore({ maxSessions: 10 });
+  await store.createRecord("0", record(clock.now + 1000));
+  for (let i = 0; i < 100; i++) await store.moveRecord(`${i}`, `${i + 1}`, MOVE);
+  const known = await Promise.all(Array.from({ length: 100 }, (_, i) => store.readRecord(`${i}`)));
+  assertEquals(known.filter((trace) => trace !== undefined).length, 10);
+  assertEquals({ ...known.at(-1) }, { movedTo: "100", graceUntil: 0, expiresAt: clock.now + 1000 });
+});
+
+Deno.test("MemoryStore.changeRecord() changes in one step what it is told, and nothing where the version is another", async () => {
+  const store = new MemoryStore();
+  await store.createRecord("a", record(Infinity, [["x", 1], ["y", 1]], "ada"));
+  assertEquals(await store.changeRecord("a", { ifVersion: 0, set: new Map([["x", 2], ["y", undefined]]) }), true);
+  assertEquals(await store.changeRecord("a", { ifVersion: 0, set: new Map([["x", 3]]) }), false);
+  assertEquals({ ...await store.get("a") }, { x: 2 });
+  await store.setValue("a", "x", 4);
+  assertEquals(await store.changeRecord("a", { ifVersion: 1, clear: true }), false);
+  assertEquals(await store.changeRecord("a", { meta: { seenAt: 5 }, expiresAt: 1e15 }), true);
+  const read = await store.readRecord("a");
+  assertEquals(read, {
+    ...record(1e15, [["x", 4]], "ada"),
+    meta: { ...META, principal: "ada", seenAt: 5 },
+    version: 2,
+  });
+  await assertRejects(() => store.changeRecord("a", { clear: true, set: new Map([["f", () => 1]]) }), TypeError, '"f"');
+  assertEquals({ ...await store.get("a") }, { x: 4 });
+  assertEquals(await store.changeRecord("a", { clear: true, set: new Map([["z", 1]]) }), true);
+  assertEquals({ ...await store.get("a") }, { z: 1 });
+  await assertRejects(() => store.changeRecord("b", { clear: true }), SessionGoneError);
+});
+
+Deno.test("MemoryStore.listSessions() finds the live sessions of a user", async () => {
+  using clock = new FakeClock();
+  const store = new MemoryStore();
+  const list = async (principal: string): Promise<string[]> =>
+    (await store.listSessions(principal)).map(({ sid }) => sid).sort();
+  await store.createRecord("a", record(clock.now + 1000, [], "ada"));
+  await store.createRecord("b", record(clock.now + 2000, [], "ada"));
+  await store.createRecord("c", record(clock.now + 2000));
+  assertEquals([await list("ada"), await list("bob")], [["a", "b"], []]);
+  await store.moveRecord("c", "d", { meta: { principal: "ada" }, graceUntil: 0 });
+  await store.moveRecord("b", "e", MOVE);
+  assertEquals(await list("ada"), ["a", "d", "e"]);
+  await store.changeRecord("d", { meta: { principal: "bob" } });
+  assertEquals([await list("ada"), await list("bob")], [["a", "e"], ["d"]]);
+  clock.tick(1000);
+  assertEquals(await list("ada"), ["e"]);
+  await store.delete("e");
+  await store.changeRecord("d", { meta: { principal: undefined } });
+  assertEquals([await list("ada"), await list("bob")], [[], []]);
 });
 
 Deno.test("MemoryStore.clear() removes every session", async () => {
@@ -136,6 +226,45 @@ Deno.test("MemoryStore keeps at most maxSessions: the oldest leaves first", asyn
     true,
     true,
   ]);
+});
+
+Deno.test("MemoryStore keeps many sessions where it is not told how many", async () => {
+  const store = new MemoryStore();
+  for (let i = 0; i <= 100; i++) await store.create(`${i}`);
+  assertEquals([store.size, await store.exist("0")], [101, true]);
+});
+
+Deno.test("MemoryStore.create() makes a record without a deadline", async () => {
+  using clock = new FakeClock();
+  const store = new MemoryStore();
+  await store.create("a");
+  const read = await store.readRecord("a");
+  assert(read !== undefined && "values" in read);
+  assertEquals(read.expiresAt, Infinity);
+  clock.tick(100 * 365 * 24 * 60 * 60 * 1000);
+  assertEquals(await store.exist("a"), true);
+});
+
+Deno.test("MemoryStore finds the oldest without beginning its search anew", async () => {
+  const store = new MemoryStore({ maxSessions: 100 });
+  for (let i = 0; i < 100; i++) await store.create(`${i}`);
+  const real = Map.prototype.keys;
+  let searches = 0;
+  Map.prototype.keys = function <K>(this: Map<K, unknown>): MapIterator<K> {
+    searches++;
+    return real.call(this) as MapIterator<K>;
+  };
+  try {
+    for (let i = 100; i < 1000; i++) await store.create(`${i}`);
+  } finally {
+    Map.prototype.keys = real;
+  }
+  assert(searches <= 1, `${searches} searches`);
+  assertEquals(await store.exist("899"), false);
+  assertEquals(await store.exist("900"), true);
+  await store.clear();
+  for (let i = 0; i < 200; i++) await store.create(`after ${i}`);
+  assertEquals([store.size, await store.exist("after 99"), await store.exist("after 100")], [100, false, true]);
 });
 
 Deno.test("MemoryStore refuses options out of range", () => {
@@ -177,6 +306,7 @@ Deno.test("MemoryStore gives the memory of expired sessions back, little by litt
     for (let i = 0; i < 20_000; i++) await store.createRecord(`${i}`, record(clock.now + 1000));
     clock.tick(1000);
     const before = store.size;
+    assertEquals(before, 20_000);
     await store.create("next");
     const gone = before + 1 - store.size;
     assertNotEquals(gone, 0);
