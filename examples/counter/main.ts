@@ -16,9 +16,8 @@ class CounterController {
   @ActionParam(0, Ctx())
   async show(context: SecurityContext): Promise<Response> {
     const { session } = context.security;
-    // Two steps: two requests of one visitor at the same moment may count as one.
-    const visits = await session.get("visits", 0) + 1;
-    await session.set("visits", visits);
+    // One step: however many requests of one visitor come at the same moment, each is counted.
+    const visits = await session.update("visits", (n = 0) => n + 1);
 
     return page(
       "Visit counter",

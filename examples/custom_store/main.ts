@@ -43,11 +43,11 @@ class NotesController {
   @ActionParam(0, Ctx())
   @ActionParam(1, Body())
   async add(context: SecurityContext, form: unknown): Promise<ActionResult> {
-    const { session } = context.security;
-    const notes = await session.get<string[]>("notes", []);
     const note = field(form, "note").trim().slice(0, 200);
-    // What `get` returned is a copy: `set` is what keeps it.
-    if (note !== "") await session.set("notes", [...notes, note].slice(-50));
+    // Two notes added at the same moment are both kept.
+    if (note !== "") {
+      await context.security.session.update<string[]>("notes", (notes = []) => [...notes, note].slice(-50));
+    }
     return Redirect("/");
   }
 

@@ -1,50 +1,68 @@
 /**
- * Sign in, a page for members only, sign out, and a notice that is shown once.
+ * Sign in, a page for members only with a list of their devices, sign out, and a notice that is shown once.
  *
- * Every change is a POST. The session cookie is SameSite=Lax, so a browser does not send it with a POST that another site
- * makes: here that is the protection against cross-site request forgery. It does not cover signing in, which needs no cookie.
+ * Every change is a POST, and `CsrfMiddleware` lets it pass only where it comes from this application's own pages.
  *
  * @module
  */
 import { ActionParam, type ActionResult, App, Area, Body, Controller, Ctx, Get, Post, Redirect } from "alosaur/mod.ts";
-import { Context, MemoryStore, SecurityContext, type Session, SessionMiddleware } from "../../mod.ts";
+import { Context, MemoryStore, SecurityContext, type Session, SessionMiddleware, type UserSession } from "../../mod.ts";
+import { CsrfMiddleware } from "../../src/csrf_middleware.ts";
 import { field, type Html, html, page } from "../_page.ts";
 import { listen, secret } from "../_server.ts";
 
 /** For everybody. A real application looks the user up and checks a slow hash of the password. */
 const PASSWORD = "open sesame";
 
-/** What is in the session. `get("user")` is a string or undefined, and `get("usr")` does not compile. */
+/** What is in the session. `get("notice")` is a string or undefined, and `get("notise")` does not compile. */
 interface LoginData {
-  user: string;
   notice: string;
 }
 type LoginContext = SecurityContext<unknown, LoginData>;
+type LoginSession = Session<LoginData>;
+
+const store = new MemoryStore();
+await store.init();
+const middleware = new SessionMiddleware(store, {
+  secret: secret(),
+  // Seconds. With an idle timeout activity is noted, here every three minutes: that is what "last seen" tells.
+  idleTimeout: 30 * 60,
+  absoluteTimeout: 12 * 60 * 60,
+});
 
 @Controller("")
 class LoginController {
   @Get("/")
   @ActionParam(0, Ctx())
-  async members(context: LoginContext): Promise<Response | ActionResult> {
-    const { session } = context.security;
-    const user = await session.get("user");
+  async members({ security: { session } }: LoginContext): Promise<Response | ActionResult> {
+    const user = session.principal;
     if (user === undefined) return Redirect("/sign-in");
 
+    const token = await tokenField(session);
+    const devices = await middleware.sessions.list(user, { current: session.sessionId });
     return page(
       "Members only",
       html`
         ${await takeNotice(session)}
         <p>You are signed in as <strong id="user">${user}</strong>.</p>
-        <form method="post" action="/sign-out"><button class="plain">Sign out</button></form>
+        <form method="post" action="/sign-out">${token}<button>Sign out</button></form>
+        <h2>Your devices</h2>
+        <ul id="devices">${devices.map((device) => deviceItem(device, token))}</ul>
+        ${devices.length > 1
+          ? html`
+            <form method="post" action="/devices/end-others">
+              ${token}<button class="plain">Sign out everywhere else</button>
+            </form>
+          `
+          : undefined}
       `,
     );
   }
 
   @Get("/sign-in")
   @ActionParam(0, Ctx())
-  async signInForm(context: LoginContext): Promise<Response | ActionResult> {
-    const { session } = context.security;
-    if (await session.has("user")) return Redirect("/");
+  async signInForm({ security: { session } }: LoginContext): Promise<Response | ActionResult> {
+    if (session.principal !== undefined) return Redirect("/");
 
     return page(
       "Sign in",
@@ -52,6 +70,7 @@ class LoginController {
         ${await takeNotice(session)}
         <p class="quiet">Any name will do. The password is <code>${PASSWORD}</code>.</p>
         <form method="post" action="/sign-in">
+          ${await tokenField(session)}
           <label for="name">Name</label>
           <input id="name" name="name" required maxlength="100" autocomplete="username">
           <label for="password">Password</label>
@@ -65,52 +84,100 @@ class LoginController {
   @Post("/sign-in")
   @ActionParam(0, Ctx())
   @ActionParam(1, Body())
-  async signIn(context: LoginContext, form: unknown): Promise<ActionResult> {
-    const { session } = context.security;
-    const user = field(form, "name").trim().slice(0, 100);
+  async signIn({ security: { session } }: LoginContext, form: unknown): Promise<ActionResult> {
+    const user = field(form, "name").trim().slice(0, 100).toWellFormed();
     if (user === "" || field(form, "password") !== PASSWORD) {
       await session.set("notice", "That name and password do not match.");
       return Redirect("/sign-in");
     }
-    // A new id first: whoever knew the old one must not be signed in with it.
-    await session.regenerate();
-    await session.set("user", user);
+    // In one step a new id, so that whoever knew the old one is not signed in with it, and the user that it belongs to.
+    await session.regenerate({ principal: user });
     await session.set("notice", "You have signed in.");
     return Redirect("/");
   }
 
   @Post("/sign-out")
   @ActionParam(0, Ctx())
-  async signOut(context: LoginContext): Promise<ActionResult> {
-    const { session } = context.security;
-    // `destroy()` would end it all, but after that nothing more can be written, and the notice needs a session.
-    await session.delete("user");
-    await session.regenerate();
-    await session.set("notice", "You have signed out.");
-    return Redirect("/sign-in");
+  async signOut({ security: { session } }: LoginContext): Promise<ActionResult> {
+    return await signOut(session);
+  }
+
+  @Post("/devices/end")
+  @ActionParam(0, Ctx())
+  @ActionParam(1, Body())
+  async endDevice({ security: { session } }: LoginContext, form: unknown): Promise<ActionResult> {
+    const user = session.principal;
+    if (user === undefined) return Redirect("/sign-in");
+
+    const handle = field(form, "handle");
+    const devices = await middleware.sessions.list(user, { current: session.sessionId });
+    if (devices.some((device) => device.current && device.handle === handle)) return await signOut(session);
+    // A handle of somebody else's session ends nothing.
+    const ended = await middleware.sessions.revoke(user, handle);
+    await session.set("notice", ended ? "That device has been signed out." : "That device was signed out already.");
+    return Redirect("/");
+  }
+
+  @Post("/devices/end-others")
+  @ActionParam(0, Ctx())
+  async endOtherDevices({ security: { session } }: LoginContext): Promise<ActionResult> {
+    const user = session.principal;
+    if (user === undefined) return Redirect("/sign-in");
+
+    await middleware.sessions.revokeAll(user, { except: session.sessionId });
+    await session.set("notice", "You have been signed out everywhere else.");
+    return Redirect("/");
   }
 }
 
+/** Nothing of the signed-in session is left, and its id is dead; `destroy()` would leave nothing that could keep the notice. */
+async function signOut(session: LoginSession): Promise<ActionResult> {
+  await session.clear();
+  await session.regenerate();
+  await session.set("notice", "You have signed out.");
+  return Redirect("/sign-in");
+}
+
 /** The notice that the request before this one left, and then no more. */
-async function takeNotice(session: Session<LoginData>): Promise<Html | undefined> {
-  const notice = await session.get("notice");
-  if (notice === undefined) return undefined;
-  await session.delete("notice");
+async function takeNotice(session: LoginSession): Promise<Html | undefined> {
+  const notice = await session.take("notice");
+  return notice === undefined ? undefined : html`<p class="notice" role="status">${notice}</p>`;
+}
+
+/** What `CsrfMiddleware` looks for where a client says nothing of where its request comes from, as today's browsers do. */
+async function tokenField(session: LoginSession): Promise<Html> {
+  return html`<input type="hidden" name="_csrf" value="${await session.csrfToken()}">`;
+}
+
+function deviceItem({ handle, createdAt, lastSeenAt, current }: UserSession, token: Html): Html {
   return html`
-    <p class="notice" role="status">${notice}</p>
+    <li class="device">
+      <div>
+        <strong>${current ? "This device" : "Another device"}</strong>
+        <div class="quiet">Since ${time(createdAt)}</div>
+        <div class="quiet">Last seen ${time(lastSeenAt)}</div>
+      </div>
+      <form method="post" action="/devices/end">
+        ${token}<input type="hidden" name="handle" value="${handle}">
+        <button class="plain">Sign out<span class="unseen"> ${current ? "this device" : "that device"}</span></button>
+      </form>
+    </li>
   `;
+}
+
+function time(date: Date): Html {
+  const iso = date.toISOString();
+  return html`<time datetime="${iso}">${iso.slice(0, 10)} ${iso.slice(11, 16)} UTC</time>`;
 }
 
 @Area({ controllers: [LoginController] })
 class LoginArea {}
-
-const store = new MemoryStore();
-await store.init();
 
 const app = new App({
   areas: [LoginArea],
   logging: false,
   providers: [{ token: Context, useClass: SecurityContext }],
 });
-app.use(/\//, new SessionMiddleware(store, { secret: secret() }));
+app.use(/\//, middleware);
+app.use(/\//, new CsrfMiddleware());
 await listen(app);

@@ -5,7 +5,7 @@
  */
 import { type Browser, type BrowserContext, chromium, type Cookie } from "npm:playwright-core@1.65.1";
 
-export type { BrowserContext, Page } from "npm:playwright-core@1.65.1";
+export type { Browser, BrowserContext, Page } from "npm:playwright-core@1.65.1";
 
 /** Env CHROMIUM names another browser. The flags keep it from asking anything of the outside; a container's root has no sandbox. */
 const options = {

@@ -1,5 +1,5 @@
-import { assert, assertEquals, assertNotEquals } from "../_assert.ts";
-import { type BrowserContext, launch, type Page, sessionCookie } from "./_chromium.ts";
+import { assert, assertEquals, assertMatch, assertNotEquals } from "../_assert.ts";
+import { type Browser, type BrowserContext, launch, type Page, sessionCookie } from "./_chromium.ts";
 import { startExample } from "./_example.ts";
 
 const PASSWORD = "open sesame";
@@ -28,9 +28,11 @@ Deno.test("examples/login sends a stranger to the sign-in page", async () => {
   await using example = await startExample("login");
   await using browser = await launch();
   const context = await browser.newContext();
+  // Knocking makes no session; the page with the form does, for its token.
+  const knocked = await fetch(example.url, { redirect: "manual" });
+  assertEquals([knocked.status, knocked.headers.getSetCookie()], [302, []]);
   assertEquals(await landing(context, example.url, undefined), "/sign-in");
-  // Looking around makes no session.
-  assertEquals(await context.cookies(), []);
+  assert(await sessionCookie(context));
 });
 
 Deno.test("examples/login tells once of a wrong password", async () => {
@@ -86,7 +88,7 @@ Deno.test("examples/login signs in under a new session id, and out again", async
   });
 
   await t.step("signing out shows its notice once", async () => {
-    await page.getByRole("button", { name: "Sign out" }).click();
+    await page.getByRole("button", { name: "Sign out", exact: true }).click();
     await page.waitForURL("**/sign-in");
     assertEquals(await notice(page), "You have signed out.");
     await page.reload();
@@ -103,5 +105,157 @@ Deno.test("examples/login signs in under a new session id, and out again", async
     await page.goto(example.url);
     assertEquals(new URL(page.url()).pathname, "/sign-in");
     assertEquals(await landing(await browser.newContext(), example.url, after), "/sign-in");
+  });
+});
+
+/** A browser profile of its own, signed in. */
+async function device(browser: Browser, url: string, name: string): Promise<Page> {
+  const page = await (await browser.newContext()).newPage();
+  await page.goto(url);
+  await signIn(page, name, PASSWORD);
+  await page.waitForURL(url);
+  return page;
+}
+
+function devices(page: Page): Promise<string[]> {
+  return page.locator("#devices strong").allTextContents();
+}
+
+/** Reloads the page; returns where that leads. */
+async function reloaded(page: Page): Promise<string> {
+  await page.reload();
+  return new URL(page.url()).pathname;
+}
+
+Deno.test("examples/login lists a user's devices, and ends each from any of them", async (t) => {
+  await using example = await startExample("login");
+  await using browser = await launch();
+  const first = await device(browser, example.url, "Ada");
+  assertEquals(await devices(first), ["This device"]);
+  assertEquals(await first.getByRole("button", { name: "Sign out everywhere else" }).count(), 0);
+  const second = await device(browser, example.url, "Ada");
+  const stranger = await device(browser, example.url, "Grace");
+
+  await t.step("each device sees itself marked, and nobody else's", async () => {
+    assertEquals(await devices(second), ["Another device", "This device"]);
+    await first.reload();
+    assertEquals(await devices(first), ["This device", "Another device"]);
+    assertEquals(await devices(stranger), ["This device"]);
+  });
+
+  await t.step("it says since when, and when it was last seen, and shows no session id", async () => {
+    const times = await first.locator("#devices time").evaluateAll((all) =>
+      all.map((time) => time.getAttribute("datetime"))
+    );
+    assertEquals(times.length, 4);
+    for (const time of times) assert(Math.abs(Date.now() - Date.parse(time ?? "")) < 60_000, `${time}`);
+    for (const page of [first, second]) {
+      const [id = ""] = (await sessionCookie(page.context()))?.value.split(".") ?? [];
+      assertMatch(id, /^[\w-]{24}$/);
+      for (const seen of [first, second]) assertEquals((await seen.content()).includes(id), false);
+    }
+  });
+
+  await t.step("a handle of another user's session ends nothing", async () => {
+    const theirs = await stranger.locator("[name=handle]").inputValue();
+    await second.locator("[name=handle]").first().evaluate(
+      (input, value) => input.setAttribute("value", value),
+      theirs,
+    );
+    await second.getByRole("button", { name: "Sign out that device" }).click();
+    await second.locator(".notice").waitFor();
+    assertEquals(await notice(second), "That device was signed out already.");
+    assertEquals(await reloaded(stranger), "/");
+  });
+
+  await t.step("the second signs the first out", async () => {
+    await second.getByRole("button", { name: "Sign out that device" }).click();
+    await second.locator(".notice").waitFor();
+    assertEquals(await notice(second), "That device has been signed out.");
+    assertEquals(await devices(second), ["This device"]);
+    assertEquals(await reloaded(first), "/sign-in");
+    assertEquals(await reloaded(second), "/");
+  });
+
+  await t.step("signing out everywhere else leaves this device and other users alone", async () => {
+    const others = [await device(browser, example.url, "Ada"), await device(browser, example.url, "Ada")];
+    await second.reload();
+    assertEquals(await devices(second), ["This device", "Another device", "Another device"]);
+    await second.getByRole("button", { name: "Sign out everywhere else" }).click();
+    await second.locator(".notice").waitFor();
+    assertEquals(await notice(second), "You have been signed out everywhere else.");
+    assertEquals(await devices(second), ["This device"]);
+    for (const page of others) assertEquals(await reloaded(page), "/sign-in");
+    assertEquals(await reloaded(stranger), "/");
+  });
+
+  await t.step("ending this device signs out", async () => {
+    await second.getByRole("button", { name: "Sign out this device" }).click();
+    await second.waitForURL("**/sign-in");
+    assertEquals(await notice(second), "You have signed out.");
+    await second.goto(example.url);
+    assertEquals(new URL(second.url()).pathname, "/sign-in");
+  });
+});
+
+Deno.test("examples/login refuses forms of other sites", async (t) => {
+  await using example = await startExample("login");
+  await using browser = await launch();
+  const page = await device(browser, example.url, "Ada");
+
+  /** Serves a page with a form that sends itself to the example. */
+  function attacker(path: string, fields = ""): Deno.HttpServer<Deno.NetAddr> {
+    const form = `<!DOCTYPE html><form method="post" action="${new URL(path, example.url)}">${fields}</form>`;
+    const markup = `${form}<script>document.forms[0].submit()</script>`;
+    return Deno.serve({ hostname: "127.0.0.1", port: 0, onListen(): void {} }, (): Response => {
+      return new Response(markup, { headers: { "content-type": "text/html" } });
+    });
+  }
+
+  // To the browser `localhost` on another port is the same site, so that the cookie is sent although it is SameSite=Lax; `127.0.0.1` is another.
+  for (const host of ["localhost", "127.0.0.1"]) {
+    await t.step(`a form of ${host}, on another port, does not sign out`, async () => {
+      await using server = attacker("/sign-out");
+      const victim = await page.context().newPage();
+      const sent = victim.waitForRequest((request) => request.method() === "POST");
+      await victim.goto(`http://${host}:${server.addr.port}/`);
+      const { "sec-fetch-site": site, cookie } = await (await sent).allHeaders();
+      assertEquals([site, cookie !== undefined], host === "localhost" ? ["same-site", true] : ["cross-site", false]);
+      await victim.waitForURL("**/sign-out");
+      assertMatch(await victim.textContent("body") ?? "", /^Refused \(CSRF\): [^\n]+$/);
+      await victim.close();
+      assertEquals(await reloaded(page), "/");
+    });
+  }
+
+  await t.step("nor does it sign a visitor in as somebody else", async () => {
+    await using server = attacker(
+      "/sign-in",
+      `<input name="name" value="Eve"><input name="password" value="${PASSWORD}">`,
+    );
+    const victim = await (await browser.newContext()).newPage();
+    await victim.goto(`http://localhost:${server.addr.port}/`);
+    await victim.waitForURL("**/sign-in");
+    assertMatch(await victim.textContent("body") ?? "", /^Refused \(CSRF\): /);
+    await victim.goto(example.url);
+    assertEquals(new URL(victim.url()).pathname, "/sign-in");
+  });
+
+  await t.step("a program without a browser needs the token of its form", async () => {
+    const form = await fetch(new URL("/sign-in", example.url));
+    const [cookie = ""] = form.headers.getSetCookie()[0]?.split(";") ?? [];
+    const [, token = ""] = /name="_csrf" value="([\w-]{43})"/.exec(await form.text()) ?? [];
+    const send = async (fields: Record<string, string>): Promise<number> => {
+      const headers = { cookie, "content-type": "application/x-www-form-urlencoded" };
+      const body = `${new URLSearchParams({ name: "Ada", password: PASSWORD, ...fields })}`;
+      const response = await fetch(form.url, { method: "POST", redirect: "manual", headers, body });
+      await response.body?.cancel();
+      return response.status;
+    };
+    assertEquals(await send({}), 403);
+    assertEquals(await send({ _csrf: token.replace(/./g, "A") }), 403);
+    assertEquals(await send({ _csrf: token }), 302);
+    // The id has changed, and with it the token.
+    assertEquals(await send({ _csrf: token }), 403);
   });
 });
