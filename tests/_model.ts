@@ -9,7 +9,7 @@ import { isLinearizable, type Step, type Value } from "./_model_linearizable.ts"
 
 const DAY = 24 * 60 * 60;
 /** So many ids after a cookie's own, each within the grace of the one before, still lead to the session. */
-const MAX_MOVES = 4;
+const MAX_MOVES = 16;
 
 /** The register of the user that a session is bound to. */
 export const PRINCIPAL = "(principal)";
@@ -39,6 +39,8 @@ export class Life {
   readonly registers = new Map<string, Step[]>();
   /** The `regenerate()` calls under way. */
   readonly moves = new Set<Move>();
+  /** Those that have happened. */
+  readonly moved: Pick<Move, "by" | "graceFrom">[] = [];
   /** Whether somebody has called `destroy()`, and whether that has certainly ended it. */
   destroying = false;
   destroyed = false;
@@ -126,6 +128,8 @@ export function isReached(id: Id, now: number, by: number): boolean {
   for (const move of id.life.moves) {
     if (move.by === by) continue;
     if (now >= move.graceFrom) return false;
+    // It may have happened, to an id that another has replaced since, without the model having heard of the one between.
+    if (id.life.moved.some((since) => since.by !== by && now >= since.graceFrom)) return false;
     hops++;
   }
   for (let { next } = id; next !== undefined; { next } = next.id) {

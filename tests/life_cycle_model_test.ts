@@ -588,6 +588,7 @@ class Visit {
     const { grace, graceFrom } = this.#moves.shift() ?? this.#renewal;
     this.#log(`renews the id with ${grace / 1000} seconds of grace`);
     previous.next = { id, by: this.#number, graceFrom, graceTo: now + grace };
+    this.#life.moved.push({ by: this.#number, graceFrom });
     this.#own = event.session;
   }
 
