@@ -3,6 +3,7 @@ import {
   type Context,
   MemoryStore,
   SecurityContext,
+  type Session,
   SessionMiddleware,
   type SessionOptions,
   type SessionStore,
@@ -46,6 +47,29 @@ export async function visit(
   context.response.result = await action(context);
   await middleware.onPostRequest(context);
   return merged(context);
+}
+
+/** A session under way, as an action has it. */
+export interface Opened {
+  session: Session;
+  context: SecurityContext;
+  /** Ends the request. */
+  finish: () => Promise<Response>;
+}
+
+/** Begins a request, and leaves it to the test to go on. */
+export async function open(middleware: SessionMiddleware, cookie?: string): Promise<Opened> {
+  const context = contextOf({ cookie });
+  await middleware.onPreRequest(context);
+  return {
+    session: context.security.session,
+    context,
+    finish: async () => {
+      context.response.result = "ok";
+      await middleware.onPostRequest(context);
+      return merged(context);
+    },
+  };
 }
 
 /** The response as it goes to the client. */

@@ -1,5 +1,5 @@
 /** Stores for tests. */
-import type { SessionStore } from "../mod.ts";
+import { MemoryStore, type SessionStore } from "../mod.ts";
 
 /**
  * A store with the eight methods and no more, as a third party would write it. Every call yields, so that concurrent
@@ -73,4 +73,21 @@ export function probe<S extends SessionStore>(store: S): { store: S; probe: Prob
     },
   });
   return { store: proxy, probe: seen };
+}
+
+/**
+ * From now on, and until `stop()`, the store looks at once when it is asked for a session, and answers when it is let.
+ *
+ * @param store not a probed one
+ */
+export function answersLate(store: SessionStore): { answer: () => void; stop: () => void } {
+  const gate = Promise.withResolvers<void>();
+  const method = store instanceof MemoryStore ? "readRecord" : "get";
+  const real: (sid: string) => Promise<unknown> = Reflect.get(store, method).bind(store);
+  Reflect.set(store, method, async (sid: string) => {
+    const answer = await real(sid);
+    await gate.promise;
+    return answer;
+  });
+  return { answer: gate.resolve, stop: () => void Reflect.set(store, method, real) };
 }

@@ -9,8 +9,8 @@ import {
   assertThrows,
 } from "./_assert.ts";
 import { FakeClock } from "./_clock.ts";
-import { contextOf, cookieOf, merged, onlyCookie, read, SECRET, signUp, start, visit } from "./_request.ts";
-import { BareStore, probe } from "./_stores.ts";
+import { cookieOf, onlyCookie, open, read, SECRET, signUp, start, visit } from "./_request.ts";
+import { answersLate, BareStore, probe } from "./_stores.ts";
 import {
   MemoryStore,
   type RegenerateOptions,
@@ -28,21 +28,6 @@ const STORES: Record<string, () => SessionStore> = {
   "MemoryStore": () => new MemoryStore(),
   "a bare store": () => new BareStore(),
 };
-
-type Open = { session: Session; finish: () => Promise<Response> };
-
-async function open(middleware: SessionMiddleware, cookie?: string): Promise<Open> {
-  const context = contextOf({ cookie });
-  await middleware.onPreRequest(context);
-  return {
-    session: context.security.session,
-    finish: async () => {
-      context.response.result = "ok";
-      await middleware.onPostRequest(context);
-      return merged(context);
-    },
-  };
-}
 
 /** Gives a client's session a new id; returns the new cookie. */
 async function renew(middleware: SessionMiddleware, cookie: string, options?: RegenerateOptions): Promise<string> {
@@ -174,22 +159,15 @@ for (const [name, make] of Object.entries(STORES)) {
     const cookie = await signUp(middleware);
     const under = await open(middleware, cookie);
     const { session } = await open(middleware, cookie);
-    const gate = Promise.withResolvers<void>();
     // The store has looked, and is slow to answer.
-    const slow = store instanceof MemoryStore ? "readRecord" : "get";
-    const real = Reflect.get(store, slow).bind(store);
-    Reflect.set(store, slow, async (sid: string) => {
-      const answer = await real(sid);
-      await gate.promise;
-      return answer;
-    });
+    const slow = answersLate(store);
     const late = open(middleware, cookie);
-    Reflect.set(store, slow, real);
+    slow.stop();
     await session.destroy();
     seen.calls.length = 0;
     await assertRejects(() => under.session.set("user", "back"), SessionGoneError);
     assertEquals(seen.calls, [], "that it has ended is known here, without asking");
-    gate.resolve();
+    slow.answer();
     assertEquals(await (await late).session.get("user"), undefined);
     assert((await late).session.isNew);
   });
@@ -387,18 +365,11 @@ for (const [name, make] of Object.entries(STORES)) {
     const under = await open(middleware, cookie);
     clock.tick(60_000);
     // The renewal has looked, and is slow; meanwhile the user signs out.
-    const slow = store instanceof MemoryStore ? "readRecord" : "get";
-    const real = Reflect.get(store, slow).bind(store);
-    const gate = Promise.withResolvers<void>();
-    Reflect.set(store, slow, async (sid: string) => {
-      const answer = await real(sid);
-      await gate.promise;
-      return answer;
-    });
+    const slow = answersLate(store);
     const renewal = visit(middleware, { cookie });
-    Reflect.set(store, slow, real);
+    slow.stop();
     await under.session.clear();
-    gate.resolve();
+    slow.answer();
     const next = await open(middleware, cookieOf(await renewal));
     assertEquals(next.session.principal, undefined);
   });

@@ -1,15 +1,14 @@
 import { assert, assertEquals, assertInstanceOf, assertMatch, assertNotEquals, assertRejects } from "./_assert.ts";
 import { FakeClock } from "./_clock.ts";
 import { Captured } from "./_console.ts";
-import { contextOf, cookieOf, merged, onlyCookie, read, signUp, start, visit } from "./_request.ts";
-import { BareStore, type Probe, probe } from "./_stores.ts";
+import { cookieOf, onlyCookie, open, read, signUp, start, visit } from "./_request.ts";
+import { answersLate, BareStore, type Probe, probe } from "./_stores.ts";
 import {
   MemoryStore,
   type Session,
   SessionError,
   type SessionEvent,
   SessionGoneError,
-  type SessionMiddleware,
   type SessionStore,
   SessionStoreError,
 } from "../mod.ts";
@@ -19,25 +18,6 @@ const STORES: Record<string, () => SessionStore> = {
   "MemoryStore": () => new MemoryStore(),
   "a bare store": () => new BareStore(),
 };
-
-/** A session under way, as an action has it. */
-async function open(middleware: SessionMiddleware, cookie?: string): Promise<{
-  session: Session;
-  context: ReturnType<typeof contextOf>;
-  finish: () => Promise<Response>;
-}> {
-  const context = contextOf({ cookie });
-  await middleware.onPreRequest(context);
-  return {
-    session: context.security.session,
-    context,
-    finish: async () => {
-      context.response.result = "ok";
-      await middleware.onPostRequest(context);
-      return merged(context);
-    },
-  };
-}
 
 /** Gives everything time that waits for nothing but its turn. */
 async function turns(count = 50): Promise<void> {
@@ -707,20 +687,13 @@ for (const [name, make] of Object.entries(STORES)) {
         await assertRejects(() => session.set("a", 1), SessionStoreError);
         seen.before = () => {};
         // The store has looked, and is slow to answer.
-        const gate = Promise.withResolvers<void>();
-        const slow = store instanceof MemoryStore ? "readRecord" : "get";
-        const real = Reflect.get(store, slow).bind(store);
-        Reflect.set(store, slow, async (sid: string) => {
-          const answer = await real(sid);
-          await gate.promise;
-          return answer;
-        });
+        const slow = answersLate(store);
         const reading = session.get("b");
         await undefined;
         await undefined;
-        Reflect.set(store, slow, real);
+        slow.stop();
         await act(session, seen);
-        gate.resolve();
+        slow.answer();
         assertEquals(await reading, "meanwhile");
         assertEquals(await session.get("b"), "meanwhile");
         await session.set("c", 1);
