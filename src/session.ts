@@ -698,7 +698,7 @@ export class Session<TData extends object = SessionData> implements SessionInter
 
   /** Another request has given the session a new id: a cookie of the old one, on its way, would replace that in the browser. */
   #learnMove(live: Live, old: string): void {
-    // With a grace, and without one no step had found the session, the token goes on being made of the old id.
+    // It was with a grace, or nothing would have led to the new id; so the token goes on being made of the old one.
     live.meta = { ...live.meta, csrfSeed: live.meta.csrfSeed ?? old };
     if (!this.#destroyed) this.#cookie.withdraw();
   }

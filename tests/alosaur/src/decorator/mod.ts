@@ -8,7 +8,7 @@ import type { RequestBodyParseOptions } from "../models/request.ts";
 import type { ProviderDeclaration, Type } from "../types/mod.ts";
 
 /** Throws on a header it cannot read. */
-const getCookies: (headers: Headers) => Record<string, string> = stdGetCookies;
+const getCookies: (headers: Headers) => Partial<Record<string, string>> = stdGetCookies;
 
 export interface AreaConfig {
   baseRoute?: string;
