@@ -16,7 +16,7 @@ const SWEEP_STEPS = 4;
 export class ExpiringMap<V extends { readonly expiresAt: number }> {
   readonly #max: number;
   readonly #entries = new Map<string, V>();
-  #oldest = this.#entries.keys();
+  readonly #oldest = this.#entries.keys();
   #sweep = this.#entries.entries();
 
   /** @param max how many are kept at most; one more, and the oldest leaves */
@@ -63,11 +63,8 @@ export class ExpiringMap<V extends { readonly expiresAt: number }> {
   }
 
   #dropOldest(): void {
-    let next = this.#oldest.next();
-    if (next.done) {
-      this.#oldest = this.#entries.keys();
-      next = this.#oldest.next();
-    }
+    // Never at its end: all that it has passed is gone, and the newest is still before it.
+    const next = this.#oldest.next();
     if (!next.done) this.#entries.delete(next.value);
   }
 }

@@ -64,7 +64,7 @@ export class MemoryStore implements PrincipalStore {
   readonly #records = new Map<string, HeldRecord>();
   // Kept, because a new iterator would walk over the place of every record that was removed before.
   #sweep = this.#records.entries();
-  #oldest = this.#records.keys();
+  readonly #oldest = this.#records.keys();
   // Where replaced ids went, in the order of that.
   readonly #traces: ExpiringMap<{ movedTo: string; graceUntil: number; expiresAt: number }>;
   readonly #principals = new Map<string, Set<string>>();
@@ -352,11 +352,8 @@ export class MemoryStore implements PrincipalStore {
   }
 
   #dropOldest(): void {
-    let next = this.#oldest.next();
-    if (next.done) {
-      this.#oldest = this.#records.keys();
-      next = this.#oldest.next();
-    }
+    // Never at its end: all that it has passed is gone, and the newest is still before it.
+    const next = this.#oldest.next();
     if (!next.done) this.#remove(next.value);
   }
 }
