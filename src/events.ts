@@ -97,35 +97,64 @@ export interface SessionWriteFailed {
   session?: string;
 }
 
-/** Tells a listener; whatever it throws or rejects with disturbs nothing. */
+/**
+ * Tells a listener; whatever it throws or rejects with disturbs nothing.
+ *
+ * Its methods take session ids, verified ones or our own, and hash them here: so no event can carry one as it is, and without a listener
+ * nothing is hashed.
+ */
 export class Reporter {
   readonly #listener: ((event: SessionEvent) => unknown) | undefined;
+  readonly #hash: (id: string) => string;
   readonly #refused: Record<RefusalReason, number> = { malformed: 0, signature: 0, unknown: 0, reuse: 0, ambiguous: 0 };
 
-  constructor(listener: ((event: SessionEvent) => unknown) | undefined) {
+  /**
+   * @param hash makes of a session id what stands for it
+   */
+  constructor(listener: ((event: SessionEvent) => unknown) | undefined, hash: (id: string) => string) {
     this.#listener = listener;
+    this.#hash = hash;
   }
 
-  /** Tells the listener, if there is one. */
-  tell(event: SessionEvent): void {
-    if (this.#listener === undefined) return;
-    try {
-      const told = this.#listener(event);
-      if (told instanceof Promise) told.catch(() => {});
-    } catch {
-      // A listener that throws disturbs nothing.
-    }
+  /** Tells of a session that began. */
+  created(id: string, principal: string | undefined): void {
+    this.#tell(() => ({ type: "created", session: this.#hash(id), ...named(principal) }));
   }
 
-  /** Tells of a store that failed. */
-  storeFailed(operation: string, error: SessionStoreError, session?: string): void {
-    this.tell({ type: "storeFailed", operation, error, ...(session === undefined ? {} : { session }) });
+  /** Tells of a session that got a new id. */
+  renewed(id: string, previous: string, principal: string | undefined): void {
+    this.#tell(() => ({
+      type: "renewed",
+      session: this.#hash(id),
+      previous: this.#hash(previous),
+      ...named(principal),
+    }));
+  }
+
+  /** Tells of a session that ended. */
+  ended(type: SessionEnded["type"], id: string, principal?: string): void {
+    this.#tell(() => ({ type, session: this.#hash(id), ...named(principal) }));
   }
 
   /** Tells of a cookie that was refused, and counts it. */
-  refused(reason: RefusalReason, session?: string): void {
+  refused(reason: RefusalReason, id?: string): void {
     const count = ++this.#refused[reason];
-    this.tell(session === undefined ? { type: "refused", reason, count } : { type: "refused", reason, count, session });
+    this.#tell(() => ({ type: "refused", reason, count, ...this.#standingFor(id) }));
+  }
+
+  /** Tells of a store that failed. */
+  storeFailed(operation: string, error: SessionStoreError, id?: string): void {
+    this.#tell(() => ({ type: "storeFailed", operation, error, ...this.#standingFor(id) }));
+  }
+
+  /** Calls a store, and tells where it fails. */
+  async watch<T>(operation: string, id: string | undefined, call: () => Promise<T>): Promise<T> {
+    try {
+      return await call();
+    } catch (error) {
+      if (error instanceof SessionStoreError) this.storeFailed(operation, error, id);
+      throw error;
+    }
   }
 
   /**
@@ -133,13 +162,29 @@ export class Reporter {
    *
    * @param awaited whether the application will hear of it from the promise
    */
-  writeFailed(operation: string, error: Error, session: string | undefined, awaited: boolean): void {
-    if (error instanceof SessionStoreError) this.storeFailed(operation, error, session);
-    else if (!awaited) {
-      this.tell({ type: "writeFailed", operation, error, ...(session === undefined ? {} : { session }) });
-    }
+  writeFailed(operation: string, error: Error, id: string | undefined, awaited: boolean): void {
+    if (error instanceof SessionStoreError) this.storeFailed(operation, error, id);
+    else if (!awaited) this.#tell(() => ({ type: "writeFailed", operation, error, ...this.#standingFor(id) }));
     if (!awaited && this.#listener === undefined) console.error(describe(operation, error));
   }
+
+  #standingFor(id: string | undefined): { session?: string } {
+    return id === undefined ? {} : { session: this.#hash(id) };
+  }
+
+  #tell(event: () => SessionEvent): void {
+    if (this.#listener === undefined) return;
+    try {
+      const told = this.#listener(event());
+      if (told instanceof Promise) told.catch(() => {});
+    } catch {
+      // A listener that throws disturbs nothing.
+    }
+  }
+}
+
+function named(principal: string | undefined): { principal?: string } {
+  return principal === undefined ? {} : { principal };
 }
 
 /** One line for the console. The message of a store's error stays out: it may hold the id, or a database's password. */

@@ -4,7 +4,7 @@
  * @module
  */
 import type { SessionEvent } from "./events.ts";
-import type { SessionMeta } from "./session_store.ts";
+import type { SessionMeta, SessionRecord } from "./session_store.ts";
 import { readSecrets, type SessionSecret } from "./signature.ts";
 
 /** Whether a browser sends the cookie along with requests that come from another site (RFC 6265bis section 4.1.2.7). */
@@ -252,6 +252,11 @@ export function deadline(settings: Settings, activity: Activity): number {
     idleTimeout === undefined ? Infinity : activity.seenAt + idleTimeout * 1000,
   );
   return limit === Infinity ? activity.createdAt + DEFAULT_LIFE : limit;
+}
+
+/** The moment from which a stored session is gone: the options may have become stricter since it was written. */
+export function deadlineOf(settings: Settings, { expiresAt, meta }: SessionRecord): number {
+  return Math.min(expiresAt, deadline(settings, meta));
 }
 
 /** How old a note of activity may grow before it is written again, in milliseconds; `Infinity` where nothing depends on it. */

@@ -5,7 +5,7 @@
  */
 import { SessionGoneError, SessionStoreError } from "./errors.ts";
 import type { Reporter } from "./events.ts";
-import { cookieDeadline, deadline, type Settings } from "./options.ts";
+import { cookieDeadline, deadline, deadlineOf, type Settings } from "./options.ts";
 import { newSessionId, type Signer } from "./signature.ts";
 import type { SessionMeta, SessionRecord, SessionStore } from "./session_store.ts";
 import type { UserSessions } from "./user_sessions.ts";
@@ -141,6 +141,9 @@ export let makeSession: (
 /** The id of a session's record, also after its end; `undefined` where it never had one. For reports. */
 export let recordIdOf: (session: Session) => string | undefined;
 
+/** Gives the client the cookie of its session anew. The middleware's, not the application's. */
+export let sendCookie: (session: Session) => void;
+
 /** Notes the activity of a request. A session that ends meanwhile has none. */
 export let noteActivity: (session: Session) => Promise<void>;
 
@@ -180,6 +183,9 @@ export class Session<TData extends object = SessionData> implements SessionInter
     makeSession = (host, cookie, writes, found) => new Session(host, cookie, writes, found);
     recordIdOf = (session) => session.#live?.id;
     beginSession = (session) => session.#writes.run("create", () => session.#start(new Map()));
+    sendCookie = (session) => {
+      if (session.#live !== undefined) session.#send(session.#live);
+    };
     noteActivity = (session) =>
       session.#touch(true).catch((error) => {
         if (!(error instanceof SessionGoneError)) throw error;
@@ -436,7 +442,7 @@ export class Session<TData extends object = SessionData> implements SessionInter
         if (live.end !== undefined) return;
         live.id = await this.#host.records.delete(live.id, live.expiresAt);
         live.end = "gone";
-        this.#tell("destroyed", live);
+        this.#host.reporter.ended("destroyed", live.id, live.meta.principal);
       };
     });
   }
@@ -554,14 +560,14 @@ export class Session<TData extends object = SessionData> implements SessionInter
         if (!this.#destroyed) this.#cookie.withdraw();
         throw error;
       }
-      this.#tell("created", live);
+      this.#host.reporter.created(live.id, live.meta.principal);
       if (principal !== undefined) await this.#host.users.limit(principal, live.id);
     };
   }
 
   /** Gives the session a new id. */
   async #move(live: Live, graceSeconds: number, principal: string | undefined): Promise<void> {
-    const { records, reporter, signer, users } = this.#host;
+    const { records, reporter, users } = this.#host;
     const id = newSessionId();
     const now = Date.now();
     const meta: Partial<SessionMeta> = {
@@ -572,12 +578,12 @@ export class Session<TData extends object = SessionData> implements SessionInter
     };
     if (principal !== undefined) Object.assign(meta, { principal, boundAt: now });
     await records.move(live, id, { meta, graceUntil: now + graceSeconds * 1000 });
-    const previous = signer.hash(live.id);
+    const previous = live.id;
     live.id = id;
     live.meta = { ...live.meta, ...meta };
     live.graced = false;
     if (!this.#destroyed) this.#send(live);
-    reporter.tell({ type: "renewed", session: signer.hash(id), previous, ...principalOf(live) });
+    reporter.renewed(id, previous, live.meta.principal);
     if (principal !== undefined) await users.limit(principal, id);
   }
 
@@ -676,24 +682,19 @@ export class Session<TData extends object = SessionData> implements SessionInter
   }
 
   /** Asks the store; a failure is reported here, because not every read is a write's. */
-  async #read(live: Live): Promise<FoundSession | Ended> {
-    const { records, reporter, signer } = this.#host;
-    try {
-      return await records.read(live.id);
-    } catch (error) {
-      if (error instanceof SessionStoreError) reporter.storeFailed("get", error, signer.hash(live.id));
-      throw error;
-    }
+  #read({ id }: Live): Promise<FoundSession | Ended> {
+    const { records, reporter } = this.#host;
+    return reporter.watch("get", id, () => records.read(id));
   }
 
   /** Takes over what is in the store. */
-  #learn(live: Live, { id, record: { values, meta, expiresAt }, graced }: FoundSession): ReadonlyMap<string, unknown> {
+  #learn(live: Live, { id, record, graced }: FoundSession): ReadonlyMap<string, unknown> {
     if (graced && id !== live.id) this.#learnMove(live, live.id);
     live.id = id;
     live.graced ||= graced;
-    live.meta = meta;
-    live.expiresAt = Math.min(expiresAt, deadline(this.#host.settings, meta));
-    return live.values = values;
+    live.meta = record.meta;
+    live.expiresAt = deadlineOf(this.#host.settings, record);
+    return live.values = record.values;
   }
 
   /** Another request has given the session a new id: a cookie of the old one, on its way, would replace that in the browser. */
@@ -708,19 +709,11 @@ export class Session<TData extends object = SessionData> implements SessionInter
     live.end = "gone";
     if (!this.#destroyed) this.#cookie.withdraw();
   }
-
-  #tell(type: "created" | "destroyed", live: Live): void {
-    this.#host.reporter.tell({ type, session: this.#host.signer.hash(live.id), ...principalOf(live) });
-  }
 }
 
 /** What the CSRF token of a session is made of. */
 function csrfSeed(live: Live): string {
   return live.meta.csrfSeed ?? live.id;
-}
-
-function principalOf(live: Live): { principal?: string } {
-  return live.meta.principal === undefined ? {} : { principal: live.meta.principal };
 }
 
 function checkKey(operation: string, key: string): void {

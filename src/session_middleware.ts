@@ -7,16 +7,9 @@ import type { HttpContext, MiddlewareTarget } from "../deps.ts";
 import { SessionCookie } from "./cookie.ts";
 import { SessionGoneError, SessionStoreError } from "./errors.ts";
 import { Reporter } from "./events.ts";
-import {
-  activityInterval,
-  cookieDeadline,
-  deadline,
-  readOptions,
-  type SessionOptions,
-  type Settings,
-} from "./options.ts";
+import { activityInterval, deadlineOf, readOptions, type SessionOptions, type Settings } from "./options.ts";
 import { Security } from "./security_context.ts";
-import { beginSession, makeSession, noteActivity, recordIdOf, type SessionHost } from "./session.ts";
+import { beginSession, makeSession, noteActivity, recordIdOf, sendCookie, type SessionHost } from "./session.ts";
 import type { SessionMeta, SessionStore } from "./session_store.ts";
 import { generateSecret, newSessionId, Signer, type VerifiedId } from "./signature.ts";
 import { checkUsers, UserSessions } from "./user_sessions.ts";
@@ -98,7 +91,7 @@ export class SessionMiddleware implements MiddlewareTarget {
     this.#signer = signer;
     this.#cookie = new SessionCookie(settings);
     this.#records = records;
-    const reporter = new Reporter(settings.onEvent);
+    const reporter = new Reporter(settings.onEvent, (id) => signer.hash(id));
     checkUsers(settings, records);
     this.#reporter = reporter;
     this.#activityInterval = activityInterval(settings);
@@ -159,12 +152,11 @@ export class SessionMiddleware implements MiddlewareTarget {
   async #find(context: HttpContext, verified: VerifiedId[]): Promise<Presented | undefined> {
     const live: Presented[] = [];
     for (const { id, outdated, found } of await Promise.all(verified.map((id) => this.#lookUp(id)))) {
-      const session = this.#signer.hash(id);
       if (typeof found === "object") live.push({ ...found, outdated });
-      else if (found === "expired") this.#reporter.tell({ type: "expired", session });
-      else this.#reporter.refused(found, session);
+      else if (found === "expired") this.#reporter.ended("expired", id);
+      else this.#reporter.refused(found, id);
     }
-    for (const { id } of live.slice(1)) this.#reporter.refused("ambiguous", this.#signer.hash(id));
+    for (const { id } of live.slice(1)) this.#reporter.refused("ambiguous", id);
     const [first] = live;
     // The answer to an upgrade, such as to a WebSocket, carries no cookie: the client would be left with the old id.
     const renews = first !== undefined && !context.request.headers.has("upgrade") && this.#isDueForRenewal(first);
@@ -175,19 +167,11 @@ export class SessionMiddleware implements MiddlewareTarget {
 
   async #lookUp(verified: VerifiedId): Promise<VerifiedId & { found: Found | Ended }> {
     const { id } = verified;
-    try {
-      const found = await this.#records.read(id);
-      if (typeof found === "string") return { ...verified, found };
-      // The options may have become stricter since the record was written.
-      const expiresAt = Math.min(found.record.expiresAt, deadline(this.#settings, found.record.meta));
-      if (Date.now() >= expiresAt) return { ...verified, found: "expired" };
-      return { ...verified, found: { ...found, record: { ...found.record, expiresAt } } };
-    } catch (error) {
-      if (error instanceof SessionStoreError) {
-        this.#reporter.storeFailed("get", error, this.#signer.hash(id));
-      }
-      throw error;
-    }
+    const found = await this.#reporter.watch("get", id, () => this.#records.read(id));
+    if (typeof found === "string") return { ...verified, found };
+    const expiresAt = deadlineOf(this.#settings, found.record);
+    if (Date.now() >= expiresAt) return { ...verified, found: "expired" };
+    return { ...verified, found: { ...found, record: { ...found.record, expiresAt } } };
   }
 
   #isDueForRenewal({ record, graced }: Presented): boolean {
@@ -207,7 +191,7 @@ export class SessionMiddleware implements MiddlewareTarget {
     } catch (error) {
       if (error instanceof SessionStoreError) {
         // It was found: what could not be renewed goes on with the id that it has.
-        this.#reporter.storeFailed("regenerate", error, this.#signer.hash(old));
+        this.#reporter.storeFailed("regenerate", error, old);
         return session;
       }
       if (!(error instanceof SessionGoneError)) throw error;
@@ -216,13 +200,7 @@ export class SessionMiddleware implements MiddlewareTarget {
       return typeof found === "object" ? { ...found, outdated: session.outdated } : undefined;
     }
     const meta = { ...record.meta, ...changed };
-    const { principal } = meta;
-    this.#reporter.tell({
-      type: "renewed",
-      session: this.#signer.hash(id),
-      previous: this.#signer.hash(old),
-      ...(principal === undefined ? {} : { principal }),
-    });
+    this.#reporter.renewed(id, old, meta.principal);
     // Its cookie has to be written anew, as one that an older secret has signed.
     return { id, record: { ...record, meta }, graced: false, outdated: true };
   }
@@ -231,8 +209,7 @@ export class SessionMiddleware implements MiddlewareTarget {
   #attach(context: HttpContext, found: Presented | undefined): void | Promise<void> {
     const cookie = new ResponseCookie(context, this.#cookie, this.#cookieRequest);
     const writes = new WriteQueue((operation, error, awaited) => {
-      const id = recordIdOf(session);
-      this.#reporter.writeFailed(operation, error, id === undefined ? undefined : this.#signer.hash(id), awaited);
+      this.#reporter.writeFailed(operation, error, recordIdOf(session), awaited);
     });
     const session = makeSession(this.#host, cookie, writes, found);
     this.#requests.set(context, { writes, cookie });
@@ -241,9 +218,8 @@ export class SessionMiddleware implements MiddlewareTarget {
     (holder.security ??= new Security(context)).session = session;
 
     if (found === undefined) return this.#beginsAtOnce() ? beginSession(session) : undefined;
-    const { id, record: { meta }, graced, outdated } = found;
-    // Whoever asks with an older id is not to be given the present one.
-    if (outdated && !graced) cookie.send(this.#signer.sign(id), cookieDeadline(this.#settings, meta));
+    const { record: { meta }, graced, outdated } = found;
+    if (outdated) sendCookie(session);
     // Awaited: the longer life that the cookie promises is the session's before the action runs.
     if (this.#isActivityDue(meta, graced)) return noteActivity(session);
   }
