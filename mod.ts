@@ -59,6 +59,7 @@ export { SessionMiddleware } from "./src/session_middleware.ts";
 export type {
   PrincipalStore,
   RecordChange,
+  RecordMove,
   RecordStore,
   SessionMeta,
   SessionRecord,

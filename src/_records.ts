@@ -7,6 +7,7 @@ import { SessionGoneError, SessionNotSupportedError } from "./errors.ts";
 import type {
   PrincipalStore,
   RecordChange,
+  RecordMove,
   RecordStore,
   SessionMeta,
   SessionRecord,
@@ -37,7 +38,7 @@ export interface Steps {
 export type Compute = (value: unknown) => unknown;
 
 /** How a record moves to a new id. */
-export type Move = Parameters<RecordStore["moveRecord"]>[2];
+export type Move = Pick<RecordMove, "meta" | "graceUntil">;
 
 /** Why a validly signed id leads to no session. */
 export type Ended = "unknown" | "expired" | "reuse";
@@ -256,8 +257,8 @@ class StoreSteps implements Steps {
     await this.#store.changeRecord(sid, change);
   }
 
-  move(sid: string, newSid: string, move: Move): Promise<void> {
-    return this.#store.moveRecord(sid, newSid, move);
+  async move(sid: string, newSid: string, move: Move): Promise<void> {
+    await this.#store.moveRecord(sid, newSid, move);
   }
 
   delete(sid: string): Promise<void> {

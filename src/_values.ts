@@ -16,12 +16,26 @@ const MAX_DEPTH = 500;
  *
  * @param key the session's key, for the message
  * @param value the value to copy
+ * @param rename gives properties other names in the copy
  * @returns a copy that shares nothing mutable with `value`
  * @throws {TypeError} if some part of `value` cannot be kept; the message names the key
  */
-export function copyValue<T>(key: string, value: T): T {
+export function copyValue<T>(key: string, value: T, rename: Rename = unchanged): T {
   // Most values are primitives: they need neither a walk nor a table of what was seen.
-  return (isPrimitive(value) ? value : copyPart(key, value, new Map(), 0)) as T;
+  return (isPrimitive(value) ? value : copyPart({ key, rename, seen: new Map() }, value, 0)) as T;
+}
+
+/** Gives the properties of plain objects other names in the copy. */
+export type Rename = (name: string) => string;
+
+const unchanged: Rename = (name) => name;
+
+/** One walk. */
+interface Walk {
+  readonly key: string;
+  readonly rename: Rename;
+  /** The copies by what they are of. */
+  readonly seen: Map<object, unknown>;
 }
 
 function isPrimitive(value: unknown): boolean {
@@ -36,12 +50,13 @@ function isPrimitive(value: unknown): boolean {
   }
 }
 
-function copyPart(key: string, value: unknown, seen: Map<object, unknown>, depth: number): unknown {
+function copyPart(walk: Walk, value: unknown, depth: number): unknown {
   if (isPrimitive(value)) return value;
+  const { key, rename, seen } = walk;
   if (typeof value !== "object" || value === null) throw refusal(key, `a ${typeof value}`);
   if (seen.has(value)) return seen.get(value);
   if (depth > MAX_DEPTH) throw refusal(key, `a value nested deeper than ${MAX_DEPTH} levels`);
-  const part = (inner: unknown): unknown => copyPart(key, inner, seen, depth + 1);
+  const part = (inner: unknown): unknown => copyPart(walk, inner, depth + 1);
   const remember = <C extends object>(copy: C): C => {
     seen.set(value, copy);
     return copy;
@@ -54,7 +69,7 @@ function copyPart(key: string, value: unknown, seen: Map<object, unknown>, depth
   }
   if (isPlainObject(value)) {
     const copy = remember({});
-    for (const [name, inner] of Object.entries(value)) define(copy, name, part(inner));
+    for (const [name, inner] of Object.entries(value)) define(copy, rename(name), part(inner));
     return copy;
   }
   if (value instanceof Date) return remember(new Date(value));

@@ -107,7 +107,7 @@ export interface SessionRecord {
 
 /** A record as a {@linkcode RecordStore} reads it. */
 export interface StoredRecord extends SessionRecord {
-  /** Another number after every change of a value: what {@linkcode RecordChange.ifVersion} is compared with. */
+  /** Another number after every change of a value (and, where that is simpler, of anything else): what {@linkcode RecordChange.ifVersion} is compared with. */
   version: number;
 }
 
@@ -130,6 +130,18 @@ export interface RecordChange {
   meta?: Partial<SessionMeta>;
   /** Another deadline. */
   expiresAt?: number;
+}
+
+/** How a record gets a new id, in one atomic step. */
+export interface RecordMove {
+  /** Move only if the record still has this version. */
+  ifVersion?: number;
+  /** Values to write with it, as in {@linkcode RecordChange.set}. */
+  set?: ReadonlyMap<string, unknown>;
+  /** What to write beside the values. */
+  meta: Partial<SessionMeta>;
+  /** Until when the old id leads to the new one, in milliseconds since the epoch. */
+  graceUntil: number;
 }
 
 /**
@@ -167,14 +179,16 @@ export interface RecordStore extends SessionStore {
 
   /**
    * Moves a record to a new id: values and deadline as they are. From then on the old id is missing to every method but
-   * {@linkcode RecordStore.readRecord}, which tells where it went until the session's deadline.
+   * {@linkcode RecordStore.readRecord}, which tells where it went: until `graceUntil` at least, best until the session's deadline.
+   * {@linkcode SessionStore.delete} of the old id does not change that.
    *
    * @param sid the session id
    * @param newSid the new one, not in use
-   * @param move what to write beside the values, and how long the old id leads to the new one
+   * @param move what to write with it, and how long the old id leads to the new one
+   * @returns `false` where the record has another version than `ifVersion`; nothing was changed
    * @throws where the session is missing or expired (best a `SessionGoneError`), and then creates nothing
    */
-  moveRecord(sid: string, newSid: string, move: { meta: Partial<SessionMeta>; graceUntil: number }): Promise<void>;
+  moveRecord(sid: string, newSid: string, move: RecordMove): Promise<boolean>;
 }
 
 /** Optional capability: the store finds the sessions of a user. */

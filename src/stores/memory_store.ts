@@ -7,6 +7,7 @@ import { SessionGoneError, SessionStoreError } from "../errors.ts";
 import type {
   PrincipalStore,
   RecordChange,
+  RecordMove,
   SessionMeta,
   SessionRecord,
   SessionTrace,
@@ -189,11 +190,8 @@ export class MemoryStore implements PrincipalStore {
     if (change.ifVersion !== undefined && change.ifVersion !== record.version) return false;
     const set = copyValues(change.set ?? []);
     if (change.clear) record.values.clear();
-    for (const [key, value] of set) {
-      if (value === undefined) record.values.delete(key);
-      else record.values.set(key, value);
-    }
-    if (change.clear || set.size > 0) record.version++;
+    write(record, set);
+    if (change.clear) record.version++;
     if (change.expiresAt !== undefined) {
       record.expiresAt = change.expiresAt;
       if (record.deadline !== undefined) record.deadline.expiresAt = change.expiresAt;
@@ -215,9 +213,7 @@ export class MemoryStore implements PrincipalStore {
   async setValue(sid: string, key: string, value: unknown): Promise<void> {
     const record = this.#live(sid);
     if (record === undefined) throw new SessionGoneError("set");
-    if (value === undefined) record.values.delete(key);
-    else record.values.set(key, copyValue(key, value));
-    record.version++;
+    write(record, [[key, copyValue(key, value)]]);
   }
 
   /**
@@ -237,21 +233,21 @@ export class MemoryStore implements PrincipalStore {
    *
    * @param sid the session id
    * @param newSid the new one
-   * @param move what to write beside the values, and how long the old id leads to the new one
+   * @param move what to write with it, and how long the old id leads to the new one
+   * @returns `false` where the record has another version than `ifVersion`; nothing was changed
    * @throws {SessionGoneError} if the session is missing or expired
    * @throws {SessionStoreError} if the new id is in use
+   * @throws {TypeError} if a value cannot be kept; nothing is changed
    */
   // deno-lint-ignore require-await -- what it throws must reject
-  async moveRecord(
-    sid: string,
-    newSid: string,
-    { meta, graceUntil }: { meta: Partial<SessionMeta>; graceUntil: number },
-  ): Promise<void> {
+  async moveRecord(sid: string, newSid: string, { ifVersion, set, meta, graceUntil }: RecordMove): Promise<boolean> {
     const record = this.#live(sid);
     if (record === undefined) throw new SessionGoneError("regenerate");
     if (this.#live(newSid) !== undefined) {
       throw new SessionStoreError("regenerate", "Cannot regenerate: the new session id is in use");
     }
+    if (ifVersion !== undefined && ifVersion !== record.version) return false;
+    if (set !== undefined) write(record, copyValues(set));
     this.#remove(sid);
     this.#records.set(newSid, record);
     this.#bind(newSid, record.meta.principal);
@@ -266,6 +262,7 @@ export class MemoryStore implements PrincipalStore {
         return Math.max(deadline.expiresAt, graceUntil);
       },
     });
+    return true;
   }
 
   /**
@@ -355,6 +352,15 @@ export class MemoryStore implements PrincipalStore {
     // Never at its end: all that it has passed is gone, and the newest is still before it.
     const next = this.#oldest.next();
     if (!next.done) this.#remove(next.value);
+  }
+}
+
+/** Writes values that are the store's own by now; `undefined` removes. */
+function write(record: HeldRecord, values: Iterable<[string, unknown]>): void {
+  for (const [key, value] of values) {
+    if (value === undefined) record.values.delete(key);
+    else record.values.set(key, value);
+    record.version++;
   }
 }
 

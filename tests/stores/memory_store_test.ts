@@ -131,6 +131,20 @@ Deno.test("MemoryStore.moveRecord() moves a record, and remembers where it went 
   assertEquals(await store.readRecord("a"), undefined);
 });
 
+Deno.test("MemoryStore.moveRecord() writes values with the move, and moves nothing where the version is another", async () => {
+  const store = new MemoryStore();
+  await store.createRecord("a", record(Infinity, [["x", 1], ["y", 1]]));
+  await store.setValue("a", "x", 2);
+  const set = new Map<string, unknown>([["x", 3], ["y", undefined]]);
+  assertEquals(await store.moveRecord("a", "b", { ...MOVE, ifVersion: 0, set }), false);
+  assertEquals([await store.exist("a"), await store.exist("b")], [true, false]);
+  await assertRejects(() => store.moveRecord("a", "b", { ...MOVE, set: new Map([["f", () => 1]]) }), TypeError, '"f"');
+  assertEquals(await store.moveRecord("a", "b", { ...MOVE, ifVersion: 1, set }), true);
+  assertEquals({ ...await store.get("b") }, { x: 3 });
+  await store.delete("a");
+  assertEquals({ ...await store.readRecord("a") }, { movedTo: "b", graceUntil: 0, expiresAt: Infinity });
+});
+
 Deno.test("MemoryStore remembers a replaced id as long as the session lives, and keeps no values for that", async () => {
   using clock = new FakeClock();
   const store = new MemoryStore();
@@ -172,7 +186,7 @@ Deno.test("MemoryStore.changeRecord() changes in one step what it is told, and n
   assertEquals(read, {
     ...record(1e15, [["x", 4]], "ada"),
     meta: { ...META, principal: "ada", seenAt: 5 },
-    version: 2,
+    version: 3,
   });
   await assertRejects(() => store.changeRecord("a", { clear: true, set: new Map([["f", () => 1]]) }), TypeError, '"f"');
   assertEquals({ ...await store.get("a") }, { x: 4 });
