@@ -37,7 +37,7 @@ function fromStored(key: string): string | undefined {
 
 /** The steps on a store with the eight methods alone. */
 export class BareSteps implements Steps {
-  readonly #store: SessionStore;
+  #store: SessionStore;
   readonly #turns = new Turns();
   /** Where the ids went that were replaced here, in the order of that. */
   readonly #traces = new ExpiringMap<{ movedTo: string; graceUntil: number; readonly expiresAt: number }>(MAX_TRACES);
@@ -45,6 +45,10 @@ export class BareSteps implements Steps {
   readonly #deadlines = new ExpiringMap<{ expiresAt: number }>(MAX_TRACES);
 
   constructor(store: SessionStore) {
+    this.#store = store;
+  }
+
+  use(store: SessionStore): void {
     this.#store = store;
   }
 

@@ -18,10 +18,13 @@ import type {
 import { ask } from "./_ask.ts";
 import { BareSteps } from "./_bare_steps.ts";
 import { ExpiringMap } from "./_expiring_map.ts";
+import { timed } from "./_timed_store.ts";
 import { Turns } from "./_turns.ts";
 
 /** What a session needs a store to do, each in one atomic step. */
 export interface Steps {
+  /** From now on takes the steps on the same store in another guise. */
+  use(store: SessionStore): void;
   read(sid: string): Promise<SessionRecord | SessionTrace | undefined>;
   create(sid: string, record: SessionRecord): Promise<void>;
   /** Writes one value, or removes it where it is `undefined`. */
@@ -73,13 +76,15 @@ const known = new WeakMap<SessionStore, Records>();
 /**
  * Returns the steps on a store.
  *
+ * @param storeTimeout how long each call of the store may take, in seconds; where several are given for one store, the shortest counts
  * @throws {TypeError} if one of the eight methods is missing
  */
-export function recordsOf(store: SessionStore): Records {
+export function recordsOf(store: SessionStore, storeTimeout = Infinity): Records {
   const missing = METHODS.filter((name) => typeof store?.[name] !== "function");
   if (missing.length > 0) throw new TypeError(`Cannot start sessions: the store has no method ${missing.join(", ")}`);
   let records = known.get(store);
   if (records === undefined) known.set(store, records = new Records(store));
+  records.answerWithin(storeTimeout);
   return records;
 }
 
@@ -93,16 +98,28 @@ function isPrincipalStore(store: SessionStore): store is PrincipalStore {
 
 /** The steps of sessions. Every method rejects with a {@linkcode SessionError} and with nothing else. */
 export class Records {
+  readonly #store: SessionStore;
   readonly #steps: Steps;
-  readonly #users: PrincipalStore | undefined;
+  #users: PrincipalStore | undefined;
+  #timeout = Infinity;
   /** Steps of users that wait for one another, by the user. */
   readonly turnsOfUsers: Turns = new Turns();
   /** Ids of sessions that were ended here, with their deadlines. */
   readonly #ended = new ExpiringMap<{ expiresAt: number }>(MAX_ENDED);
 
   constructor(store: SessionStore) {
+    this.#store = store;
     this.#steps = isRecordStore(store) ? new StoreSteps(store) : new BareSteps(store);
     this.#users = isPrincipalStore(store) ? store : undefined;
+  }
+
+  /** Limits how long each call of the store may take, in seconds. A longer limit than the present one changes nothing. */
+  answerWithin(seconds: number): void {
+    if (seconds >= this.#timeout) return;
+    this.#timeout = seconds;
+    const store = timed(this.#store, seconds);
+    this.#steps.use(store);
+    this.#users &&= store as PrincipalStore;
   }
 
   /** Whether the store finds the sessions of a user. */
@@ -220,11 +237,15 @@ export class Records {
 
 /** On a store with the capability: one round trip a step. */
 class StoreSteps implements Steps {
-  readonly #store: RecordStore;
+  #store: RecordStore;
   readonly #turns = new Turns();
 
   constructor(store: RecordStore) {
     this.#store = store;
+  }
+
+  use(store: SessionStore): void {
+    this.#store = store as RecordStore;
   }
 
   read(sid: string): Promise<StoredRecord | SessionTrace | undefined> {

@@ -7,6 +7,7 @@
  * @module
  */
 import type { HttpContext, MiddlewareTarget } from "../deps.ts";
+import { SessionStoreError } from "./errors.ts";
 import { Session, verifyCsrfToken } from "./session.ts";
 
 /** The options of `CsrfMiddleware`. */
@@ -94,6 +95,7 @@ export class CsrfMiddleware implements MiddlewareTarget {
    *
    * @param context the request
    * @returns the refusal; `undefined` where the request may go on
+   * @throws {SessionStoreError} if it is the token that decides, and the store could not be asked for its session
    */
   onPreRequest(context: HttpContext): Response | undefined | Promise<Response | undefined> {
     const { request } = context;
@@ -129,6 +131,13 @@ export class CsrfMiddleware implements MiddlewareTarget {
 
   async #checkToken(context: HttpContext): Promise<Response | undefined> {
     const session = sessionOf(context);
+    if (session?.available === false) {
+      // Not a refusal: the request may be as it should be, and can be sent again.
+      throw new SessionStoreError(
+        "csrfToken",
+        "Cannot check the CSRF token: the session is not available, because the store failed",
+      );
+    }
     // Who has no record has no token: their body is not worth reading.
     if (session?.expiresAt === undefined) {
       return refusal(

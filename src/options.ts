@@ -124,6 +124,23 @@ export interface SessionOptions {
    * @default {undefined} where the request's host is this machine (`localhost`, 127.0.0.0/8, [::1])
    */
   diagnose?: boolean;
+  /**
+   * What becomes of a request whose session the store could not look up. `"fail"`: it is refused, `SessionStoreError`, which Alosaur answers
+   * with 503. `"anonymous"`: it goes on without its session: `session.available` is false, reads are empty, every write rejects, and no cookie
+   * is set, for the rest of that request.
+   *
+   * Note: with `"anonymous"` nobody is signed in during an outage, and whatever is denied by an entry in the session is allowed.
+   *
+   * @default {"fail"}
+   */
+  onStoreError?: "fail" | "anonymous";
+  /**
+   * How long the store may take for one call, in seconds, above 0 and at most 2,147,483 (fractions are fine). Then it has failed, and what comes
+   * of the call later, nobody hears of: it may still be done. Of several middlewares on one store the shortest counts.
+   *
+   * @default {undefined} as long as it likes: a store that hangs makes the requests hang
+   */
+  storeTimeout?: number;
   /** Told what happens to sessions. What it throws or rejects with disturbs nothing. */
   onEvent?: (event: SessionEvent) => unknown;
 }
@@ -149,6 +166,8 @@ export interface Settings {
   readonly saveUninitialized: boolean;
   /** `undefined`: where the request's host is this machine. */
   readonly diagnose: boolean | undefined;
+  readonly onStoreError: "fail" | "anonymous";
+  readonly storeTimeout: number | undefined;
   readonly onEvent: ((event: SessionEvent) => unknown) | undefined;
 }
 
@@ -175,6 +194,7 @@ export function readOptions(options: SessionOptions): Settings {
     throw new TypeError("Cannot start sessions: the options are missing; `secret` is needed");
   }
   const { name = "sid", expires, maxAge, domain, path = "/", secure, sameSite = "Lax", onEvent } = options;
+  const { onStoreError = "fail", storeTimeout } = options;
 
   if (typeof name !== "string" || !TOKEN.test(name)) throw invalid("name", "must be a cookie name (RFC 6265 token)");
   for (const key of DURATIONS) checkDuration(key, options[key]);
@@ -189,6 +209,8 @@ export function readOptions(options: SessionOptions): Settings {
   if (sameSite !== false && !["Strict", "Lax", "None"].includes(sameSite)) {
     throw invalid("sameSite", 'must be "Strict", "Lax", "None" or false');
   }
+  if (!["fail", "anonymous"].includes(onStoreError)) throw invalid("onStoreError", 'must be "fail" or "anonymous"');
+  if (storeTimeout !== undefined) checkTimeout(storeTimeout);
   if (onEvent !== undefined && typeof onEvent !== "function") throw invalid("onEvent", "must be a function");
   for (const key of ["secure", "httpOnly", "trustProxy", "saveUninitialized", "rolling", "diagnose"] as const) {
     if (options[key] !== undefined && typeof options[key] !== "boolean") throw invalid(key, "must be true or false");
@@ -227,6 +249,8 @@ export function readOptions(options: SessionOptions): Settings {
     trustProxy: options.trustProxy ?? false,
     saveUninitialized: options.saveUninitialized ?? false,
     diagnose: options.diagnose,
+    onStoreError,
+    storeTimeout,
     onEvent,
   };
 }
@@ -263,6 +287,18 @@ export function deadlineOf(settings: Settings, { expiresAt, meta }: SessionRecor
 export function activityInterval({ maxAge, rolling, idleTimeout }: Settings): number {
   const sliding = Math.min(rolling && maxAge !== undefined ? maxAge : Infinity, idleTimeout ?? Infinity);
   return sliding * 1000 / 10;
+}
+
+/** The longest that a timer waits, in seconds (HTML section 8.7: a signed 32-bit number of milliseconds). */
+const LONGEST_TIMER = 2_147_483;
+
+function checkTimeout(seconds: number): void {
+  if (typeof seconds !== "number") throw invalid("storeTimeout", "must be a number of seconds");
+  if (!(seconds > 0 && seconds <= LONGEST_TIMER)) {
+    throw new RangeError(
+      `Cannot start sessions: \`storeTimeout\` must be above 0 and at most ${LONGEST_TIMER} seconds`,
+    );
+  }
 }
 
 const DURATIONS = ["maxAge", "idleTimeout", "absoluteTimeout", "renewalTimeout"] as const;

@@ -52,6 +52,8 @@ export interface SessionInterface<TData extends object = SessionData> {
   readonly store: SessionStore;
   /** Whether the request came without a live session. */
   readonly isNew: boolean;
+  /** Whether the store could be asked for the session. */
+  readonly available: boolean;
   /** The moment from which the session is gone. */
   readonly expiresAt: Date | undefined;
   /** The user that the session is bound to. */
@@ -127,6 +129,9 @@ interface Live {
   end?: "gone" | { error: Error };
 }
 
+/** Lets a request go on without its session, which the store could not be asked for. The middleware's, not the application's. */
+export let makeUnavailable: (session: Session, error: SessionStoreError) => void;
+
 /** Makes the record and the cookie of a new visitor, empty. The middleware's, not the application's. */
 export let beginSession: (session: Session) => Promise<void>;
 
@@ -172,8 +177,11 @@ export class Session<TData extends object = SessionData> implements SessionInter
   readonly #cookie: ResponseCookie;
   readonly #writes: WriteQueue;
   #live: Live | undefined;
+  #isNew: boolean;
   #nextId: string | undefined;
   #destroyed = false;
+  /** Why there is no session for the rest of this request. */
+  #outage: SessionStoreError | undefined;
   /** Steps under way whose outcome nobody knows before they are taken. */
   #unknown = 0;
   /** Functions of updates that are running. */
@@ -182,6 +190,13 @@ export class Session<TData extends object = SessionData> implements SessionInter
   static {
     makeSession = (host, cookie, writes, found) => new Session(host, cookie, writes, found);
     recordIdOf = (session) => session.#live?.id;
+    makeUnavailable = (session, error) => {
+      session.#outage = error;
+      session.#live = undefined;
+      session.#nextId = undefined;
+      session.#isNew = true;
+      session.#cookie.withdraw();
+    };
     beginSession = (session) => session.#writes.run("create", () => session.#start(new Map()));
     sendCookie = (session) => {
       if (session.#live !== undefined) session.#send(session.#live);
@@ -196,9 +211,6 @@ export class Session<TData extends object = SessionData> implements SessionInter
     };
   }
 
-  /** Whether the request came without a live session. Stays `true` for the rest of the request. */
-  readonly isNew: boolean;
-
   private constructor(
     host: SessionHost,
     cookie: ResponseCookie,
@@ -208,7 +220,7 @@ export class Session<TData extends object = SessionData> implements SessionInter
     this.#host = host;
     this.#cookie = cookie;
     this.#writes = writes;
-    this.isNew = found === undefined;
+    this.#isNew = found === undefined;
     if (found !== undefined) {
       const { id, record: { values, meta, expiresAt }, graced } = found;
       this.#live = { id, values, meta, expiresAt, graced };
@@ -228,6 +240,19 @@ export class Session<TData extends object = SessionData> implements SessionInter
   /** The store beneath, raw: what it does, this object does not see. */
   get store(): SessionStore {
     return this.#host.store;
+  }
+
+  /** Whether the request came without a live session, as far as the store could tell. Stays `true` for the rest of the request. */
+  get isNew(): boolean {
+    return this.#isNew;
+  }
+
+  /**
+   * Whether there is a session to read and write. `false` only with `onStoreError: "anonymous"`, for the rest of a request whose session the
+   * store could not look up: reads are empty then, every write rejects with {@linkcode SessionStoreError}, and no cookie is set.
+   */
+  get available(): boolean {
+    return this.#outage === undefined;
   }
 
   /** The moment from which the session is gone, to the second; `undefined` where it has no record (yet). */
@@ -385,6 +410,7 @@ export class Session<TData extends object = SessionData> implements SessionInter
    */
   reload(): Promise<void> {
     return this.#writes.run("reload", () => {
+      this.#refuseInOutage("reload");
       const live = this.#live;
       // Not `#current()`: other requests may have kept a session alive whose time is over by what this one knows.
       if (live === undefined || this.#destroyed || live.end !== undefined) return nothing;
@@ -432,6 +458,7 @@ export class Session<TData extends object = SessionData> implements SessionInter
    */
   destroy(): Promise<void> {
     return this.#writes.run("destroy", () => {
+      this.#refuseInOutage("destroy");
       const live = this.#live;
       // The writes before this one still have their turn; those that come after it are too late.
       this.#destroyed = true;
@@ -499,9 +526,21 @@ export class Session<TData extends object = SessionData> implements SessionInter
   }
 
   #refuseAfterEnd(operation: string): void {
+    this.#refuseInOutage(operation);
     if (this.#destroyed || (this.#live !== undefined && this.#current() === undefined)) {
       throw new SessionGoneError(operation);
     }
+  }
+
+  #refuseInOutage(operation: string): void {
+    if (this.#outage === undefined) return;
+    throw new SessionStoreError(
+      operation,
+      `Cannot ${operation}: the session is not available, because the store failed`,
+      {
+        cause: this.#outage,
+      },
+    );
   }
 
   /** The session that a write is for; `undefined` where there is none yet. */

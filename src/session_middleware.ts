@@ -9,7 +9,16 @@ import { SessionGoneError, SessionStoreError } from "./errors.ts";
 import { Reporter } from "./events.ts";
 import { activityInterval, deadlineOf, readOptions, type SessionOptions, type Settings } from "./options.ts";
 import { Security } from "./security_context.ts";
-import { beginSession, makeSession, noteActivity, recordIdOf, sendCookie, type SessionHost } from "./session.ts";
+import {
+  beginSession,
+  makeSession,
+  makeUnavailable,
+  noteActivity,
+  recordIdOf,
+  sendCookie,
+  type Session,
+  type SessionHost,
+} from "./session.ts";
 import type { SessionMeta, SessionStore } from "./session_store.ts";
 import { generateSecret, newSessionId, Signer, type VerifiedId } from "./signature.ts";
 import { checkUsers, UserSessions } from "./user_sessions.ts";
@@ -86,7 +95,7 @@ export class SessionMiddleware implements MiddlewareTarget {
   constructor(store: SessionStore, options: SessionOptions) {
     const settings = readOptions(options);
     const signer = new Signer(settings.name, settings.keys);
-    const records = recordsOf(store);
+    const records = recordsOf(store, settings.storeTimeout);
     this.#settings = settings;
     this.#signer = signer;
     this.#cookie = new SessionCookie(settings);
@@ -104,15 +113,22 @@ export class SessionMiddleware implements MiddlewareTarget {
    * Finds the session of a request. Alosaur calls it before the action.
    *
    * @param context the request; its `security` is used where it has one
-   * @throws {SessionStoreError} if the cookie is validly signed and the store failed to look its session up
+   * @throws {SessionStoreError} if the cookie is validly signed and the store failed to look its session up; not with
+   * `onStoreError: "anonymous"`
    */
   onPreRequest(context: HttpContext): void | Promise<void> {
     // Registered for two patterns that both match: the first has done it.
     if (this.#requests.has(context)) return;
     const header = context.request.headers.get("cookie");
     const verified = header === null ? [] : this.#verify(this.#cookie.read(header));
-    if (verified.length > 0) return this.#find(context, verified).then((found) => this.#attach(context, found));
-    return this.#attach(context, undefined);
+    if (verified.length === 0) return this.#attach(context, undefined);
+    return this.#find(context, verified).then(
+      (found) => this.#attach(context, found),
+      (error) => {
+        const outage = this.#tolerated(error);
+        makeUnavailable(this.#makeSession(context, undefined), outage);
+      },
+    );
   }
 
   /**
@@ -205,8 +221,26 @@ export class SessionMiddleware implements MiddlewareTarget {
     return { id, record: { ...record, meta }, graced: false, outdated: true };
   }
 
-  /** Puts the session on the context. */
+  /** Puts the session on the context, and takes the steps that it needs before the action. */
   #attach(context: HttpContext, found: Presented | undefined): void | Promise<void> {
+    const session = this.#makeSession(context, found);
+    if (found !== undefined && found.outdated) sendCookie(session);
+    return this.#firstStep(session, found)?.catch((error) => makeUnavailable(session, this.#tolerated(error)));
+  }
+
+  #firstStep(session: Session, found: Presented | undefined): Promise<void> | undefined {
+    if (found === undefined) return this.#beginsAtOnce() ? beginSession(session) : undefined;
+    // Awaited: the longer life that the cookie promises is the session's before the action runs.
+    return this.#isActivityDue(found.record.meta, found.graced) ? noteActivity(session) : undefined;
+  }
+
+  /** Returns an error where a request goes on without its session in spite of it, and throws every other. */
+  #tolerated(error: unknown): SessionStoreError {
+    if (this.#settings.onStoreError === "anonymous" && error instanceof SessionStoreError) return error;
+    throw error;
+  }
+
+  #makeSession(context: HttpContext, found: Presented | undefined): Session {
     const cookie = new ResponseCookie(context, this.#cookie, this.#cookieRequest);
     const writes = new WriteQueue((operation, error, awaited) => {
       this.#reporter.writeFailed(operation, error, recordIdOf(session), awaited);
@@ -216,12 +250,7 @@ export class SessionMiddleware implements MiddlewareTarget {
     const holder: { security?: { session?: unknown } } = context as HttpContext & { security?: Security };
     // Alosaur's own context has a `security` already; a bare one (no provider, or one that Alosaur ignores) has none.
     (holder.security ??= new Security(context)).session = session;
-
-    if (found === undefined) return this.#beginsAtOnce() ? beginSession(session) : undefined;
-    const { record: { meta }, graced, outdated } = found;
-    if (outdated) sendCookie(session);
-    // Awaited: the longer life that the cookie promises is the session's before the action runs.
-    if (this.#isActivityDue(meta, graced)) return noteActivity(session);
+    return session;
   }
 
   /** Tells whether the activity of a request is to be written; with `rolling` its cookie is sent again too. */

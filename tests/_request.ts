@@ -17,6 +17,7 @@ export interface Visit {
   /** The Cookie header. */
   cookie?: string;
   url?: string;
+  method?: string;
   headers?: Record<string, string>;
 }
 
@@ -29,8 +30,8 @@ export function start(
 }
 
 /** A request's context. */
-export function contextOf({ cookie, url = "http://localhost/", headers = {} }: Visit = {}): SecurityContext {
-  const request = new Request(url, { headers });
+export function contextOf({ cookie, url = "http://localhost/", method, headers = {} }: Visit = {}): SecurityContext {
+  const request = new Request(url, { headers, method });
   // `Request` refuses to set a Cookie header in some runtimes' constructors; its headers do not.
   if (cookie !== undefined) request.headers.set("cookie", cookie);
   return new SecurityContext(request);
