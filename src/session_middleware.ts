@@ -152,12 +152,8 @@ export class SessionMiddleware implements MiddlewareTarget {
   #verify(values: string[]): VerifiedId[] {
     const verified: VerifiedId[] = [];
     for (const value of values) {
-      if (!Signer.isWellFormed(value)) {
-        this.#reporter.refused("malformed");
-        continue;
-      }
       const id = this.#signer.verify(value);
-      if (id === undefined) this.#reporter.refused("signature");
+      if (typeof id === "string") this.#reporter.refused(id);
       // Two secrets can have signed the same id.
       else if (!verified.some((other) => other.id === id.id)) verified.push(id);
     }

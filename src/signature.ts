@@ -4,6 +4,7 @@
  * @module
  */
 import { createHmac, type HmacState, timingSafeEqual } from "../deps.ts";
+import { RecentMap } from "./_recent_map.ts";
 
 /**
  * What a cookie is signed with. A string is its UTF-8 bytes, a `Uint8Array` is used as it is, a bigint or a safe positive integer is
@@ -23,12 +24,15 @@ const SHORT_SECRET = 16;
 /** The secret printed in this project's documentation since its first day: everybody knows it. */
 const PUBLISHED_SECRET = "6b911fd37cdf5c81d4c0adb1ab7fa822ed253ab0ad9aa18d77257c88b29b718e";
 
+/** How many cookies are remembered as validly signed: some 200 bytes each. */
+const MAX_REMEMBERED = 10_000;
+
 /** A cookie's value that was validly signed. */
 export interface VerifiedId {
   /** The session id. */
-  id: string;
+  readonly id: string;
   /** Whether it was signed by a secret that only verifies any more, and so should be signed anew. */
-  outdated: boolean;
+  readonly outdated: boolean;
 }
 
 /** Makes a session id from the CSPRNG, in characters that need no quoting in a cookie. */
@@ -50,12 +54,18 @@ export function generateSecret(): string {
 
 /** Signs session ids for one cookie name, and verifies what comes back. */
 export class Signer {
-  readonly #prefix: string;
+  /** What is signed: the cookie's name, "=", and the id, which is written over for each. */
+  readonly #message: Uint8Array;
+  readonly #idAt: number;
   readonly #signing: KeyedHash;
   readonly #verifying: readonly KeyedHash[];
   readonly #events: KeyedHash;
   readonly #handles: KeyedHash;
   readonly #csrf: readonly KeyedHash[];
+  /** Values that were verified, which to verify again would cost most of what a request costs. They say nothing of the session. */
+  readonly #verified = new RecentMap<VerifiedId>(MAX_REMEMBERED);
+  readonly #presented = new Uint8Array(SIGNATURE_LENGTH);
+  readonly #expected = new Uint8Array(SIGNATURE_LENGTH);
 
   /**
    * @param name the cookie's name: it is part of what is signed, so that a value signed for one cookie is not accepted in another
@@ -64,7 +74,8 @@ export class Signer {
   constructor(name: string, keys: readonly Uint8Array[]) {
     const [first] = keys;
     if (first === undefined) throw new TypeError("Cannot sign: there is no secret");
-    this.#prefix = `${name}=`;
+    this.#message = asciiBytes(`${name}=${"".padEnd(ID_LENGTH)}`);
+    this.#idAt = this.#message.length - ID_LENGTH;
     this.#verifying = keys.map((key) => new KeyedHash(key));
     this.#signing = new KeyedHash(first);
     this.#events = new KeyedHash(deriveKey(first, "event"));
@@ -74,29 +85,42 @@ export class Signer {
 
   /** Returns the cookie's value: the id, a dot, the signature. */
   sign(id: string): string {
-    return `${id}.${this.#signing.of(this.#prefix + id).toBase64(BASE64URL)}`;
-  }
-
-  /** Tells whether a cookie's value has the form that {@linkcode Signer.sign} gives it, without looking at the signature. */
-  static isWellFormed(value: string): boolean {
-    return value.length === ID_LENGTH + 1 + SIGNATURE_LENGTH && FORM.test(value);
+    return `${id}.${this.#signatureOf(id, this.#signing)}`;
   }
 
   /**
    * Verifies a cookie's value, in a time that does not depend on where a wrong signature differs.
    *
-   * @param value well-formed, as {@linkcode Signer.isWellFormed} says
-   * @returns `undefined` where no secret has signed it
+   * @param value whatever the client sent
+   * @returns `"malformed"` where it has not the form that {@linkcode Signer.sign} gives it, `"signature"` where no secret has signed it
    */
-  verify(value: string): VerifiedId | undefined {
-    const id = value.slice(0, ID_LENGTH);
-    const presented = asciiBytes(value.slice(ID_LENGTH + 1));
+  verify(value: string): VerifiedId | "malformed" | "signature" {
+    // What is found here is a whole value of ours: there is nothing to learn from how long it takes.
+    const known = this.#verified.get(value);
+    if (known !== undefined) return known;
+    if (value.length !== ID_LENGTH + 1 + SIGNATURE_LENGTH || !FORM.test(value)) return "malformed";
+    return this.#check(value);
+  }
+
+  #check(value: string): VerifiedId | "signature" {
+    writeAscii(value, ID_LENGTH + 1, this.#presented, 0);
     for (const [age, key] of this.#verifying.entries()) {
       // The encoded forms are compared: base64url of 32 bytes has four spellings that decode alike, and only one is ours.
-      const expected = asciiBytes(key.of(this.#prefix + id).toBase64(BASE64URL));
-      if (timingSafeEqual(presented, expected)) return { id, outdated: age > 0 };
+      const signature = this.#signatureOf(value.slice(0, ID_LENGTH), key);
+      writeAscii(signature, 0, this.#expected, 0);
+      if (!timingSafeEqual(this.#presented, this.#expected)) continue;
+      // Made of our own bytes: a part of the client's string would keep the whole header alive.
+      const id = String.fromCharCode(...this.#message.subarray(this.#idAt));
+      const verified = { id, outdated: age > 0 };
+      this.#verified.set(`${id}.${signature}`, verified);
+      return verified;
     }
-    return undefined;
+    return "signature";
+  }
+
+  #signatureOf(id: string, key: KeyedHash): string {
+    writeAscii(id, 0, this.#message, this.#idAt);
+    return key.of(this.#message).toBase64(BASE64URL);
   }
 
   /**
@@ -105,18 +129,18 @@ export class Signer {
    * @param id a verified id or one of our own: hashing what a client chose would answer it with a value under our key
    */
   hash(id: string): string {
-    return this.#events.of(id).subarray(0, 16).toBase64(BASE64URL);
+    return this.#events.of(asciiBytes(id)).subarray(0, 16).toBase64(BASE64URL);
   }
 
   /** Returns the name of a session that its user may see and send back: 128 bits, from which the id cannot be had. */
   handle(id: string): string {
-    return this.#handles.of(id).subarray(0, 16).toBase64(BASE64URL);
+    return this.#handles.of(asciiBytes(id)).subarray(0, 16).toBase64(BASE64URL);
   }
 
   /** Returns the CSRF token of a session. */
   csrfToken(seed: string): string {
     const [key] = this.#csrf;
-    return key === undefined ? "" : key.of(seed).toBase64(BASE64URL);
+    return key === undefined ? "" : key.of(asciiBytes(seed)).toBase64(BASE64URL);
   }
 
   /** Verifies a CSRF token, in a time that does not depend on where a wrong one differs. */
@@ -124,7 +148,9 @@ export class Signer {
     // What is not of this form never was a token; that says nothing of the right one.
     if (token.length !== SIGNATURE_LENGTH || !TOKEN.test(token)) return false;
     const presented = asciiBytes(token);
-    return this.#csrf.some((key) => timingSafeEqual(presented, asciiBytes(key.of(seed).toBase64(BASE64URL))));
+    return this.#csrf.some((key) =>
+      timingSafeEqual(presented, asciiBytes(key.of(asciiBytes(seed)).toBase64(BASE64URL)))
+    );
   }
 }
 
@@ -135,28 +161,35 @@ const TOKEN = /^[A-Za-z0-9_-]+$/;
 class KeyedHash {
   readonly #start: HmacState;
   readonly #work: HmacState;
+  readonly #digest = new Uint8Array(32);
 
   constructor(key: Uint8Array) {
     this.#start = createHmac(key);
     this.#work = this.#start.clone();
   }
 
-  /** Hashes a string of ASCII characters. */
-  of(text: string): Uint8Array {
-    // Copying the state into an instance that is there already costs half of `clone()`.
-    return this.#start._cloneInto(this.#work).update(asciiBytes(text)).digest();
+  /** Hashes a message; what is returned holds until the next call. */
+  of(message: Uint8Array): Uint8Array {
+    // Into instances that are there already: making new ones takes longer than the hash.
+    this.#start._cloneInto(this.#work).update(message).digestInto(this.#digest);
+    return this.#digest;
   }
 }
 
 function deriveKey(key: Uint8Array, purpose: string): Uint8Array {
-  return new KeyedHash(key).of(`session/${purpose}/1`);
+  return new KeyedHash(key).of(asciiBytes(`session/${purpose}/1`));
 }
 
-/** The bytes of a string that is known to be ASCII; for some dozens of characters this is faster than `TextEncoder`. */
+/** The bytes of a string that is known to be ASCII. */
 function asciiBytes(text: string): Uint8Array {
   const bytes = new Uint8Array(text.length);
-  for (let i = 0; i < text.length; i++) bytes[i] = text.charCodeAt(i);
+  writeAscii(text, 0, bytes, 0);
   return bytes;
+}
+
+/** Writes a string of ASCII characters, from `begin` on; for some dozens of them this is faster than `TextEncoder`. */
+function writeAscii(text: string, begin: number, target: Uint8Array, at: number): void {
+  for (let i = begin; i < text.length; i++) target[at++] = text.charCodeAt(i);
 }
 
 /**
