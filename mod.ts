@@ -58,6 +58,7 @@ export type { AnyKey, RegenerateOptions, SessionData, SessionInterface, SessionK
 export { SessionMiddleware } from "./src/session_middleware.ts";
 export type {
   PrincipalStore,
+  RecordAnswer,
   RecordChange,
   RecordMove,
   RecordStore,

@@ -5,6 +5,26 @@
  */
 import { SessionError, SessionGoneError, SessionStoreError } from "./errors.ts";
 
+/** What a store answers at once, or later. */
+export type Answer<T> = T | Promise<T>;
+
+/** Goes on with an answer: at once where it is there. */
+export function after<T, R>(answer: Answer<T>, next: (value: T) => Answer<R>): Answer<R> {
+  return answer instanceof Promise ? answer.then(next) : next(answer);
+}
+
+/** As {@linkcode ask}, for a store that may answer at once; then so does this. */
+export function askNow<T>(operation: string, call: () => Answer<T>): Answer<T> {
+  let answer: Answer<T>;
+  try {
+    answer = call();
+  } catch (cause) {
+    return ask(operation, () => Promise.reject(cause));
+  }
+  const { then } = (answer ?? {}) as { then?: unknown };
+  return typeof then === "function" ? ask(operation, () => answer) : answer;
+}
+
 /** Calls a store; whatever it throws or rejects with becomes a {@linkcode SessionError}. */
 export async function ask<T>(operation: string, call: () => T | PromiseLike<T>, what = operation): Promise<T> {
   try {

@@ -15,7 +15,7 @@ import type {
   SessionTrace,
   StoredRecord,
 } from "./session_store.ts";
-import { ask } from "./_ask.ts";
+import { after, type Answer, ask, askNow } from "./_ask.ts";
 import { BareSteps } from "./_bare_steps.ts";
 import { ExpiringMap } from "./_expiring_map.ts";
 import { timed } from "./_timed_store.ts";
@@ -25,7 +25,7 @@ import { Turns } from "./_turns.ts";
 export interface Steps {
   /** From now on takes the steps on the same store in another guise. */
   use(store: SessionStore): void;
-  read(sid: string): Promise<SessionRecord | SessionTrace | undefined>;
+  read(sid: string): Answer<SessionRecord | SessionTrace | undefined>;
   create(sid: string, record: SessionRecord): Promise<void>;
   /** Writes one value, or removes it where it is `undefined`. */
   set(sid: string, key: string, value: unknown): Promise<void>;
@@ -127,20 +127,16 @@ export class Records {
     return this.#users !== undefined;
   }
 
-  /** Reads a session, or tells why there is none. */
-  async read(sid: string): Promise<Found | Ended> {
-    let id = sid;
-    for (let moves = 0; moves <= MAX_MOVES; moves++) {
-      const read = await ask("get", () => this.#steps.read(id));
+  /** Reads a session, or tells why there is none: at once where the store answers at once. */
+  read(sid: string, moves = 0): Answer<Found | Ended> {
+    return after(askNow("get", () => this.#steps.read(sid)), (read) => {
       // It may have been ended here while the store was asked.
-      if (this.#ended.get(id) !== undefined) return "unknown";
-      if (read === undefined) return "unknown";
-      if ("values" in read) return { id, record: read, graced: moves > 0 };
+      if (read === undefined || this.#ended.get(sid) !== undefined) return "unknown";
+      if ("values" in read) return { id: sid, record: read, graced: moves > 0 };
       if ("expired" in read) return "expired";
       if (Date.now() >= read.graceUntil) return "reuse";
-      id = read.movedTo;
-    }
-    return "unknown";
+      return moves === MAX_MOVES ? "unknown" : this.read(read.movedTo, moves + 1);
+    });
   }
 
   /** Makes a session with its first values. */
@@ -248,7 +244,7 @@ class StoreSteps implements Steps {
     this.#store = store as RecordStore;
   }
 
-  read(sid: string): Promise<StoredRecord | SessionTrace | undefined> {
+  read(sid: string): Answer<StoredRecord | SessionTrace | undefined> {
     return this.#store.readRecord(sid);
   }
 

@@ -10,6 +10,8 @@ type Merged = ReturnType<AlosaurResponse["getMergedResult"]>;
 
 /** What the middleware knows of requests and their cookies. */
 export interface CookieRequest {
+  /** The cookie that they are about. */
+  readonly cookie: SessionCookie;
   /** Tells whether the cookie of a request is for https alone. */
   isSecure(context: HttpContext): boolean;
   /** Told of a line that gives the client the cookie. */
@@ -31,9 +33,9 @@ export class ResponseCookie {
   #line: string | undefined;
   #wasMerged = false;
 
-  constructor(context: HttpContext, cookie: SessionCookie, request: CookieRequest) {
+  constructor(context: HttpContext, request: CookieRequest) {
     this.#context = context;
-    this.#cookie = cookie;
+    this.#cookie = request.cookie;
     this.#request = request;
     const response = context.response;
     const merge = response.getMergedResult;

@@ -3,6 +3,7 @@
  *
  * @module
  */
+import type { Answer } from "./_ask.ts";
 import { type SessionError, SessionStoreError } from "./errors.ts";
 
 /**
@@ -147,14 +148,13 @@ export class Reporter {
     this.#tell(() => ({ type: "storeFailed", operation, error, ...this.#standingFor(id) }));
   }
 
-  /** Calls a store, and tells where it fails. */
-  async watch<T>(operation: string, id: string | undefined, call: () => Promise<T>): Promise<T> {
-    try {
-      return await call();
-    } catch (error) {
+  /** Tells where a store fails; an answer that is there has not. */
+  watch<T>(operation: string, id: string | undefined, answer: Answer<T>): Answer<T> {
+    if (!(answer instanceof Promise)) return answer;
+    return answer.catch((error) => {
       if (error instanceof SessionStoreError) this.storeFailed(operation, error, id);
       throw error;
-    }
+    });
   }
 
   /**

@@ -4,7 +4,7 @@
  * @module
  */
 import type { SessionEvent } from "./events.ts";
-import type { SessionMeta, SessionRecord } from "./session_store.ts";
+import type { SessionMeta } from "./session_store.ts";
 import { readSecrets, type SessionSecret } from "./signature.ts";
 
 /** Whether a browser sends the cookie along with requests that come from another site (RFC 6265bis section 4.1.2.7). */
@@ -279,7 +279,7 @@ export function deadline(settings: Settings, activity: Activity): number {
 }
 
 /** The moment from which a stored session is gone: the options may have become stricter since it was written. */
-export function deadlineOf(settings: Settings, { expiresAt, meta }: SessionRecord): number {
+export function deadlineOf(settings: Settings, expiresAt: number, meta: Activity): number {
   return Math.min(expiresAt, deadline(settings, meta));
 }
 

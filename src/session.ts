@@ -3,16 +3,18 @@
  *
  * @module
  */
+import type { HttpContext } from "../deps.ts";
 import { SessionGoneError, SessionStoreError } from "./errors.ts";
 import type { Reporter } from "./events.ts";
 import { cookieDeadline, deadline, deadlineOf, type Settings } from "./options.ts";
 import { newSessionId, type Signer } from "./signature.ts";
 import type { SessionMeta, SessionRecord, SessionStore } from "./session_store.ts";
 import type { UserSessions } from "./user_sessions.ts";
+import type { Answer } from "./_ask.ts";
 import type { Compute, Ended, Found as FoundSession, Records } from "./_records.ts";
-import type { ResponseCookie } from "./_response_cookie.ts";
+import { type CookieRequest, ResponseCookie } from "./_response_cookie.ts";
 import { copyValue, toObject } from "./_values.ts";
-import type { WriteQueue } from "./_write_queue.ts";
+import { WriteQueue } from "./_write_queue.ts";
 
 /** The values of a session whose keys and types were not declared. */
 // deno-lint-ignore no-explicit-any -- what an application kept under a key only the application knows
@@ -113,20 +115,55 @@ export interface SessionHost {
   readonly records: Records;
   readonly reporter: Reporter;
   readonly users: UserSessions;
+  readonly cookies: CookieRequest;
+}
+
+/** A session that a request's cookie names, and that lives. */
+export interface PresentedSession extends FoundSession {
+  /** What is in its record of that name, taken out once. */
+  readonly meta: SessionMeta;
+  /** The moment from which it is gone: by its record, and by the options, which may have become stricter. */
+  readonly expiresAt: number;
 }
 
 /** A session that has a record, or is about to have one. */
-interface Live {
+class Live {
   /** The present id, as far as this request knows. */
   id: string;
   expiresAt: number;
   meta: SessionMeta;
-  /** What is in the record, with the writes under way; `undefined` where that is not known. */
-  values: Map<string, unknown> | undefined;
   /** Whether the client has an older id, and is not to be given the present one. */
   graced: boolean;
   /** Why no more can be written. */
-  end?: "gone" | { error: Error };
+  end: "gone" | { error: Error } | undefined = undefined;
+  /** What was read; its values are copied out when they are first asked for. */
+  #source: { readonly values: Map<string, unknown> } | undefined;
+  #values: Map<string, unknown> | undefined = undefined;
+
+  constructor(
+    id: string,
+    expiresAt: number,
+    meta: SessionMeta,
+    source: { readonly values: Map<string, unknown> },
+    graced: boolean,
+  ) {
+    this.id = id;
+    this.expiresAt = expiresAt;
+    this.meta = meta;
+    this.graced = graced;
+    this.#source = source;
+  }
+
+  /** What is in the record, with the writes under way; `undefined` where that is not known. */
+  get values(): Map<string, unknown> | undefined {
+    if (this.#source !== undefined) this.values = this.#source.values;
+    return this.#values;
+  }
+
+  set values(values: Map<string, unknown> | undefined) {
+    this.#values = values;
+    this.#source = undefined;
+  }
 }
 
 /** Lets a request go on without its session, which the store could not be asked for. The middleware's, not the application's. */
@@ -136,15 +173,13 @@ export let makeUnavailable: (session: Session, error: SessionStoreError) => void
 export let beginSession: (session: Session) => Promise<void>;
 
 /** Makes the session of a request. The middleware's, not the application's. */
-export let makeSession: (
-  host: SessionHost,
-  cookie: ResponseCookie,
-  writes: WriteQueue,
-  found?: FoundSession,
-) => Session;
+export let makeSession: (host: SessionHost, context: HttpContext, found: PresentedSession | undefined) => Session;
 
-/** The id of a session's record, also after its end; `undefined` where it never had one. For reports. */
-export let recordIdOf: (session: Session) => string | undefined;
+/** The writes of a session; `undefined` where none ever began. The middleware's, not the application's. */
+export let writesOf: (session: Session) => WriteQueue | undefined;
+
+/** Tells whether the cookie of a session did not leave (yet). The middleware's, not the application's. */
+export let isCookiePending: (session: Session) => boolean;
 
 /** Gives the client the cookie of its session anew. The middleware's, not the application's. */
 export let sendCookie: (session: Session) => void;
@@ -175,21 +210,22 @@ const nothing = (): Promise<void> => Promise.resolve();
 export class Session<TData extends object = SessionData> implements SessionInterface<TData> {
   readonly #host: SessionHost;
   readonly #cookie: ResponseCookie;
-  readonly #writes: WriteQueue;
-  #live: Live | undefined;
+  #queue: WriteQueue | undefined = undefined;
+  #live: Live | undefined = undefined;
   #isNew: boolean;
-  #nextId: string | undefined;
+  #nextId: string | undefined = undefined;
   #destroyed = false;
   /** Why there is no session for the rest of this request. */
-  #outage: SessionStoreError | undefined;
+  #outage: SessionStoreError | undefined = undefined;
   /** Steps under way whose outcome nobody knows before they are taken. */
   #unknown = 0;
   /** Functions of updates that are running. */
   #computing = 0;
 
   static {
-    makeSession = (host, cookie, writes, found) => new Session(host, cookie, writes, found);
-    recordIdOf = (session) => session.#live?.id;
+    makeSession = (host, context, found) => new Session(host, context, found);
+    writesOf = (session) => session.#queue;
+    isCookiePending = (session) => session.#cookie.isPending;
     makeUnavailable = (session, error) => {
       session.#outage = error;
       session.#live = undefined;
@@ -211,20 +247,19 @@ export class Session<TData extends object = SessionData> implements SessionInter
     };
   }
 
-  private constructor(
-    host: SessionHost,
-    cookie: ResponseCookie,
-    writes: WriteQueue,
-    found?: FoundSession,
-  ) {
+  private constructor(host: SessionHost, context: HttpContext, found: PresentedSession | undefined) {
     this.#host = host;
-    this.#cookie = cookie;
-    this.#writes = writes;
+    this.#cookie = new ResponseCookie(context, host.cookies);
     this.#isNew = found === undefined;
     if (found !== undefined) {
-      const { id, record: { values, meta, expiresAt }, graced } = found;
-      this.#live = { id, values, meta, expiresAt, graced };
+      this.#live = new Live(found.id, found.expiresAt, found.meta, found.record, found.graced);
     }
+  }
+
+  get #writes(): WriteQueue {
+    return this.#queue ??= new WriteQueue((operation, error, awaited) => {
+      this.#host.reporter.writeFailed(operation, error, this.#live?.id, awaited);
+    });
   }
 
   /** The session id; for a new visitor the one that the session will have. It is a secret: whoever has it and a signature is the visitor. */
@@ -584,7 +619,7 @@ export class Session<TData extends object = SessionData> implements SessionInter
     const expiresAt = deadline(settings, meta);
     // The option `expires` is a fixed moment: an application that runs past it can begin no more sessions.
     if (now >= expiresAt) throw new SessionGoneError("create");
-    const live: Live = { id: this.sessionId, expiresAt, meta, values, graced: false };
+    const live = new Live(this.sessionId, expiresAt, meta, { values }, false);
     const record: SessionRecord = { values: new Map(values), expiresAt, meta };
     this.#live = live;
     this.#nextId = undefined;
@@ -721,9 +756,9 @@ export class Session<TData extends object = SessionData> implements SessionInter
   }
 
   /** Asks the store; a failure is reported here, because not every read is a write's. */
-  #read({ id }: Live): Promise<FoundSession | Ended> {
+  #read({ id }: Live): Answer<FoundSession | Ended> {
     const { records, reporter } = this.#host;
-    return reporter.watch("get", id, () => records.read(id));
+    return reporter.watch("get", id, records.read(id));
   }
 
   /** Takes over what is in the store. */
@@ -732,7 +767,7 @@ export class Session<TData extends object = SessionData> implements SessionInter
     live.id = id;
     live.graced ||= graced;
     live.meta = record.meta;
-    live.expiresAt = deadlineOf(this.#host.settings, record);
+    live.expiresAt = deadlineOf(this.#host.settings, record.expiresAt, record.meta);
     return live.values = record.values;
   }
 

@@ -11,29 +11,44 @@ import { activityInterval, deadlineOf, readOptions, type SessionOptions, type Se
 import { Security } from "./security_context.ts";
 import {
   beginSession,
+  isCookiePending,
   makeSession,
   makeUnavailable,
   noteActivity,
-  recordIdOf,
+  type PresentedSession,
   sendCookie,
   type Session,
   type SessionHost,
+  writesOf,
 } from "./session.ts";
 import type { SessionMeta, SessionStore } from "./session_store.ts";
 import { generateSecret, newSessionId, Signer, type VerifiedId } from "./signature.ts";
 import { checkUsers, UserSessions } from "./user_sessions.ts";
-import { type Ended, type Found, type Records, recordsOf } from "./_records.ts";
+import { after, type Answer } from "./_ask.ts";
 import { Diagnosis } from "./_diagnosis.ts";
-import { type CookieRequest, ResponseCookie } from "./_response_cookie.ts";
-import { WriteQueue } from "./_write_queue.ts";
+import { type Ended, type Records, recordsOf } from "./_records.ts";
+import type { CookieRequest } from "./_response_cookie.ts";
 
 /** For how long requests under way find a session by the id that it had before its renewal, in seconds. */
 const RENEWAL_GRACE = 30;
 
 /** A session that a request's cookie names, and that lives. */
-interface Presented extends Found {
+interface Presented extends PresentedSession {
   /** Whether its cookie is to be signed anew. */
-  outdated: boolean;
+  readonly outdated: boolean;
+}
+
+/** What a context has of ours. */
+interface Holder {
+  security?: { session?: unknown };
+  [given: symbol]: Session | undefined;
+}
+
+/** What became of a look-up. */
+interface LookedUp {
+  /** The id that was presented. */
+  readonly id: string;
+  readonly found: Presented | Ended;
 }
 
 /**
@@ -65,11 +80,8 @@ export class SessionMiddleware implements MiddlewareTarget {
   readonly #reporter: Reporter;
   readonly #activityInterval: number;
   readonly #diagnosis: Diagnosis;
-  readonly #requests = new WeakMap<HttpContext, { writes: WriteQueue; cookie: ResponseCookie }>();
-  readonly #cookieRequest: CookieRequest = {
-    isSecure: (context) => this.#isSecure(context),
-    sent: (context, line) => this.#diagnosis.sent(context, line, this.#isSecure(context), this.#isHttps(context)),
-  };
+  /** Where a context has the session that this middleware gave it: a property, as a `WeakMap` takes several times as long. */
+  readonly #given = Symbol("session");
 
   /** Lists and ends the sessions of a user. */
   readonly sessions: UserSessions;
@@ -106,7 +118,12 @@ export class SessionMiddleware implements MiddlewareTarget {
     this.#activityInterval = activityInterval(settings);
     this.#diagnosis = new Diagnosis(settings);
     this.sessions = new UserSessions(settings, signer, records, reporter);
-    this.#host = { settings, signer, store, records, reporter, users: this.sessions };
+    const cookies: CookieRequest = {
+      cookie: this.#cookie,
+      isSecure: (context) => this.#isSecure(context),
+      sent: (context, line) => this.#diagnosis.sent(context, line, this.#isSecure(context), this.#isHttps(context)),
+    };
+    this.#host = { settings, signer, store, records, reporter, users: this.sessions, cookies };
   }
 
   /**
@@ -118,11 +135,13 @@ export class SessionMiddleware implements MiddlewareTarget {
    */
   onPreRequest(context: HttpContext): void | Promise<void> {
     // Registered for two patterns that both match: the first has done it.
-    if (this.#requests.has(context)) return;
+    if (this.#sessionOf(context) !== undefined) return;
     const header = context.request.headers.get("cookie");
     const verified = header === null ? [] : this.#verify(this.#cookie.read(header));
     if (verified.length === 0) return this.#attach(context, undefined);
-    return this.#find(context, verified).then(
+    const found = this.#find(context, verified);
+    if (!(found instanceof Promise)) return this.#attach(context, found);
+    return found.then(
       (found) => this.#attach(context, found),
       (error) => {
         const outage = this.#tolerated(error);
@@ -138,12 +157,12 @@ export class SessionMiddleware implements MiddlewareTarget {
    * @throws {SessionError} if a write failed and the application did not hear of it
    */
   onPostRequest(context: HttpContext): void | Promise<void> {
-    const request = this.#requests.get(context);
-    if (request === undefined) return;
-    const { writes, cookie } = request;
+    const session = this.#sessionOf(context);
+    if (session === undefined) return;
     const threw = context.response.error !== undefined;
-    if (threw && cookie.isPending) this.#diagnosis.threw(context, () => !cookie.isPending);
-    if (writes.isSettled) return;
+    if (threw && isCookiePending(session)) this.#diagnosis.threw(context, () => !isCookiePending(session));
+    const writes = writesOf(session);
+    if (writes === undefined || writes.isSettled) return;
     // Where the action has thrown, Alosaur would answer with our error in place of the application's own.
     return threw ? writes.idle() : writes.settle();
   }
@@ -160,44 +179,59 @@ export class SessionMiddleware implements MiddlewareTarget {
     return verified;
   }
 
-  /** Looks verified ids up: the first that lives counts. */
-  async #find(context: HttpContext, verified: VerifiedId[]): Promise<Presented | undefined> {
-    const live: Presented[] = [];
-    for (const { id, outdated, found } of await Promise.all(verified.map((id) => this.#lookUp(id)))) {
-      if (typeof found === "object") live.push({ ...found, outdated });
-      else if (found === "expired") this.#reporter.ended("expired", id);
-      else this.#reporter.refused(found, id);
+  /** Looks verified ids up. */
+  #find(context: HttpContext, verified: VerifiedId[]): Answer<Presented | undefined> {
+    const [first] = verified;
+    // Nearly every request presents one: its answer may be there at once.
+    const looked: Answer<LookedUp[]> = first !== undefined && verified.length === 1
+      ? after(this.#lookUp(first), (one) => [one])
+      : Promise.all(verified.map((id) => this.#lookUp(id)));
+    return after(looked, (looked) => this.#choose(context, looked));
+  }
+
+  /** Chooses among the sessions that were looked up: the first that lives counts. */
+  #choose(context: HttpContext, looked: LookedUp[]): Answer<Presented | undefined> {
+    let first: Presented | undefined;
+    for (const { id, found } of looked) {
+      if (found === "expired") this.#reporter.ended("expired", id);
+      else if (typeof found === "string") this.#reporter.refused(found, id);
+      else if (first !== undefined) this.#reporter.refused("ambiguous", found.id);
+      else first = found;
     }
-    for (const { id } of live.slice(1)) this.#reporter.refused("ambiguous", id);
-    const [first] = live;
     // The answer to an upgrade, such as to a WebSocket, carries no cookie: the client would be left with the old id.
-    const renews = first !== undefined && !context.request.headers.has("upgrade") && this.#isDueForRenewal(first);
-    const found = renews ? await this.#renew(first) : first;
-    // Its time may be over while it was looked up and renewed.
-    return found !== undefined && Date.now() < found.record.expiresAt ? found : undefined;
+    if (first === undefined || !this.#isDueForRenewal(first) || context.request.headers.has("upgrade")) return first;
+    return this.#renew(first).then((found) => found !== undefined && isLive(found) ? found : undefined);
   }
 
-  async #lookUp(verified: VerifiedId): Promise<VerifiedId & { found: Found | Ended }> {
-    const { id } = verified;
-    const found = await this.#reporter.watch("get", id, () => this.#records.read(id));
-    if (typeof found === "string") return { ...verified, found };
-    const expiresAt = deadlineOf(this.#settings, found.record);
-    if (Date.now() >= expiresAt) return { ...verified, found: "expired" };
-    return { ...verified, found: { ...found, record: { ...found.record, expiresAt } } };
+  #lookUp(verified: VerifiedId): Answer<LookedUp> {
+    const { id, outdated } = verified;
+    return after(this.#reporter.watch("get", id, this.#records.read(id)), (found) => {
+      if (typeof found === "string") return { id, found };
+      const { meta, expiresAt } = found.record;
+      const presented: Presented = {
+        id: found.id,
+        record: found.record,
+        graced: found.graced,
+        meta,
+        expiresAt: deadlineOf(this.#settings, expiresAt, meta),
+        outdated,
+      };
+      return { id, found: isLive(presented) ? presented : "expired" };
+    });
   }
 
-  #isDueForRenewal({ record, graced }: Presented): boolean {
+  #isDueForRenewal({ meta, graced }: Presented): boolean {
     const { renewalTimeout } = this.#settings;
-    return renewalTimeout !== undefined && !graced && Date.now() - record.meta.renewedAt >= renewalTimeout * 1000;
+    return renewalTimeout !== undefined && !graced && Date.now() - meta.renewedAt >= renewalTimeout * 1000;
   }
 
   /** Gives a session a new id, with a grace for the requests that are under way with the old one. */
   async #renew(session: Presented): Promise<Presented | undefined> {
-    const { id: old, record } = session;
+    const { id: old, meta } = session;
     const id = newSessionId();
     const now = Date.now();
     // Only what changes: another request may be unbinding the session from its user.
-    const changed = { renewedAt: now, sentAt: now, csrfSeed: record.meta.csrfSeed ?? old };
+    const changed = { renewedAt: now, sentAt: now, csrfSeed: meta.csrfSeed ?? old };
     try {
       await this.#records.renew(old, id, { meta: changed, graceUntil: now + RENEWAL_GRACE * 1000 });
     } catch (error) {
@@ -209,12 +243,11 @@ export class SessionMiddleware implements MiddlewareTarget {
       if (!(error instanceof SessionGoneError)) throw error;
       // Another request of this session has renewed it at the same time, or ended it.
       const { found } = await this.#lookUp(session);
-      return typeof found === "object" ? { ...found, outdated: session.outdated } : undefined;
+      return typeof found === "object" ? found : undefined;
     }
-    const meta = { ...record.meta, ...changed };
     this.#reporter.renewed(id, old, meta.principal);
     // Its cookie has to be written anew, as one that an older secret has signed.
-    return { id, record: { ...record, meta }, graced: false, outdated: true };
+    return { ...session, id, meta: { ...meta, ...changed }, outdated: true };
   }
 
   /** Puts the session on the context, and takes the steps that it needs before the action. */
@@ -227,7 +260,7 @@ export class SessionMiddleware implements MiddlewareTarget {
   #firstStep(session: Session, found: Presented | undefined): Promise<void> | undefined {
     if (found === undefined) return this.#beginsAtOnce() ? beginSession(session) : undefined;
     // Awaited: the longer life that the cookie promises is the session's before the action runs.
-    return this.#isActivityDue(found.record.meta, found.graced) ? noteActivity(session) : undefined;
+    return this.#isActivityDue(found.meta, found.graced) ? noteActivity(session) : undefined;
   }
 
   /** Returns an error where a request goes on without its session in spite of it, and throws every other. */
@@ -237,16 +270,16 @@ export class SessionMiddleware implements MiddlewareTarget {
   }
 
   #makeSession(context: HttpContext, found: Presented | undefined): Session {
-    const cookie = new ResponseCookie(context, this.#cookie, this.#cookieRequest);
-    const writes = new WriteQueue((operation, error, awaited) => {
-      this.#reporter.writeFailed(operation, error, recordIdOf(session), awaited);
-    });
-    const session = makeSession(this.#host, cookie, writes, found);
-    this.#requests.set(context, { writes, cookie });
-    const holder: { security?: { session?: unknown } } = context as HttpContext & { security?: Security };
+    const session = makeSession(this.#host, context, found);
+    const holder = context as unknown as Holder;
+    holder[this.#given] = session;
     // Alosaur's own context has a `security` already; a bare one (no provider, or one that Alosaur ignores) has none.
     (holder.security ??= new Security(context)).session = session;
     return session;
+  }
+
+  #sessionOf(context: HttpContext): Session | undefined {
+    return (context as unknown as Holder)[this.#given];
   }
 
   /** Tells whether the activity of a request is to be written; with `rolling` its cookie is sent again too. */
@@ -274,4 +307,8 @@ export class SessionMiddleware implements MiddlewareTarget {
     const [forwarded = ""] = (context.request.headers.get("x-forwarded-proto") ?? "").split(",");
     return forwarded.trim().toLowerCase() === "https";
   }
+}
+
+function isLive(session: Presented): boolean {
+  return Date.now() < session.expiresAt;
 }

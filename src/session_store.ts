@@ -118,6 +118,9 @@ export type SessionTrace =
   /** The session has another id; until `graceUntil` (in milliseconds since the epoch) this one leads to it. */
   | { movedTo: string; graceUntil: number };
 
+/** What a {@linkcode RecordStore} knows of a session id. */
+export type RecordAnswer = StoredRecord | SessionTrace | undefined;
+
 /** What is to change in a record, in one atomic step. What is left out stays as it is. */
 export interface RecordChange {
   /** Change only if the record still has this version. */
@@ -163,9 +166,10 @@ export interface RecordStore extends SessionStore {
    * Reads a whole record.
    *
    * @param sid the session id
-   * @returns a copy; or what is left of the id; or `undefined` where the store knows nothing of it
+   * @returns a copy, whose `values` are the caller's; or what is left of the id; or `undefined` where the store knows nothing of it. A store
+   * that need not wait for anything may answer at once, without a promise.
    */
-  readRecord(sid: string): Promise<StoredRecord | SessionTrace | undefined>;
+  readRecord(sid: string): RecordAnswer | Promise<RecordAnswer>;
 
   /**
    * Changes a record.

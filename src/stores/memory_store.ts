@@ -27,11 +27,112 @@ export interface MemoryStoreOptions {
   maxSessions?: number;
 }
 
-/** A record as it is held. */
-interface HeldRecord extends StoredRecord {
-  /** The deadline once more, for the ids that the session had before. */
-  deadline?: { expiresAt: number };
+/** What is known of a session beyond its beginning. */
+interface Rest {
+  readonly meta: Readonly<SessionMeta>;
+  /** The deadline once more, for the ids that the session had before: it moves on with the session's. */
+  readonly deadline?: { expiresAt: number };
 }
+
+/**
+ * A record as it is held. It never changes: another is put in its place, so whoever has read one keeps what it has read, and nothing needs
+ * to be copied before somebody asks for it.
+ *
+ * A million of them are held at once: what most sessions do not have is in `#rest`, and the values are a list, key after value.
+ */
+class HeldRecord implements StoredRecord {
+  readonly expiresAt: number;
+  readonly version: number;
+  readonly #createdAt: number;
+  readonly #rest: Rest | undefined;
+  readonly #values: readonly unknown[];
+
+  constructor(values: readonly unknown[], expiresAt: number, version: number, createdAt: number, rest?: Rest) {
+    this.expiresAt = expiresAt;
+    this.version = version;
+    this.#createdAt = createdAt;
+    this.#rest = rest;
+    this.#values = values;
+  }
+
+  static of({ values, expiresAt, meta }: SessionRecord): HeldRecord {
+    const list: unknown[] = [];
+    for (const [key, value] of values) list.push(key, copyValue(key, value));
+    return new HeldRecord(list, expiresAt, 0, meta.createdAt, isPlain(meta) ? undefined : { meta: { ...meta } });
+  }
+
+  /** A copy. */
+  get values(): Map<string, unknown> {
+    const values = new Map<string, unknown>();
+    for (let i = 0; i < this.#values.length; i += 2) {
+      const key = this.#values[i] as string;
+      values.set(key, copyValue(key, this.#values[i + 1]));
+    }
+    return values;
+  }
+
+  /** A copy. */
+  get meta(): SessionMeta {
+    const createdAt = this.#createdAt;
+    return this.#rest === undefined ? { createdAt, seenAt: createdAt, renewedAt: createdAt } : { ...this.#rest.meta };
+  }
+
+  get principal(): string | undefined {
+    return this.#rest?.meta.principal;
+  }
+
+  get deadline(): { expiresAt: number } | undefined {
+    return this.#rest?.deadline;
+  }
+
+  /** A copy of one value. */
+  value(key: string): unknown {
+    for (let i = 0; i < this.#values.length; i += 2) {
+      if (this.#values[i] === key) return copyValue(key, this.#values[i + 1]);
+    }
+    return undefined;
+  }
+
+  /**
+   * The same record with other values; `undefined` removes.
+   *
+   * @throws {TypeError} if a value cannot be kept
+   */
+  write(values: Iterable<[string, unknown]>, clear = false): HeldRecord {
+    const list = clear ? [] : this.#values.slice();
+    for (const [key, value] of values) put(list, key, copyValue(key, value));
+    return new HeldRecord(list, this.expiresAt, this.version + 1, this.#createdAt, this.#rest);
+  }
+
+  /** The same record with something else known of it. */
+  describe({ meta, expiresAt = this.expiresAt, deadline = this.deadline }: {
+    meta?: Partial<SessionMeta>;
+    expiresAt?: number;
+    deadline?: { expiresAt: number };
+  }): HeldRecord {
+    const known: SessionMeta = { ...this.meta, ...meta };
+    for (const name of OPTIONAL) if (known[name] === undefined) delete known[name];
+    return new HeldRecord(this.#values, expiresAt, this.version, known.createdAt, { meta: known, deadline });
+  }
+}
+
+const OPTIONAL = ["sentAt", "principal", "boundAt", "csrfSeed"] as const;
+
+/** Tells whether a session's beginning is all that is known of it. */
+function isPlain(meta: SessionMeta): boolean {
+  return meta.seenAt === meta.createdAt && meta.renewedAt === meta.createdAt && Object.keys(meta).length === 3;
+}
+
+/** Writes into a list of keys and values. */
+function put(list: unknown[], key: string, value: unknown): void {
+  let at = 0;
+  while (at < list.length && list[at] !== key) at += 2;
+  if (value === undefined) list.splice(at, 2);
+  else if (at === list.length) list.push(key, value);
+  else list[at + 1] = value;
+}
+
+const NO_VALUES: ReadonlyMap<string, unknown> = new Map();
 
 /** How many records a new session looks at in search of expired ones. */
 const SWEEP_STEPS = 8;
@@ -133,10 +234,10 @@ export class MemoryStore implements PrincipalStore {
     if (this.#live(sid) !== undefined) {
       throw new SessionStoreError("create", "Cannot create: the session id is in use");
     }
-    const copy: HeldRecord = { ...copyRecord(record), version: 0 };
+    const held = HeldRecord.of(record);
     this.#giveBack();
-    this.#records.set(sid, copy);
-    this.#bind(sid, copy.meta.principal);
+    this.#records.set(sid, held);
+    this.#bind(sid, held.principal);
     if (this.#records.size > this.#maxSessions) this.#dropOldest();
   }
 
@@ -162,16 +263,15 @@ export class MemoryStore implements PrincipalStore {
   }
 
   /**
-   * Reads a whole record.
+   * Reads a whole record, at once.
    *
    * @param sid the session id
-   * @returns a copy; or what is left of the id; or `undefined` where nothing is known of it
+   * @returns a record that never changes, and whose values are copies; or what is left of the id; or `undefined` where nothing is known of it
    */
-  readRecord(sid: string): Promise<StoredRecord | SessionTrace | undefined> {
+  readRecord(sid: string): StoredRecord | SessionTrace | undefined {
     const record = this.#records.get(sid);
-    if (record === undefined) return Promise.resolve(this.#traces.get(sid));
-    if (this.#live(sid) === undefined) return Promise.resolve({ expired: true });
-    return Promise.resolve({ ...copyRecord(record), version: record.version });
+    if (record === undefined) return this.#traces.get(sid);
+    return this.#live(sid) === undefined ? { expired: true } : record;
   }
 
   /**
@@ -188,15 +288,12 @@ export class MemoryStore implements PrincipalStore {
     const record = this.#live(sid);
     if (record === undefined) throw new SessionGoneError("change");
     if (change.ifVersion !== undefined && change.ifVersion !== record.version) return false;
-    const set = copyValues(change.set ?? []);
-    if (change.clear) record.values.clear();
-    write(record, set);
-    if (change.clear) record.version++;
-    if (change.expiresAt !== undefined) {
-      record.expiresAt = change.expiresAt;
-      if (record.deadline !== undefined) record.deadline.expiresAt = change.expiresAt;
-    }
-    if (change.meta !== undefined) this.#describe(sid, record, change.meta);
+    const { clear, set = NO_VALUES, meta, expiresAt } = change;
+    let next = record;
+    if (clear || set.size > 0) next = next.write(set, clear);
+    if (meta !== undefined || expiresAt !== undefined) next = next.describe({ meta, expiresAt });
+    if (next.deadline !== undefined) next.deadline.expiresAt = next.expiresAt;
+    this.#replace(sid, record, next);
     return true;
   }
 
@@ -213,7 +310,7 @@ export class MemoryStore implements PrincipalStore {
   async setValue(sid: string, key: string, value: unknown): Promise<void> {
     const record = this.#live(sid);
     if (record === undefined) throw new SessionGoneError("set");
-    write(record, [[key, copyValue(key, value)]]);
+    this.#records.set(sid, record.write([[key, value]]));
   }
 
   /**
@@ -225,7 +322,7 @@ export class MemoryStore implements PrincipalStore {
    */
   // deno-lint-ignore no-explicit-any -- the seed's own signature
   getValue(sid: string, key: string): Promise<any> {
-    return Promise.resolve(copyValue(key, this.#live(sid)?.values.get(key)));
+    return Promise.resolve(this.#live(sid)?.value(key));
   }
 
   /**
@@ -247,13 +344,12 @@ export class MemoryStore implements PrincipalStore {
       throw new SessionStoreError("regenerate", "Cannot regenerate: the new session id is in use");
     }
     if (ifVersion !== undefined && ifVersion !== record.version) return false;
-    if (set !== undefined) write(record, copyValues(set));
-    this.#remove(sid);
-    this.#records.set(newSid, record);
-    this.#bind(newSid, record.meta.principal);
-    this.#describe(newSid, record, meta);
     // Shared by the record and its traces, which must not keep the values of a session alive that has ended.
-    const deadline = record.deadline ??= { expiresAt: record.expiresAt };
+    const deadline = record.deadline ?? { expiresAt: record.expiresAt };
+    const moved = (set === undefined ? record : record.write(set)).describe({ meta, deadline });
+    this.#remove(sid);
+    this.#records.set(newSid, moved);
+    this.#bind(newSid, moved.principal);
     this.#traces.set(sid, {
       movedTo: newSid,
       graceUntil,
@@ -275,7 +371,7 @@ export class MemoryStore implements PrincipalStore {
     const sessions: { sid: string; meta: SessionMeta }[] = [];
     for (const sid of this.#principals.get(principal) ?? []) {
       const record = this.#live(sid);
-      if (record !== undefined) sessions.push({ sid, meta: { ...record.meta } });
+      if (record !== undefined) sessions.push({ sid, meta: record.meta });
     }
     return Promise.resolve(sessions);
   }
@@ -300,16 +396,15 @@ export class MemoryStore implements PrincipalStore {
     const record = this.#records.get(sid);
     if (record === undefined) return;
     this.#records.delete(sid);
-    this.#unbind(sid, record.meta.principal);
+    this.#unbind(sid, record.principal);
   }
 
-  /** Changes what is known of a session beside its values. */
-  #describe(sid: string, record: StoredRecord, meta: Partial<SessionMeta>): void {
-    const before = record.meta.principal;
-    record.meta = { ...record.meta, ...meta };
-    if (record.meta.principal === before) return;
-    this.#unbind(sid, before);
-    this.#bind(sid, record.meta.principal);
+  /** Puts a record in the place of another. */
+  #replace(sid: string, { principal }: HeldRecord, next: HeldRecord): void {
+    this.#records.set(sid, next);
+    if (next.principal === principal) return;
+    this.#unbind(sid, principal);
+    this.#bind(sid, next.principal);
   }
 
   #bind(sid: string, principal: string | undefined): void {
@@ -353,23 +448,4 @@ export class MemoryStore implements PrincipalStore {
     const next = this.#oldest.next();
     if (!next.done) this.#remove(next.value);
   }
-}
-
-/** Writes values that are the store's own by now; `undefined` removes. */
-function write(record: HeldRecord, values: Iterable<[string, unknown]>): void {
-  for (const [key, value] of values) {
-    if (value === undefined) record.values.delete(key);
-    else record.values.set(key, value);
-    record.version++;
-  }
-}
-
-function copyRecord({ values, expiresAt, meta }: SessionRecord): SessionRecord {
-  return { values: copyValues(values), expiresAt, meta: { ...meta } };
-}
-
-function copyValues(values: Iterable<[string, unknown]>): Map<string, unknown> {
-  const copy = new Map<string, unknown>();
-  for (const [key, value] of values) copy.set(key, copyValue(key, value));
-  return copy;
 }

@@ -1,12 +1,19 @@
 import { assert, assertEquals, assertNotEquals, assertRejects, assertThrows } from "../_assert.ts";
 import { FakeClock } from "../_clock.ts";
-import { MemoryStore, SessionGoneError, type SessionRecord, SessionStoreError } from "../../mod.ts";
+import { MemoryStore, type RecordAnswer, SessionGoneError, type SessionRecord, SessionStoreError } from "../../mod.ts";
 
 const META = { createdAt: 1, seenAt: 2, renewedAt: 3 };
 const MOVE = { meta: {}, graceUntil: 0 };
 
 function record(expiresAt: number, values: [string, unknown][] = [], principal?: string): SessionRecord {
   return { expiresAt, values: new Map(values), meta: principal === undefined ? META : { ...META, principal } };
+}
+
+/** What was read, for a comparison. */
+function plain(read: RecordAnswer): RecordAnswer {
+  if (read === undefined || !("values" in read)) return read;
+  const { values, expiresAt, meta, version } = read;
+  return { values, expiresAt, meta, version };
 }
 
 Deno.test("MemoryStore answers for a missing session", async () => {
@@ -30,7 +37,7 @@ Deno.test("MemoryStore answers for an expired session as for a missing one, to t
     ["exist", (sid) => store.exist(sid)],
     ["get", (sid) => store.get(sid)],
     ["getValue", (sid) => store.getValue(sid, "k")],
-    ["readRecord", (sid) => store.readRecord(sid)],
+    ["readRecord", async (sid) => await store.readRecord(sid)],
     ["setValue", (sid) => store.setValue(sid, "k", 2)],
     ["changeRecord", (sid) => store.changeRecord(sid, { clear: true })],
     ["moveRecord", (sid) => store.moveRecord(sid, `${sid} moved`, MOVE)],
@@ -114,7 +121,7 @@ Deno.test("MemoryStore.moveRecord() moves a record, and remembers where it went 
   await store.create("taken");
   await assertRejects(() => store.moveRecord("a", "taken", MOVE), SessionStoreError, "in use");
   await store.moveRecord("a", "b", { meta: { renewedAt: 9 }, graceUntil: 7 });
-  assertEquals(await store.readRecord("b"), {
+  assertEquals(plain(store.readRecord("b")), {
     ...record(expiresAt, [["k", 1]]),
     meta: { ...META, renewedAt: 9 },
     version: 0,
@@ -182,11 +189,11 @@ Deno.test("MemoryStore.changeRecord() changes in one step what it is told, and n
   await store.setValue("a", "x", 4);
   assertEquals(await store.changeRecord("a", { ifVersion: 1, clear: true }), false);
   assertEquals(await store.changeRecord("a", { meta: { seenAt: 5 }, expiresAt: 1e15 }), true);
-  const read = await store.readRecord("a");
-  assertEquals(read, {
+  const read = store.readRecord("a");
+  assertEquals(plain(read), {
     ...record(1e15, [["x", 4]], "ada"),
     meta: { ...META, principal: "ada", seenAt: 5 },
-    version: 3,
+    version: 2,
   });
   await assertRejects(() => store.changeRecord("a", { clear: true, set: new Map([["f", () => 1]]) }), TypeError, '"f"');
   assertEquals({ ...await store.get("a") }, { x: 4 });
