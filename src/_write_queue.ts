@@ -47,20 +47,29 @@ export class WriteQueue {
    */
   run<T>(operation: string, begin: () => () => Promise<T>): Promise<T> {
     this.#begun++;
+    const { promise: write, resolve, reject } = ObservedPromise.pending<T>();
+    const before = this.#last;
     let outcome: Promise<T>;
+    // What fails at once has not waited for the writes before: those after it do.
+    let skipped: Promise<void> | undefined;
     try {
-      outcome = this.#append(begin());
+      const step = begin();
+      outcome = before === undefined ? step() : before.then(step);
     } catch (error) {
       outcome = Promise.reject(error);
+      skipped = before;
     }
-    const write = new ObservedPromise(outcome);
-    // What failed at once has not waited for the writes before: those after it do.
-    const before = this.#last;
-    const noted = outcome.then(() => {}, (error) => {
+    const leave = (): void => {
+      if (this.#last === noted) this.#last = undefined;
+    };
+    const noted: Promise<void> = outcome.then((value) => {
+      resolve(value);
+      leave();
+    }, (error) => {
       this.#failures.push({ write, error });
       this.#report(operation, write, error);
-    }).then(() => before).then(() => {
-      if (this.#last === noted) this.#last = undefined;
+      reject(error);
+      return skipped === undefined ? leave() : skipped.then(leave);
     });
     this.#last = noted;
     return write;
@@ -75,10 +84,6 @@ export class WriteQueue {
     await this.idle();
     const unheard = this.#failures.find(({ write }) => !write.observed);
     if (unheard !== undefined) throw unheard.error;
-  }
-
-  #append<T>(step: () => Promise<T>): Promise<T> {
-    return this.#last === undefined ? step() : this.#last.then(step);
   }
 
   async #report(operation: string, write: { observed: boolean }, error: Error): Promise<void> {
@@ -98,10 +103,12 @@ class ObservedPromise<T> extends Promise<T> {
   /** Whether somebody awaits it. */
   observed = false;
 
-  constructor(outcome: Promise<T>) {
-    super((resolve) => resolve(outcome));
+  /** Makes one that is under way. */
+  static pending<T>(): PromiseWithResolvers<T> & { promise: ObservedPromise<T> } {
+    const pending = super.withResolvers<T>() as PromiseWithResolvers<T> & { promise: ObservedPromise<T> };
     // Listening here, past our own `then()`, keeps a rejection from ending the process.
-    super.then(undefined, () => {});
+    super.prototype.then.call(pending.promise, undefined, () => {});
+    return pending;
   }
 
   override then<A = T, B = never>(
