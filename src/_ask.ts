@@ -26,12 +26,22 @@ export function askNow<T>(operation: string, call: () => Answer<T>): Answer<T> {
 }
 
 /** Calls a store; whatever it throws or rejects with becomes a {@linkcode SessionError}. */
-export async function ask<T>(operation: string, call: () => T | PromiseLike<T>, what = operation): Promise<T> {
+export async function ask<T>(operation: string, call: () => T | PromiseLike<T>, key?: string): Promise<T> {
   try {
     return await call();
   } catch (cause) {
-    if (cause instanceof SessionGoneError) throw new SessionGoneError(operation, { cause: cause.cause });
-    if (cause instanceof SessionError) throw cause;
-    throw new SessionStoreError(operation, `Cannot ${what}: the session store failed`, { cause });
+    throw asSessionError(operation, cause, key);
   }
+}
+
+/**
+ * Makes a {@linkcode SessionError} of what a store threw.
+ *
+ * @param key the key that it was about, for the message
+ */
+export function asSessionError(operation: string, cause: unknown, key?: string): SessionError {
+  if (cause instanceof SessionGoneError) return new SessionGoneError(operation, { cause: cause.cause });
+  if (cause instanceof SessionError) return cause;
+  const what = key === undefined ? operation : `${operation} ${JSON.stringify(key)}`;
+  return new SessionStoreError(operation, `Cannot ${what}: the session store failed`, { cause });
 }

@@ -74,7 +74,7 @@ export class BareSteps implements Steps {
     return this.#turns.take(sid, async () => {
       await this.#store.create(sid);
       const stored = Array.from(values, ([key, value]): [string, unknown] => [toStored(key), value]);
-      await this.#fill("create", sid, stored, { ...meta, expiresAt });
+      await this.#fill(sid, stored, { ...meta, expiresAt });
     });
   }
 
@@ -113,7 +113,7 @@ export class BareSteps implements Steps {
       const reserved = reservedOf(stored);
       await this.#store.create(newSid);
       const values = Object.entries(stored).filter(([name]) => name !== RESERVED);
-      await this.#fill("regenerate", newSid, values, { ...reserved, ...meta });
+      await this.#fill(newSid, values, { ...reserved, ...meta });
       // From here on the old id leads to the new one, which is complete.
       const deadline = this.#deadlines.get(sid) ?? { expiresAt: reserved?.expiresAt ?? 0 };
       this.#deadlines.set(newSid, deadline);
@@ -171,11 +171,10 @@ export class BareSteps implements Steps {
   }
 
   /** Fills a record that was just created, or removes it. */
-  async #fill(operation: string, sid: string, values: [string, unknown][], reserved: object): Promise<void> {
+  async #fill(sid: string, values: [string, unknown][], reserved: object): Promise<void> {
     try {
       for (const [name, value] of values) {
-        const what = `set ${JSON.stringify(fromStored(name))}`;
-        await ask(operation, () => this.#store.setValue(sid, name, value), what);
+        await ask("set", () => this.#store.setValue(sid, name, value), fromStored(name));
       }
       // Last: until the deadline is there, the record is nobody's session.
       await this.#store.setValue(sid, RESERVED, withoutUndefined(reserved));

@@ -15,7 +15,7 @@ import type {
   SessionTrace,
   StoredRecord,
 } from "./session_store.ts";
-import { after, type Answer, ask, askNow } from "./_ask.ts";
+import { after, type Answer, ask, askNow, asSessionError } from "./_ask.ts";
 import { BareSteps } from "./_bare_steps.ts";
 import { ExpiringMap } from "./_expiring_map.ts";
 import { timed } from "./_timed_store.ts";
@@ -146,8 +146,7 @@ export class Records {
 
   /** Writes one value, or removes it where it is `undefined`. */
   set(session: Named, operation: string, key: string, value: unknown): Promise<void> {
-    const what = `${operation} ${JSON.stringify(key)}`;
-    return this.#reach(session, operation, (sid) => this.#steps.set(sid, key, value), what);
+    return this.#reach(session, operation, (sid) => this.#steps.set(sid, key, value), key);
   }
 
   /** Reads one value, and writes what `compute` makes of it. */
@@ -162,12 +161,7 @@ export class Records {
         throw error;
       }
     };
-    return this.#reach(
-      session,
-      operation,
-      (sid) => this.#steps.update(sid, key, guarded),
-      `${operation} ${JSON.stringify(key)}`,
-    ).catch((error) => {
+    return this.#reach(session, operation, (sid) => this.#steps.update(sid, key, guarded), key).catch((error) => {
       throw thrown === undefined ? error : thrown.error;
     });
   }
@@ -211,16 +205,17 @@ export class Records {
     session: Named,
     operation: string,
     step: (sid: string) => Promise<void>,
-    what = operation,
+    key?: string,
   ): Promise<void> {
     for (let moves = 0;; moves++) {
       const { id } = session;
       if (this.#ended.get(id) !== undefined) throw new SessionGoneError(operation);
       try {
-        return await ask(operation, () => step(id), what);
-      } catch (error) {
+        return await step(id);
+      } catch (cause) {
+        const error = asSessionError(operation, cause, key);
         if (!(error instanceof SessionGoneError) || moves === MAX_MOVES) throw error;
-        const read = await ask(operation, () => this.#steps.read(id), what);
+        const read = await ask(operation, () => this.#steps.read(id), key);
         const moved = read !== undefined && "movedTo" in read && Date.now() < read.graceUntil;
         if (!moved) throw error;
         session.id = read.movedTo;

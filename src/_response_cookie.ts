@@ -76,7 +76,8 @@ export class ResponseCookie {
 
   /** Leaves at most one line of our name in `headers`: `line`. */
   #rewrite(headers: Headers, line: string | undefined): void {
-    const lines = headers.getSetCookie();
+    const lines = bringsCookies(headers) ? headers.getSetCookie() : [];
+    if (lines.length === 1 && lines[0] === line) return;
     if (lines.some((other) => this.#cookie.isNamedIn(other))) {
       headers.delete("set-cookie");
       for (const other of lines) {
@@ -109,7 +110,8 @@ export class ResponseCookie {
 
   /** A line that something else put there after ours, and that takes the cookie away, is obeyed. */
   #yieldToClearing(headers: Headers | undefined): void {
-    const clears = headers?.getSetCookie().some((line) =>
+    if (!bringsCookies(headers)) return;
+    const clears = headers.getSetCookie().some((line) =>
       line !== this.#line && this.#cookie.isNamedIn(line) && isClearing(line)
     );
     if (clears) this.clear();
@@ -130,7 +132,7 @@ export class ResponseCookie {
   }
 }
 
-function bringsCookies(headers: Headers | undefined): boolean {
+function bringsCookies(headers: Headers | undefined): headers is Headers {
   return headers !== undefined && headers.has("set-cookie");
 }
 

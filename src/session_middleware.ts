@@ -162,7 +162,7 @@ export class SessionMiddleware implements MiddlewareTarget {
     const threw = context.response.error !== undefined;
     if (threw && isCookiePending(session)) this.#diagnosis.threw(context, () => !isCookiePending(session));
     const writes = writesOf(session);
-    if (writes === undefined || writes.isSettled) return;
+    if (writes === undefined) return;
     // Where the action has thrown, Alosaur would answer with our error in place of the application's own.
     return threw ? writes.idle() : writes.settle();
   }
