@@ -57,6 +57,7 @@ const { values: options } = parseArgs({
 });
 const rounds = Number(options.rounds ?? (options.quick ? 3 : 15));
 const milliseconds = Number(options.ms ?? (options.quick ? 50 : 100));
+const warmUp = options.quick ? 120 : 300;
 const visitors = Number(options.visitors);
 const names = (options.only?.split(",") ?? Object.keys(SUBJECTS)) as SubjectName[];
 for (const name of names) {
@@ -71,7 +72,7 @@ const workers = new Map<SubjectName, Worker>();
 for (const name of names) {
   const worker = new Worker(import.meta.resolve("./in_process_worker.ts"), { type: "module", name });
   workers.set(name, worker);
-  await ask(name, { order: "load", subject: name, visitors, warmUp: milliseconds });
+  await ask(name, { order: "load", subject: name, visitors, warmUp });
 }
 
 const measured = new Map<string, Round[]>();
