@@ -1,86 +1,188 @@
 /**
- * What sessions add to a request, in process: the time of a request with the middleware, less that of the same request without.
+ * What sessions add to a request, in process: the time of a request with them, less that of the same request without.
  *
- * Rounds with and without alternate, because machines are noisy: trust the ratios of one run, not figures of two.
+ * Rounds go through all subjects again and again, and batches with and without take turns, because machines are noisy: trust the
+ * ratios of one run, not the figures of two.
+ *
+ * `--quick` takes some 20 seconds; `--only=ours,floor` leaves others out; `--rounds=15`, `--ms=100` (a round of one case, of one
+ * subject) and `--visitors=100` say how much is measured. Only a whole run is kept.
  */
-import { Context, MemoryStore, SecurityContext, SessionMiddleware } from "../mod.ts";
+import { parseArgs } from "node:util";
+import {
+  alosaurName,
+  digits,
+  environment,
+  keep,
+  median,
+  printTable,
+  printTargets,
+  type Target,
+  target,
+} from "./figures.ts";
+import { type CaseName, CASES } from "./subjects/subject.ts";
+import { type Entry, type SubjectName, SUBJECTS } from "./subjects/mod.ts";
+import type { Order, Round } from "./in_process_worker.ts";
 
-const ROUNDS = 15;
-const REQUESTS = 4000;
+/** Microseconds a request. */
+export interface Added {
+  /** With sessions less without: the median of the rounds' differences between medians of batches. */
+  median: number;
+  /** The 99th percentile with sessions, less that without. */
+  p99: number;
+  with: number;
+  without: number;
+}
 
-type Action = (context: SecurityContext) => unknown;
+/** What is kept in `results/in_process.json`. */
+export interface InProcessResults {
+  environment: ReturnType<typeof environment>;
+  alosaur: string;
+  rounds: number;
+  millisecondsARound: number;
+  visitors: number;
+  cases: Record<CaseName, string>;
+  subjects: (Omit<Entry, "load"> & { name: SubjectName; cases: Record<CaseName, Added> })[];
+  targets: Target[];
+}
 
-const read: Action = ({ security }) => security.session.get("user");
-const readAndWrite: Action = async ({ security }) => {
-  await security.session.get("user");
-  await security.session.set("user", "ada");
-};
-const untouched: Action = () => undefined;
-const write: Action = ({ security }) => security.session.set("user", "ada");
+const { values: options } = parseArgs({
+  args: Deno.args,
+  options: {
+    quick: { type: "boolean", default: false },
+    only: { type: "string" },
+    rounds: { type: "string" },
+    ms: { type: "string" },
+    visitors: { type: "string", default: "100" },
+  },
+});
+const rounds = Number(options.rounds ?? (options.quick ? 3 : 15));
+const milliseconds = Number(options.ms ?? (options.quick ? 50 : 100));
+const warmUp = options.quick ? 120 : 300;
+const visitors = Number(options.visitors);
+const names = (options.only?.split(",") ?? Object.keys(SUBJECTS)) as SubjectName[];
+for (const name of names) {
+  if (!(name in SUBJECTS)) throw new RangeError(`There is no ${name}; there are ${Object.keys(SUBJECTS).join(", ")}`);
+}
+const caseNames = Object.keys(CASES) as CaseName[];
 
-const store = new MemoryStore();
-await store.init();
-const middleware = new SessionMiddleware(store, { secret: crypto.getRandomValues(new Uint8Array(32)) });
-const valid = await signUp();
-const forged = `sid=${"A".repeat(24)}.${"A".repeat(43)}`;
+// Express, Koa and Fastify do less in production.
+Deno.env.set("NODE_ENV", "production");
 
-const CASES: [name: string, cookie: string | undefined, action: Action][] = [
-  ["a  valid cookie, one read", valid, read],
-  ["b  valid cookie, one read and one write", valid, readAndWrite],
-  ["c  no cookie, untouched", undefined, untouched],
-  ["d  no cookie, one write", undefined, write],
-  ["e  forged cookie, untouched", forged, untouched],
-  ["f  valid cookie, untouched", valid, untouched],
-];
+const workers = new Map<SubjectName, Worker>();
+for (const name of names) {
+  const worker = new Worker(import.meta.resolve("./in_process_worker.ts"), { type: "module", name });
+  workers.set(name, worker);
+  await ask(name, { order: "load", subject: name, visitors, warmUp });
+}
 
-console.log(
-  `Deno ${Deno.version.deno}, MemoryStore, ${ROUNDS} rounds of ${REQUESTS} requests, medians in microseconds`,
-);
-for (const [name, cookie, action] of CASES) {
-  const added: number[] = [];
-  for (let round = 0; round < ROUNDS; round++) {
-    const without = await time(() => withoutSession(cookie));
-    added.push(await time(() => withSession(cookie, action)) - without);
+const measured = new Map<string, Round[]>();
+for (let round = 0; round < rounds; round++) {
+  const turn = [...names.slice(round % names.length), ...names.slice(0, round % names.length)];
+  for (const name of turn) await ask(name, { order: "begin" });
+  for (const caseName of caseNames) {
+    for (const name of turn) {
+      const result = await ask(name, { order: "measure", case: caseName, milliseconds });
+      if (result === undefined) continue;
+      const key = `${name} ${caseName}`;
+      measured.set(key, [...measured.get(key) ?? [], result]);
+    }
   }
-  console.log(`${name.padEnd(42)} ${median(added).toFixed(2).padStart(7)}`);
+}
+for (const worker of workers.values()) worker.terminate();
+
+const results: InProcessResults = {
+  environment: environment(),
+  alosaur: alosaurName(),
+  rounds,
+  millisecondsARound: milliseconds,
+  visitors,
+  cases: perCase((name) => CASES[name].title),
+  subjects: names.map((name) => {
+    const { load: _, ...entry }: Entry = SUBJECTS[name];
+    return { name, ...entry, cases: perCase((caseName) => addedOf(measured.get(`${name} ${caseName}`) ?? [])) };
+  }),
+  targets: [],
+};
+results.targets = targetsOf();
+print();
+if (options.quick || options.only !== undefined) console.log("\nNot kept: this was not a whole run.");
+else await keep("in_process.json", results);
+
+function ask(name: SubjectName, order: Order): Promise<Round | undefined> {
+  const worker = workers.get(name);
+  if (worker === undefined) throw new Error(`There is no worker for ${name}`);
+  return new Promise((resolve, reject) => {
+    worker.onmessage = ({ data }) => {
+      if (data.failed === undefined) resolve(data.done);
+      else reject(new Error(`${name}: ${data.failed}`));
+    };
+    worker.onerror = (event) => reject(new Error(`${name}: ${event.message}`));
+    worker.postMessage(order);
+  });
 }
 
-async function signUp(): Promise<string> {
-  const context = new SecurityContext(new Request("http://localhost/"));
-  await middleware.onPreRequest(context);
-  await context.security.session.set("user", "ada");
-  const [line = ""] = context.response.headers.getSetCookie();
-  return line.slice(0, line.indexOf(";"));
+function perCase<T>(of: (name: CaseName) => T): Record<CaseName, T> {
+  return Object.fromEntries(caseNames.map((name) => [name, of(name)])) as Record<CaseName, T>;
 }
 
-function request(cookie: string | undefined): Request {
-  return new Request("http://localhost/", cookie === undefined ? {} : { headers: { cookie } });
+function addedOf(results: Round[]): Added {
+  return {
+    median: median(results.map((round) => round.with - round.without)),
+    p99: median(results.map((round) => round.withP99 - round.withoutP99)),
+    with: median(results.map((round) => round.with)),
+    without: median(results.map((round) => round.without)),
+  };
 }
 
-async function withoutSession(cookie: string | undefined): Promise<void> {
-  const context = new Context(request(cookie));
-  await undefined;
-  context.response.result = "ok";
-  context.response.getMergedResult();
+function addedBy(name: SubjectName, caseName: CaseName): number | undefined {
+  return results.subjects.find((subject) => subject.name === name)?.cases[caseName].median;
 }
 
-async function withSession(cookie: string | undefined, action: Action): Promise<void> {
-  const context = new SecurityContext(request(cookie));
-  await middleware.onPreRequest(context);
-  await action(context);
-  context.response.result = "ok";
-  await middleware.onPostRequest(context);
-  context.response.getMergedResult();
+/** What the cheapest peer adds of those that have a store. */
+function bestPeer(caseName: CaseName): number {
+  return Math.min(...results.subjects.filter((s) => s.isPeer && s.hasStore).map((s) => s.cases[caseName].median));
 }
 
-/** Microseconds a call. */
-async function time(call: () => Promise<void>): Promise<number> {
-  const begin = performance.now();
-  for (let i = 0; i < REQUESTS; i++) await call();
-  return (performance.now() - begin) * 1000 / REQUESTS;
+function targetsOf(): Target[] {
+  const targets: Target[] = [];
+  for (const [caseName, limit] of [["a", 1 / 5], ["e", 1 / 5], ["b", 1 / 3], ["d", 1 / 2]] as const) {
+    const ours = addedBy("ours", caseName);
+    if (ours === undefined || !isFinite(bestPeer(caseName))) continue;
+    targets.push(target(`${caseName}: ours / cheapest peer with a store`, ours / bestPeer(caseName), "at most", limit));
+  }
+  for (const caseName of ["c", "f"] as const) {
+    const ours = addedBy("ours", caseName);
+    if (ours === undefined || !isFinite(bestPeer(caseName))) continue;
+    const limit = Math.max(0.6, bestPeer(caseName) / 5);
+    targets.push(target(`${caseName}: ours, microseconds (1/5 of that peer, or 0.6)`, ours, "at most", limit));
+  }
+  const [ours, floor] = [addedBy("ours", "a"), addedBy("floor", "a")];
+  if (ours !== undefined && floor !== undefined) {
+    targets.push(target("a: ours / floor without remembered verification", ours / floor, "at most", 2));
+  }
+  return targets;
 }
 
-function median(values: number[]): number {
-  const sorted = values.toSorted((a, b) => a - b);
-  return sorted[Math.floor(sorted.length / 2)] ?? NaN;
+function print(): void {
+  const { environment: { deno, cpu, cores }, alosaur, subjects } = results;
+  console.log(
+    `Deno ${deno}, ${cpu}, ${cores} cores, ${alosaur} of Alosaur, ${rounds} rounds of ${milliseconds} ms a case`,
+  );
+  for (const name of caseNames) console.log(`  ${name}  ${CASES[name].title}`);
+  console.log("\nMicroseconds added to a request: median (p99)\n");
+  const ratios = perCase((caseName) => (addedBy("ours", caseName) ?? NaN) / bestPeer(caseName));
+  printTable([
+    ["", ...caseNames],
+    ...subjects.map(({ title, cases }) => [
+      title,
+      ...caseNames.map((name) => `${digits(cases[name].median)} (${digits(cases[name].p99)})`),
+    ]),
+    ["ours / best peer with a store", ...caseNames.map((name) => digits(ratios[name]))],
+  ]);
+  console.log("\nWithout sessions: median\n");
+  printTable([
+    ["", ...caseNames],
+    ...subjects.map(({ title, cases }) => [title, ...caseNames.map((name) => digits(cases[name].without))]),
+  ]);
+  printTargets(results.targets);
 }

@@ -1,0 +1,33 @@
+import { assertEquals } from "../_assert.ts";
+import { jsonFileStore } from "../../examples/custom_store/json_file_store.ts";
+import { testSessionStore } from "../../src/testing.ts";
+
+const directory = Deno.makeTempDirSync();
+addEventListener("unload", () => Deno.removeSync(directory, { recursive: true }));
+
+testSessionStore("jsonFileStore()", () => jsonFileStore(directory), {
+  // The writes of one process wait for one another; those of two do not.
+  shared: false,
+  neighbour: () => jsonFileStore(`${directory}/another`),
+  // A directory in a file: the system refuses whatever is asked of it.
+  broken: () => jsonFileStore(`${import.meta.filename}/sessions`),
+});
+
+Deno.test("jsonFileStore() finds the sessions that an earlier process has left", async () => {
+  const earlier = jsonFileStore(`${directory}/restart`);
+  await earlier.init();
+  await earlier.create("a");
+  await earlier.setValue("a", "key", "value");
+  const store = jsonFileStore(`${directory}/restart`);
+  await store.init();
+  assertEquals(await store.getValue("a", "key"), "value");
+});
+
+Deno.test("jsonFileStore().clear() leaves the files that are not its own", async () => {
+  const store = jsonFileStore(`${directory}/shared`);
+  await store.init();
+  await store.create("a");
+  await Deno.writeTextFile(`${directory}/shared/notes.json`, "{}");
+  await store.clear();
+  assertEquals(Array.from(Deno.readDirSync(`${directory}/shared`), ({ name }) => name), ["notes.json"]);
+});
