@@ -16,7 +16,8 @@ const SWEEP_STEPS = 4;
 export class ExpiringMap<V extends { readonly expiresAt: number }> {
   readonly #max: number;
   readonly #entries = new Map<string, V>();
-  readonly #oldest = this.#entries.keys();
+  // Made when it is needed: one that stands still keeps the tables of a map that has grown since.
+  #oldest: MapIterator<string> | undefined;
   #sweep = this.#entries.entries();
 
   /** @param max how many are kept at most; one more, and the oldest leaves */
@@ -64,7 +65,7 @@ export class ExpiringMap<V extends { readonly expiresAt: number }> {
 
   #dropOldest(): void {
     // Never at its end: all that it has passed is gone, and the newest is still before it.
-    const next = this.#oldest.next();
+    const next = (this.#oldest ??= this.#entries.keys()).next();
     if (!next.done) this.#entries.delete(next.value);
   }
 }

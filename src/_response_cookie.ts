@@ -39,7 +39,7 @@ export class ResponseCookie {
     this.#request = request;
     const response = context.response;
     const merge = response.getMergedResult;
-    response.getMergedResult = () => this.#merge(response, () => merge.call(response));
+    response.getMergedResult = () => this.#merge(response, merge);
   }
 
   /** Whether there is a line that did not leave (yet). */
@@ -87,19 +87,19 @@ export class ResponseCookie {
     if (line !== undefined) headers.append("set-cookie", line);
   }
 
-  #merge(response: AlosaurResponse, merge: () => Merged): Merged {
+  #merge(response: AlosaurResponse, merge: AlosaurResponse["getMergedResult"]): Merged {
     this.#wasMerged = true;
     const result: unknown = response.result;
+    const others = headersOf(result);
+    const brought = bringsCookies(response.headers) || (others !== undefined && bringsCookies(others));
+    if (this.#line === undefined && !brought) return merge.call(response);
     this.#yieldToClearing(response.headers);
-    this.#yieldToClearing(headersOf(result));
-    if (this.#line === undefined && !bringsCookies(response.headers) && !bringsCookies(headersOf(result))) {
-      return merge();
-    }
+    if (others !== undefined) this.#yieldToClearing(others);
     let merged: Merged;
     try {
       // Alosaur appends our header to the result's own headers: to a copy, so that no client's cookie stays on a shared result.
       if (isActionResult(result)) response.result = { ...result, headers: new Headers(result.headers) };
-      merged = merge();
+      merged = merge.call(response);
     } finally {
       response.result = result;
     }
@@ -109,8 +109,7 @@ export class ResponseCookie {
   }
 
   /** A line that something else put there after ours, and that takes the cookie away, is obeyed. */
-  #yieldToClearing(headers: Headers | undefined): void {
-    if (!bringsCookies(headers)) return;
+  #yieldToClearing(headers: Headers): void {
     const clears = headers.getSetCookie().some((line) =>
       line !== this.#line && this.#cookie.isNamedIn(line) && isClearing(line)
     );
@@ -132,8 +131,8 @@ export class ResponseCookie {
   }
 }
 
-function bringsCookies(headers: Headers | undefined): headers is Headers {
-  return headers !== undefined && headers.has("set-cookie");
+function bringsCookies(headers: Headers): boolean {
+  return headers.has("set-cookie");
 }
 
 function headersOf(result: unknown): Headers | undefined {
