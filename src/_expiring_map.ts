@@ -3,26 +3,20 @@
  *
  * @module
  */
+import { ShardedMap } from "./_sharded_map.ts";
 
 /** How many entries a new one looks at in search of those whose time is over. */
 const SWEEP_STEPS = 4;
 
-/**
- * Keeps a bounded number of entries until their time is over.
- *
- * What is over is given back little by little, whenever an entry is made: there is no timer. The iterators are kept, because a new
- * one would walk over the place of every entry that was removed before.
- */
+/** Keeps a bounded number of entries until their time is over. What is over is given back little by little, whenever an entry is made. */
 export class ExpiringMap<V extends { readonly expiresAt: number }> {
   readonly #max: number;
-  readonly #entries = new Map<string, V>();
-  // Made when it is needed: one that stands still keeps the tables of a map that has grown since.
-  #oldest: MapIterator<string> | undefined;
-  #sweep = this.#entries.entries();
+  readonly #entries: ShardedMap<V>;
 
-  /** @param max how many are kept at most; one more, and the oldest leaves */
+  /** @param max how many are kept at most; one more, and the oldest leaves (of a large number, one of the oldest) */
   constructor(max: number) {
     this.#max = max;
+    this.#entries = new ShardedMap(max);
   }
 
   /** Returns an entry whose time is not over. */
@@ -37,7 +31,7 @@ export class ExpiringMap<V extends { readonly expiresAt: number }> {
   set(key: string, value: V): void {
     this.#giveBack();
     this.#entries.set(key, value);
-    while (this.#entries.size > this.#max) this.#dropOldest();
+    while (this.#entries.size > this.#max) this.#entries.takeOldest();
   }
 
   /** Removes an entry. */
@@ -53,19 +47,10 @@ export class ExpiringMap<V extends { readonly expiresAt: number }> {
   #giveBack(): void {
     const now = Date.now();
     for (let looked = 0; looked < SWEEP_STEPS; looked++) {
-      const next = this.#sweep.next();
-      if (next.done) {
-        this.#sweep = this.#entries.entries();
-        return;
-      }
-      const [key, { expiresAt }] = next.value;
+      const next = this.#entries.next();
+      if (next === undefined) return;
+      const [key, { expiresAt }] = next;
       if (now >= expiresAt) this.#entries.delete(key);
     }
-  }
-
-  #dropOldest(): void {
-    // Never at its end: all that it has passed is gone, and the newest is still before it.
-    const next = (this.#oldest ??= this.#entries.keys()).next();
-    if (!next.done) this.#entries.delete(next.value);
   }
 }

@@ -14,13 +14,14 @@ import type {
   StoredRecord,
 } from "../session_store.ts";
 import { ExpiringMap } from "../_expiring_map.ts";
+import { ShardedMap } from "../_sharded_map.ts";
 import { copyValue, toObject } from "../_values.ts";
 
 /** The options of {@linkcode MemoryStore}. */
 export interface MemoryStoreOptions {
   /**
-   * How many sessions are kept at most, an integer above 0. One more, and the oldest leaves: that bounds what a client that never
-   * returns its cookie can make the process hold.
+   * How many sessions are kept at most, an integer above 0. One more, and the oldest leaves (from 100,000 on, one of the oldest): that bounds
+   * what a client that never returns its cookie can make the process hold.
    *
    * @default {1_000_000}
    */
@@ -142,7 +143,7 @@ const NO_VALUES: ReadonlyMap<string, unknown> = new Map();
 /** How many records a new session looks at in search of expired ones. */
 const SWEEP_STEPS = 4;
 /** How many more it looks at while it finds some; this bounds how long one request can take. */
-const SWEEP_LIMIT = 1000;
+const SWEEP_LIMIT = 250;
 
 /**
  * Keeps sessions in the memory of this process: fast, gone with a restart, and not shared with another process.
@@ -168,11 +169,7 @@ const SWEEP_LIMIT = 1000;
 export class MemoryStore implements PrincipalStore {
   readonly #maxSessions: number;
   // In the order in which they got their ids: the first is the oldest.
-  readonly #records = new Map<string, HeldRecord>();
-  // Kept, because a new iterator would walk over the place of every record that was removed before.
-  #sweep = this.#records.entries();
-  // Made when it is needed: one that stands still keeps the tables of a map that has grown since.
-  #oldest: MapIterator<string> | undefined;
+  readonly #records: ShardedMap<HeldRecord>;
   // Where replaced ids went, in the order of that.
   readonly #traces: ExpiringMap<{ movedTo: string; graceUntil: number; expiresAt: number }>;
   readonly #principals = new Map<string, Set<string>>();
@@ -193,6 +190,7 @@ export class MemoryStore implements PrincipalStore {
       throw new RangeError("Cannot make a MemoryStore: `maxSessions` must be an integer above 0");
     }
     this.#maxSessions = maxSessions;
+    this.#records = new ShardedMap(maxSessions);
     this.#traces = new ExpiringMap(maxSessions);
   }
 
@@ -437,12 +435,9 @@ export class MemoryStore implements PrincipalStore {
     const now = Date.now();
     let steps = SWEEP_STEPS;
     for (let looked = 0; looked < steps; looked++) {
-      const next = this.#sweep.next();
-      if (next.done) {
-        this.#sweep = this.#records.entries();
-        return;
-      }
-      const [sid, record] = next.value;
+      const next = this.#records.next();
+      if (next === undefined) return;
+      const [sid, record] = next;
       if (now < record.expiresAt) continue;
       this.#remove(sid);
       steps = Math.min(steps + 1, SWEEP_LIMIT);
@@ -450,8 +445,7 @@ export class MemoryStore implements PrincipalStore {
   }
 
   #dropOldest(): void {
-    // Never at its end: all that it has passed is gone, and the newest is still before it.
-    const next = (this.#oldest ??= this.#records.keys()).next();
-    if (!next.done) this.#remove(next.value);
+    const oldest = this.#records.takeOldest();
+    if (oldest !== undefined) this.#unbind(oldest[0], oldest[1].principal);
   }
 }

@@ -100,7 +100,7 @@ Deno.test("MemoryStore keeps many sessions where it is not told how many", async
   assertEquals([store.size, await store.exist("0")], [101, true]);
 });
 
-Deno.test("MemoryStore finds the oldest without beginning its search anew", async () => {
+Deno.test("MemoryStore does not search the oldest anew for each new session", async () => {
   const store = new MemoryStore({ maxSessions: 100 });
   for (let i = 0; i < 100; i++) await store.create(`${i}`);
   const real = Map.prototype.keys;
@@ -114,7 +114,8 @@ Deno.test("MemoryStore finds the oldest without beginning its search anew", asyn
   } finally {
     Map.prototype.keys = real;
   }
-  assert(searches <= 1, `${searches} searches`);
+  // Once in a round of the sweep, which takes a quarter of as many new sessions as there are.
+  assert(searches <= 900 / 25 + 1, `${searches} searches`);
   assertEquals(await store.exist("899"), false);
   assertEquals(await store.exist("900"), true);
   await store.clear();

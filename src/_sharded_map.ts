@@ -1,0 +1,113 @@
+/**
+ * A map of many entries that grows and shrinks without a pause.
+ *
+ * @module
+ */
+
+/** Over how many maps the entries of a large one are spread. */
+const SHARDS = 32;
+/** From how many entries on a map is large: growing it takes milliseconds, in which no request is answered. */
+const LARGE = 100_000;
+
+/** One of the maps. */
+class Shard<V> {
+  readonly entries = new Map<string, V>();
+  // Kept, because a new one walks over the place of every entry that was removed before.
+  #oldest: MapIterator<string> | undefined;
+
+  /** The oldest key. */
+  oldest(): string | undefined {
+    let next = (this.#oldest ??= this.entries.keys()).next();
+    // At its end it stays there; whatever has come since is before a new one.
+    if (next.done) next = (this.#oldest = this.entries.keys()).next();
+    return next.done ? undefined : next.value;
+  }
+
+  /** To be called from time to time: an iterator that stands still keeps every table that the map has had since, and all that was in it. */
+  rest(): void {
+    this.#oldest = undefined;
+  }
+}
+
+/**
+ * A `Map` spread over several: a `Map` that grows copies all its entries at once, which takes some 60 ms where there are a million.
+ *
+ * Where few are expected there is one, in the order in which entries were made. Where there are several, that order holds within each, and keys
+ * are spread over them by their last characters.
+ */
+export class ShardedMap<V> {
+  readonly #shards: Shard<V>[];
+  #size = 0;
+  #sweepAt = 0;
+  #sweep: MapIterator<[string, V]>;
+  #dropAt = 0;
+
+  /** @param max how many entries are expected at most */
+  constructor(max: number) {
+    this.#shards = Array.from({ length: max < LARGE ? 1 : SHARDS }, () => new Shard<V>());
+    this.#sweep = this.#shard(0).entries.entries();
+  }
+
+  get size(): number {
+    return this.#size;
+  }
+
+  get(key: string): V | undefined {
+    return this.#of(key).get(key);
+  }
+
+  set(key: string, value: V): void {
+    const entries = this.#of(key);
+    const before = entries.size;
+    entries.set(key, value);
+    this.#size += entries.size - before;
+  }
+
+  delete(key: string): void {
+    if (this.#of(key).delete(key)) this.#size--;
+  }
+
+  clear(): void {
+    for (const { entries } of this.#shards) entries.clear();
+    this.#size = 0;
+  }
+
+  /** Looks at the next entry, again and again through all; `undefined` where there is none, and once at the end of each round. */
+  next(): [string, V] | undefined {
+    for (;;) {
+      const next = this.#sweep.next();
+      if (!next.done) return next.value;
+      this.#sweepAt = (this.#sweepAt + 1) % this.#shards.length;
+      const shard = this.#shard(this.#sweepAt);
+      shard.rest();
+      this.#sweep = shard.entries.entries();
+      if (this.#sweepAt === 0) return undefined;
+    }
+  }
+
+  /** Removes the oldest entry of the next map that has one. */
+  takeOldest(): [string, V] | undefined {
+    for (let looked = 0; looked < this.#shards.length; looked++) {
+      const shard = this.#shard(this.#dropAt);
+      this.#dropAt = (this.#dropAt + 1) % this.#shards.length;
+      const key = shard.oldest();
+      const value = key === undefined ? undefined : shard.entries.get(key);
+      if (key === undefined || value === undefined) continue;
+      this.delete(key);
+      return [key, value];
+    }
+    return undefined;
+  }
+
+  #of(key: string): Map<string, V> {
+    if (this.#shards.length === 1) return this.#shard(0).entries;
+    // FNV-1a of the last characters: session ids are random, and one as good as another.
+    let hash = 0x811c9dc5;
+    for (let i = key.length - 4; i < key.length; i++) hash = Math.imul(hash ^ key.charCodeAt(i), 0x01000193);
+    return this.#shard((hash ^ (hash >>> 15)) & (SHARDS - 1)).entries;
+  }
+
+  #shard(index: number): Shard<V> {
+    return this.#shards[index] as Shard<V>;
+  }
+}
