@@ -25,8 +25,10 @@ export interface ExpressStore {
 }
 
 const express: () => Express = untypedExpress;
-export const session: ((options: Record<string, unknown>) => Middleware) & { MemoryStore: new () => ExpressStore } =
-  untypedSession;
+export const session: ((options: Record<string, unknown>) => Middleware) & {
+  MemoryStore: new () => ExpressStore;
+  Cookie: new (options: { maxAge: number }) => object;
+} = untypedSession;
 const cookieSession: (options: Record<string, unknown>) => Middleware = untypedCookieSession;
 
 /** The application on express-session. */
