@@ -36,7 +36,7 @@ console.log(table());
 
 function draw(): string {
   const panelHeight = HEAD + rows.length * ROW + 34;
-  const height = TOP + 3 * panelHeight + 26;
+  const height = TOP + 3 * panelHeight + 40;
   const { date, deno, cpu, cores } = results.environment;
   const panels = caseNames.map((name, i) => {
     const column = i % 2;
@@ -75,11 +75,10 @@ text.right { stroke: none; }
 <text x="16" y="30" class="heading">What sessions add to a request</text>
 <text x="16" y="50" class="faint">Microseconds, median, over the same framework without sessions. Less is better. The scale is logarithmic: each line is ten times the one before.</text>
 ${panels.join("\n")}
-<text x="16" y="${height - 14}" class="faint">${
-    escape(
-      `Amber ring: the least that it can cost, by hand (it looks nothing up that nobody touches). Grey ring: the session is in the cookie. Deno ${deno}, ${cpu}, ${cores} cores, ${date}.`,
-    )
-  }</text>
+<text x="16" y="${
+    height - 30
+  }" class="faint">Amber ring: the least that it can cost, by hand (it looks nothing up that nobody touches). Grey ring: the session is in the cookie.</text>
+<text x="16" y="${height - 13}" class="faint">${escape(`Deno ${deno}, ${cpu}, ${cores} cores, ${date}.`)}</text>
 </svg>
 `;
 }
