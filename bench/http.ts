@@ -41,6 +41,8 @@ interface Load {
 interface Result extends Load {
   /** Requests a second, over those without sessions: the median of the rounds' ratios. */
   ratio: number;
+  /** The same of requests a second of the server's processor time: near the other one unless something else was the bound. */
+  ratioByWork: number;
 }
 
 /** What is kept in `results/http.json`. */
@@ -245,9 +247,14 @@ async function cpuSeconds(pid: number): Promise<number> {
 function summarise(measured: Map<string, Load[]>): HttpResults {
   const loads = (name: ServerName, caseName: CaseName): Load[] => measured.get(`${name} ${caseName}`) ?? [];
   /** The median of the rounds' ratios. */
-  const over = (name: ServerName, other: ServerName, caseName: CaseName): number => {
-    const others = loads(other, caseName);
-    return median(loads(name, caseName).map(({ rate }, round) => rate / (others[round]?.rate ?? NaN)));
+  const over = (
+    name: ServerName,
+    other: ServerName,
+    caseName: CaseName,
+    of: (load: Load) => number = ({ rate }) => rate,
+  ): number => {
+    const others = loads(other, caseName).map(of);
+    return median(loads(name, caseName).map((load, round) => of(load) / (others[round] ?? NaN)));
   };
   const has = (...names: ServerName[]): boolean => names.every((name) => servers.some((s) => s.name === name));
 
@@ -289,6 +296,7 @@ function summarise(measured: Map<string, Load[]>): HttpResults {
           p99: median(all.map(({ p99 }) => p99)),
           busy: median(all.map(({ busy }) => busy)),
           ratio: over(name, "plain", caseName),
+          ratioByWork: over(name, "plain", caseName, ({ rate, busy }) => rate / busy),
         }];
       })),
     })),
@@ -301,14 +309,20 @@ function print({ environment: { deno, cpu }, alosaur, servers, targets }: HttpRe
     `Deno ${deno}, ${cpu}, ${alosaur} of Alosaur, ${connections} connections, ${rounds} rounds of ${seconds} s`,
   );
   for (const name of caseNames) console.log(`  ${name}  ${CASES[name].title}`);
-  console.log("\nRequests a second (over those without sessions; p99 in ms; share of the server's core)\n");
+  console.log(
+    "\nRequests a second (over those without sessions; the same by the server's processor time; p99 in ms; share of the core)\n",
+  );
   printTable([
     ["", ...caseNames],
     ...servers.map(({ title, cases }) => [
       title,
       ...caseNames.map((name) => {
-        const { rate = NaN, ratio = NaN, p99 = NaN, busy = NaN } = cases[name] ?? {};
-        return `${Math.round(rate)} (${ratio.toFixed(2)}; ${digits(p99)}; ${busy.toFixed(2)})`;
+        const result = cases[name];
+        if (result === undefined) return "";
+        const { rate, ratio, ratioByWork, p99, busy } = result;
+        return `${Math.round(rate)} (${ratio.toFixed(2)}; ${ratioByWork.toFixed(2)}; ${digits(p99)}; ${
+          busy.toFixed(2)
+        })`;
       }),
     ]),
   ]);

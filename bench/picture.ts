@@ -31,7 +31,7 @@ const rows = [
   ...results.subjects.filter(({ isPeer }) => isPeer).sort((a, b) => a.cases.a.median - b.cases.a.median),
 ];
 
-await Deno.writeTextFile(new URL("../docs/added-cost.svg", import.meta.url), draw());
+await Deno.writeTextFile(new URL("../docs/added-cost.svg", import.meta.url), await format(draw()));
 console.log(table());
 
 function draw(): string {
@@ -81,6 +81,20 @@ ${panels.join("\n")}
 <text x="16" y="${height - 13}" class="faint">${escape(`Deno ${deno}, ${cpu}, ${cores} cores, ${date}.`)}</text>
 </svg>
 `;
+}
+
+/** As `deno fmt` wants it. */
+async function format(svg: string): Promise<string> {
+  const process = new Deno.Command(Deno.execPath(), {
+    args: ["fmt", "--ext", "svg", "-"],
+    cwd: new URL("..", import.meta.url),
+    stdin: "piped",
+    stdout: "piped",
+  }).spawn();
+  await new Blob([svg]).stream().pipeTo(process.stdin);
+  const { success, stdout } = await process.output();
+  if (!success) throw new Error("deno fmt has failed");
+  return new TextDecoder().decode(stdout);
 }
 
 function panel(name: CaseName, left: number, top: number, hasLabels: boolean): string {
