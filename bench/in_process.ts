@@ -166,7 +166,7 @@ function print(): void {
       title,
       ...caseNames.map((name) => `${digits(cases[name].median)} (${digits(cases[name].p99)})`),
     ]),
-    ["ours / best peer with a store", ...caseNames.map((name) => digits(ratios[name]))],
+    ...(ratios.a > 0 ? [["ours / best peer with a store", ...caseNames.map((name) => digits(ratios[name]))]] : []),
   ]);
   console.log("\nWithout sessions: median\n");
   printTable([
