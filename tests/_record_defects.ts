@@ -30,12 +30,20 @@ function allLate(right: MemoryStore, milliseconds: number): Partial<PrincipalSto
   }));
 }
 
+/** The live record of a session, as far as there is one, as a plain object. */
+async function recordIn(right: MemoryStore, sid: string): Promise<StoredRecord | undefined> {
+  const read = await right.readRecord(sid);
+  if (read === undefined || !("values" in read)) return undefined;
+  const { values, expiresAt, meta, version } = read;
+  return { values, expiresAt, meta, version };
+}
+
 /** Changes what `readRecord()` answers with a record. */
 function readAs(right: MemoryStore, edit: (record: StoredRecord) => StoredRecord): Partial<PrincipalStore> {
   return {
     readRecord: async (sid) => {
-      const read = await right.readRecord(sid);
-      return read !== undefined && "values" in read ? edit(read) : read;
+      const record = await recordIn(right, sid);
+      return record === undefined ? await right.readRecord(sid) : edit(record);
     },
   };
 }
@@ -66,12 +74,6 @@ function traceAs(
       return read !== undefined && "movedTo" in read ? edit(read, sid) as typeof read : read;
     },
   };
-}
-
-/** The live record of a session, as far as there is one. */
-async function recordIn(right: MemoryStore, sid: string): Promise<StoredRecord | undefined> {
-  const read = await right.readRecord(sid);
-  return read !== undefined && "values" in read ? read : undefined;
 }
 
 const META = { createdAt: 1, seenAt: 1, renewedAt: 1 };
@@ -285,12 +287,12 @@ export const RECORD_DEFECTS: Defect[] = [
       const given = new Map<string, StoredRecord>();
       return {
         readRecord: async (sid) => {
-          const read = await right.readRecord(sid);
-          const record = given.get(sid);
-          if (read === undefined || !("values" in read)) return read;
-          if (record?.version === read.version) return record;
-          given.set(sid, read);
-          return read;
+          const record = await recordIn(right, sid);
+          if (record === undefined) return await right.readRecord(sid);
+          const before = given.get(sid);
+          if (before?.version === record.version) return before;
+          given.set(sid, record);
+          return record;
         },
       };
     }),
