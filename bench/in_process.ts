@@ -21,7 +21,8 @@ import {
 } from "./figures.ts";
 import { type CaseName, CASES } from "./subjects/subject.ts";
 import { type Entry, type SubjectName, SUBJECTS } from "./subjects/mod.ts";
-import type { Order, Round } from "./in_process_worker.ts";
+import type { Round } from "./in_process_worker.ts";
+import { InProcess } from "./in_process_worker_client.ts";
 
 /** Microseconds a request. */
 export interface Added {
@@ -68,27 +69,28 @@ const caseNames = Object.keys(CASES) as CaseName[];
 // Express, Koa and Fastify do less in production.
 Deno.env.set("NODE_ENV", "production");
 
-const workers = new Map<SubjectName, Worker>();
+const workers = new Map<SubjectName, InProcess>();
 for (const name of names) {
-  const worker = new Worker(import.meta.resolve("./in_process_worker.ts"), { type: "module", name });
+  const worker = new InProcess(name);
   workers.set(name, worker);
-  await ask(name, { order: "load", subject: name, visitors, warmUp });
+  await worker.ask({ order: "load", subject: name, visitors, warmUp });
 }
 
 const measured = new Map<string, Round[]>();
 for (let round = 0; round < rounds; round++) {
-  const turn = [...names.slice(round % names.length), ...names.slice(0, round % names.length)];
-  for (const name of turn) await ask(name, { order: "begin" });
+  const all = [...workers];
+  const turn = [...all.slice(round % all.length), ...all.slice(0, round % all.length)];
+  for (const [, worker] of turn) await worker.ask({ order: "begin" });
   for (const caseName of caseNames) {
-    for (const name of turn) {
-      const result = await ask(name, { order: "measure", case: caseName, milliseconds });
+    for (const [name, worker] of turn) {
+      const result = await worker.ask({ order: "measure", case: caseName, milliseconds });
       if (result === undefined) continue;
       const key = `${name} ${caseName}`;
       measured.set(key, [...measured.get(key) ?? [], result]);
     }
   }
 }
-for (const worker of workers.values()) worker.terminate();
+for (const worker of workers.values()) worker.end();
 
 const results: InProcessResults = {
   environment: environment(),
@@ -107,19 +109,6 @@ results.targets = targetsOf();
 print();
 if (options.quick || options.only !== undefined) console.log("\nNot kept: this was not a whole run.");
 else await keep("in_process.json", results);
-
-function ask(name: SubjectName, order: Order): Promise<Round | undefined> {
-  const worker = workers.get(name);
-  if (worker === undefined) throw new Error(`There is no worker for ${name}`);
-  return new Promise((resolve, reject) => {
-    worker.onmessage = ({ data }) => {
-      if (data.failed === undefined) resolve(data.done);
-      else reject(new Error(`${name}: ${data.failed}`));
-    };
-    worker.onerror = (event) => reject(new Error(`${name}: ${event.message}`));
-    worker.postMessage(order);
-  });
-}
 
 function perCase<T>(of: (name: CaseName) => T): Record<CaseName, T> {
   return Object.fromEntries(caseNames.map((name) => [name, of(name)])) as Record<CaseName, T>;
@@ -177,7 +166,7 @@ function print(): void {
       title,
       ...caseNames.map((name) => `${digits(cases[name].median)} (${digits(cases[name].p99)})`),
     ]),
-    ["ours / best peer with a store", ...caseNames.map((name) => digits(ratios[name]))],
+    ...(ratios.a > 0 ? [["ours / best peer with a store", ...caseNames.map((name) => digits(ratios[name]))]] : []),
   ]);
   console.log("\nWithout sessions: median\n");
   printTable([

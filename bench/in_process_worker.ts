@@ -11,6 +11,7 @@ import { median, quantile } from "./figures.ts";
 export type Order =
   | { order: "load"; subject: SubjectName; visitors: number; warmUp: number }
   | { order: "begin" }
+  | { order: "fill"; sessions: number }
   | { order: "measure"; case: CaseName; milliseconds: number };
 
 /** Microseconds a request, of one round. */
@@ -59,6 +60,10 @@ async function obey(order: Order): Promise<Round | undefined> {
       return;
     case "begin":
       await begin();
+      return;
+    case "fill":
+      await begin();
+      await subject.fill?.(order.sessions - visitors);
       return;
     case "measure":
       return await measure(order.case, order.milliseconds);

@@ -1,6 +1,7 @@
 /** This project, on the Alosaur that `alosaur/` is mapped to. */
 import { MemoryStore, SessionMiddleware } from "../../mod.ts";
 import { createApp, noop, plainPages, sessionPages } from "../application.ts";
+import { newSessionId } from "../../src/signature.ts";
 import { overFetch, type Subject } from "./subject.ts";
 
 export async function alosaur(): Promise<Subject<Response>> {
@@ -11,7 +12,20 @@ export async function alosaur(): Promise<Subject<Response>> {
   app.use(/^\/a\//, new SessionMiddleware(store, { secret: SessionMiddleware.generateSecret() }));
   app.use(/^\/b\//, noop);
   const handler = await handlerOf(app);
-  return overFetch({ with: handler, without: handler }, () => void store.clear(), { with: "/a", without: "/b" });
+  const subject = overFetch({ with: handler, without: handler }, () => void store.clear(), {
+    with: "/a",
+    without: "/b",
+  });
+  return { ...subject, fill: (sessions) => fill(store, sessions) };
+}
+
+/** Keeps sessions as the middleware makes them, each of one small value and for a day. */
+export async function fill(store: MemoryStore, sessions: number): Promise<void> {
+  for (let n = 0; n < sessions; n++) {
+    const now = Date.now();
+    const meta = { createdAt: now, seenAt: now, renewedAt: now };
+    await store.createRecord(newSessionId(), { values: new Map([["n", n]]), expiresAt: now + 86_400_000, meta });
+  }
 }
 
 /** What the application hands to `Deno.serve()`: Alosaur has no other way to be asked without listening. */

@@ -4,7 +4,7 @@ import untypedExpress from "npm:express@5.3.0";
 import untypedSession from "npm:express-session@1.19.0";
 import untypedCookieSession from "npm:cookie-session@2.1.1";
 import { overNode, type Subject } from "./subject.ts";
-import type { SessionStore } from "./fastify.ts";
+import type { PeerStore } from "./fastify.ts";
 
 type Next = (error?: unknown) => void;
 type Middleware = (request: IncomingMessage, response: ServerResponse, next: Next) => void;
@@ -25,12 +25,14 @@ export interface ExpressStore {
 }
 
 const express: () => Express = untypedExpress;
-export const session: ((options: Record<string, unknown>) => Middleware) & { MemoryStore: new () => ExpressStore } =
-  untypedSession;
+export const session: ((options: Record<string, unknown>) => Middleware) & {
+  MemoryStore: new () => ExpressStore;
+  Cookie: new (options: { maxAge: number }) => object;
+} = untypedSession;
 const cookieSession: (options: Record<string, unknown>) => Middleware = untypedCookieSession;
 
 /** The application on express-session. */
-export function expressApp(store: SessionStore): RequestListener {
+export function expressApp(store: PeerStore): RequestListener {
   return sessionPages(session({
     store,
     secret: "a secret of this benchmark",

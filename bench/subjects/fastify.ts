@@ -11,10 +11,10 @@ interface Session {
 }
 
 /** What keeps the sessions of Express and Fastify alike. */
-export type SessionStore = object;
+export type PeerStore = object;
 
 /** @param store the application keeps the sessions in memory where there is none */
-export async function fastifyApp(sessions: boolean, store?: SessionStore): Promise<FastifyInstance> {
+export async function fastifyApp(sessions: boolean, store?: PeerStore): Promise<FastifyInstance> {
   const app = createFastify({ logger: false });
   if (sessions) {
     await app.register(fastifyCookie);
@@ -48,7 +48,7 @@ export async function fastifyApp(sessions: boolean, store?: SessionStore): Promi
 
 export async function fastify(): Promise<Subject> {
   const sessions = new Map<string, unknown>();
-  const { MemoryStore } = fastifySession as unknown as { MemoryStore: new (map: Map<string, unknown>) => SessionStore };
+  const { MemoryStore } = fastifySession as unknown as { MemoryStore: new (map: Map<string, unknown>) => PeerStore };
   const app = await fastifyApp(true, new MemoryStore(sessions));
   const plain = await fastifyApp(false);
   return overNode({ with: app.routing, without: plain.routing }, () => sessions.clear());

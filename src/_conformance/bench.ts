@@ -4,6 +4,7 @@
  * @module
  */
 import type { PrincipalStore, RecordStore, SessionStore } from "../session_store.ts";
+import { expect } from "./expect.ts";
 import type { MakeStore, SessionStoreTestOptions } from "../testing.ts";
 
 /** What is tested together, in one `Deno.test`. */
@@ -17,11 +18,13 @@ export interface Area {
 export interface Check {
   name: string;
   run: () => void | Promise<void>;
+  /** Whether it only says something. */
+  isNote?: boolean;
 }
 
 /** Says in words what is not there, or was not shown. */
 export function note(words: string): Check {
-  return { name: words, run: () => {} };
+  return { name: words, run: () => {}, isNote: true };
 }
 
 /** Two stores that a check uses: the same one, or two instances on one backend. */
@@ -31,16 +34,23 @@ export interface Pair<S extends SessionStore> {
   b: S;
 }
 
+/** How long a store whose backend cannot be reached may take to say so, in milliseconds. */
+const PATIENCE = 10_000;
+
+/** How long a check may take, in milliseconds: one that takes longer waits for an answer that does not come. */
+const LIMIT = 60_000;
+
 /** A store that is to be tested. */
 export class Bench {
   readonly create: MakeStore;
   readonly options: SessionStoreTestOptions;
+  readonly patience: number;
 
   /**
    * @throws {TypeError} if an argument is of the wrong type
    * @throws {RangeError} if `maxValueBytes` is not an integer above 0
    */
-  constructor(create: MakeStore, options: SessionStoreTestOptions) {
+  constructor(create: MakeStore, options: SessionStoreTestOptions, patience: number = PATIENCE) {
     if (typeof create !== "function") throw new TypeError("Cannot test a store: `create` must be a function");
     const { maxValueBytes = 1 } = options;
     if (!Number.isInteger(maxValueBytes) || maxValueBytes <= 0) {
@@ -48,6 +58,7 @@ export class Bench {
     }
     this.create = create;
     this.options = options;
+    this.patience = patience;
   }
 
   /** Opens one instance, and another one where they share their sessions. */
@@ -87,10 +98,18 @@ export class OpenBench implements AsyncDisposable {
     return this.options.maxValueBytes ?? 512 * 1024;
   }
 
+  get patience(): number {
+    return this.bench.patience;
+  }
+
   /** Runs a check on an empty store. */
   async run(check: Check): Promise<void> {
-    await this.store.clear();
-    await check.run();
+    const run = async (): Promise<void> => {
+      await this.store.clear();
+      await check.run();
+    };
+    const done = await within(LIMIT, run());
+    expect(done !== LATE, `expected the store to answer; this was not done after ${LIMIT / 1000} seconds`);
   }
 
   /** The ways in which a check of two stores is run. */
@@ -106,6 +125,20 @@ export class OpenBench implements AsyncDisposable {
     await this.store.clear();
     await dispose(this.store);
     if (this.other !== undefined) await dispose(this.other);
+  }
+}
+
+/** Stands for an answer that did not come in time. */
+export const LATE: unique symbol = Symbol();
+
+/** Waits for an answer, for so many milliseconds at most. */
+export async function within<T>(milliseconds: number, answer: Promise<T>): Promise<T | typeof LATE> {
+  const { promise, resolve } = Promise.withResolvers<typeof LATE>();
+  const timer = setTimeout(() => resolve(LATE), milliseconds);
+  try {
+    return await Promise.race([answer, promise]);
+  } finally {
+    clearTimeout(timer);
   }
 }
 

@@ -8,28 +8,10 @@ import type { SessionOptions } from "../options.ts";
 import type { Session } from "../session.ts";
 import { SessionMiddleware } from "../session_middleware.ts";
 import type { SessionStore } from "../session_store.ts";
-import {
-  type Area,
-  type Check,
-  isPrincipalStore,
-  isRecordStore,
-  missingRecordMethods,
-  note,
-  type OpenBench,
-} from "./bench.ts";
+import { type Check, isPrincipalStore, isRecordStore, missingRecordMethods, note, type OpenBench } from "./bench.ts";
 import { Clock } from "./clock.ts";
 import { expect, expectEqual, expectRejects, show } from "./expect.ts";
 import { Visitor } from "./visitor.ts";
-
-/** The areas of the life of sessions. */
-export const LIFE_CYCLE: readonly Area[] = [
-  {
-    title: "life cycle: in one instance",
-    checks: ({ store }) => [...simple(store, store), ...atomic(store, store)],
-  },
-  { title: "life cycle: across two instances", checks: across },
-  { title: "life cycle: users", checks: users },
-];
 
 const SECRET = SessionMiddleware.generateSecret();
 
@@ -204,12 +186,13 @@ function simple(a: SessionStore, b: SessionStore): Check[] {
         const visitor = await Visitor.signUp(first);
         const old = visitor.at(second);
         const { session } = await visitor.begin();
+        const { sessionId } = session;
         const late = await Promise.all(Array.from({ length: 6 }, () => old.begin()));
         const write = (from: number, to: number): Promise<unknown>[] =>
           late.slice(from, to).map(({ session }, n) => session.set(`key ${n}`, n));
         await Promise.allSettled([...write(0, round), session.destroy(), ...write(round, 6)]);
         await Promise.allSettled(late.map(({ finish }) => finish()));
-        expectEqual(await b.exist(session.sessionId), false, "exist() of a session that was destroyed beside writes");
+        expectEqual(await b.exist(sessionId), false, "exist() of a session that was destroyed beside writes");
         await expectNew(old, "a session that was destroyed beside writes");
       }
     },
@@ -298,21 +281,31 @@ function atomic(a: SessionStore, b: SessionStore): Check[] {
       const [first, second] = serveBoth(a, b);
       for (let round = 0; round < 10; round++) {
         const visitor = await Visitor.signUp(first);
-        const one = await visitor.at(second).begin();
-        const other = await visitor.begin();
-        const steps = [other.session.destroy(), one.session.regenerate()];
-        await Promise.allSettled(round % 2 ? steps : steps.reverse());
-        const ids = [one.session.sessionId, other.session.sessionId];
-        await Promise.allSettled([one.finish(), other.finish()]);
+        const another = visitor.at(second);
+        const renewing = await another.begin();
+        const ending = await visitor.begin();
+        const { sessionId } = ending.session;
+        await (round % 2
+          ? Promise.allSettled([ending.session.destroy(), renewing.session.regenerate()])
+          : Promise.allSettled([renewing.session.regenerate(), ending.session.destroy()]));
+        const ids = [sessionId, renewing.session.sessionId];
+        await Promise.allSettled([renewing.finish(), ending.finish()]);
         for (const id of ids) {
           expectEqual(await b.exist(id), false, "exist() of a session that was destroyed while it got a new id");
         }
+        await expectNew(another, "a session that was destroyed while it got a new id");
       }
     },
   }];
 }
 
-function across({ store, other }: OpenBench): Check[] {
+/** Checks of requests that reach one instance. */
+export function inOneInstance({ store }: OpenBench): Check[] {
+  return [...simple(store, store), ...atomic(store, store)];
+}
+
+/** Checks of requests that reach one instance or another. */
+export function acrossInstances({ store, other }: OpenBench): Check[] {
   if (other === undefined) {
     return [note("instances do not share their sessions: an application on this store runs in one process")];
   }
@@ -327,7 +320,8 @@ function across({ store, other }: OpenBench): Check[] {
   ];
 }
 
-function users(bench: OpenBench): Check[] {
+/** Checks of the sessions of users. */
+export function usersSessions(bench: OpenBench): Check[] {
   const pairs = bench.pairs(isPrincipalStore);
   if (pairs.length > 0) return pairs.flatMap(({ where, a, b }) => usersOf(where, a, b));
   return [note("does not have PrincipalStore: middleware.sessions cannot list or revoke the sessions of a user")];

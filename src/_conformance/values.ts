@@ -4,16 +4,9 @@
  * @module
  */
 import type { SessionStore } from "../session_store.ts";
-import type { Area, Check, OpenBench } from "./bench.ts";
+import type { Check, OpenBench } from "./bench.ts";
 import { expect, expectEqual, messageOf, show } from "./expect.ts";
-import { createWith, valuesOf } from "./required.ts";
-
-/** The areas of what is required for values. */
-export const VALUES: readonly Area[] = [
-  { title: "required: values", checks: values },
-  { title: "required: sizes", checks: sizes },
-  { title: "required: copies", checks: copies },
-];
+import { createWith, valuesOf } from "./steps.ts";
 
 /** What JSON knows. */
 const JSON_VALUES: [string, unknown][] = [
@@ -107,7 +100,8 @@ const NO_VALUES: [string, unknown][] = [
   ["an instance of a class in a list", [[new Instance()]]],
 ];
 
-function values({ store, reader, options }: OpenBench): Check[] {
+/** Checks of which values come back. */
+export function values({ store, reader, options }: OpenBench): Check[] {
   const keepsAll = options.values === "all";
   const kept = keepsAll ? [...JSON_VALUES, ...OTHER_VALUES] : JSON_VALUES;
   const checks: Check[] = [{
@@ -201,7 +195,8 @@ function textOf(bytes: number): string {
   return text.slice(0, bytes);
 }
 
-function sizes({ store, reader, maxValueBytes, options }: OpenBench): Check[] {
+/** Checks of how large they may be. */
+export function sizes({ store, reader, maxValueBytes, options }: OpenBench): Check[] {
   const steps = [1, 2, 255, 256, 1023, 1024, 4095, 4096, 65_535, 65_536, 65_537, 102_400, 262_144].filter((n) =>
     n < maxValueBytes
   );
@@ -269,7 +264,8 @@ function sizes({ store, reader, maxValueBytes, options }: OpenBench): Check[] {
   }];
 }
 
-function copies({ store }: OpenBench): Check[] {
+/** Checks that nobody shares them. */
+export function copies({ store }: OpenBench): Check[] {
   return [{
     name: "a value is copied in: changing it after setValue() changes nothing",
     run: async () => {

@@ -1,0 +1,161 @@
+/**
+ * Draws `docs/added-cost.svg` from `results/in_process.json`, and prints the table for the README.
+ *
+ * The scale is logarithmic: what is measured lies between a tenth of a microsecond and a millisecond. So there are dots in place of
+ * bars, whose length would say nothing.
+ */
+import type { InProcessResults } from "./in_process.ts";
+import { type CaseName, CASES } from "./subjects/subject.ts";
+
+type Row = InProcessResults["subjects"][number];
+
+const WIDTH = 920;
+const LABELS = 216;
+const GAP = 28;
+const PANEL = (WIDTH - LABELS - GAP - 16) / 2;
+const ROW = 19;
+const HEAD = 26;
+const TOP = 74;
+/** The scale, in microseconds. What is less stands at its beginning: no measurement tells it from nothing. */
+const [LEAST, MOST] = [0.1, 3000];
+const TICKS = [0.1, 1, 10, 100, 1000];
+/** Room for the figure beside the last dot. */
+const BESIDE = 40;
+
+const results: InProcessResults = JSON.parse(
+  await Deno.readTextFile(new URL("results/in_process.json", import.meta.url)),
+);
+const caseNames = Object.keys(CASES) as CaseName[];
+const rows = [
+  ...results.subjects.filter(({ isPeer }) => !isPeer),
+  ...results.subjects.filter(({ isPeer }) => isPeer).sort((a, b) => a.cases.a.median - b.cases.a.median),
+];
+
+await Deno.writeTextFile(new URL("../docs/added-cost.svg", import.meta.url), await format(draw()));
+console.log(table());
+
+function draw(): string {
+  const panelHeight = HEAD + rows.length * ROW + 34;
+  const height = TOP + 3 * panelHeight + 40;
+  const { date, deno, cpu, cores } = results.environment;
+  const panels = caseNames.map((name, i) => {
+    const column = i % 2;
+    return panel(name, LABELS + column * (PANEL + GAP), TOP + Math.floor(i / 2) * panelHeight, column === 0);
+  });
+  const summary = caseNames.map((name) => {
+    const costs = rows.map((row) => `${row.title} ${label(row.cases[name].median)}`).join(", ");
+    return `${CASES[name].title}: ${costs}.`;
+  });
+  return `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${WIDTH} ${height}" width="${WIDTH}" height="${height}" role="img" aria-labelledby="title desc">
+<title id="title">What sessions add to a request, in microseconds</title>
+<desc id="desc">${escape(summary.join(" "))}</desc>
+<style>
+svg { --paper: #ffffff; --ink: #1f2328; --faint: #59636e; --line: #d8dee4; --peer: #818b98; --ours: #0969da; --floor: #9a6700; }
+@media (prefers-color-scheme: dark) {
+svg { --paper: #0d1117; --ink: #e6edf3; --faint: #9198a1; --line: #2d333b; --peer: #8b949e; --ours: #58a6ff; --floor: #d29922; }
+}
+text { font: 12px system-ui, -apple-system, "Segoe UI", Helvetica, Arial, sans-serif; fill: var(--ink); }
+.heading { font-size: 17px; font-weight: 600; }
+.case { font-weight: 600; }
+.faint { fill: var(--faint); font-size: 11px; }
+.right { text-anchor: end; }
+.middle { text-anchor: middle; }
+.value { font-size: 11px; font-variant-numeric: tabular-nums; }
+.line { stroke: var(--line); }
+.peer { fill: var(--peer); }
+.cookie { fill: var(--paper); stroke: var(--peer); stroke-width: 2; }
+.floor { fill: var(--paper); stroke: var(--floor); stroke-width: 2; }
+.ours { fill: var(--ours); }
+text.ours { font-weight: 600; }
+text.peer, text.cookie, text.floor { fill: var(--ink); }
+.value { stroke: var(--paper) !important; stroke-width: 4; paint-order: stroke; }
+text.right { stroke: none; }
+</style>
+<rect width="${WIDTH}" height="${height}" rx="6" fill="var(--paper)"/>
+<text x="16" y="30" class="heading">What sessions add to a request</text>
+<text x="16" y="50" class="faint">Microseconds, median, over the same framework without sessions. Less is better. The scale is logarithmic: each line is ten times the one before.</text>
+${panels.join("\n")}
+<text x="16" y="${
+    height - 30
+  }" class="faint">Amber ring: the least that it can cost, by hand (it looks nothing up that nobody touches). Grey ring: the session is in the cookie.</text>
+<text x="16" y="${height - 13}" class="faint">${escape(`Deno ${deno}, ${cpu}, ${cores} cores, ${date}.`)}</text>
+</svg>
+`;
+}
+
+/** As `deno fmt` wants it. */
+async function format(svg: string): Promise<string> {
+  const process = new Deno.Command(Deno.execPath(), {
+    args: ["fmt", "--ext", "svg", "-"],
+    cwd: new URL("..", import.meta.url),
+    stdin: "piped",
+    stdout: "piped",
+  }).spawn();
+  await new Blob([svg]).stream().pipeTo(process.stdin);
+  const { success, stdout } = await process.output();
+  if (!success) throw new Error("deno fmt has failed");
+  return new TextDecoder().decode(stdout);
+}
+
+function panel(name: CaseName, left: number, top: number, hasLabels: boolean): string {
+  const end = top + HEAD + rows.length * ROW;
+  const parts = [`<text x="${left}" y="${top + 12}" class="case">${name}: ${escape(CASES[name].title)}</text>`];
+  for (const tick of TICKS) {
+    const x = left + xOf(tick);
+    parts.push(`<line x1="${x}" y1="${top + HEAD - 4}" x2="${x}" y2="${end}" class="line"/>`);
+    parts.push(`<text x="${x}" y="${end + 14}" class="faint middle">${tick.toLocaleString("en")}</text>`);
+  }
+  rows.forEach((row, i) => {
+    const y = top + HEAD + i * ROW + ROW / 2;
+    const { median } = row.cases[name];
+    const x = left + xOf(median);
+    const kind = kindOf(row);
+    if (hasLabels) parts.push(`<text x="${left - 14}" y="${y + 4}" class="right ${kind}">${escape(row.title)}</text>`);
+    parts.push(`<circle cx="${x}" cy="${y}" r="4.5" class="${kind}"/>`);
+    parts.push(`<text x="${round(x + 10)}" y="${y + 4}" class="value ${kind}">${escape(label(median))}</text>`);
+  });
+  return parts.join("\n");
+}
+
+function kindOf({ name, isPeer, hasStore }: Row): string {
+  if (isPeer) return hasStore ? "peer" : "cookie";
+  return name === "ours" ? "ours" : "floor";
+}
+
+function xOf(microseconds: number): number {
+  const share = Math.log(Math.max(LEAST, microseconds) / LEAST) / Math.log(MOST / LEAST);
+  return round(6 + share * (PANEL - 6 - BESIDE));
+}
+
+function round(value: number): number {
+  return Math.round(value * 10) / 10;
+}
+
+function label(microseconds: number): string {
+  if (microseconds < LEAST) return `< ${LEAST}`;
+  if (microseconds < 9.95) return microseconds.toFixed(1);
+  return Math.round(microseconds).toLocaleString("en");
+}
+
+function table(): string {
+  const versions = (row: Row): string => {
+    const version = row.isPeer ? row.packages[0]?.match(/@([\d.]+)$/)?.[1] : undefined;
+    return version === undefined ? row.title : `${row.title} (${version})`;
+  };
+  const lines = [
+    ["µs", ...caseNames.map((name) => `${name}: ${CASES[name].title}`)],
+    ["---", ...caseNames.map(() => "--:")],
+    ...rows.map((row) => [
+      row.name === "ours" ? `**${row.title}**` : versions(row),
+      ...caseNames.map((name) => {
+        const cell = label(row.cases[name].median).replace("<", "&lt;");
+        return row.name === "ours" ? `**${cell}**` : cell;
+      }),
+    ]),
+  ];
+  return lines.map((cells) => `| ${cells.join(" | ")} |`).join("\n");
+}
+
+function escape(text: string): string {
+  return text.replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll(">", "&gt;");
+}
