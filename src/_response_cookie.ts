@@ -76,7 +76,7 @@ export class ResponseCookie {
 
   /** Leaves at most one line of our name in `headers`: `line`. */
   #rewrite(headers: Headers, line: string | undefined): void {
-    const lines = bringsCookies(headers) ? headers.getSetCookie() : [];
+    const lines = cookiesIn(headers);
     if (lines.length === 1 && lines[0] === line) return;
     if (lines.some((other) => this.#cookie.isNamedIn(other))) {
       headers.delete("set-cookie");
@@ -90,11 +90,12 @@ export class ResponseCookie {
   #merge(response: AlosaurResponse, merge: AlosaurResponse["getMergedResult"]): Merged {
     this.#wasMerged = true;
     const result: unknown = response.result;
-    const others = headersOf(result);
-    const brought = bringsCookies(response.headers) || (others !== undefined && bringsCookies(others));
-    if (this.#line === undefined && !brought) return merge.call(response);
-    this.#yieldToClearing(response.headers);
-    if (others !== undefined) this.#yieldToClearing(others);
+    const own = cookiesIn(response.headers);
+    const theirs = cookiesIn(headersOf(result));
+    if (this.#line === undefined && own.length === 0 && theirs.length === 0) return merge.call(response);
+    // A line that something else put there after ours, and that takes the cookie away, is obeyed.
+    const clears = (line: string): boolean => line !== this.#line && this.#cookie.isNamedIn(line) && isClearing(line);
+    if (own.some(clears) || theirs.some(clears)) this.clear();
     let merged: Merged;
     try {
       // Alosaur appends our header to the result's own headers: to a copy, so that no client's cookie stays on a shared result.
@@ -106,14 +107,6 @@ export class ResponseCookie {
     if (merged instanceof Response) return this.#onto(merged);
     this.#finish(merged.headers);
     return merged;
-  }
-
-  /** A line that something else put there after ours, and that takes the cookie away, is obeyed. */
-  #yieldToClearing(headers: Headers): void {
-    const clears = headers.getSetCookie().some((line) =>
-      line !== this.#line && this.#cookie.isNamedIn(line) && isClearing(line)
-    );
-    if (clears) this.clear();
   }
 
   /** Puts the line on a native response, which may be immutable and may be returned again: on a copy. */
@@ -131,9 +124,12 @@ export class ResponseCookie {
   }
 }
 
-function bringsCookies(headers: Headers): boolean {
-  return headers.has("set-cookie");
+/** The `Set-Cookie` lines in headers. Most have none, which is told faster than a list of them is made. */
+function cookiesIn(headers: Headers | undefined): readonly string[] {
+  return headers !== undefined && headers.has("set-cookie") ? headers.getSetCookie() : NONE;
 }
+
+const NONE: readonly string[] = [];
 
 function headersOf(result: unknown): Headers | undefined {
   return result instanceof Response || isActionResult(result) ? result.headers : undefined;

@@ -8,7 +8,7 @@
 export type FailureListener = (operation: string, error: Error, awaited: boolean) => void;
 
 /** How many promise jobs a function may need, from the end of a write that it awaits, to begin the next one: three, and some for those around it. */
-const TURNS_TO_NEXT = 8;
+const TURNS_TO_NEXT = 6;
 
 /**
  * Runs the writes of a request one after the other.

@@ -284,6 +284,7 @@ export class SessionMiddleware implements MiddlewareTarget {
 
   /** Tells whether the activity of a request is to be written; with `rolling` its cookie is sent again too. */
   #isActivityDue({ seenAt, sentAt, createdAt }: SessionMeta, graced: boolean): boolean {
+    if (this.#activityInterval === Infinity) return false;
     const since = this.#settings.rolling && !graced ? Math.min(seenAt, sentAt ?? createdAt) : seenAt;
     return Date.now() - since >= this.#activityInterval;
   }

@@ -275,7 +275,9 @@ export class MemoryStore implements PrincipalStore {
   readRecord(sid: string): StoredRecord | SessionTrace | undefined {
     const record = this.#records.get(sid);
     if (record === undefined) return this.#traces.get(sid);
-    return this.#live(sid) === undefined ? { expired: true } : record;
+    if (Date.now() < record.expiresAt) return record;
+    this.#remove(sid);
+    return { expired: true };
   }
 
   /**
