@@ -73,6 +73,7 @@ export class WriteQueue {
     }, (error) => {
       this.#failures.push({ write, error });
       this.#report(operation, write, error);
+      write.silence();
       reject(error);
       return skipped === undefined ? leave() : skipped.then(leave);
     });
@@ -110,10 +111,12 @@ class ObservedPromise<T> extends Promise<T> {
 
   /** Makes one that is under way. */
   static pending<T>(): PromiseWithResolvers<T> & { promise: ObservedPromise<T> } {
-    const pending = super.withResolvers<T>() as PromiseWithResolvers<T> & { promise: ObservedPromise<T> };
-    // Listening here, past our own `then()`, keeps a rejection from ending the process.
-    super.prototype.then.call(pending.promise, undefined, () => {});
-    return pending;
+    return super.withResolvers<T>() as PromiseWithResolvers<T> & { promise: ObservedPromise<T> };
+  }
+
+  /** Listens, past our own `then()`: a rejection that nobody hears of does not end the process. */
+  silence(): void {
+    super.then(undefined, () => {});
   }
 
   override then<A = T, B = never>(
