@@ -58,7 +58,14 @@ class HeldRecord implements StoredRecord {
   }
 
   static of({ values, expiresAt, meta }: SessionRecord): HeldRecord {
-    const list = written([], values);
+    const list: unknown[] = new Array(values.size * 2);
+    let length = 0;
+    for (const [key, value] of values) {
+      if (value === undefined) continue;
+      list[length++] = key;
+      list[length++] = copyValue(key, value);
+    }
+    list.length = length;
     const life = expiresAt - meta.createdAt;
     const isPlain = expiresAt - life === meta.createdAt && isBeginning(meta);
     return new HeldRecord(list, expiresAt, 0, isPlain ? life : 0, isPlain ? undefined : { meta: { ...meta } });
@@ -123,7 +130,8 @@ const OPTIONAL = ["sentAt", "principal", "boundAt", "csrfSeed"] as const;
 
 /** Tells whether a session's beginning is all that is known of it. */
 function isBeginning(meta: SessionMeta): boolean {
-  return meta.seenAt === meta.createdAt && meta.renewedAt === meta.createdAt && Object.keys(meta).length === 3;
+  return meta.seenAt === meta.createdAt && meta.renewedAt === meta.createdAt &&
+    OPTIONAL.every((name) => meta[name] === undefined);
 }
 
 /** A list of keys and values, written to: always a new one, with room for no more: `push()` leaves room for 16. */
