@@ -142,6 +142,16 @@ const clearsAll = bare(() => ({}));
 /** Something that is wrong with a store with the eight methods, and the check that has to find it. */
 export const DEFECTS: Defect[] = [
   [
+    "says that every session exists",
+    bare(() => ({ exist: async () => true })),
+    "exist() is false, get() and getValue()",
+  ],
+  [
+    "answers null for a value of a missing session",
+    bare((right) => ({ getValue: async (sid, key) => await right.getValue(sid, key) ?? null })),
+    "exist() is false, get() and getValue()",
+  ],
+  [
     "cannot be opened twice",
     bare((right) => {
       let calls = 0;
@@ -610,6 +620,14 @@ export const DEFECTS: Defect[] = [
     "every method rejects where the backend cannot be reached",
     {
       broken: () => new BareStore(),
+    },
+  ],
+  [
+    "tells the session id where it could not look",
+    bare(() => ({})),
+    "every method rejects where the backend cannot be reached, and tells no session id",
+    {
+      broken: () => change<SessionStore>(away(), { exist: (sid) => Promise.reject(new Error(`no way to ${sid}`)) }),
     },
   ],
   [

@@ -344,6 +344,16 @@ export const RECORD_DEFECTS: Defect[] = [
     "a replaced id is missing to every other method",
   ],
   [
+    "says in its own words that a session is gone, to a request",
+    full((right) => ({
+      setValue: (sid, key, value) =>
+        right.setValue(sid, key, value).catch((error) => {
+          throw error instanceof SessionGoneError ? new Error("no such session") : error;
+        }),
+    })),
+    "a destroyed session is gone: writes of requests under way are refused, and nothing comes back",
+  ],
+  [
     "forgets values on the way to a new id",
     full((right) => moveAs(right, (move) => ({ ...move, set: new Map([["__proto__", undefined]]) }))),
     "moveRecord() gives the record a new id",
@@ -584,6 +594,18 @@ export const RECORD_DEFECTS: Defect[] = [
       },
     })),
     "100 increments at once, each tried again where the version is another: none is lost",
+  ],
+  [
+    "looks before it changes, where others look as well",
+    full((right) => ({
+      changeRecord: async (sid, { ifVersion, ...change }) => {
+        const record = await recordIn(right, sid);
+        if (record !== undefined && ifVersion !== undefined && record.version !== ifVersion) return false;
+        await pause();
+        return await right.changeRecord(sid, change);
+      },
+    })),
+    "life cycle: across two instances: 200 increments with update()",
   ],
   [
     "answers false beside other changes",

@@ -1,5 +1,5 @@
 import { assert, assertEquals, assertThrows } from "./_assert.ts";
-import { MemoryStore } from "../mod.ts";
+import { MemoryStore, type SessionStore } from "../mod.ts";
 import { AREAS } from "../src/_conformance/areas.ts";
 import { Bench } from "../src/_conformance/bench.ts";
 import { type MakeStore, type SessionStoreTestOptions, testSessionStore } from "../src/testing.ts";
@@ -58,6 +58,22 @@ Deno.test("testSessionStore() finds stores out, each by the check that is for it
     ]);
     assertEquals([...all.difference(failed)], []);
   });
+});
+
+Deno.test("testSessionStore() closes what it has made, and gives the time back", async () => {
+  const now = Date.now;
+  let open = 0;
+  const made = <S extends SessionStore>(store: S, dispose: symbol): S => {
+    open++;
+    return Object.assign(store, { [dispose]: () => Promise.resolve(void open--) });
+  };
+  const create = full(() => ({}));
+  await run(async () => made(await create(), Symbol.asyncDispose), {
+    broken: () => made(away(), Symbol.asyncDispose),
+    neighbour: async () => made(await create(), Symbol.dispose),
+  });
+  assertEquals(open, 0);
+  assert(Date.now === now);
 });
 
 Deno.test("testSessionStore() refuses wrong arguments", () => {

@@ -38,7 +38,7 @@ export interface Pair<S extends SessionStore> {
 const PATIENCE = 10_000;
 
 /** How long a check may take, in milliseconds: one that takes longer waits for an answer that does not come. */
-const LIMIT = 60_000;
+const LIMIT = 120_000;
 
 /** A store that is to be tested. */
 export class Bench {
