@@ -25,12 +25,12 @@ import { Turns } from "./_turns.ts";
 export interface Steps {
   /** From now on takes the steps on the same store in another guise. */
   use(store: SessionStore): void;
-  read(sid: string): Answer<SessionRecord | SessionTrace | undefined>;
+  read(sid: string): Answer<Found["record"] | SessionTrace | undefined>;
   create(sid: string, record: SessionRecord): Promise<void>;
   /** Writes one value, or removes it where it is `undefined`. */
   set(sid: string, key: string, value: unknown): Promise<void>;
   /** Reads one value, and writes what `compute` makes of it. */
-  update(sid: string, key: string, compute: Compute): Promise<void>;
+  update(sid: string, key: string, compute: Compute, known?: Known): Promise<void>;
   /** Changes more than one value. */
   change(sid: string, change: Omit<RecordChange, "ifVersion" | "set">): Promise<void>;
   move(sid: string, newSid: string, move: Move): Promise<void>;
@@ -39,6 +39,12 @@ export interface Steps {
 
 /** Makes the next value of the one that is there. It may be called again, with the value that somebody else wrote meanwhile. */
 export type Compute = (value: unknown) => unknown;
+
+/** A value that was read before, and the version of the record that it was in. */
+export interface Known {
+  readonly version: number;
+  readonly value: unknown;
+}
 
 /** How a record moves to a new id. */
 export type Move = Pick<RecordMove, "meta" | "graceUntil">;
@@ -50,7 +56,7 @@ export type Ended = "unknown" | "expired" | "reuse";
 export interface Found {
   /** Its present id. */
   id: string;
-  record: SessionRecord;
+  record: SessionRecord & Partial<Pick<StoredRecord, "version">>;
   /** Whether it was asked for by an older id, which leads to it for a short time. */
   graced: boolean;
 }
@@ -66,6 +72,9 @@ const METHODS = ["init", "exist", "create", "delete", "get", "setValue", "getVal
 
 /** How many times a session may have been given a new id within the grace of the first. */
 const MAX_MOVES = 16;
+
+/** How often an update is tried. Each time that one fails, another has come before it. */
+const MAX_TRIES = 1000;
 
 /** How many ended sessions are remembered. Only answers that were already under way when they ended have to be met. */
 const MAX_ENDED = 10_000;
@@ -150,7 +159,7 @@ export class Records {
   }
 
   /** Reads one value, and writes what `compute` makes of it. */
-  update(session: Named, operation: string, key: string, compute: Compute): Promise<void> {
+  update(session: Named, operation: string, key: string, compute: Compute, known?: Known): Promise<void> {
     // What the application's function throws is the application's.
     let thrown: { error: unknown } | undefined;
     const guarded: Compute = async (value) => {
@@ -161,9 +170,11 @@ export class Records {
         throw error;
       }
     };
-    return this.#reach(session, operation, (sid) => this.#steps.update(sid, key, guarded), key).catch((error) => {
-      throw thrown === undefined ? error : thrown.error;
-    });
+    return this.#reach(session, operation, (sid) => this.#steps.update(sid, key, guarded, known), key).catch(
+      (error) => {
+        throw thrown === undefined ? error : thrown.error;
+      },
+    );
   }
 
   /** Changes more than one value. */
@@ -251,18 +262,28 @@ class StoreSteps implements Steps {
     return this.#store.setValue(sid, key, value);
   }
 
-  update(sid: string, key: string, compute: Compute): Promise<void> {
+  update(sid: string, key: string, compute: Compute, known?: Known): Promise<void> {
+    // What this request knows is not worth trying where another is about to change it.
+    let guess = this.#turns.has(sid) ? undefined : known;
     // Updates of this process wait for one another: only those of other processes can come between.
     return this.#turns.take(sid, async () => {
-      for (;;) {
-        const read = await this.#store.readRecord(sid);
-        if (read === undefined || !("values" in read)) throw new SessionGoneError("update");
-        const before = read.values.get(key);
-        const value = await compute(before);
-        if (value === undefined && before === undefined) return;
-        if (await this.#store.changeRecord(sid, { ifVersion: read.version, set: new Map([[key, value]]) })) return;
+      for (let tries = 0; tries < MAX_TRIES; tries++) {
+        const { version, value } = guess ?? await this.#read(sid, key);
+        const next = await compute(value);
+        // That there is nothing to write holds only for what is in the store now.
+        if (next !== undefined || value !== undefined) {
+          if (await this.#store.changeRecord(sid, { ifVersion: version, set: new Map([[key, next]]) })) return;
+        } else if (guess === undefined) return;
+        guess = undefined;
       }
+      throw new Error("The session store refused every change, as if each time somebody else had written before");
     });
+  }
+
+  async #read(sid: string, key: string): Promise<Known> {
+    const read = await this.#store.readRecord(sid);
+    if (read === undefined || !("values" in read)) throw new SessionGoneError("update");
+    return { version: read.version, value: read.values.get(key) };
   }
 
   async change(sid: string, change: RecordChange): Promise<void> {

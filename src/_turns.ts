@@ -8,6 +8,11 @@
 export class Turns {
   readonly #last = new Map<string, Promise<void>>();
 
+  /** Whether a step of this name is waiting or under way. */
+  has(name: string): boolean {
+    return this.#last.has(name);
+  }
+
   /** Runs a step after those of the same name before it. */
   take<T>(name: string, step: () => Promise<T>): Promise<T> {
     const before = this.#last.get(name);

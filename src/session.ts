@@ -134,6 +134,8 @@ class Live {
   meta: SessionMeta;
   /** Whether the client has an older id, and is not to be given the present one. */
   graced: boolean;
+  /** The record's version, as long as this request has written nothing. */
+  version: number | undefined;
   /** Why no more can be written. */
   end: "gone" | { error: Error } | undefined = undefined;
   /** What was read; its values are copied out when they are first asked for. */
@@ -144,13 +146,14 @@ class Live {
     id: string,
     expiresAt: number,
     meta: SessionMeta,
-    source: { readonly values: Map<string, unknown> },
+    source: { readonly values: Map<string, unknown>; readonly version?: number },
     graced: boolean,
   ) {
     this.id = id;
     this.expiresAt = expiresAt;
     this.meta = meta;
     this.graced = graced;
+    this.version = source.version;
     this.#source = source;
   }
 
@@ -345,7 +348,7 @@ export class Session<TData extends object = SessionData> implements SessionInter
    *
    * @param key any well-formed string
    * @param fn given a copy of the value, or `undefined`, returns the next one; `undefined` removes it. It may be called again where
-   * another process wrote meanwhile, and must not wait for another write of this session. What it reads from this session is from before.
+   * somebody else wrote meanwhile, and must not wait for another write of this session. What it reads from this session is from before.
    * @returns a copy of what was written
    * @throws what `fn` throws; then nothing is written
    * @throws {TypeError} as {@linkcode Session.set}
@@ -581,6 +584,7 @@ export class Session<TData extends object = SessionData> implements SessionInter
   /** The session that a write is for; `undefined` where there is none yet. */
   #writable(operation: string): Live | undefined {
     this.#refuseAfterEnd(operation);
+    if (this.#live !== undefined) this.#live.version = undefined;
     return this.#live;
   }
 
@@ -696,6 +700,7 @@ export class Session<TData extends object = SessionData> implements SessionInter
     const { records } = this.#host;
     return this.#writes.run<unknown>(operation, () => {
       checkKey(operation, key);
+      const version = this.#live?.version;
       let live = this.#writable(operation);
       let begin = nothing;
       if (live === undefined) {
@@ -705,6 +710,7 @@ export class Session<TData extends object = SessionData> implements SessionInter
       }
       const session = live;
       if (session === undefined) return nothing;
+      const known = version === undefined ? undefined : { version, value: session.values?.get(key) };
       this.#unknown++;
       const turn = this.#writes.begun;
       return async () => {
@@ -721,7 +727,7 @@ export class Session<TData extends object = SessionData> implements SessionInter
               this.#computing--;
             }
           };
-          await this.#step(operation, session, () => records.update(session, operation, key, remembering));
+          await this.#step(operation, session, () => records.update(session, operation, key, remembering, known));
           // A write that began since counts as later, and is in `values` already: what is left there in the end, the store knows.
           if (this.#writes.begun !== turn) session.values = undefined;
           else if (next === undefined) session.values?.delete(key);
@@ -767,6 +773,7 @@ export class Session<TData extends object = SessionData> implements SessionInter
     live.id = id;
     live.graced ||= graced;
     live.meta = record.meta;
+    live.version = record.version;
     live.expiresAt = deadlineOf(this.#host.settings, record.expiresAt, record.meta);
     return live.values = record.values;
   }

@@ -12,10 +12,11 @@
 /**
  * Keeps the values of sessions, by session id.
  *
- * Three rules hold for every method:
+ * Four rules hold for every method:
  * - Errors are for failures of the system. A missing or expired session is an answer (see each method), never an error, but for
  *   {@linkcode SessionStore.setValue}. And the reverse: a store that could not look rejects, it never answers "no such session".
- * - Values are copied in and out: nobody who holds a value can change the record.
+ * - Values are copied in, at the call, and out: nobody who holds a value can change the record.
+ * - No error tells a session id or a value.
  * - A key is any well-formed string, `__proto__` and the NUL character included; a store encodes what its backend cannot hold. A
  *   value that it cannot keep is refused with an error that names the key.
  */
@@ -177,7 +178,7 @@ export interface RecordStore extends SessionStore {
    * @param sid the session id
    * @param change what is to change
    * @returns `false` where the record has another version than `ifVersion`; nothing was changed
-   * @throws where the session is missing or expired (best a `SessionGoneError`), and then creates nothing
+   * @throws where the session is missing or expired (a `SessionGoneError`: any other error is a failure of the store), and then creates nothing
    */
   changeRecord(sid: string, change: RecordChange): Promise<boolean>;
 
@@ -190,7 +191,7 @@ export interface RecordStore extends SessionStore {
    * @param newSid the new one, not in use
    * @param move what to write with it, and how long the old id leads to the new one
    * @returns `false` where the record has another version than `ifVersion`; nothing was changed
-   * @throws where the session is missing or expired (best a `SessionGoneError`), and then creates nothing
+   * @throws where the session is missing or expired (a `SessionGoneError`: any other error is a failure of the store), and then creates nothing
    */
   moveRecord(sid: string, newSid: string, move: RecordMove): Promise<boolean>;
 }

@@ -90,6 +90,10 @@ const CASES: [string, string | undefined, (context: SecurityContext) => unknown,
     await read(context);
     await write(context);
   }, { store: ["readRecord", "setValue"], copies: 1, waits: [false, true] }],
+  ["a valid cookie, a read and an update", valid, async (context) => {
+    await read(context);
+    await context.security.session.update<string>("user", (user = "") => user);
+  }, { store: ["readRecord", "changeRecord"], copies: 1, waits: [false, true] }],
   ["c: no cookie, untouched", undefined, nothing, {}],
   // The signature and the id; our line on the context's headers, and its copy onto the answer, which is Alosaur's.
   ["d: no cookie, one write", undefined, write, {

@@ -973,3 +973,46 @@ Deno.test("maxSessionsPerPrincipal needs a store that finds users", () => {
     "maxSessionsPerPrincipal",
   );
 });
+
+Deno.test("Session.update() reads again where somebody else has written since this request began", async () => {
+  const { store, probe: seen } = probe(new MemoryStore());
+  const middleware = start({}, store);
+  const cookie = await signUp(middleware, { n: 1 });
+  const { session } = await open(middleware, cookie);
+  await visit(middleware, { cookie }, ({ security }) => security.session.update<number>("n", (n = 0) => n + 1));
+  seen.calls.length = 0;
+  const given: unknown[] = [];
+  await session.update<number>("n", (n = 0) => {
+    given.push(n);
+    return n + 1;
+  });
+  assertEquals([given, await session.get("n")], [[1, 2], 3]);
+  assertEquals(seen.calls, ["changeRecord", "readRecord", "changeRecord"]);
+});
+
+Deno.test("Session.take() takes what somebody else has written since this request began", async () => {
+  const middleware = start();
+  const cookie = await signUp(middleware, { n: 1 });
+  const { session } = await open(middleware, cookie);
+  await visit(middleware, { cookie }, ({ security }) => security.session.set("notice", "later"));
+  assertEquals([await session.take("notice"), await session.take("notice")], ["later", undefined]);
+});
+
+Deno.test("Session.update() after a write of the same request reads what that has written", async () => {
+  const { store, probe: seen } = probe(new MemoryStore());
+  const middleware = start({}, store);
+  const cookie = await signUp(middleware, { n: 1 });
+  const { session } = await open(middleware, cookie);
+  session.set("n", 5);
+  assertEquals(await session.update<number>("n", (n = 0) => n + 1), 6);
+  assertEquals(seen.calls.slice(-4), ["readRecord", "setValue", "readRecord", "changeRecord"]);
+});
+
+Deno.test("Session.update() gives up on a store that never takes its change", async () => {
+  const store = new MemoryStore();
+  const middleware = start({}, store);
+  const cookie = await signUp(middleware, { n: 1 });
+  store.changeRecord = () => Promise.resolve(false);
+  const { session } = await open(middleware, cookie);
+  await assertRejects(() => session.update("n", () => 2), SessionStoreError, 'Cannot update "n"');
+});
