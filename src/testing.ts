@@ -69,7 +69,8 @@ export interface SessionStoreTestOptions {
    */
   broken?: MakeStore;
   /**
-   * Makes another application's store in the same backend, such as one with another prefix or table: `clear()` must leave its sessions.
+   * Makes another application's store in the same backend, such as one with another prefix or table: its sessions must not be found, and
+   * `clear()` must leave them.
    *
    * @default {undefined} a step says that this was not shown
    */

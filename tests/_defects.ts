@@ -257,7 +257,7 @@ export const DEFECTS: Defect[] = [
     bare(() => ({ setValue: async () => {} })),
     "a visitor who writes nothing makes no session",
   ],
-  ["clears what others keep in the backend", clearsAll, "clear() leaves the sessions of another store", {
+  ["clears what others keep in the backend", clearsAll, "the sessions of another store in the same backend", {
     neighbour: () => clearsAll(),
   }],
   ["does not clear", bare(() => ({ clear: async () => {} })), "clear() removes every session"],

@@ -1,6 +1,6 @@
 /** Stores with every capability and a defect each. */
 import {
-  type MemoryStore,
+  MemoryStore,
   type PrincipalStore,
   type RecordChange,
   type RecordMove,
@@ -9,7 +9,7 @@ import {
   type SessionRecord,
   type StoredRecord,
 } from "../mod.ts";
-import { type Defect, full, METHODS, pause } from "./_defects.ts";
+import { change, type Defect, full, METHODS, pause } from "./_defects.ts";
 
 /** Calls with a clock that goes so many milliseconds after. */
 function late<T>(milliseconds: number, call: () => T): T {
@@ -79,8 +79,21 @@ function traceAs(
 const META = { createdAt: 1, seenAt: 1, renewedAt: 1 };
 const HOUR = 60 * 60 * 1000;
 
+const neighbour = new MemoryStore();
+
 /** Something that is wrong with a store with every capability, and the check that has to find it. */
 export const RECORD_DEFECTS: Defect[] = [
+  [
+    "lists the sessions of another store",
+    full((right) => ({
+      listSessions: async (principal) => [
+        ...await right.listSessions(principal),
+        ...await neighbour.listSessions(principal),
+      ],
+    })),
+    "the sessions of another store in the same backend",
+    { neighbour: () => change(neighbour, {}) },
+  ],
   [
     "writes the whole record back with a value",
     full((right) => ({

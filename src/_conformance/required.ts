@@ -4,7 +4,7 @@
  * @module
  */
 import { newSessionId } from "../signature.ts";
-import { type Check, dispose, isRecordStore, isStore, note, type OpenBench } from "./bench.ts";
+import { type Check, dispose, isPrincipalStore, isRecordStore, isStore, note, type OpenBench } from "./bench.ts";
 import { expectEqual, expectRejects } from "./expect.ts";
 import { createWith, expectMissing, expectSilent, settle, valuesOf } from "./steps.ts";
 
@@ -175,19 +175,34 @@ function foreignSessions({ store, options: { neighbour } }: OpenBench): Check {
     return note("not shown that clear() leaves what else lives in the backend: the option `neighbour` was not given");
   }
   return {
-    name: "clear() leaves the sessions of another store in the same backend",
+    name: "the sessions of another store in the same backend are not found, and clear() leaves them",
     run: async () => {
       const other = await neighbour();
       try {
         await other.init();
-        const sid = newSessionId();
+        const [sid, another] = [newSessionId(), newSessionId()];
         await other.create(sid);
         await other.setValue(sid, "key", "value");
         await expectMissing(store, sid, "a session of another store in the same backend");
         await store.create(sid);
+        const lists = isPrincipalStore(store) && isPrincipalStore(other);
+        if (lists) {
+          const meta = { createdAt: 1, seenAt: 1, renewedAt: 1, principal: "a user" };
+          await other.createRecord(another, { values: new Map(), expiresAt: Date.now() + 60_000, meta });
+          expectEqual(
+            await store.listSessions("a user"),
+            [],
+            "listSessions() of a user who has sessions elsewhere alone",
+          );
+        }
         await store.clear();
         expectEqual(await other.getValue(sid, "key"), "value", "getValue() of another store, after this one's clear()");
+        if (lists) {
+          const { length } = await other.listSessions("a user");
+          expectEqual(length, 1, "how many sessions another store lists, after this one's clear()");
+        }
         await other.delete(sid);
+        await other.delete(another);
       } finally {
         await dispose(other);
       }
