@@ -1,0 +1,13 @@
+/** Fills the disk that `sqlite_full_disk_test.ts` has mounted at the folder that the argument names, and prints what became of that. */
+import { DatabaseSync } from "node:sqlite";
+import { SqliteStore } from "../../src/stores/sqlite_store.ts";
+import { fillDisk } from "../stores/_full_disk.ts";
+
+const [folder] = Deno.args;
+const ballast = `${folder}/ballast`;
+const path = `${folder}/sessions.db`;
+Deno.writeFileSync(ballast, new Uint8Array(700 * 1024));
+await using store = new SqliteStore(path);
+const seen = await fillDisk(store, () => Deno.removeSync(ballast));
+using db = new DatabaseSync(path);
+console.log(JSON.stringify({ ...seen, ...db.prepare("PRAGMA integrity_check").get() }));

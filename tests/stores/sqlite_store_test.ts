@@ -1,0 +1,507 @@
+import { DatabaseSync } from "node:sqlite";
+import { assert, assertEquals, assertRejects, assertStringIncludes, assertThrows } from "../_assert.ts";
+import { FakeClock } from "../_clock.ts";
+import { read, signUp, start } from "../_request.ts";
+import { SessionGoneError, type SessionRecord, SessionStoreError } from "../../mod.ts";
+import { SqliteStore, type SqliteStoreOptions } from "../../src/stores/sqlite_store.ts";
+import { testSessionStore } from "../../src/testing.ts";
+import { fillDisk } from "./_full_disk.ts";
+import { written } from "./_sqlite_process.ts";
+
+const META = { createdAt: 1, seenAt: 2, renewedAt: 3 };
+const MOVE = { meta: {}, graceUntil: 0 };
+
+function record(expiresAt: number, values: [string, unknown][] = [], principal?: string): SessionRecord {
+  return { expiresAt, values: new Map(values), meta: principal === undefined ? META : { ...META, principal } };
+}
+
+/** A folder for one test. */
+class Folder implements Disposable {
+  readonly path = Deno.makeTempDirSync();
+
+  /** Where the tests' file is. */
+  get file(): string {
+    return `${this.path}/sessions.db`;
+  }
+
+  [Symbol.dispose](): void {
+    Deno.removeSync(this.path, { recursive: true });
+  }
+}
+
+const shared = new Folder();
+Deno.test.afterAll(() => shared[Symbol.dispose]());
+
+testSessionStore("SqliteStore", () => new SqliteStore(shared.file, { synchronous: "normal" }), {
+  values: "all",
+  traces: "deadline",
+  broken: () => new SqliteStore(`${shared.path}/no folder/sessions.db`),
+});
+
+/** Asks the file beside the store. */
+function ask(path: string, sql: string): unknown[] {
+  using db = new DatabaseSync(path);
+  return db.prepare(sql).all().map((row) => Object.values(row)[0]);
+}
+
+/** The connections that are used while it lives: the store keeps its own to itself. */
+class Connections implements Disposable {
+  readonly #real = DatabaseSync.prototype.exec;
+  readonly #all = new Set<DatabaseSync>();
+
+  constructor() {
+    const exec = this.#real;
+    const all = this.#all;
+    DatabaseSync.prototype.exec = function (...args): void {
+      all.add(this);
+      return exec.apply(this, args);
+    };
+  }
+
+  /** The only one. */
+  get only(): DatabaseSync {
+    const [db] = this.#all;
+    assert(db !== undefined && this.#all.size === 1);
+    return db;
+  }
+
+  [Symbol.dispose](): void {
+    DatabaseSync.prototype.exec = this.#real;
+  }
+}
+
+/** Opens a store, and tells its connection. */
+async function openWatched(
+  path: string,
+  options?: SqliteStoreOptions,
+): Promise<{ store: SqliteStore; db: DatabaseSync }> {
+  using connections = new Connections();
+  const store = new SqliteStore(path, options);
+  await store.init();
+  return { store, db: connections.only };
+}
+
+Deno.test("SqliteStore makes a file that only its owner reads, and those beside it too", async () => {
+  using folder = new Folder();
+  await using store = new SqliteStore(folder.file);
+  await store.init();
+  await store.create("a");
+  const files = [...Deno.readDirSync(folder.path)].map(({ name }) => name).sort();
+  assertEquals(files, ["sessions.db", "sessions.db-shm", "sessions.db-wal"]);
+  if (Deno.build.os === "windows") return;
+  for (const name of files) assertEquals((Deno.statSync(`${folder.path}/${name}`).mode ?? 0) & 0o777, 0o600, name);
+});
+
+Deno.test("SqliteStore leaves a file that exists its mode", { ignore: Deno.build.os === "windows" }, async () => {
+  using folder = new Folder();
+  Deno.writeTextFileSync(folder.file, "", { mode: 0o640 });
+  await using store = new SqliteStore(folder.file);
+  await store.init();
+  assertEquals((Deno.statSync(folder.file).mode ?? 0) & 0o777, 0o640);
+});
+
+Deno.test("SqliteStore opens at the first call, and once", async () => {
+  using folder = new Folder();
+  await using store = new SqliteStore(folder.file);
+  assertEquals([...Deno.readDirSync(folder.path)], []);
+  await Promise.all([store.create("a"), store.init(), store.create("b"), store.init()]);
+  await store.init();
+  assertEquals(ask(folder.file, "SELECT id FROM sessions ORDER BY id"), ["a", "b"]);
+});
+
+Deno.test("SqliteStore keeps sessions when it is closed, and rejects from then on", async () => {
+  using folder = new Folder();
+  const store = new SqliteStore(folder.file);
+  await store.create("a");
+  await store.setValue("a", "k", 1);
+  await store[Symbol.asyncDispose]();
+  await store[Symbol.asyncDispose]();
+  await assertRejects(() => store.init(), SessionStoreError, "closed");
+  await assertRejects(() => store.readRecord("a"), SessionStoreError, "closed");
+  await using other = new SqliteStore(folder.file);
+  assertEquals(await other.getValue("a", "k"), 1);
+
+  const never = new SqliteStore(folder.file);
+  await never[Symbol.asyncDispose]();
+  await assertRejects(() => never.exist("a"), SessionStoreError, "closed");
+
+  const opening = new SqliteStore(folder.file);
+  const ready = opening.init();
+  await opening[Symbol.asyncDispose]();
+  await ready;
+  await assertRejects(() => opening.exist("a"), SessionStoreError, "closed");
+});
+
+Deno.test("SqliteStore works in memory", async () => {
+  await using store = new SqliteStore(":memory:");
+  await store.create("a");
+  await store.setValue("a", "k", [1]);
+  assertEquals({ ...await store.get("a") }, { k: [1] });
+});
+
+Deno.test("SqliteStore writes through a log, waits for nobody itself, and syncs as it is told", async () => {
+  using folder = new Folder();
+  for (const [options, expected] of [[{}, 2], [{ synchronous: "full" }, 2], [{ synchronous: "normal" }, 1]] as const) {
+    const { store, db } = await openWatched(folder.file, options);
+    await using _ = store;
+    const pragma = (name: string): unknown => db.prepare(`PRAGMA ${name}`).get()?.[0];
+    assertEquals([pragma("journal_mode"), pragma("busy_timeout"), pragma("synchronous")], ["wal", 0, expected]);
+  }
+});
+
+Deno.test("SqliteStore refuses a file that is not its own, and leaves it as it is", async (t) => {
+  const files: [string, (path: string) => void, string][] = [
+    ["a text", (path) => Deno.writeTextFileSync(path, "no database\n".repeat(1000)), "not a database"],
+    ["a database of something else", (path) => {
+      using db = new DatabaseSync(path);
+      db.exec("CREATE TABLE sessions (id TEXT PRIMARY KEY); INSERT INTO sessions VALUES ('a')");
+    }, "something else"],
+    ["an empty database that something else has marked", (path) => {
+      using db = new DatabaseSync(path);
+      db.exec("PRAGMA user_version = 1");
+    }, "something else"],
+    ["another one", (path) => {
+      using db = new DatabaseSync(path);
+      db.exec("PRAGMA application_id = 1");
+    }, "something else"],
+    ["a file of a later version", (path) => {
+      using db = new DatabaseSync(path);
+      db.exec("PRAGMA application_id = 0x53455353; PRAGMA user_version = 2; CREATE TABLE later (id)");
+    }, "later version"],
+  ];
+  for (const [name, make, message] of files) {
+    await t.step(name, async () => {
+      using folder = new Folder();
+      make(folder.file);
+      const before = Deno.readFileSync(folder.file);
+      await using store = new SqliteStore(folder.file);
+      using connections = new Connections();
+      const error = await assertRejects(() => store.init(), SessionStoreError, message);
+      assertEquals(connections.only.isOpen, false);
+      assertStringIncludes(error.message, folder.file);
+      await assertRejects(() => store.readRecord("a"), SessionStoreError, message);
+      assertEquals(Deno.readFileSync(folder.file), before);
+      assertEquals([...Deno.readDirSync(folder.path)].length, 1);
+    });
+  }
+});
+
+Deno.test("SqliteStore.init() can be called again when it has failed", async () => {
+  using folder = new Folder();
+  await using store = new SqliteStore(`${folder.path}/later/sessions.db`);
+  await assertRejects(() => store.init(), SessionStoreError, "later/sessions.db");
+  Deno.mkdirSync(`${folder.path}/later`);
+  await store.init();
+  await store.create("a");
+});
+
+Deno.test("SqliteStore rejects where the file is damaged, and never says that there is no session", async () => {
+  using folder = new Folder();
+  {
+    await using store = new SqliteStore(folder.file);
+    for (let i = 0; i < 200; i++) await store.createRecord(`${i}`, record(Infinity, [["k", "x".repeat(500)]]));
+  }
+  using file = Deno.openSync(folder.file, { read: true, write: true });
+  file.seekSync(4096, Deno.SeekMode.Start);
+  file.writeSync(new Uint8Array(file.statSync().size - 4096).fill(0xff));
+  await using store = new SqliteStore(folder.file);
+  for (const sid of ["0", "199"]) {
+    await assertRejects(() => store.readRecord(sid), Error, "malformed");
+    await assertRejects(() => store.exist(sid), Error, "malformed");
+    await assertRejects(() => store.setValue(sid, "k", 1), Error, "malformed");
+  }
+});
+
+Deno.test("SqliteStore waits for another process that is writing, and lets this one go on", async () => {
+  using folder = new Folder();
+  await using store = new SqliteStore(folder.file);
+  for (const sid of ["a", "b", "c"]) await store.create(sid);
+  using other = new DatabaseSync(folder.file);
+  other.exec("BEGIN IMMEDIATE");
+  const steps = [
+    store.setValue("a", "k", 1),
+    store.moveRecord("b", "b moved", MOVE),
+    store.delete("c"),
+    store.create("d"),
+  ];
+  for (let turn = 0; turn < 20; turn++) await new Promise((resolve) => setTimeout(resolve, 1));
+  // A reader waits for nobody.
+  assertEquals(await store.getValue("a", "k"), undefined);
+  other.exec("COMMIT");
+  await Promise.all(steps);
+  assertEquals(await store.getValue("a", "k"), 1);
+  assertEquals(ask(folder.file, "SELECT id FROM sessions ORDER BY id"), ["a", "b", "b moved", "d"]);
+});
+
+Deno.test("SqliteStore opens a file once other processes let it", async () => {
+  for (const occupied of ["BEGIN EXCLUSIVE", "BEGIN; SELECT count(*) FROM sqlite_schema"]) {
+    using folder = new Folder();
+    using other = new DatabaseSync(folder.file);
+    other.exec(occupied);
+    await using store = new SqliteStore(folder.file);
+    const ready = store.init();
+    await new Promise((resolve) => setTimeout(resolve, 10));
+    other.exec("ROLLBACK");
+    await ready;
+    await store.create("a");
+  }
+});
+
+Deno.test("SqliteStore leaves the locks alone that another one of this process holds", {
+  ignore: Deno.build.os !== "linux",
+}, async () => {
+  using folder = new Folder();
+  await using store = new SqliteStore(folder.file);
+  await store.create("a");
+  const inode = Deno.statSync(folder.file).ino;
+  const locks = (): string[] => {
+    return Deno.readTextFileSync("/proc/locks").split("\n").filter((line) => line.includes(`:${inode} `));
+  };
+  const before = locks().length;
+  assert(before > 0);
+  await using other = new SqliteStore(folder.file);
+  await other.init();
+  assert(locks().length >= before);
+});
+
+Deno.test("SqliteStore rejects when another process has been writing for busyTimeout", async () => {
+  using folder = new Folder();
+  await using store = new SqliteStore(folder.file, { busyTimeout: 0.05 });
+  await using impatient = new SqliteStore(folder.file, { busyTimeout: 0 });
+  await store.create("a");
+  await impatient.init();
+  using other = new DatabaseSync(folder.file);
+  other.exec("BEGIN IMMEDIATE");
+  const began = performance.now();
+  await assertRejects(() => impatient.setValue("a", "k", 1), Error, "locked");
+  await assertRejects(() => store.setValue("a", "k", 1), Error, "locked");
+  const waited = performance.now() - began;
+  assert(waited >= 50 && waited < 2000, `${waited} ms`);
+  other.exec("ROLLBACK");
+  await store.setValue("a", "k", 2);
+  assertEquals(await impatient.getValue("a", "k"), 2);
+});
+
+Deno.test("SqliteStore looks at the clock when it has waited, not before", async () => {
+  using folder = new Folder();
+  using clock = new FakeClock();
+  await using store = new SqliteStore(folder.file);
+  await store.createRecord("a", record(clock.now + 10_000));
+  using other = new DatabaseSync(folder.file);
+  other.exec("BEGIN IMMEDIATE");
+  const write = assertRejects(() => store.setValue("a", "k", 1), SessionGoneError);
+  await undefined;
+  // More than it would wait: how long it does is no matter of this clock, which can be set.
+  clock.tick(10_000);
+  await new Promise((resolve) => setTimeout(resolve, 20));
+  other.exec("ROLLBACK");
+  await write;
+});
+
+Deno.test("SqliteStore.moveRecord() moves whole or not at all", async () => {
+  using folder = new Folder();
+  await using store = new SqliteStore(folder.file);
+  await store.createRecord("a", record(Infinity, [["k", 1]]));
+  using other = new DatabaseSync(folder.file);
+  other.exec(
+    "CREATE TRIGGER broken BEFORE INSERT ON sessions WHEN NEW.id = 'a' BEGIN SELECT RAISE(ABORT, 'broken'); END",
+  );
+  const move = { ...MOVE, set: new Map([["k", 2]]) };
+  await assertRejects(() => store.moveRecord("a", "b", move), Error, "broken");
+  assertEquals([await store.getValue("a", "k"), await store.exist("b")], [1, false]);
+  other.exec("DROP TRIGGER broken");
+  await store.moveRecord("a", "b", move);
+  assertEquals([await store.exist("a"), await store.getValue("b", "k")], [false, 2]);
+});
+
+Deno.test("SqliteStore takes every key for itself alone", async () => {
+  await using store = new SqliteStore(":memory:");
+  const keys = [
+    "",
+    "\0",
+    "\0a",
+    "\0b",
+    "a",
+    "a\0",
+    "\\0",
+    "\\u0000",
+    "\\",
+    "A",
+    "\\u0041",
+    '"',
+    '\\"',
+    "$",
+    "$.a",
+    "[0]",
+    "0",
+  ];
+  keys.push("1", "__proto__", "toString", "\n", "\\n", "é", "e\u0301", "\u{1f600}", "\u2028", "null", "x".repeat(512));
+  await store.createRecord("a", record(Infinity, [["never", undefined]]));
+  const model = new Map<string, unknown>();
+  for (let i = 0; i < 2000; i++) {
+    const key = keys[Math.floor(Math.random() * keys.length)] ?? "";
+    const value = Math.random() < 0.4 ? undefined : [i, { a: null, [key]: { b: i } }];
+    await store.setValue("a", key, value);
+    if (value === undefined) model.delete(key);
+    else model.set(key, value);
+    if (i % 100 !== 0) continue;
+    assertEquals(await store.getValue("a", key), value);
+    const values = await store.get("a");
+    assertEquals(new Map(Object.entries(values ?? {})), model);
+  }
+});
+
+Deno.test("SqliteStore finds the sessions of a user by an index, whatever the user's name", async () => {
+  using folder = new Folder();
+  const { store, db } = await openWatched(folder.file);
+  await using _ = store;
+  const names = ["ada", "1", "null", '"', "a\0b", "a\0c", "\u{1f600}", "é"];
+  for (const name of names) await store.createRecord(`of ${name}`, record(Infinity, [], name));
+  await store.createRecord("nobody's", record(Infinity));
+  for (const name of names) {
+    const sessions = await store.listSessions(name);
+    assertEquals(sessions.map(({ meta }) => meta), [{ ...META, principal: name }]);
+  }
+  const plan = db.prepare(
+    "EXPLAIN QUERY PLAN SELECT id FROM sessions WHERE meta ->> 'principal' = ? AND ? < expires_at",
+  );
+  assertStringIncludes(JSON.stringify(plan.all("ada", 0)), "sessions_principal");
+  const sweep = db.prepare("EXPLAIN QUERY PLAN SELECT id FROM sessions WHERE expires_at <= ? LIMIT 20");
+  assertStringIncludes(JSON.stringify(sweep.all(0)), "sessions_expires_at");
+});
+
+Deno.test("SqliteStore removes the rows of expired sessions and of forgotten ids, a few at a time", async () => {
+  using folder = new Folder();
+  using clock = new FakeClock();
+  await using store = new SqliteStore(folder.file, { synchronous: "normal" });
+  const rows = (): unknown => ask(folder.file, "SELECT count(*) FROM sessions")[0];
+  for (let i = 0; i < 50; i++) await store.createRecord(`${i}`, record(clock.now + 1000));
+  for (let i = 0; i < 10; i++) await store.moveRecord(`${i}`, `moved ${i}`, { meta: {}, graceUntil: clock.now + 5000 });
+  await store.create("for ever");
+  assertEquals(rows(), 61);
+  clock.tick(1000);
+  await store.create("next 0");
+  assertEquals(rows(), 42);
+  for (let i = 1; i < 5; i++) await store.create(`next ${i}`);
+  // A grace is whole, however soon the session ends.
+  assertEquals([rows(), await store.readRecord("0")], [16, { movedTo: "moved 0", graceUntil: clock.now + 4000 }]);
+  clock.tick(4000);
+  assertEquals(await store.readRecord("0"), undefined);
+  await store.create("last");
+  assertEquals(rows(), 7);
+});
+
+// On a disk that is full: tests/servers/sqlite_full_disk_test.ts.
+Deno.test("SqliteStore goes on when its file can grow no more, and loses nothing that it has acknowledged", async () => {
+  using folder = new Folder();
+  const { store, db } = await openWatched(folder.file);
+  await using _ = store;
+  db.exec("PRAGMA max_page_count = 20");
+  const seen = await fillDisk(store, () => db.exec("PRAGMA max_page_count = 100000"));
+  assertEquals(ask(folder.file, "PRAGMA integrity_check"), ["ok"]);
+  assertEquals(seen.why, ["Error: database or disk is full"]);
+  console.log(`no more pages: ${JSON.stringify(seen)}`);
+});
+
+/** Starts `_sqlite_process.ts`, and waits until it has said something. */
+async function spawn(...args: string[]): Promise<{ child: Deno.ChildProcess; said: Promise<string> }> {
+  const file = (path: string): string => new URL(path, import.meta.url).pathname;
+  const child = new Deno.Command(Deno.execPath(), {
+    args: ["run", "-A", "--quiet", "--config", file("../../deno.json"), file("_sqlite_process.ts"), ...args],
+    stdin: "piped",
+    stdout: "piped",
+  }).spawn();
+  const begun = Promise.withResolvers<void>();
+  const said = (async () => {
+    let text = "";
+    for await (const chunk of child.stdout.pipeThrough(new TextDecoderStream())) {
+      text += chunk;
+      begun.resolve();
+    }
+    begun.reject(new Error("The process ended before it said anything"));
+    return text;
+  })();
+  await begun.promise;
+  return { child, said };
+}
+
+Deno.test("SqliteStore loses no update of two processes, which made the file at once", async () => {
+  using folder = new Folder();
+  const processes = await Promise.all([1, 2].map(() => spawn("update", folder.file, "500")));
+  await using store = new SqliteStore(folder.file);
+  const middleware = start({}, store);
+  const cookie = await signUp(middleware, { count: 0 });
+  await Promise.all(processes.map(async ({ child, said }) => {
+    await ReadableStream.from([cookie]).pipeThrough(new TextEncoderStream()).pipeTo(child.stdin);
+    await said;
+    assertEquals((await child.status).code, 0);
+  }));
+  assertEquals(await read(middleware, cookie, "count"), 1000);
+});
+
+// Note: this shows what a process leaves behind, not what a power cut does: the system writes to the disk what a killed process wrote.
+Deno.test("SqliteStore keeps every acknowledged write, whole, when its process is killed", async () => {
+  using folder = new Folder();
+  {
+    await using store = new SqliteStore(folder.file);
+    await store.create("written");
+    await store.createRecord("moved 0", record(Infinity, [["k", "kept"]]));
+  }
+  const numbers = new Map<string, number>();
+  let next = 0;
+  let moves = 0;
+  let acknowledged = 0;
+  for (let round = 0; round < 4; round++) {
+    const { child, said } = await spawn("write", folder.file, `${next}`, `${moves}`);
+    await new Promise((resolve) => setTimeout(resolve, 100 * Math.random()));
+    child.kill("SIGKILL");
+    await child.stdin.close();
+    await child.status;
+    // What follows the last line break was cut.
+    for (const line of (await said).split("\n").slice(0, -1)) {
+      assertEquals(Number(line), next);
+      if (next % 10 === 0) moves++;
+      else numbers.set(`k${next % 10}`, next);
+      next++;
+      acknowledged++;
+    }
+
+    assertEquals(ask(folder.file, "PRAGMA integrity_check"), ["ok"]);
+    await using store = new SqliteStore(folder.file);
+    // The step that was under way has been taken, or it has not.
+    if (next % 10 === 0 && await store.exist(`moved ${moves + 1}`)) {
+      moves++;
+      next++;
+    }
+    const values = new Map(Object.entries(await store.get("written") ?? {})) as Map<string, ReturnType<typeof written>>;
+    for (const [key, number] of numbers) {
+      const value = values.get(key);
+      const underWay = next % 10 !== 0 && key === `k${next % 10}` && value?.number === next;
+      assertEquals(value, written(underWay ? next : number));
+    }
+    for (let i = 0; i <= moves + 1; i++) assertEquals(await store.exist(`moved ${i}`), i === moves);
+    assertEquals(await store.getValue(`moved ${moves}`, "k"), "kept");
+    if (moves > 0) {
+      assertEquals(await store.readRecord(`moved ${moves - 1}`), { movedTo: `moved ${moves}`, graceUntil: 0 });
+    }
+  }
+  assert(acknowledged > 0);
+  console.log(`killed 4 times: ${acknowledged} writes acknowledged, lost: 0`);
+});
+
+Deno.test("SqliteStore refuses options out of range", () => {
+  const make = (path: unknown, options: unknown): unknown => Reflect.construct(SqliteStore, [path, options]);
+  const cases: [unknown, unknown, typeof TypeError | typeof RangeError, string][] = [
+    [undefined, {}, TypeError, "path"],
+    [1, {}, TypeError, "path"],
+    ["file:sessions.db?mode=ro", {}, TypeError, "path"],
+    ["", {}, RangeError, "path"],
+    ["x", { synchronous: true }, TypeError, "synchronous"],
+    ["x", { synchronous: "off" }, RangeError, "synchronous"],
+    ["x", { busyTimeout: "5" }, TypeError, "busyTimeout"],
+    ...[-1, NaN, Infinity].map((busyTimeout): [string, unknown, typeof RangeError, string] => {
+      return ["x", { busyTimeout }, RangeError, "busyTimeout"];
+    }),
+  ];
+  for (const [path, options, type, name] of cases) assertThrows(() => make(path, options), type, name);
+});
