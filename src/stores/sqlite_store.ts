@@ -7,12 +7,11 @@ import { DatabaseSync, type DatabaseSyncOptions, type StatementSync } from "node
 import { SessionGoneError, SessionStoreError } from "../errors.ts";
 import type {
   PrincipalStore,
+  RecordAnswer,
   RecordChange,
   RecordMove,
   SessionMeta,
   SessionRecord,
-  SessionTrace,
-  StoredRecord,
 } from "../session_store.ts";
 import { toObject } from "../_values.ts";
 import { decodeValues, encodeValues } from "./_codec.ts";
@@ -271,13 +270,13 @@ export class SqliteStore implements PrincipalStore, AsyncDisposable {
    * @returns a copy; or what is left of the id; or `undefined` where nothing is known of it
    * @throws {Error} if the file could not be read
    */
-  async readRecord(sid: string): Promise<StoredRecord | SessionTrace | undefined> {
-    const row = await this.#step((open) => read(open, sid));
-    if (row === undefined) return undefined;
-    const [data, meta, expiresAt, version] = row;
-    const expired = Date.now() >= expiresAt;
-    if (data === null) return expired ? undefined : JSON.parse(meta);
-    return expired ? { expired } : { values: decodeValues(data), expiresAt, meta: JSON.parse(meta), version };
+  readRecord(sid: string): RecordAnswer | Promise<RecordAnswer> {
+    try {
+      if (this.#open !== undefined) return readAnswer(this.#open, sid);
+    } catch (error) {
+      if (!isBusy(error)) return Promise.reject(error);
+    }
+    return this.#step((open) => readAnswer(open, sid));
   }
 
   /**
@@ -452,6 +451,15 @@ type LiveRow = [data: string, meta: string, expiresAt: number, version: number];
 
 function read(open: Open, sid: string): Row | undefined {
   return open.read.get(sid) as unknown as Row | undefined;
+}
+
+function readAnswer(open: Open, sid: string): RecordAnswer {
+  const row = read(open, sid);
+  if (row === undefined) return undefined;
+  const [data, meta, expiresAt, version] = row;
+  const expired = Date.now() >= expiresAt;
+  if (data === null) return expired ? undefined : JSON.parse(meta);
+  return expired ? { expired } : { values: decodeValues(data), expiresAt, meta: JSON.parse(meta), version };
 }
 
 /** The row of a session that has not ended. */

@@ -117,7 +117,7 @@ Deno.test("SqliteStore keeps sessions when it is closed, and rejects from then o
   await store[Symbol.asyncDispose]();
   await store[Symbol.asyncDispose]();
   await assertRejects(() => store.init(), SessionStoreError, "closed");
-  await assertRejects(() => store.readRecord("a"), SessionStoreError, "closed");
+  await assertRejects(async () => await store.readRecord("a"), SessionStoreError, "closed");
   await using other = new SqliteStore(folder.file);
   assertEquals(await other.getValue("a", "k"), 1);
 
@@ -179,7 +179,7 @@ Deno.test("SqliteStore refuses a file that is not its own, and leaves it as it i
       const error = await assertRejects(() => store.init(), SessionStoreError, message);
       assertEquals(connections.only.isOpen, false);
       assertStringIncludes(error.message, folder.file);
-      await assertRejects(() => store.readRecord("a"), SessionStoreError, message);
+      await assertRejects(async () => await store.readRecord("a"), SessionStoreError, message);
       assertEquals(Deno.readFileSync(folder.file), before);
       assertEquals([...Deno.readDirSync(folder.path)].length, 1);
     });
@@ -206,7 +206,7 @@ Deno.test("SqliteStore rejects where the file is damaged, and never says that th
   file.writeSync(new Uint8Array(file.statSync().size - 4096).fill(0xff));
   await using store = new SqliteStore(folder.file);
   for (const sid of ["0", "199"]) {
-    await assertRejects(() => store.readRecord(sid), Error, "malformed");
+    await assertRejects(async () => await store.readRecord(sid), Error, "malformed");
     await assertRejects(() => store.exist(sid), Error, "malformed");
     await assertRejects(() => store.setValue(sid, "k", 1), Error, "malformed");
   }
