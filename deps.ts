@@ -10,7 +10,7 @@
  * @module
  */
 import { setCookie as stdSetCookie } from "jsr:@std/http@1.0.25/cookie";
-import { _HMAC } from "npm:@noble/hashes@2.4.0/hmac.js";
+import { hmac as nobleHmac } from "npm:@noble/hashes@2.4.0/hmac.js";
 import { sha256 } from "npm:@noble/hashes@2.4.0/sha2.js";
 import { timingSafeEqual as stdTimingSafeEqual } from "jsr:@std/crypto@1.0.5/timing-safe-equal";
 
@@ -18,12 +18,15 @@ export { HttpContext, Injectable } from "alosaur/mod.ts";
 export type { AlosaurResponse, MiddlewareTarget } from "alosaur/mod.ts";
 export { SERVER_REQUEST } from "alosaur/src/models/tokens.model.ts";
 
-/** An HMAC-SHA-256 under way, its key already worked in: `update()`, `digest()`, `clone()`. */
-export type HmacState = _HMAC<ReturnType<typeof sha256.create>>;
+/** SHA-256 with its compression of one block, `process()`, open to subclasses. */
+export { _SHA256 as Sha256 } from "npm:@noble/hashes@2.4.0/sha2.js";
 
-/** Starts an HMAC-SHA-256 (RFC 2104) that is synchronous, as `crypto.subtle` is not. */
-export function createHmac(key: Uint8Array): HmacState {
-  return new _HMAC(sha256, key);
+/** Hashes in one call; synchronous, as `crypto.subtle` is not. */
+export { sha256 };
+
+/** An HMAC-SHA-256 (RFC 2104) in one call; synchronous, as `crypto.subtle` is not. */
+export function hmac(key: Uint8Array, message: Uint8Array): Uint8Array {
+  return nobleHmac(sha256, key, message);
 }
 
 /** The part of std's `Cookie` that this project writes. */

@@ -3,7 +3,8 @@
  *
  * @module
  */
-import { createHmac, type HmacState, timingSafeEqual } from "../deps.ts";
+import { timingSafeEqual } from "../deps.ts";
+import { KeyedHash } from "./_keyed_hash.ts";
 import { RecentMap } from "./_recent_map.ts";
 
 /**
@@ -156,25 +157,6 @@ export class Signer {
 
 const FORM = /^[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+$/;
 const TOKEN = /^[A-Za-z0-9_-]+$/;
-
-/** An HMAC with its key already worked in. */
-class KeyedHash {
-  readonly #start: HmacState;
-  readonly #work: HmacState;
-  readonly #digest = new Uint8Array(32);
-
-  constructor(key: Uint8Array) {
-    this.#start = createHmac(key);
-    this.#work = this.#start.clone();
-  }
-
-  /** Hashes a message; what is returned holds until the next call. */
-  of(message: Uint8Array): Uint8Array {
-    // Into instances that are there already: making new ones takes longer than the hash.
-    this.#start._cloneInto(this.#work).update(message).digestInto(this.#digest);
-    return this.#digest;
-  }
-}
 
 function deriveKey(key: Uint8Array, purpose: string): Uint8Array {
   return new KeyedHash(key).of(asciiBytes(`session/${purpose}/1`));
