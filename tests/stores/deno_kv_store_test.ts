@@ -1,0 +1,392 @@
+import { assert, assertEquals, assertRejects, assertThrows } from "../_assert.ts";
+import { FakeClock } from "../_clock.ts";
+import { type SessionRecord, SessionStoreError } from "../../mod.ts";
+import { DenoKvStore } from "../../src/stores/deno_kv_store.ts";
+import { testSessionStore } from "../../src/testing.ts";
+
+const directory = Deno.makeTempDirSync();
+const path = `${directory}/sessions.sqlite3`;
+// Two handles of one file: what one does is as far from the other as if it were done by another process.
+const handles = [await Deno.openKv(path), await Deno.openKv(path)] as const;
+const closed = await Deno.openKv(":memory:");
+closed.close();
+addEventListener("unload", () => {
+  for (const kv of handles) kv.close();
+  Deno.removeSync(directory, { recursive: true });
+});
+
+let made = 0;
+testSessionStore("DenoKvStore", () => new DenoKvStore(handles[++made % 2 === 0 ? 0 : 1]), {
+  values: "all",
+  traces: "deadline",
+  neighbour: () => new DenoKvStore(handles[0], { prefix: ["another"] }),
+  broken: () => new DenoKvStore(closed),
+});
+
+/** What a {@linkcode watched} database saw, and does. */
+interface Watch {
+  kv: Deno.Kv;
+  /** The calls that reach the database, in their order. */
+  calls: ("list" | "commit")[];
+  /** What the last commit would set, and when the database may remove it. */
+  set: { key: Deno.KvKey; expireIn?: number }[];
+  /** Makes a commit, or does not. */
+  commit: (real: Commit) => ReturnType<Commit>;
+}
+
+type Commit = Deno.AtomicOperation["commit"];
+
+/** Watches the calls of a database: those of `list` and `commit` are its round trips. */
+function watched(kv: Deno.Kv): Watch {
+  const watch: Watch = { kv, calls: [], set: [], commit: (real) => real() };
+  const atomic = (): Deno.AtomicOperation => {
+    const operation = kv.atomic();
+    watch.set = [];
+    return new Proxy(operation, {
+      get: (target, name) => (...args: unknown[]): unknown => {
+        if (name === "set") watch.set.push({ key: args[0] as Deno.KvKey, ...args[2] as { expireIn?: number } });
+        const real = (): ReturnType<Commit> => Reflect.get(target, name).apply(target, args);
+        if (name !== "commit") return real();
+        watch.calls.push("commit");
+        return watch.commit(real);
+      },
+    });
+  };
+  watch.kv = new Proxy(kv, {
+    get: (target, name) => (...args: unknown[]): unknown => {
+      if (name === "atomic") return atomic();
+      watch.calls.push(name as "list");
+      return Reflect.get(target, name).apply(target, args);
+    },
+  });
+  return watch;
+}
+
+/** Every entry of a database. */
+async function entriesOf(kv: Deno.Kv): Promise<Deno.KvEntry<unknown>[]> {
+  return await Array.fromAsync(kv.list({ prefix: [] }));
+}
+
+/** SHA-256 of "ada". */
+const ADA = "_e5DDUC9V97qwYbNl5ADPQ8G-QmogG585ucXq3x9UCk";
+const META = { createdAt: 1, seenAt: 2, renewedAt: 3 };
+
+function record(expiresAt: number, values: [string, unknown][] = [], principal?: string): SessionRecord {
+  return { expiresAt, values: new Map(values), meta: principal === undefined ? META : { ...META, principal } };
+}
+
+Deno.test("DenoKvStore calls the database as rarely as its documentation says", async (t) => {
+  using kv = await Deno.openKv(":memory:");
+  const { kv: watchedKv, calls } = watched(kv);
+  const [store, other] = [new DenoKvStore(watchedKv), new DenoKvStore(kv)];
+  const steps: [string, () => Promise<unknown>, string[]][] = [
+    ["a new session", () => store.createRecord("a", record(Infinity, [["k", 0]], "ada")), ["commit"]],
+    ["a write after it", () => store.setValue("a", "k", 1), ["commit"]],
+    ["a look-up", () => store.readRecord("a"), ["list"]],
+    ["a write after it", () => store.setValue("a", "k", 2), ["commit"]],
+    ["another value", () => store.setValue("a", "l", 2), ["commit"]],
+    ["one value", () => store.getValue("a", "k"), ["list"]],
+    ["all values", () => store.get("a"), ["list"]],
+    ["whether it is there", () => store.exist("a"), ["list"]],
+    ["a change", () => store.changeRecord("a", { clear: true, meta: { seenAt: 9 }, expiresAt: 8e15 }), ["commit"]],
+    ["a new id", () => store.moveRecord("a", "b", { meta: {}, graceUntil: 0 }), ["commit"]],
+    ["a write after it", () => store.setValue("b", "k", 3), ["commit"]],
+    ["where the old one went", () => store.readRecord("a"), ["list"]],
+    ["the sessions of a user", () => store.listSessions("ada"), ["list"]],
+    ["somebody else's write", () => other.setValue("b", "k", 4), []],
+    ["a write after that", () => store.setValue("b", "k", 5), ["commit", "list", "commit"]],
+    ["a session of 100 KiB", () => store.setValue("b", "long", "x".repeat(102_400)), ["commit"]],
+    ["a write after it", () => store.setValue("b", "k", 6), ["list", "commit"]],
+    ["a look-up", () => store.readRecord("b"), ["list"]],
+    ["a shorter one", () => store.setValue("b", "long", undefined), ["list", "commit"]],
+    ["its end", () => store.delete("b"), ["commit"]],
+    ["a write to an unknown session", () => store.setValue("c", "k", 1).catch(() => {}), ["list"]],
+    ["its end", () => store.delete("c"), ["list"]],
+  ];
+  for (const [name, step, expected] of steps) {
+    await t.step(name, async () => {
+      calls.length = 0;
+      await step();
+      assertEquals<string[]>(calls, expected);
+    });
+  }
+});
+
+Deno.test("DenoKvStore remembers the last 256 sessions, and lets the writes of one wait for one another", async () => {
+  using kv = await Deno.openKv(":memory:");
+  const { kv: watchedKv, calls } = watched(kv);
+  const store = new DenoKvStore(watchedKv);
+  await Promise.all(Array.from({ length: 257 }, (_, i) => store.create(`${i}`)));
+  calls.length = 0;
+  await store.setValue("1", "k", 1);
+  assertEquals(calls, ["commit"]);
+  await store.setValue("0", "k", 1);
+  assertEquals(calls, ["commit", "list", "commit"]);
+  calls.length = 0;
+  await Promise.all(Array.from({ length: 100 }, (_, i) => store.setValue("0", `${i}`, i)));
+  assertEquals(calls, Array(100).fill("commit"));
+  assertEquals(Object.keys(await store.get("0") ?? {}).length, 101);
+});
+
+Deno.test("DenoKvStore leaves nothing of a session, whatever its sizes were", async () => {
+  using kv = await Deno.openKv(":memory:");
+  const store = new DenoKvStore(kv);
+  await store.createRecord("a", record(Infinity, [["k", "x".repeat(700_000)]], "ada"));
+  const sizes = async (): Promise<[string, unknown][]> =>
+    (await entriesOf(kv)).map(({ key, value }) => [key.slice(1).join("/").slice(0, 6), (value as Uint8Array).length]);
+  assertEquals((await sizes()).slice(0, 10).every(([key, size]) => key.startsWith("id/a/") && size === 65_536), true);
+  assertEquals((await sizes()).length, 12);
+  const values: [number, number][] = [[200_000, 4], [0, 1], [65_536, 2], [65_536 * 11, 12], [1, 1]];
+  for (const [size, entries] of values) {
+    await store.setValue("a", "k", "x".repeat(size));
+    assertEquals([(await sizes()).length - 1, await store.getValue("a", "k")], [entries, "x".repeat(size)]);
+  }
+  await store.setValue("a", "k", "x".repeat(100_000));
+  await store.moveRecord("a", "b", { meta: { principal: "bob" }, graceUntil: 0 });
+  // The trace, the session, and its place among those of its user.
+  assertEquals((await sizes()).map(([key]) => key.slice(0, 5)), ["id/a/", "id/b/", "id/b/", "user/"]);
+  await store.delete("b");
+  assertEquals((await sizes()).map(([key]) => key), ["id/a/0"]);
+});
+
+Deno.test("DenoKvStore refuses a session that is too large for a commit, naming the key, and changes nothing", async () => {
+  using kv = await Deno.openKv(":memory:");
+  const store = new DenoKvStore(kv);
+  // As text: {"k":"…"} takes a NUL, three characters of key, a NUL, and four characters around the value.
+  const most = 768 * 1024 - 9;
+  // A key of Deno KV holds 2 KiB: the longest id leaves the least of a commit.
+  const sid = "i".repeat(512);
+  await store.createRecord(sid, record(Infinity, [["k", "x".repeat(most)]], "ada"));
+  assertEquals((await store.getValue(sid, "k")).length, most);
+  const before = await entriesOf(kv);
+  for (
+    const refused of [
+      () => store.setValue(sid, "l", 1),
+      () => store.setValue(sid, "l", "x".repeat(2e6)),
+      () => store.changeRecord(sid, { set: new Map([["l", 1]]), meta: { principal: "bob" } }),
+      () => store.moveRecord(sid, "b", { set: new Map([["l", 1]]), meta: {}, graceUntil: 0 }),
+      () => store.createRecord("c", record(Infinity, [["k", "x".repeat(most)], ["l", 1]])),
+    ]
+  ) await assertRejects(refused, RangeError, '"l": Deno KV keeps sessions of at most 768 KiB');
+  assertEquals(await entriesOf(kv), before);
+  await store.changeRecord(sid, { meta: { principal: "x".repeat(1000) } });
+  await store.moveRecord(sid, "j".repeat(512), { meta: { principal: "bob" }, graceUntil: 0 });
+  assertEquals((await store.getValue("j".repeat(512), "k")).length, most);
+});
+
+Deno.test("DenoKvStore has Deno KV remove a session ten minutes after its end", async () => {
+  using clock = new FakeClock(Date.now());
+  using kv = await Deno.openKv(":memory:");
+  const watch = watched(kv);
+  const store = new DenoKvStore(watch.kv);
+  const slack = 600_000;
+  const expiries = (): unknown[] => watch.set.map(({ key, expireIn }) => [key.slice(1, 3).join(), expireIn]);
+  await store.createRecord("a", record(clock.now + 1000.5, [["k", "x".repeat(70_000)]]));
+  assertEquals(expiries(), [["id,a", 1001 + slack], ["id,a", 1001 + slack]]);
+  clock.tick(400);
+  await store.setValue("a", "k", 1);
+  assertEquals(expiries(), [["id,a", 601 + slack]]);
+  await store.changeRecord("a", { expiresAt: clock.now + 5000, meta: { principal: "ada" } });
+  const user = String(watch.set[1]?.key.slice(1, 3));
+  assertEquals(expiries(), [["id,a", 5000 + slack], [user, 5000 + slack]]);
+  await store.moveRecord("a", "b", { meta: {}, graceUntil: clock.now + 9000 });
+  assertEquals(expiries(), [["id,a", 9000 + slack], ["id,b", 5000 + slack], [user, 5000 + slack]]);
+  await store.moveRecord("b", "c", { meta: {}, graceUntil: 0 });
+  assertEquals(expiries(), [["id,b", 5000 + slack], ["id,c", 5000 + slack], [user, 5000 + slack]]);
+  await store.changeRecord("c", { expiresAt: clock.now - 1e12 });
+  assertEquals(expiries(), [["id,c", slack], [user, slack]]);
+  // Deno KV refuses a time as long as the last but one.
+  for (const [expiresAt, expireIn] of [[1e15, 1e15 - clock.now + slack], [8.64e15, undefined], [Infinity, undefined]]) {
+    await store.createRecord("d", record(expiresAt ?? 0));
+    assertEquals(expiries(), [["id,d", expireIn]]);
+    const read = await store.readRecord("d");
+    assertEquals(read && "values" in read && read.expiresAt, expiresAt);
+    await store.delete("d");
+  }
+});
+
+Deno.test("DenoKvStore remembers where an id went until the session's deadline at that time", async () => {
+  using clock = new FakeClock(Date.now());
+  using kv = await Deno.openKv(":memory:");
+  const store = new DenoKvStore(kv);
+  await store.createRecord("a", record(clock.now + 1000));
+  await store.moveRecord("a", "b", { meta: {}, graceUntil: 5 });
+  await store.changeRecord("b", { expiresAt: clock.now + 9000 });
+  clock.tick(999);
+  assertEquals(await store.readRecord("a"), { movedTo: "b", graceUntil: 5 });
+  clock.tick(1);
+  assertEquals([await store.readRecord("a"), await store.exist("b")], [undefined, true]);
+});
+
+Deno.test("DenoKvStore writes what it was handed at the call, also where it has to ask first", async () => {
+  using kv = await Deno.openKv(":memory:");
+  const [store, other] = [new DenoKvStore(kv), new DenoKvStore(kv)];
+  for (const sid of ["a", "b"]) await other.createRecord(sid, record(Infinity));
+  const meta = { seenAt: 8 };
+  const set = new Map([["k", [1]]]);
+  const writes = [
+    store.changeRecord("a", { meta, set }),
+    store.moveRecord("b", "c", { meta, set, graceUntil: 0 }),
+  ];
+  meta.seenAt = 9;
+  set.get("k")?.push(2);
+  set.set("l", []);
+  await Promise.all(writes);
+  for (const sid of ["a", "c"]) {
+    const read = await store.readRecord(sid);
+    assert(read && "values" in read);
+    assertEquals([read.meta.seenAt, read.values], [8, new Map([["k", [1]]])]);
+  }
+});
+
+Deno.test("DenoKvStore never takes a part of a session for the whole", async () => {
+  using kv = await Deno.openKv(":memory:");
+  const store = new DenoKvStore(kv);
+  const long: [string, unknown][] = [["k", "x".repeat(150_000)], ["l", 1]];
+  const many = Array.from({ length: 8000 }, (_, i): [string, unknown] => [`key ${i}`, i]);
+  for (const [values, lost] of [[long, 1], [long, 2], [many, 1], [many, 2]] as const) {
+    await store.createRecord("a", record(Infinity, [...values], "ada"));
+    await kv.delete(["session", "id", "a", lost]);
+    for (
+      const ask of [
+        () => store.exist("a"),
+        () => store.get("a"),
+        () => store.getValue("a", "l"),
+        () => store.readRecord("a"),
+        () => store.setValue("a", "l", 1),
+        () => store.moveRecord("a", "b", { meta: {}, graceUntil: 0 }),
+        () => store.createRecord("a", record(Infinity)),
+      ]
+    ) await assertRejects(ask, SessionStoreError, "a part of the session is missing");
+    await store.delete("a");
+    assertEquals(await entriesOf(kv), []);
+  }
+  // What an earlier commit has left is not taken for a part of it.
+  await store.createRecord("a", record(Infinity, [["k", 1]]));
+  await kv.set(["session", "id", "a", 1], new Uint8Array(10));
+  assertEquals(await store.getValue("a", "k"), 1);
+  await store.setValue("a", "k", 2);
+  assertEquals((await entriesOf(kv)).length, 1);
+  await kv.set(["session", "id", "b", 1], new Uint8Array(10));
+  assertEquals(await store.readRecord("b"), undefined);
+  await store.create("b");
+  assertEquals(await store.exist("b"), true);
+});
+
+Deno.test("DenoKvStore tries again where another process writes to the file at the same moment", async () => {
+  using kv = await Deno.openKv(":memory:");
+  const watch = watched(kv);
+  const store = new DenoKvStore(watch.kv);
+  let locked = 0;
+  watch.commit = (real) => ++locked % 3 === 0 ? real() : Promise.reject(new TypeError("database is locked"));
+  await store.createRecord("a", record(Infinity, [], "ada"));
+  await store.setValue("a", "k", 1);
+  await store.moveRecord("a", "b", { meta: {}, graceUntil: 0 });
+  await store.delete("b");
+  assertEquals((await entriesOf(kv)).length, 1);
+  await store.clear();
+  assertEquals([(await entriesOf(kv)).length, locked], [0, 15]);
+});
+
+Deno.test("DenoKvStore rejects with what the database says, and goes on when it works again", async () => {
+  using kv = await Deno.openKv(":memory:");
+  const watch = watched(kv);
+  const store = new DenoKvStore(watch.kv);
+  await store.create("a");
+  const failure = new Error("the disk is full");
+  watch.commit = () => Promise.reject(failure);
+  for (
+    const write of [
+      () => store.setValue("a", "k", 1),
+      () => store.create("b"),
+      () => store.delete("a"),
+      () => store.moveRecord("a", "b", { meta: {}, graceUntil: 0 }),
+      () => store.clear(),
+    ]
+  ) assert(await assertRejects(write, Error) === failure);
+  watch.commit = (real) => real();
+  await store.setValue("a", "k", 1);
+  assertEquals(await store.getValue("a", "k"), 1);
+});
+
+Deno.test("DenoKvStore knows its own write again where the answer to it was lost", async () => {
+  using kv = await Deno.openKv(":memory:");
+  const watch = watched(kv);
+  const store = new DenoKvStore(watch.kv);
+  // A client that sends a commit once more is told that somebody came between: it was itself.
+  watch.commit = async (real) => {
+    await real();
+    return { ok: false };
+  };
+  await store.createRecord("a", record(Infinity, [["n", 1]]));
+  const read = await store.readRecord("a");
+  assert(read && "values" in read);
+  assertEquals(await store.changeRecord("a", { ifVersion: read.version, set: new Map([["n", 2]]) }), true);
+  assertEquals(await store.moveRecord("a", "b", { meta: {}, graceUntil: 0 }), true);
+  await store.delete("b");
+  assertEquals(await store.exist("b"), false);
+});
+
+Deno.test("DenoKvStore loses no write of two processes on one file", async () => {
+  const store = new DenoKvStore(handles[0], { prefix: ["processes"] });
+  await store.create("a");
+  const script = `
+    import { DenoKvStore } from "${import.meta.resolve("../../src/stores/deno_kv_store.ts")}";
+    const store = new DenoKvStore(await Deno.openKv(${JSON.stringify(path)}), { prefix: ["processes"] });
+    console.log("ready");
+    for (let i = 0; i < 200; i++) await store.setValue("a", "child " + i, i);
+    Deno.exit();`;
+  const args = ["eval", "--unstable-kv", script];
+  await using child = new Deno.Command(Deno.execPath(), { args, stdout: "piped" }).spawn();
+  const output = child.stdout.getReader();
+  await output.read();
+  for (let i = 0; i < 200; i++) await store.setValue("a", `parent ${i}`, i);
+  await output.read();
+  assert((await child.status).success);
+  assertEquals(Object.keys(await store.get("a") ?? {}).length, 400);
+  await store.clear();
+});
+
+Deno.test("DenoKvStore.clear() removes what is under its prefix, and nothing else", async () => {
+  using kv = await Deno.openKv(":memory:");
+  const [store, other] = [new DenoKvStore(kv), new DenoKvStore(kv, { prefix: ["other", 1, new Uint8Array(2)] })];
+  await kv.set(["session"], 1);
+  await kv.set(["session", "mine"], 1);
+  await other.createRecord("a", record(Infinity, [["k", 1]], "ada"));
+  const before = await entriesOf(kv);
+  for (let i = 0; i < 120; i++) await store.createRecord(`${i}`.repeat(500), record(Infinity, [], "ada"));
+  await store.createRecord("a", record(Infinity, [["k", "x".repeat(700_000)]]));
+  await store.clear();
+  assertEquals(await entriesOf(kv), before);
+  assertEquals((await other.listSessions("ada")).length, 1);
+  assertEquals(await store.exist("a"), false);
+  await store.clear();
+});
+
+Deno.test("DenoKvStore reads what was written before", async () => {
+  using kv = await Deno.openKv(":memory:");
+  const put = (key: Deno.KvKey, text: string): Promise<unknown> =>
+    kv.set(["p", ...key], new TextEncoder().encode(text));
+  const meta = '"meta":{"createdAt":1,"seenAt":2,"renewedAt":3}';
+  await put(
+    ["id", "a", 0],
+    `{"version":7,"expiresAt":null,${meta},"size":41}\0"k\\u0000é"\0[{"n":1},1]\0""\0[["Set",1],5]`,
+  );
+  await put(["id", "b", 0], '{"movedTo":"a","graceUntil":5,"expiresAt":null}');
+  await put(["user", ADA, "a"], `{"expiresAt":null,${meta}}`);
+  const store = new DenoKvStore(kv, { prefix: ["p"] });
+  const values = new Map<string, unknown>([["k\0é", { n: 1 }], ["", new Set([5])]]);
+  assertEquals(await store.readRecord("a"), { version: 7, expiresAt: Infinity, meta: META, values });
+  assertEquals(await store.readRecord("b"), { movedTo: "a", graceUntil: 5 });
+  assertEquals(await store.listSessions("ada"), [{ sid: "a", meta: META }]);
+});
+
+Deno.test("DenoKvStore refuses what is no database, and a prefix that is no key", async () => {
+  for (const kv of [undefined, null, {}, "kv", Deno.openKv]) {
+    assertThrows(() => new DenoKvStore(kv as unknown as Deno.Kv), TypeError, "`kv` must be a Deno.Kv");
+  }
+  using kv = await Deno.openKv(":memory:");
+  for (const prefix of [[], "session", [undefined], ["a", {}], null]) {
+    assertThrows(() => new DenoKvStore(kv, { prefix: prefix as unknown as Deno.KvKey }), TypeError, "`prefix` must be");
+  }
+});
