@@ -8,11 +8,6 @@ import { SessionError, SessionGoneError, SessionStoreError } from "./errors.ts";
 /** What a store answers at once, or later. */
 export type Answer<T> = T | Promise<T>;
 
-/** Goes on with an answer: at once where it is there. */
-export function after<T, R>(answer: Answer<T>, next: (value: T) => Answer<R>): Answer<R> {
-  return answer instanceof Promise ? answer.then(next) : next(answer);
-}
-
 /** As {@linkcode ask}, for a store that may answer at once; then so does this. */
 export function askNow<T>(operation: string, call: () => Answer<T>): Answer<T> {
   let answer: Answer<T>;

@@ -15,7 +15,7 @@ import type {
   SessionTrace,
   StoredRecord,
 } from "./session_store.ts";
-import { after, type Answer, ask, askNow, asSessionError } from "./_ask.ts";
+import { type Answer, ask, askNow, asSessionError } from "./_ask.ts";
 import { BareSteps } from "./_bare_steps.ts";
 import { ExpiringMap } from "./_expiring_map.ts";
 import { timed } from "./_timed_store.ts";
@@ -138,14 +138,19 @@ export class Records {
 
   /** Reads a session, or tells why there is none: at once where the store answers at once. */
   read(sid: string, moves = 0): Answer<Found | Ended> {
-    return after(askNow("get", () => this.#steps.read(sid)), (read) => {
-      // It may have been ended here while the store was asked.
-      if (read === undefined || this.#ended.get(sid) !== undefined) return "unknown";
-      if ("values" in read) return { id: sid, record: read, graced: moves > 0 };
-      if ("expired" in read) return "expired";
-      if (Date.now() >= read.graceUntil) return "reuse";
-      return moves === MAX_MOVES ? "unknown" : this.read(read.movedTo, moves + 1);
-    });
+    const read = askNow("get", () => this.#steps.read(sid));
+    return read instanceof Promise
+      ? read.then((read) => this.#follow(sid, read, moves))
+      : this.#follow(sid, read, moves);
+  }
+
+  #follow(sid: string, read: Found["record"] | SessionTrace | undefined, moves: number): Answer<Found | Ended> {
+    // It may have been ended here while the store was asked.
+    if (read === undefined || this.#ended.get(sid) !== undefined) return "unknown";
+    if ("values" in read) return { id: sid, record: read, graced: moves > 0 };
+    if ("expired" in read) return "expired";
+    if (Date.now() >= read.graceUntil) return "reuse";
+    return moves === MAX_MOVES ? "unknown" : this.read(read.movedTo, moves + 1);
   }
 
   /** Makes a session with its first values. */

@@ -24,9 +24,9 @@ import {
 import type { SessionMeta, SessionStore } from "./session_store.ts";
 import { generateSecret, newSessionId, Signer, type VerifiedId } from "./signature.ts";
 import { checkUsers, UserSessions } from "./user_sessions.ts";
-import { after, type Answer } from "./_ask.ts";
+import type { Answer } from "./_ask.ts";
 import { Diagnosis } from "./_diagnosis.ts";
-import { type Ended, type Records, recordsOf } from "./_records.ts";
+import { type Ended, type Found, type Records, recordsOf } from "./_records.ts";
 import type { CookieRequest } from "./_response_cookie.ts";
 
 /** For how long requests under way find a session by the id that it had before its renewal, in seconds. */
@@ -181,12 +181,13 @@ export class SessionMiddleware implements MiddlewareTarget {
 
   /** Looks verified ids up. */
   #find(context: HttpContext, verified: VerifiedId[]): Answer<Presented | undefined> {
-    const [first] = verified;
-    // Nearly every request presents one: its answer may be there at once.
-    const looked: Answer<LookedUp[]> = first !== undefined && verified.length === 1
-      ? after(this.#lookUp(first), (one) => [one])
-      : Promise.all(verified.map((id) => this.#lookUp(id)));
-    return after(looked, (looked) => this.#choose(context, looked));
+    const looked = verified.map((id) => this.#lookUp(id));
+    // Nearly every request presents one, whose answer may be there at once.
+    const [first] = looked;
+    if (looked.length === 1 && first !== undefined && !(first instanceof Promise)) {
+      return this.#choose(context, [first]);
+    }
+    return Promise.all(looked).then((looked) => this.#choose(context, looked));
   }
 
   /** Chooses among the sessions that were looked up: the first that lives counts. */
@@ -200,24 +201,22 @@ export class SessionMiddleware implements MiddlewareTarget {
     }
     // The answer to an upgrade, such as to a WebSocket, carries no cookie: the client would be left with the old id.
     if (first === undefined || !this.#isDueForRenewal(first) || context.request.headers.has("upgrade")) return first;
-    return this.#renew(first).then((found) => found !== undefined && isLive(found) ? found : undefined);
+    return this.#renew(first).then((found) => found !== undefined && Date.now() < found.expiresAt ? found : undefined);
   }
 
   #lookUp(verified: VerifiedId): Answer<LookedUp> {
-    const { id, outdated } = verified;
-    return after(this.#reporter.watch("get", id, this.#records.read(id)), (found) => {
-      if (typeof found === "string") return { id, found };
-      const { meta, expiresAt } = found.record;
-      const presented: Presented = {
-        id: found.id,
-        record: found.record,
-        graced: found.graced,
-        meta,
-        expiresAt: deadlineOf(this.#settings, expiresAt, meta),
-        outdated,
-      };
-      return { id, found: isLive(presented) ? presented : "expired" };
-    });
+    const found = this.#reporter.watch("get", verified.id, this.#records.read(verified.id));
+    if (!(found instanceof Promise)) return this.#judge(verified, found);
+    return found.then((found) => this.#judge(verified, found));
+  }
+
+  #judge({ id, outdated }: VerifiedId, found: Found | Ended): LookedUp {
+    if (typeof found === "string") return { id, found };
+    const { record, graced } = found;
+    const { meta } = record;
+    const expiresAt = deadlineOf(this.#settings, record.expiresAt, meta);
+    if (Date.now() >= expiresAt) return { id, found: "expired" };
+    return { id, found: { id: found.id, record, graced, meta, expiresAt, outdated } };
   }
 
   #isDueForRenewal({ meta, graced }: Presented): boolean {
@@ -308,8 +307,4 @@ export class SessionMiddleware implements MiddlewareTarget {
     const [forwarded = ""] = (context.request.headers.get("x-forwarded-proto") ?? "").split(",");
     return forwarded.trim().toLowerCase() === "https";
   }
-}
-
-function isLive(session: Presented): boolean {
-  return Date.now() < session.expiresAt;
 }
