@@ -1,0 +1,113 @@
+import { type SecurityContext, SessionGoneError, SessionStoreError } from "@alosaur/session";
+import { PostgresStore } from "@alosaur/session/postgres";
+import { assertEquals, assertRejects } from "../_assert.ts";
+import { signUp, start, visit } from "../_request.ts";
+import { countTrips } from "./_counting_proxy.ts";
+import { addressOf, ownSchema, POSTGRES_URL, postgresIsThere, through } from "./_postgres.ts";
+
+function record(principal: string): Parameters<PostgresStore["createRecord"]>[1] {
+  const now = Date.now();
+  const meta = { createdAt: now, seenAt: now, renewedAt: now, principal };
+  return { expiresAt: now + 60_000, values: new Map([["k", 1]]), meta };
+}
+
+/** Steps of a store, in an order in which each finds what it needs. */
+const STEPS: [string, (store: PostgresStore) => Promise<unknown>][] = [
+  ["createRecord", (store) => store.createRecord("a", record("ada"))],
+  ["create", (store) => store.create("b")],
+  ["a refused create", (store) => assertRejects(() => store.create("a"), SessionStoreError)],
+  ["exist", (store) => store.exist("a")],
+  ["get", (store) => store.get("a")],
+  ["getValue", (store) => store.getValue("a", "k")],
+  ["setValue", (store) => store.setValue("a", "k", "x".repeat(512 * 1024))],
+  ["setValue of a missing session", (store) => assertRejects(() => store.setValue("none", "k", 1), SessionGoneError)],
+  ["readRecord", (store) => store.readRecord("a")],
+  ["changeRecord", (store) => store.changeRecord("a", { ifVersion: 1, clear: true, meta: { principal: "eve" } })],
+  ["a refused changeRecord", (store) => store.changeRecord("a", { ifVersion: 0, expiresAt: Infinity })],
+  ["moveRecord", (store) => store.moveRecord("a", "c", { meta: {}, graceUntil: 0 })],
+  ["readRecord of a trace", (store) => store.readRecord("a")],
+  ["listSessions", (store) => store.listSessions("eve")],
+  ["delete", (store) => store.delete("c")],
+  ["removeExpired", (store) => store.removeExpired()],
+];
+
+if (await postgresIsThere("the round trips to PostgreSQL")) {
+  for (
+    const [how, query, each] of [["prepared statements", "", 1], ["prepare: false", "?prepare=false", 2]] as const
+  ) {
+    Deno.test(`PostgresStore takes ${each === 1 ? "one round trip" : "two round trips"} a step, with ${how}`, async (t) => {
+      await using schema = await ownSchema();
+      await using proxy = countTrips(addressOf(POSTGRES_URL));
+      await using store = new PostgresStore(through(proxy, POSTGRES_URL) + query, { table: schema.table() });
+      await store.init();
+      // Once, so that the connection has every statement prepared.
+      for (const [, step] of STEPS) await step(store);
+      await store.clear();
+      for (const [what, step] of STEPS) {
+        await t.step(what, async () => {
+          const before = proxy.trips;
+          await step(store);
+          assertEquals(proxy.trips - before, each);
+        });
+      }
+      await t.step("init once more: none", async () => {
+        const before = proxy.trips;
+        await store.init();
+        assertEquals(proxy.trips, before);
+      });
+    });
+
+    Deno.test(`SessionMiddleware on a PostgresStore keeps to the budget${each === 1 ? "" : " twice over"}, with ${how}`, async (t) => {
+      await using schema = await ownSchema();
+      await using proxy = countTrips(addressOf(POSTGRES_URL));
+      await using store = new PostgresStore(through(proxy, POSTGRES_URL) + query, { table: schema.table() });
+      await store.init();
+      const middleware = start({}, store);
+      const cookie = await signUp(middleware);
+
+      const read = async ({ security: { session } }: SecurityContext): Promise<void> => {
+        assertEquals(await session.get("user"), "ada");
+        await session.get("other");
+        await session.has("user");
+        await session.entries();
+      };
+      const write = ({ security: { session } }: SecurityContext): Promise<void> => session.set("k", 1);
+      const forged = `sid=${"A".repeat(22)}.${"A".repeat(43)}`;
+      const requests: [string, number, string | undefined, (context: SecurityContext) => Promise<void>][] = [
+        ["no cookie, untouched", 0, undefined, async () => {}],
+        ["forged cookie, untouched", 0, forged, async () => {}],
+        ["bad cookie, untouched", 0, "sid=%", async () => {}],
+        ["valid cookie, untouched", 1, cookie, async () => {}],
+        ["valid cookie, any number of reads", 1, cookie, read],
+        ["valid cookie, one write after reads", 2, cookie, async (context) => {
+          await read(context);
+          await write(context);
+        }],
+        ["new visitor, one write", 1, undefined, write],
+      ];
+      for (const [, , cookie, action] of requests) await visit(middleware, { cookie }, action);
+      for (const [what, budget, cookie, action] of requests) {
+        const trips = budget * each;
+        await t.step(`${what}: ${trips}`, async () => {
+          const before = proxy.trips;
+          await visit(middleware, { cookie }, action);
+          assertEquals(proxy.trips - before, trips);
+        });
+      }
+    });
+  }
+
+  Deno.test("PostgresStore prepares a statement with one more round trip, once on each connection", async () => {
+    await using schema = await ownSchema();
+    await using proxy = countTrips(addressOf(POSTGRES_URL));
+    await using store = new PostgresStore(through(proxy, POSTGRES_URL), { table: schema.table() });
+    await store.init();
+    const trips: number[] = [];
+    for (let i = 0; i < 3; i++) {
+      const before = proxy.trips;
+      await store.readRecord("a");
+      trips.push(proxy.trips - before);
+    }
+    assertEquals(trips, [2, 1, 1]);
+  });
+}

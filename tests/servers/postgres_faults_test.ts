@@ -1,0 +1,103 @@
+import { PostgresStore } from "@alosaur/session/postgres";
+import { type SessionMiddleware, SessionStoreError } from "@alosaur/session";
+import { assert, assertEquals, assertRejects } from "../_assert.ts";
+import { read, signUp, start } from "../_request.ts";
+import { type Load, type Outcome, startLoad } from "./_load.ts";
+import {
+  client,
+  ownSchema,
+  ownServer,
+  POSTGRES_URL,
+  postgresCanBeStarted,
+  postgresIsThere,
+  sleep,
+} from "./_postgres.ts";
+
+/** Keeps visitors coming while something happens to the server, prints what became of them, and expects no lost write. */
+async function underLoad(what: string, middleware: SessionMiddleware, fault: () => Promise<void>): Promise<Outcome> {
+  const load = startLoad(middleware);
+  await answers(load, 100);
+  await fault();
+  // The next request works.
+  await signUp(middleware);
+  await answers(load, 100);
+  const outcome = await load.stop();
+  console.log(`${what}: ${Object.entries(outcome).map(([name, n]) => `${n} ${name}`).join(", ")}`);
+  assert(outcome.refused > 0);
+  assertEquals(outcome.sent, outcome.answered + outcome.refused);
+  assertEquals(outcome.lost, 0);
+  return outcome;
+}
+
+/** Waits for so many more answers. */
+async function answers(load: Load, count: number): Promise<void> {
+  const before = load.answered;
+  while (load.answered < before + count) await sleep(10);
+}
+
+if (await postgresIsThere("lost connections to PostgreSQL")) {
+  Deno.test("PostgresStore loses nothing where connections are terminated while they are used", async () => {
+    await using schema = await ownSchema();
+    const name = crypto.randomUUID();
+    await using store = new PostgresStore(`${POSTGRES_URL}?application_name=${name}`, { table: schema.table() });
+    await store.init();
+    await using sql = client(POSTGRES_URL);
+    await underLoad("PostgreSQL, connections terminated", start({}, store), async () => {
+      for (let round = 0; round < 20; round++) {
+        await sql.query(`SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = '${name}'`);
+        await sleep(50);
+      }
+    });
+  });
+
+  Deno.test("PostgresStore refuses requests in time where its table is locked, with a storeTimeout", async () => {
+    await using schema = await ownSchema();
+    await using store = new PostgresStore(POSTGRES_URL, { table: schema.table() });
+    await store.init();
+    await using sql = client(POSTGRES_URL);
+    await underLoad("PostgreSQL, table locked for 1 s", start({ storeTimeout: 0.3 }, store), async () => {
+      await sql.query(`BEGIN; LOCK TABLE ${schema.table()}; SELECT pg_sleep(1); COMMIT`);
+    });
+  });
+}
+
+if (await postgresCanBeStarted("the faults of a PostgreSQL")) {
+  Deno.test("PostgresStore loses nothing where its server is killed, and goes on when that is back", async (t) => {
+    await using server = await ownServer();
+    await using store = new PostgresStore(server.url);
+    await store.init();
+    for (const [signal, what] of [["SIGKILL", "killed"], ["SIGQUIT", "stopped at once"]] as const) {
+      await t.step(what, async () => {
+        await underLoad(`PostgreSQL ${what} and restarted`, start({}, store), async () => {
+          await server.stop(signal);
+          await sleep(500);
+          await server.start();
+        });
+      });
+    }
+    await t.step("killed and restarted while nobody asks", async () => {
+      const middleware = start({}, store);
+      const cookie = await signUp(middleware);
+      await server.stop("SIGKILL");
+      await server.start();
+      assertEquals(await read(middleware, cookie), "ada");
+    });
+  });
+
+  Deno.test("PostgresStore refuses requests in time where its server hangs, with a storeTimeout", async () => {
+    await using server = await ownServer();
+    await using store = new PostgresStore(server.url);
+    await store.init();
+    const middleware = start({ storeTimeout: 0.5 }, store);
+    const cookie = await signUp(middleware);
+    await underLoad("PostgreSQL hung for 2 s", middleware, async () => {
+      await server.signalBackends("SIGSTOP");
+      await sleep(1000);
+      const began = performance.now();
+      await assertRejects(() => read(middleware, cookie), SessionStoreError);
+      assert(performance.now() - began < 900);
+      await sleep(1000);
+      await server.signalBackends("SIGCONT");
+    });
+  });
+}

@@ -1,0 +1,464 @@
+import postgres from "npm:postgres@3.4.9";
+import { SessionGoneError, type SessionRecord, SessionStoreError } from "@alosaur/session";
+import { postgresSchema, PostgresStore, type PostgresStoreOptions } from "@alosaur/session/postgres";
+import { testSessionStore } from "@alosaur/session/testing";
+import { assert, assertEquals, assertRejects } from "../_assert.ts";
+import { FakeClock } from "../_clock.ts";
+import { Captured } from "../_console.ts";
+import { client, ownSchema, pooler, POSTGRES_URL, postgresIsThere, type Schema, sleep } from "./_postgres.ts";
+import { startProcess } from "./_process.ts";
+import { isThere } from "./_require.ts";
+
+const MINUTE = 60_000;
+const CLAIMS = { values: "all", traces: "deadline" } as const;
+
+function record(life: number, principal?: string): SessionRecord {
+  const now = Date.now();
+  const meta = { createdAt: now, seenAt: now, renewedAt: now };
+  return {
+    expiresAt: now + life,
+    values: new Map([["k", 1]]),
+    meta: principal === undefined ? meta : { ...meta, principal },
+  };
+}
+
+/** A store in a schema of its own, ready. */
+interface Opened extends AsyncDisposable {
+  store: PostgresStore;
+  schema: Schema;
+  /** Rows of the table, as the database has them. */
+  rows(columns?: string): Promise<Record<string, unknown>[]>;
+}
+
+async function open(options: PostgresStoreOptions = {}): Promise<Opened> {
+  const schema = await ownSchema();
+  const table = schema.table(options.table);
+  const store = new PostgresStore(POSTGRES_URL, { ...options, table });
+  await store.init();
+  return {
+    store,
+    schema,
+    async rows(columns = "*"): Promise<Record<string, unknown>[]> {
+      await using sql = client(POSTGRES_URL);
+      return await sql.query(`SELECT ${columns} FROM ${table} ORDER BY id`);
+    },
+    async [Symbol.asyncDispose](): Promise<void> {
+      await store[Symbol.asyncDispose]();
+      await schema[Symbol.asyncDispose]();
+    },
+  };
+}
+
+/** A store on a client that was handed in, which is closed with it. */
+class HandedStore extends PostgresStore {
+  readonly #sql: { end(): Promise<void> };
+
+  constructor(table: string, options: postgres.Options<Record<string, never>> = {}) {
+    const sql = postgres(POSTGRES_URL, { max: 3, ...options });
+    super(sql, { table });
+    this.#sql = sql;
+  }
+
+  override async [Symbol.asyncDispose](): Promise<void> {
+    await super[Symbol.asyncDispose]();
+    await this.#sql.end();
+  }
+}
+
+if (await postgresIsThere("the tests of PostgresStore")) {
+  let schema: Schema;
+  Deno.test.beforeAll(async () => {
+    schema = await ownSchema();
+  });
+  Deno.test.afterAll(async () => await schema[Symbol.asyncDispose]());
+
+  testSessionStore("PostgresStore on a URL", () => new PostgresStore(POSTGRES_URL, { table: schema.table() }), {
+    ...CLAIMS,
+    neighbour: () => new PostgresStore(POSTGRES_URL, { table: schema.table("others") }),
+    broken: () => new PostgresStore("postgres://127.0.0.1:1/test"),
+  });
+  // Whatever an application has its client do to names and values.
+  testSessionStore(
+    "PostgresStore on a client",
+    () => new HandedStore(schema.table("handed"), { transform: postgres.camel, debug: true }),
+    CLAIMS,
+  );
+  const poolerIsThere = await isThere("postgres", "the suite through a pooler", async () => {
+    await Deno.stat("/usr/sbin/pgbouncer").catch(() => {
+      throw new Error("no /usr/sbin/pgbouncer");
+    });
+  });
+  if (poolerIsThere) {
+    let pgbouncer: Awaited<ReturnType<typeof pooler>>;
+    Deno.test.beforeAll(async () => {
+      pgbouncer = await pooler(POSTGRES_URL);
+    });
+    Deno.test.afterAll(async () => await pgbouncer[Symbol.asyncDispose]());
+    testSessionStore(
+      "PostgresStore through a pooler in transaction mode",
+      () => new PostgresStore(`${pgbouncer.url}?prepare=false`, { table: schema.table("pooled") }),
+      CLAIMS,
+    );
+  }
+
+  Deno.test("PostgresStore.init() makes the table once, however many do so at once, and says nothing", async () => {
+    await using schema = await ownSchema();
+    using log = new Captured("log");
+    const stores = Array.from(
+      { length: 8 },
+      (_, i) =>
+        i % 2 === 0
+          ? new PostgresStore(POSTGRES_URL, { table: schema.table() })
+          : new HandedStore(schema.table(), { max: 1 }),
+    );
+    await Promise.all(stores.flatMap((store) => [store.init(), store.init()]));
+    await Promise.all(stores.map((store) => store.create(crypto.randomUUID())));
+    await Promise.all(stores.map((store) => store.init()));
+    await Promise.all(stores.map((store) => store[Symbol.asyncDispose]()));
+    assertEquals(log.lines, []);
+  });
+
+  Deno.test("PostgresStore.init() with `migrate: false` only looks whether the table is there", async () => {
+    await using schema = await ownSchema();
+    const table = schema.table("Made_elsewhere");
+    await using store = new PostgresStore(POSTGRES_URL, { table, migrate: false });
+    await assertRejects(() => store.init(), SessionStoreError, "there is no table");
+    await using sql = client(POSTGRES_URL);
+    await sql.query(postgresSchema(table));
+    // And what failed once can be tried again.
+    await store.init();
+    await store.create("a");
+    // It can be run again, too.
+    await sql.query(`SET client_min_messages = warning; ${postgresSchema(table)}`);
+    assertEquals(await store.exist("a"), true);
+  });
+
+  Deno.test("PostgresStore.init() needs no right to create where the table is there, and refuses a table of something else", async () => {
+    await using opened = await open();
+    const { schema } = opened;
+    const role = `test_${crypto.randomUUID().replaceAll("-", "_")}`;
+    await using sql = client(POSTGRES_URL);
+    const [name] = schema.table().split(".");
+    await sql.query(`CREATE ROLE ${role}; GRANT USAGE ON SCHEMA ${name} TO ${role};
+      GRANT SELECT, INSERT, UPDATE, DELETE ON ${schema.table()} TO ${role}`);
+    try {
+      await using store = new HandedStore(schema.table(), { connection: { role } });
+      await store.init();
+      await store.createRecord("a", record(MINUTE, "ada"));
+      await store.moveRecord("a", "b", { meta: {}, graceUntil: 0 });
+      await store.delete("b");
+      await store.clear();
+    } finally {
+      await sql.query(`DROP OWNED BY ${role}; DROP ROLE ${role}`);
+    }
+    await sql.query(`CREATE TABLE ${schema.table("other")} (id text)`);
+    await using other = new PostgresStore(POSTGRES_URL, { table: schema.table("other") });
+    await assertRejects(() => other.init(), Error, 'column "data" does not exist');
+  });
+
+  Deno.test("PostgresStore keeps a session in one row, and a user beside it", async () => {
+    await using opened = await open();
+    const { store, rows } = opened;
+    await store.createRecord("a\0", { ...record(MINUTE, "ada\0"), values: new Map<string, unknown>([["k\0", 1n]]) });
+    await store.moveRecord("a\0", "b", { meta: {}, graceUntil: 5 });
+    const [trace, session] = await rows();
+    assertEquals([trace?.id, trace?.data, trace?.moved_to, trace?.grace_until], ["a%0000", {}, "b", 5]);
+    assertEquals([session?.id, session?.principal, session?.moved_to], ["b", "ada%0000", null]);
+    assertEquals(session?.data, { "k%0000": '[["BigInt","1"]]' });
+    await store.createRecord("\ufeffa", record(MINUTE, "\ufeffada"));
+    assertEquals((await store.listSessions("\ufeffada")).map(({ sid }) => sid), ["\ufeffa"]);
+  });
+
+  Deno.test("PostgresStore never ends a client that was handed in", async () => {
+    await using schema = await ownSchema();
+    const sql = postgres(POSTGRES_URL, { max: 1 });
+    {
+      await using store = new PostgresStore(sql, { table: schema.table() });
+      await store.init();
+    }
+    assertEquals((await sql`SELECT 1 AS one`)[0]?.one, 1);
+    await sql.end();
+  });
+
+  Deno.test("PostgresStore takes part in a transaction of the application", async () => {
+    await using opened = await open();
+    const { store, schema } = opened;
+    await store.create("a");
+    const sql = postgres(POSTGRES_URL, { max: 1 });
+    await assertRejects(
+      () =>
+        sql.begin(async (transaction) => {
+          const inside = new PostgresStore(transaction, { table: schema.table() });
+          await inside.setValue("a", "k", 1);
+          assertEquals(await inside.getValue("a", "k"), 1);
+          throw new Error("rolled back");
+        }),
+      Error,
+      "rolled back",
+    );
+    assertEquals(await store.getValue("a", "k"), undefined);
+    await sql.end();
+  });
+
+  Deno.test("PostgresStore rejects where the database refuses, and names neither id nor value", async () => {
+    await using opened = await open();
+    const { store, schema } = opened;
+    await using sql = client(POSTGRES_URL);
+    await store.create("an-id");
+    await sql.query(`ALTER TABLE ${schema.table()} ADD CHECK (data = '{}') NOT VALID`);
+    await using debugging = new HandedStore(schema.table(), { debug: true });
+    for (const each of [store, debugging]) {
+      const error = await assertRejects(() => each.setValue("an-id", "a-key", "a value"), Error, "check constraint");
+      for (const secret of ["an-id", "a-key", "a value"]) assert(!Deno.inspect(error, { depth: 9 }).includes(secret));
+      assertEquals(Reflect.get(error, "code"), "23514");
+    }
+    await sql.query(`DROP TABLE ${schema.table()}`);
+    for (
+      const ask of [
+        () => store.exist("an-id"),
+        () => store.get("an-id"),
+        () => store.getValue("an-id", "k"),
+        () => store.readRecord("an-id"),
+        () => store.delete("an-id"),
+        () => store.listSessions("ada"),
+        () => store.clear(),
+        () => store.removeExpired(),
+      ]
+    ) await assertRejects(ask, Error, "does not exist");
+  });
+
+  Deno.test("PostgresStore refuses what two did at once where the database's default is to serialize", async () => {
+    await using opened = await open();
+    const { store, schema } = opened;
+    await store.createRecord("a", record(MINUTE));
+    const connection = { default_transaction_isolation: "repeatable read" } as const;
+    await using strict = new HandedStore(schema.table(), { max: 5, connection });
+    const moves = await Promise.allSettled(
+      Array.from({ length: 5 }, (_, i) => strict.moveRecord("a", `to ${i}`, { meta: {}, graceUntil: 0 })),
+    );
+    assertEquals(moves.filter(({ status }) => status === "fulfilled").length, 1);
+    const writes = await Promise.allSettled(
+      Array.from({ length: 20 }, (_, i) => (i % 2 === 0 ? store : strict).setValue("none", `${i}`, i)),
+    );
+    assert(writes.every((write) => write.status === "rejected" && write.reason instanceof SessionGoneError));
+  });
+
+  Deno.test("PostgresStore gives an id away again where it leads to no session", async () => {
+    using clock = new FakeClock(Date.now());
+    await using opened = await open();
+    const { store } = opened;
+    const names = ["a", "b", "c", "d"];
+    for (const sid of names) await store.createRecord(sid, record(1000));
+    await store.moveRecord("b", "b2", { meta: {}, graceUntil: 0 });
+    await store.moveRecord("d", "d2", { meta: {}, graceUntil: 0 });
+    await assertRejects(() => store.create("a"), SessionStoreError, "Cannot create: the session id is in use");
+    await assertRejects(
+      () => store.moveRecord("a", "c", { meta: {}, graceUntil: 0 }),
+      SessionStoreError,
+      "Cannot regenerate: the new session id is in use",
+    );
+    clock.tick(500);
+    // One that was replaced, at once; one that has expired, afterwards.
+    await store.createRecord("b", record(MINUTE));
+    assertEquals(await store.getValue("b", "k"), 1);
+    await store.createRecord("x", record(MINUTE));
+    await store.moveRecord("x", "d", { meta: {}, graceUntil: 0 });
+    assertEquals(await store.getValue("d", "k"), 1);
+    clock.tick(500);
+    await store.moveRecord("d", "c", { meta: {}, graceUntil: 0 });
+    assertEquals(await store.getValue("c", "k"), 1);
+    await store.createRecord("a", record(MINUTE));
+    // Whoever still knows the version of the session before does not change this one.
+    assertEquals(await store.changeRecord("a", { ifVersion: 0, clear: true }), false);
+    assertEquals(await store.getValue("a", "k"), 1);
+  });
+
+  Deno.test("PostgresStore forgets a replaced id at the session's deadline", async () => {
+    using clock = new FakeClock(Date.now());
+    await using opened = await open();
+    const { store } = opened;
+    await store.createRecord("a", record(1000));
+    await store.moveRecord("a", "b", { meta: {}, graceUntil: 0 });
+    clock.tick(999);
+    assertEquals(await store.readRecord("a"), { movedTo: "b", graceUntil: 0 });
+    clock.tick(1);
+    assertEquals(await store.readRecord("a"), undefined);
+  });
+
+  Deno.test("PostgresStore.changeRecord() tells what it lost to, where somebody came between", async (t) => {
+    const ends: [string, (table: string) => string, unknown][] = [
+      ["a change", (table) => `UPDATE ${table} SET version = version + 1; COMMIT`, false],
+      ["a delete", (table) => `DELETE FROM ${table}; COMMIT`, SessionGoneError],
+      ["a deadline", (table) => `UPDATE ${table} SET expires_at = 1; COMMIT`, SessionGoneError],
+      ["nothing, in the end", (table) => `DELETE FROM ${table}; ROLLBACK`, true],
+    ];
+    for (const [what, end, expected] of ends) {
+      await t.step(what, async () => {
+        await using opened = await open();
+        const { store, schema } = opened;
+        await using sql = client(POSTGRES_URL);
+        await store.createRecord("a", record(MINUTE));
+        await sql.query(`BEGIN; SELECT FROM ${schema.table()} FOR UPDATE`);
+        const changed = store.changeRecord("a", { ifVersion: 0, meta: { seenAt: 1 } }).catch((error) => error);
+        await sleep(50);
+        await sql.query(end(schema.table()));
+        if (typeof expected === "boolean") assertEquals(await changed, expected);
+        else assert(await changed instanceof SessionGoneError);
+      });
+    }
+  });
+
+  Deno.test("PostgresStore rejects where the database shows a row and does not change it", async () => {
+    await using opened = await open();
+    const { store, schema } = opened;
+    await store.createRecord("a", record(MINUTE));
+    await using sql = client(POSTGRES_URL);
+    await sql.query(`CREATE FUNCTION ${schema.table("keep")}() RETURNS trigger LANGUAGE plpgsql AS
+      $$ BEGIN RETURN NULL; END $$;
+      CREATE TRIGGER keep BEFORE UPDATE ON ${schema.table()} FOR EACH ROW EXECUTE FUNCTION ${schema.table("keep")}()`);
+    await assertRejects(() => store.changeRecord("a", { ifVersion: 0 }), SessionStoreError, "does not change");
+  });
+
+  Deno.test("PostgresStore lets the writes of one process to one session keep their order", async () => {
+    await using opened = await open();
+    const { store, schema, rows } = opened;
+    await store.createRecord("a", record(MINUTE));
+    for (let round = 0; round < 20; round++) {
+      await Promise.all(
+        Array.from(
+          { length: 20 },
+          (_, i) =>
+            i % 2 === 0
+              ? store.setValue("a", "n", i)
+              : store.changeRecord("a", { set: new Map([["n", i]]), meta: { seenAt: i } }),
+        ),
+      );
+      assertEquals(await store.getValue("a", "n"), 19);
+    }
+    assertEquals((await rows("version")).map(({ version }) => Number(version)), [400]);
+
+    // But what is meant for one version only does not wait, and is not waited for.
+    await using sql = client(POSTGRES_URL);
+    await sql.query(`BEGIN; SELECT FROM ${schema.table()} FOR UPDATE`);
+    const write = store.setValue("a", "n", 20);
+    const began = performance.now();
+    assertEquals(await store.changeRecord("a", { ifVersion: 1, clear: true }), false);
+    assert(performance.now() - began < 1000);
+    await sql.query("COMMIT");
+    await write;
+  });
+
+  Deno.test("PostgresStore.removeExpired() removes what ended a minute ago, and nothing else", async () => {
+    using clock = new FakeClock(Date.now());
+    await using opened = await open();
+    const { store, rows } = opened;
+    for (const [sid, life] of [["a", 1000], ["b", 1000], ["c", 2 * MINUTE], ["d", 2 * MINUTE]] as const) {
+      await store.createRecord(sid, record(life));
+    }
+    await store.create("for ever");
+    await store.moveRecord("b", "e", { meta: {}, graceUntil: 0 });
+    await store.moveRecord("d", "f", { meta: {}, graceUntil: 0 });
+    clock.tick(MINUTE);
+    assertEquals(await store.removeExpired(), 0);
+    assertEquals(await store.readRecord("a"), { expired: true });
+    clock.tick(1001);
+    assertEquals(await store.removeExpired(), 3);
+    assertEquals(await store.readRecord("a"), undefined);
+    assertEquals((await rows("id")).map(({ id }) => id), ["c", "d", "f", "for ever"]);
+  });
+
+  Deno.test("PostgresStore.removeExpired() removes any number, also in two processes at once", async () => {
+    await using opened = await open();
+    const { store, schema, rows } = opened;
+    await using sql = client(POSTGRES_URL);
+    await sql.query(`INSERT INTO ${schema.table()} (id, data, meta, version, expires_at)
+      SELECT i, '{}', '{}', 0, i FROM generate_series(1, 4500) AS i`);
+    await using other = new PostgresStore(POSTGRES_URL, { table: schema.table() });
+    const [a, b] = await Promise.all([store.removeExpired(), other.removeExpired()]);
+    assertEquals(a + b, 4500);
+    assertEquals((await rows()).length, 0);
+  });
+
+  Deno.test("PostgresStore removes expired rows beside the requests, once a minute", async () => {
+    using clock = new FakeClock(Date.now());
+    const opened = await open();
+    const { store, schema, rows } = opened;
+    const left = async (): Promise<number> => (await rows("id")).length;
+    await store.createRecord("old", record(1000));
+    clock.tick(MINUTE - 1);
+    await store.createRecord("b", record(MINUTE));
+    await sleep(50);
+    assertEquals(await left(), 2);
+    clock.tick(2 * MINUTE);
+    // A request neither waits for it, nor does it fail with it.
+    await using sql = client(POSTGRES_URL);
+    await sql.query(`CREATE FUNCTION ${schema.table("hinder")}() RETURNS trigger LANGUAGE plpgsql AS
+      $$ BEGIN PERFORM pg_sleep(0.3); RAISE 'hindered'; END $$;
+      CREATE TRIGGER hinder BEFORE DELETE ON ${schema.table()} EXECUTE FUNCTION ${schema.table("hinder")}()`);
+    const began = performance.now();
+    await store.createRecord("c", record(MINUTE));
+    assert(performance.now() - began < 200);
+    await sleep(400);
+    assertEquals(await left(), 3);
+    await sql.query(`DROP TRIGGER hinder ON ${schema.table()}`);
+    clock.tick(MINUTE);
+    await store.createRecord("d", record(MINUTE));
+    // Disposing waits for it, also where it closes nothing.
+    await store[Symbol.asyncDispose]();
+    assertEquals((await rows("id")).map(({ id }) => id), ["c", "d"]);
+    await sql.query(`CREATE FUNCTION ${schema.table("delay")}() RETURNS trigger LANGUAGE plpgsql AS
+      $$ BEGIN PERFORM pg_sleep(0.2); RETURN NULL; END $$;
+      CREATE TRIGGER delay BEFORE DELETE ON ${schema.table()} EXECUTE FUNCTION ${schema.table("delay")}()`);
+    const handed = postgres(POSTGRES_URL, { max: 2 });
+    const other = new PostgresStore(handed, { table: schema.table() });
+    clock.tick(4 * MINUTE);
+    await other.createRecord("e", record(MINUTE));
+    await other[Symbol.asyncDispose]();
+    assertEquals((await rows("id")).map(({ id }) => id), ["e"]);
+    await handed.end();
+    await schema[Symbol.asyncDispose]();
+  });
+
+  Deno.test("PostgresStore.createRecord() takes the place of an expired session while that is removed", async () => {
+    using clock = new FakeClock(Date.now());
+    await using opened = await open();
+    const { store } = opened;
+    for (let round = 0; round < 20; round++) {
+      await store.createRecord("a", record(1));
+      clock.tick(MINUTE + 2);
+      const [, again] = await Promise.allSettled([store.removeExpired(), store.createRecord("a", record(MINUTE))]);
+      assertEquals(again?.status, "fulfilled");
+      assertEquals(await store.exist("a"), true);
+      await store.delete("a");
+    }
+  });
+
+  Deno.test("PostgresStore uses its indexes for every step", async () => {
+    await using opened = await open();
+    const { schema } = opened;
+    await using sql = client(POSTGRES_URL);
+    await sql.query(`INSERT INTO ${schema.table()} (id, data, meta, version, expires_at)
+      SELECT i, '{}', jsonb_build_object('principal', i % 1000), 0, i FROM generate_series(1, 20000) AS i;
+      ANALYZE ${schema.table()}`);
+    for (const where of ["id = '5'", "principal = '5'", "expires_at < 5"]) {
+      const plan = JSON.stringify(await sql.query(`EXPLAIN SELECT * FROM ${schema.table()} WHERE ${where}`));
+      assert(/Index|Bitmap/.test(plan), plan);
+    }
+  });
+
+  Deno.test("Two processes on one PostgreSQL lose no increment, and a logout in one holds in the other", async () => {
+    await using schema = await ownSchema();
+    const begin = (): ReturnType<typeof startProcess> =>
+      startProcess("@alosaur/session/postgres", "PostgresStore", POSTGRES_URL, { table: schema.table() });
+    await using a = begin();
+    await using b = begin();
+    const cookie = await a.tell("signUp");
+    await Promise.all([a.tell("count", cookie, 500), b.tell("count", cookie, 500)]);
+    assertEquals([await a.tell("counted", cookie), await b.tell("counted", cookie)], [1000, 1000]);
+
+    assertEquals(await b.tell("begin", cookie), "ada");
+    await a.tell("logout", cookie);
+    assertEquals(await b.tell("write"), "SessionGoneError");
+    assertEquals([await a.tell("user", cookie), await b.tell("user", cookie)], [null, null]);
+  });
+}
