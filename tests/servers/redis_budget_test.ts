@@ -1,0 +1,138 @@
+import { createCluster } from "npm:redis@6.3.1";
+import { type SecurityContext, SessionGoneError, SessionStoreError } from "@alosaur/session";
+import { RedisStore } from "@alosaur/session/redis";
+import { assert, assertEquals, assertRejects } from "../_assert.ts";
+import { signUp, start, visit } from "../_request.ts";
+import { countTrips } from "./_counting_proxy.ts";
+import { isThere } from "./_require.ts";
+import { findRedisServer, startCluster, startRedis } from "./_servers.ts";
+
+const MINUTE = 60_000;
+
+function record(principal?: string): Parameters<RedisStore["createRecord"]>[1] {
+  const now = Date.now();
+  const meta = { createdAt: now, seenAt: now, renewedAt: now };
+  return { expiresAt: now + MINUTE, values: new Map([["k", 1]]), meta: principal ? { ...meta, principal } : meta };
+}
+
+/** Every step but `clear()`, and how many round trips it takes. */
+const STEPS: [string, number, (store: RedisStore) => Promise<unknown>][] = [
+  ["createRecord", 1, (store) => store.createRecord("a", record())],
+  ["create", 1, (store) => store.create("b")],
+  ["a refused create", 1, (store) => assertRejects(() => store.create("a"), SessionStoreError)],
+  ["exist", 1, (store) => store.exist("a")],
+  ["get", 1, (store) => store.get("a")],
+  ["getValue", 1, (store) => store.getValue("a", "k")],
+  ["setValue", 1, (store) => store.setValue("a", "k", "x".repeat(512 * 1024))],
+  [
+    "setValue of a missing session",
+    1,
+    (store) => assertRejects(() => store.setValue("none", "k", 1), SessionGoneError),
+  ],
+  ["readRecord", 1, (store) => store.readRecord("a")],
+  [
+    "changeRecord",
+    1,
+    (store) => store.changeRecord("a", { clear: true, set: new Map([["k", 1]]), expiresAt: Infinity }),
+  ],
+  ["moveRecord", 3, (store) => store.moveRecord("a", "c", { meta: {}, graceUntil: 0 })],
+  ["readRecord of a trace", 1, (store) => store.readRecord("a")],
+  ["delete", 1, (store) => store.delete("c")],
+  ["init once more", 0, (store) => store.init()],
+  // With a user, whose list is another key.
+  ["createRecord of a user", 2, (store) => store.createRecord("a", record("ada"))],
+  ["setValue of a user", 1, (store) => store.setValue("a", "k", 2)],
+  ["changeRecord of a user", 1, (store) => store.changeRecord("a", { meta: { seenAt: 1 } })],
+  ["another deadline of a user", 2, (store) => store.changeRecord("a", { expiresAt: Infinity })],
+  ["binding to a user", 3, (store) => store.changeRecord("b", { meta: { principal: "ada" } })],
+  ["moveRecord of a user", 4, (store) => store.moveRecord("a", "c", { meta: {}, graceUntil: 0 })],
+  ["listSessions", 2, (store) => store.listSessions("ada")],
+  ["listSessions of nobody", 1, (store) => store.listSessions("eve")],
+  ["delete of a user", 2, (store) => store.delete("c")],
+];
+
+if (await isThere("redis", "the round trips to a Redis", findRedisServer)) {
+  Deno.test("RedisStore takes one round trip a step, and never looks through the keys", async (t) => {
+    await using server = await startRedis();
+    await using proxy = countTrips(server);
+    await using store = new RedisStore(`redis://127.0.0.1:${proxy.port}`);
+    await store.init();
+    // Once, so that Redis has seen every script.
+    for (const [, , step] of STEPS) await step(store);
+    await store.clear();
+    await server.cli("CONFIG", "RESETSTAT");
+
+    for (const [what, trips, step] of STEPS) {
+      await t.step(`${what}: ${trips}`, async () => {
+        const before = proxy.trips;
+        await step(store);
+        assertEquals(proxy.trips - before, trips);
+      });
+    }
+    const used = await server.cli("INFO", "commandstats");
+    assert(!/cmdstat_(keys|scan|eval|script)\b/.test(used), used);
+    await store.clear();
+    assert(/cmdstat_scan\b/.test(await server.cli("INFO", "commandstats")));
+  });
+
+  Deno.test("RedisStore on a cluster sends one command, to the right node, where it takes one round trip", async () => {
+    await using cluster = await startCluster();
+    const client = createCluster({ rootNodes: cluster.nodes.map(({ url }) => ({ url })) });
+    const store = new RedisStore(client);
+    await store.init();
+    // So often that every master has seen every script.
+    for (let i = 0; i < 8; i++) {
+      for (const [, , step] of STEPS) await step(store);
+      await store.clear();
+    }
+    const calls = async (): Promise<number> => {
+      const stats = await Promise.all(cluster.nodes.map((node) => node.cli("INFO", "commandstats")));
+      return stats.reduce((sum, stat) => sum + Number(/cmdstat_evalsha:calls=(\d+)/.exec(stat)?.[1] ?? 0), 0);
+    };
+    for (const [what, trips, step] of STEPS) {
+      const before = await calls();
+      await step(store);
+      if (trips === 1) assertEquals(await calls() - before, 1, what);
+    }
+    await client.close();
+  });
+
+  Deno.test("SessionMiddleware keeps to the budget on a RedisStore", async (t) => {
+    await using server = await startRedis();
+    await using proxy = countTrips(server);
+    await using store = new RedisStore(`redis://127.0.0.1:${proxy.port}`);
+    await store.init();
+    const middleware = start({}, store);
+    const cookie = await signUp(middleware);
+
+    const read = async ({ security: { session } }: SecurityContext): Promise<void> => {
+      assertEquals(await session.get("user"), "ada");
+      await session.get("other");
+      await session.has("user");
+      await session.entries();
+    };
+    const write = ({ security: { session } }: SecurityContext): Promise<void> => session.set("k", 1);
+    const forged = `sid=${"A".repeat(22)}.${"A".repeat(43)}`;
+    const requests: [string, number, string | undefined, (context: SecurityContext) => Promise<void>][] = [
+      ["no cookie, untouched", 0, undefined, async () => {}],
+      ["forged cookie, untouched", 0, forged, async () => {}],
+      ["bad cookie, untouched", 0, "sid=%", async () => {}],
+      ["valid cookie, untouched", 1, cookie, async () => {}],
+      ["valid cookie, any number of reads", 1, cookie, read],
+      ["valid cookie, one write after reads", 2, cookie, async (context) => {
+        await read(context);
+        await write(context);
+      }],
+      ["new visitor, one write", 1, undefined, write],
+    ];
+    // Once, so that Redis has seen every script.
+    for (const [, , cookie, action] of requests) await visit(middleware, { cookie }, action);
+    for (const [what, trips, cookie, action] of requests) {
+      await t.step(`${what}: ${trips}`, async () => {
+        const before = proxy.trips;
+        await visit(middleware, { cookie }, action);
+        assertEquals(proxy.trips - before, trips);
+      });
+    }
+  });
+}

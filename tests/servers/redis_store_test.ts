@@ -1,0 +1,452 @@
+import { Buffer } from "node:buffer";
+import { createClient, createClientPool, createCluster, type RedisClientType, RESP_TYPES } from "npm:redis@6.3.1";
+import { SessionGoneError, type SessionMeta } from "@alosaur/session";
+import { type RedisClientLike, type RedisClusterLike, RedisStore } from "@alosaur/session/redis";
+import { testSessionStore } from "@alosaur/session/testing";
+import { assert, assertEquals, assertRejects, assertThrows } from "../_assert.ts";
+import { FakeClock } from "../_clock.ts";
+import { isThere } from "./_require.ts";
+import { findRedis, findRedisServer, type OwnCluster, REDIS_URL, startCluster } from "./_servers.ts";
+
+const CLAIMS = { values: "all", traces: "deadline" } as const;
+
+/** Keys that are nobody else's, whoever else runs these tests. */
+const PREFIX = `test-${crypto.randomUUID()}:`;
+
+/** A store on a client that was handed in, which is closed with it. */
+class HandedStore extends RedisStore {
+  readonly #client: { close(): Promise<unknown> };
+
+  constructor(client: (RedisClientLike | RedisClusterLike) & { close(): Promise<unknown> }, prefix: string) {
+    super(client, { prefix });
+    this.#client = client;
+  }
+
+  override async [Symbol.asyncDispose](): Promise<void> {
+    await super[Symbol.asyncDispose]();
+    await this.#client.close();
+  }
+}
+
+/** A store on a client of the test's own, and a client that looks at what it has written. */
+async function open(
+  prefix = PREFIX,
+): Promise<AsyncDisposable & { store: RedisStore; client: RedisClientType; interrupt: Interrupt }> {
+  const client = createClient({ url: REDIS_URL });
+  const interrupt: Interrupt = {};
+  const store = new RedisStore(interrupted(client, interrupt), { prefix });
+  await store.init();
+  return {
+    store,
+    client,
+    interrupt,
+    async [Symbol.asyncDispose](): Promise<void> {
+      await store.clear();
+      await client.close();
+    },
+  };
+}
+
+/** What is to happen before a script runs: the first one from now on, the second one, and so on. */
+interface Interrupt {
+  before?: (() => unknown)[];
+}
+
+/** A client whose scripts are preceded by something else. */
+function interrupted(client: RedisClientType, interrupt: Interrupt): RedisClientLike {
+  return new Proxy(client, {
+    get(target, name): unknown {
+      const member: unknown = Reflect.get(target, name, target);
+      if (typeof member !== "function") return member;
+      if (name !== "evalSha") return member.bind(target);
+      return async (...args: Parameters<RedisClientType["evalSha"]>) => {
+        await interrupt.before?.shift()?.();
+        return await target.evalSha(...args);
+      };
+    },
+  });
+}
+
+function record(life: number, meta: Partial<SessionMeta> = {}): Parameters<RedisStore["createRecord"]>[1] {
+  const now = Date.now();
+  const values = new Map<string, unknown>([["k", 1]]);
+  return { expiresAt: now + life, values, meta: { createdAt: now, seenAt: now, renewedAt: now, ...meta } };
+}
+
+async function sidsOf(store: RedisStore, principal: string): Promise<string[]> {
+  return (await store.listSessions(principal)).map(({ sid }) => sid).sort();
+}
+
+const MINUTE = 60_000;
+
+Deno.test("RedisStore takes clients of every kind, as their types are", () => {
+  const clients: (RedisClientLike | RedisClusterLike)[] = [
+    createClient(),
+    createClient({ RESP: 2 }),
+    createClient({ RESP: 3, scripts: {}, functions: {}, modules: {} }).withCommandOptions({}),
+    createClientPool(),
+    createCluster({ rootNodes: [] }),
+  ];
+  for (const client of clients) new RedisStore(client);
+});
+
+Deno.test("RedisStore refuses wrong arguments when it is made, and says no password", () => {
+  const wrong: [unknown, unknown, typeof TypeError | typeof RangeError, string][] = [
+    [undefined, {}, TypeError, "a client of npm:redis, or a URL"],
+    [{}, {}, TypeError, "a client of npm:redis, or a URL"],
+    ["http://secret@localhost", {}, TypeError, "redis:// or rediss://"],
+    ["secret", {}, TypeError, "redis:// or rediss://"],
+    [REDIS_URL, { prefix: 1 }, TypeError, "`prefix` must be a well-formed string"],
+    [REDIS_URL, { prefix: "\ud800" }, TypeError, "`prefix` must be a well-formed string"],
+    [REDIS_URL, { prefix: "" }, RangeError, "`prefix` must not be empty"],
+  ];
+  for (const [client, options, type, message] of wrong) {
+    const error = assertThrows(() => Reflect.construct(RedisStore, [client, options]), type, message);
+    assert(!error.message.includes("secret"));
+  }
+});
+
+if (await isThere("redis", "the tests on a Redis", findRedis)) {
+  // What a test that failed has left, too.
+  Deno.test.afterAll(async () => {
+    const client = await createClient({ url: REDIS_URL }).connect();
+    for await (const keys of client.scanIterator({ MATCH: `*${PREFIX}*` })) {
+      for (const key of keys) await client.del(key);
+    }
+    await client.close();
+  });
+
+  testSessionStore("RedisStore on a URL", () => new RedisStore(REDIS_URL, { prefix: PREFIX }), {
+    ...CLAIMS,
+    neighbour: () => new RedisStore(REDIS_URL, { prefix: `another-${PREFIX}` }),
+    broken: () => new RedisStore("redis://127.0.0.1:1"),
+  });
+  testSessionStore(
+    "RedisStore on a pool",
+    () => new HandedStore(createClientPool({ url: REDIS_URL }, { minimum: 2, maximum: 4 }), PREFIX),
+    CLAIMS,
+  );
+
+  Deno.test("RedisStore keeps a session in one hash, which Redis removes some minutes after its deadline", async () => {
+    await using opened = await open();
+    const { store, client } = opened;
+    await store.createRecord("a", record(MINUTE, { principal: "ada", boundAt: 5 }));
+    const hash = await client.hGetAll(`${PREFIX}id:a`);
+    assertEquals(Object.keys(hash).sort(), [
+      "expiresAt",
+      ...["boundAt", "createdAt", "principal", "renewedAt", "seenAt"].map((name) => `m:${name}`),
+      "v:k",
+      "version",
+    ]);
+    const life = async (key: string): Promise<number> => Math.ceil(await client.pTTL(`${PREFIX}${key}`) / MINUTE);
+    assertEquals(await life("id:a"), 6);
+    await store.changeRecord("a", { expiresAt: Date.now() + 10 * MINUTE });
+    assertEquals(await life("id:a"), 15);
+    // A write leaves it alone.
+    await store.setValue("a", "k", 2);
+    assertEquals(await life("id:a"), 15);
+    await store.moveRecord("a", "b", { meta: {}, graceUntil: Date.now() + 20 * MINUTE });
+    assertEquals(await life("id:b"), 15);
+    assertEquals(await life("id:a"), 25);
+    // The list of the user goes with the last of its sessions.
+    assertEquals(await life("user:ada"), 25);
+    await store.createRecord("c", record(MINUTE, { principal: "ada" }));
+    assertEquals(await life("user:ada"), 25);
+
+    await store.create("for ever");
+    assertEquals(await client.pTTL(`${PREFIX}id:for ever`), -1);
+    await store.changeRecord("for ever", { meta: { principal: "ada" } });
+    assertEquals(await client.pTTL(`${PREFIX}user:ada`), -1);
+    await store.changeRecord("for ever", { expiresAt: Date.now() + MINUTE });
+    assertEquals(await life("id:for ever"), 6);
+    await store.changeRecord("for ever", { expiresAt: Infinity });
+    assertEquals(await client.pTTL(`${PREFIX}id:for ever`), -1);
+  });
+
+  Deno.test("RedisStore mistakes no session for the list of a user", async () => {
+    await using opened = await open();
+    const { store } = opened;
+    for (const sid of ["a", "user:ada", "id:a", "er:ada"]) {
+      await store.createRecord(sid, record(MINUTE, { principal: "ada" }));
+      await store.createRecord(`${sid} of id:a`, record(MINUTE, { principal: "id:a" }));
+    }
+    assertEquals(await sidsOf(store, "ada"), ["a", "er:ada", "id:a", "user:ada"]);
+    assertEquals((await sidsOf(store, "id:a")).length, 4);
+  });
+
+  Deno.test("RedisStore.clear() leaves every other key alone, whatever is in the prefix", async () => {
+    const odd = `${PREFIX}*[a-z]?\\`;
+    await using opened = await open(odd);
+    const { store, client } = opened;
+    const others = [`${odd}other`, `${PREFIX}xb?\\id:a`, `${PREFIX}*aq\\id:a`, `${PREFIX}id:a`];
+    for (const key of others) await client.set(key, "");
+    await store.createRecord("a", record(MINUTE, { principal: "ada" }));
+    await store.clear();
+    assertEquals(await client.exists([`${odd}id:a`, `${odd}user:ada`]), 0);
+    assertEquals(await client.exists(others), others.length);
+    await client.del(others);
+  });
+
+  Deno.test("RedisStore works on a client that puts a prefix before every key", async () => {
+    await using opened = await open();
+    const { client: plain } = opened;
+    const client = createClient({ url: REDIS_URL, keyPrefix: `app-${PREFIX}` });
+    const store = new RedisStore(client, { prefix: PREFIX });
+    await store.init();
+    const other = `${PREFIX}id:of another application`;
+    const own = [`app-${PREFIX}${PREFIX}id:a`, `app-${PREFIX}${PREFIX}user:ada`];
+    await plain.set(other, "");
+    await store.createRecord("a", record(MINUTE, { principal: "ada" }));
+    assertEquals(await plain.exists(own), 2);
+    await store.clear();
+    assertEquals(await plain.exists(own), 0);
+    assertEquals(await plain.exists(other), 1);
+    await client.close();
+  });
+
+  Deno.test("RedisStore.init() refuses a client that answers with Buffers", async () => {
+    const client = createClient({ url: REDIS_URL }).withTypeMapping({ [RESP_TYPES.BLOB_STRING]: Buffer });
+    await assertRejects(() => new RedisStore(client).init(), TypeError, "Buffers in place of strings");
+    await client.close();
+  });
+
+  Deno.test("RedisStore opens a client that is handed in, listens to its errors where nobody does, and never closes it", async () => {
+    for (const listens of [false, true]) {
+      const client = createClient({ url: REDIS_URL });
+      if (listens) client.on("error", () => {});
+      {
+        await using store = new RedisStore(client, { prefix: PREFIX });
+        assertEquals(client.isOpen, false);
+        await Promise.all([store.init(), store.init()]);
+        await store.init();
+        assertEquals(client.listenerCount("error"), 1);
+      }
+      assertEquals(client.isReady, true);
+      await client.close();
+    }
+  });
+
+  Deno.test({
+    name: "RedisStore needs no permission but that to connect",
+    permissions: { net: true },
+    fn: async () => {
+      await using store = new RedisStore(REDIS_URL, { prefix: PREFIX });
+      await store.init();
+      assertEquals(await store.exist("a"), false);
+    },
+  });
+
+  Deno.test("RedisStore goes on when Redis has forgotten its scripts", async () => {
+    await using opened = await open();
+    const { store, client } = opened;
+    const forget = (): Promise<unknown> => client.scriptFlush("SYNC");
+    await forget();
+    await store.createRecord("a", record(MINUTE, { principal: "ada" }));
+    await forget();
+    await store.setValue("a", "k", 2);
+    await forget();
+    assertEquals(await store.getValue("a", "k"), 2);
+    await forget();
+    assertEquals(await sidsOf(store, "ada"), ["a"]);
+    await forget();
+    await store.moveRecord("a", "b", { meta: {}, graceUntil: 0 });
+    await forget();
+    await store.delete("b");
+    assertEquals(await store.exist("b"), false);
+  });
+
+  Deno.test("RedisStore.moveRecord() takes along what is written while it moves", async () => {
+    await using opened = await open();
+    const { store, interrupt } = opened;
+    await store.createRecord("a", record(MINUTE, { principal: "ada" }));
+    // It reads, copies and enters the copy into the list, and leaves a trace.
+    interrupt.before = [() => {}, () => {}, () => {}, () => store.setValue("a", "meanwhile", true)];
+    const set = new Map([["with it", true]]);
+    assertEquals(await store.moveRecord("a", "b", { meta: { principal: "eve" }, set, graceUntil: 0 }), true);
+    assertEquals({ ...await store.get("b") }, { k: 1, meanwhile: true, "with it": true });
+    assertEquals(await sidsOf(store, "ada"), []);
+    assertEquals(await sidsOf(store, "eve"), ["b"]);
+  });
+
+  Deno.test("RedisStore.moveRecord() moves nothing that ends while it moves", async () => {
+    using clock = new FakeClock(Date.now());
+    await using opened = await open();
+    const { store, client, interrupt } = opened;
+    const ends: [string, () => unknown][] = [
+      ["deleted", () => store.delete("a")],
+      ["moved", () => store.moveRecord("a", "c", { meta: {}, graceUntil: 0 })],
+      ["made to expire", () => store.changeRecord("a", { expiresAt: Date.now() })],
+      ["expired", () => clock.tick(MINUTE)],
+    ];
+    for (const [how, end] of ends) {
+      await store.createRecord("a", record(MINUTE, { principal: "ada" }));
+      // Time passes before the last of these, which is asked at the moment at which it begins.
+      const last = how === "expired" ? [end] : [() => {}, end];
+      interrupt.before = [() => {}, () => {}, ...last];
+      await assertRejects(() => store.moveRecord("a", "b", { meta: {}, graceUntil: 0 }), SessionGoneError);
+      assertEquals(await client.exists(`${PREFIX}id:b`), 0, how);
+      assertEquals(await sidsOf(store, "ada"), how === "moved" ? ["c"] : [], how);
+      await store.clear();
+    }
+  });
+
+  Deno.test("RedisStore.moveRecord() that breaks off leaves the session as it was, and a copy that expires", async () => {
+    await using opened = await open();
+    const { store, client, interrupt } = opened;
+    await store.createRecord("a", record(MINUTE, { principal: "ada" }));
+    const breakOff = (): never => {
+      throw new Error("the connection is lost");
+    };
+    interrupt.before = [() => {}, () => {}, () => {}, breakOff];
+    await assertRejects(() => store.moveRecord("a", "b", { meta: {}, graceUntil: 0 }), Error, "the connection is lost");
+    assertEquals({ ...await store.get("a") }, { k: 1 });
+    assert(await client.pTTL(`${PREFIX}id:b`) > 0);
+    assertEquals(await sidsOf(store, "ada"), ["a"]);
+    // What is left does not keep it from moving.
+    assertEquals(await store.moveRecord("a", "c", { meta: {}, graceUntil: 0 }), true);
+    assert((await sidsOf(store, "ada")).includes("c"));
+  });
+
+  Deno.test("RedisStore does what it was asked, even if the list of the user is out of reach afterwards", async () => {
+    await using opened = await open();
+    const { store, interrupt } = opened;
+    const fail = (): never => {
+      throw new Error("the connection is lost");
+    };
+    for (const sid of ["a", "b"]) await store.createRecord(sid, record(MINUTE, { principal: "ada" }));
+    interrupt.before = [() => {}, fail];
+    await store.delete("a");
+    interrupt.before = [() => {}, () => {}, () => {}, () => {}, fail];
+    await store.moveRecord("b", "c", { meta: {}, graceUntil: 0 });
+    assertEquals(await sidsOf(store, "ada"), ["c"]);
+    // But a session that could not be listed is not bound.
+    interrupt.before = [fail];
+    await assertRejects(() => store.createRecord("d", record(MINUTE, { principal: "ada" })), Error, "lost");
+    assertEquals(await store.exist("d"), false);
+    await store.create("e");
+    interrupt.before = [() => {}, fail];
+    await assertRejects(() => store.changeRecord("e", { meta: { principal: "ada" } }), Error, "lost");
+    assertEquals(await sidsOf(store, "ada"), ["c"]);
+    interrupt.before = [() => {}, fail];
+    await assertRejects(() => store.changeRecord("c", { expiresAt: Infinity }), Error, "lost");
+  });
+
+  Deno.test("RedisStore.listSessions() finds a session that moves while it looks", async () => {
+    await using opened = await open();
+    const { store, interrupt } = opened;
+    await store.createRecord("a", record(MINUTE, { principal: "ada" }));
+    interrupt.before = [() => {}, async () => {
+      await store.moveRecord("a", "b", { meta: {}, graceUntil: 0 });
+      await store.moveRecord("b", "c", { meta: {}, graceUntil: 0 });
+    }];
+    assertEquals(await sidsOf(store, "ada"), ["c"]);
+  });
+
+  Deno.test("RedisStore.listSessions() lists a session once while it moves", async () => {
+    await using opened = await open();
+    const { store, interrupt } = opened;
+    await store.createRecord("a", record(MINUTE, { principal: "ada" }));
+    let listed: string[] = [];
+    interrupt.before = [() => {}, () => {}, () => {}, async () => {
+      listed = await sidsOf(store, "ada");
+    }];
+    await store.moveRecord("a", "b", { meta: {}, graceUntil: 0 });
+    assertEquals(listed, ["a"]);
+  });
+
+  Deno.test("RedisStore.listSessions() finds a session that slides, however long it lives", async () => {
+    using clock = new FakeClock(Date.now());
+    await using opened = await open();
+    const { store, client, interrupt } = opened;
+    await store.createRecord("a", record(MINUTE, { principal: "ada" }));
+    for (let i = 0; i < 20; i++) {
+      clock.tick(MINUTE * 0.9);
+      // Every second time the entry cannot be prolonged.
+      if (i % 2 === 0) {
+        interrupt.before = [() => {}, () => {
+          throw new Error("the connection is lost");
+        }];
+      }
+      await store.changeRecord("a", { expiresAt: clock.now + MINUTE }).catch(() => {});
+      interrupt.before = [];
+      // Another sign-in removes the entries whose time is over.
+      await store.createRecord(`b${i}`, record(1, { principal: "ada" }));
+      assertEquals(await sidsOf(store, "ada"), ["a", `b${i}`]);
+      await store.delete(`b${i}`);
+    }
+    clock.tick(10 * MINUTE);
+    await store.createRecord("c", record(1, { principal: "ada" }));
+    assertEquals(await client.zRange(`${PREFIX}user:ada`, 0, -1), ["c"]);
+  });
+
+  Deno.test("RedisStore.listSessions() finds a session whose deadlines are written out of order", async () => {
+    using clock = new FakeClock(Date.now());
+    await using opened = await open();
+    const { store, interrupt } = opened;
+    await store.createRecord("a", record(MINUTE, { principal: "ada" }));
+    interrupt.before = [() => {}, () => store.changeRecord("a", { expiresAt: clock.now + 60 * MINUTE })];
+    await store.changeRecord("a", { expiresAt: clock.now + 2 * MINUTE });
+    clock.tick(59 * MINUTE);
+    await store.createRecord("b", record(MINUTE, { principal: "ada" }));
+    assertEquals(await sidsOf(store, "ada"), ["a", "b"]);
+  });
+
+  Deno.test("RedisStore takes deadlines that are long past, and those that never come", async () => {
+    await using opened = await open();
+    const { store } = opened;
+    const deadlines = [-Infinity, 0, Date.now() - MINUTE, 8.64e15, Number.MAX_VALUE, Infinity];
+    for (const [i, expiresAt] of deadlines.entries()) {
+      await store.createRecord(`a${i}`, { ...record(0, { principal: "ada" }), expiresAt });
+      await store.createRecord(`b${i}`, record(MINUTE, { principal: "ada" }));
+      await store.changeRecord(`b${i}`, { expiresAt });
+      const read = await store.readRecord(`a${i}`);
+      assertEquals(read && "values" in read ? read.expiresAt : -Infinity, i < 3 ? -Infinity : expiresAt);
+    }
+    assertEquals(await sidsOf(store, "ada"), ["a3", "a4", "a5", "b3", "b4", "b5"]);
+  });
+
+  Deno.test("RedisStore rejects where a key holds something else, and names no id", async () => {
+    await using opened = await open();
+    const { store, client } = opened;
+    const sid = "an id";
+    await client.set(`${PREFIX}id:${sid}`, "text");
+    await client.set(`${PREFIX}user:ada`, "text");
+    const asks: (() => Promise<unknown>)[] = [
+      () => store.exist(sid),
+      () => store.create(sid),
+      () => store.delete(sid),
+      () => store.get(sid),
+      () => store.getValue(sid, "k"),
+      () => store.setValue(sid, "k", 1),
+      () => store.readRecord(sid),
+      () => store.changeRecord(sid, {}),
+      () => store.moveRecord(sid, "b", { meta: {}, graceUntil: 0 }),
+      () => store.listSessions("ada"),
+      () => store.createRecord("b", record(MINUTE, { principal: "ada" })),
+    ];
+    for (const ask of asks) {
+      const { message } = await assertRejects(ask, Error, "WRONGTYPE");
+      assert(!message.includes(sid) && !message.includes("ada"));
+    }
+    assertEquals(await store.exist("b"), false);
+  });
+}
+
+if (await isThere("redis", "the suite on a Redis Cluster", findRedisServer)) {
+  let cluster: OwnCluster;
+  Deno.test.beforeAll(async () => {
+    cluster = await startCluster();
+  });
+  Deno.test.afterAll(async () => await cluster[Symbol.asyncDispose]());
+
+  const store = (prefix: string): RedisStore =>
+    new HandedStore(
+      // Replicas are behind: with this on, whatever could be read from one would be.
+      createCluster({ rootNodes: cluster.nodes.map(({ url }) => ({ url })), useReplicas: true }),
+      prefix,
+    );
+  testSessionStore("RedisStore on a cluster", () => store("session:"), {
+    ...CLAIMS,
+    neighbour: () => store("another:"),
+  });
+}
