@@ -36,6 +36,8 @@ export class Life {
   /** The last activity was not before and not after. */
   #seen: { from: number; to: number };
   #overlap: { since: number; requests: number } | undefined;
+  /** How many requests are looking for it that may find it, and may have written their activity. */
+  finding = 0;
   readonly registers = new Map<string, Step[]>();
   /** The `regenerate()` calls under way. */
   readonly moves = new Set<Move>();
@@ -76,6 +78,11 @@ export class Life {
     return this.#deadline(this.#seen.to, 1);
   }
 
+  /** It ends at this moment at the latest, whatever activity there is. */
+  get endsWhateverIsDone(): number {
+    return this.#deadline(Infinity, 1);
+  }
+
   /** It lives until this moment at least, unless somebody destroys it: "up to a tenth early". */
   get livesUntil(): number {
     return this.#deadline(this.#seen.from, 0.9);
@@ -112,7 +119,7 @@ export class Life {
 /** Tells whether an id is dead, beyond doubt: no request may get to the session with it. */
 export function isDead(id: Id, now: number): boolean {
   const { life } = id;
-  if (life.destroyed || now >= life.endsBy) return true;
+  if (life.destroyed || now >= (life.finding > 0 ? life.endsWhateverIsDone : life.endsBy)) return true;
   for (let { next } = id; next !== undefined; { next } = next.id) if (now >= next.graceTo) return true;
   return false;
 }

@@ -310,7 +310,10 @@ class Visit {
     if (world.options.renewalTimeout !== undefined) presented?.life.moves.add(this.#renewal);
     this.#life = presented?.life;
 
+    const mayFind = presented !== undefined && !wasDead;
+    if (mayFind) presented.life.finding++;
     await middleware.onPreRequest(context);
+    if (mayFind) presented.life.finding--;
     const session = this.#session = context.security.session;
     presented?.life.moves.delete(this.#renewal);
     if (session.isNew) {
