@@ -11,6 +11,7 @@ import type { RecordChange, SessionMeta, SessionRecord, SessionStore, SessionTra
 import { ask } from "./_ask.ts";
 import type { Compute, Move, Steps } from "./_records.ts";
 import { ExpiringMap } from "./_expiring_map.ts";
+import { timeoutIn } from "./_timed_store.ts";
 import { Turns } from "./_turns.ts";
 
 /** Where a bare store keeps what is not the application's: a key that every backend can hold. */
@@ -163,7 +164,8 @@ export class BareSteps implements Steps {
       await this.#store.setValue(sid, name, value);
     } catch (error) {
       // A store says in its own words that the record is missing: whether it is, it can be asked.
-      if (!(error instanceof SessionGoneError) && await this.#isMissing(sid)) {
+      const isKnown = error instanceof SessionGoneError || timeoutIn(error) !== undefined;
+      if (!isKnown && await this.#isMissing(sid)) {
         throw new SessionGoneError(operation, { cause: error });
       }
       throw error;

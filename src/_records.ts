@@ -4,21 +4,23 @@
  * @module
  */
 import { SessionGoneError, SessionNotSupportedError } from "./errors.ts";
-import type {
-  PrincipalStore,
-  RecordChange,
-  RecordMove,
-  RecordStore,
-  SessionMeta,
-  SessionRecord,
-  SessionStore,
-  SessionTrace,
-  StoredRecord,
+import {
+  type PrincipalStore,
+  RECORD_METHODS,
+  type RecordChange,
+  type RecordMove,
+  type RecordStore,
+  type SessionMeta,
+  type SessionRecord,
+  type SessionStore,
+  type SessionTrace,
+  STORE_METHODS,
+  type StoredRecord,
 } from "./session_store.ts";
 import { type Answer, ask, askNow, asSessionError } from "./_ask.ts";
 import { BareSteps } from "./_bare_steps.ts";
 import { ExpiringMap } from "./_expiring_map.ts";
-import { timed } from "./_timed_store.ts";
+import { timed, timeoutIn } from "./_timed_store.ts";
 import { Turns } from "./_turns.ts";
 
 /** What a session needs a store to do, each in one atomic step. */
@@ -68,8 +70,6 @@ export interface Named {
   graced: boolean;
 }
 
-const METHODS = ["init", "exist", "create", "delete", "get", "setValue", "getValue", "clear"] as const;
-
 /** How many times a session may have been given a new id within the grace of the first. */
 const MAX_MOVES = 16;
 
@@ -89,7 +89,7 @@ const known = new WeakMap<SessionStore, Records>();
  * @throws {TypeError} if one of the eight methods is missing
  */
 export function recordsOf(store: SessionStore, storeTimeout = Infinity): Records {
-  const missing = METHODS.filter((name) => typeof store?.[name] !== "function");
+  const missing = STORE_METHODS.filter((name) => typeof store?.[name] !== "function");
   if (missing.length > 0) throw new TypeError(`Cannot start sessions: the store has no method ${missing.join(", ")}`);
   let records = known.get(store);
   if (records === undefined) known.set(store, records = new Records(store));
@@ -98,7 +98,7 @@ export function recordsOf(store: SessionStore, storeTimeout = Infinity): Records
 }
 
 function isRecordStore(store: SessionStore): store is RecordStore {
-  return ["createRecord", "readRecord", "changeRecord", "moveRecord"].every((name) => name in store);
+  return RECORD_METHODS.every((name) => name in store);
 }
 
 function isPrincipalStore(store: SessionStore): store is PrincipalStore {
@@ -113,6 +113,8 @@ export class Records {
   #timeout = Infinity;
   /** Steps of users that wait for one another, by the user. */
   readonly turnsOfUsers: Turns = new Turns();
+  /** Where a context has its session, by the name of the cookie: a property, as a `WeakMap` takes several times as long. */
+  readonly #places = new Map<string, symbol>();
   /** Ids of sessions that were ended here, with their deadlines. */
   readonly #ended = new ExpiringMap<{ expiresAt: number }>(MAX_ENDED);
 
@@ -131,6 +133,13 @@ export class Records {
     this.#users &&= store as PrincipalStore;
   }
 
+  /** Where a context has the session of a cookie: one place for all middlewares with that cookie on this store. */
+  placeOf(cookieName: string): symbol {
+    let place = this.#places.get(cookieName);
+    if (place === undefined) this.#places.set(cookieName, place = Symbol("session"));
+    return place;
+  }
+
   /** Whether the store finds the sessions of a user. */
   get findsUsers(): boolean {
     return this.#users !== undefined;
@@ -146,7 +155,8 @@ export class Records {
 
   #follow(sid: string, read: Found["record"] | SessionTrace | undefined, moves: number): Answer<Found | Ended> {
     // It may have been ended here while the store was asked.
-    if (read === undefined || this.#ended.get(sid) !== undefined) return "unknown";
+    // deno-lint-ignore eqeqeq -- a store in JavaScript may say null
+    if (read == undefined || this.#ended.get(sid) !== undefined) return "unknown";
     if ("values" in read) return { id: sid, record: read, graced: moves > 0 };
     if ("expired" in read) return "expired";
     if (Date.now() >= read.graceUntil) return "reuse";
@@ -189,12 +199,23 @@ export class Records {
 
   /** Gives a session a new id, also where it has got another meanwhile. */
   move(session: Named, newSid: string, move: Move): Promise<void> {
-    return this.#reach(session, "regenerate", (sid) => this.#steps.move(sid, newSid, move));
+    return this.#reach(session, "regenerate", (sid) => this.#move(sid, newSid, move));
   }
 
   /** Gives a session a new id, unless it has got another meanwhile. */
   renew(sid: string, newSid: string, move: Move): Promise<void> {
-    return ask("regenerate", () => this.#steps.move(sid, newSid, move));
+    return ask("regenerate", () => this.#move(sid, newSid, move));
+  }
+
+  /** A connection that broke may have broken after the move: then the old id leads to the new one. */
+  async #move(sid: string, newSid: string, move: Move): Promise<void> {
+    try {
+      await this.#steps.move(sid, newSid, move);
+    } catch (error) {
+      if (error instanceof SessionGoneError || timeoutIn(error) !== undefined) throw error;
+      const read = await ask("regenerate", () => this.#steps.read(sid)).catch(() => undefined);
+      if (read === undefined || !("movedTo" in read) || read.movedTo !== newSid) throw error;
+    }
   }
 
   /** Ends a session; returns the id that it had in the end. */

@@ -32,6 +32,7 @@ export class ResponseCookie {
   readonly #request: CookieRequest;
   #line: string | undefined;
   #wasMerged = false;
+  #isSilent = false;
 
   constructor(context: HttpContext, request: CookieRequest) {
     this.#context = context;
@@ -69,7 +70,14 @@ export class ResponseCookie {
     this.#put(undefined);
   }
 
+  /** From now on neither gives nor takes the cookie. */
+  silence(): void {
+    this.withdraw();
+    this.#isSilent = true;
+  }
+
   #put(line: string | undefined): void {
+    if (this.#isSilent) return;
     this.#line = line;
     this.#rewrite(this.#context.response.headers, line);
   }
@@ -89,6 +97,7 @@ export class ResponseCookie {
 
   #merge(response: AlosaurResponse, merge: AlosaurResponse["getMergedResult"]): Merged {
     this.#wasMerged = true;
+    if (this.#isSilent) return merge.call(response);
     const result: unknown = response.result;
     const own = cookiesIn(response.headers);
     const theirs = cookiesIn(headersOf(result));

@@ -4,6 +4,9 @@
  * @module
  */
 
+import { timeoutIn } from "./_timed_store.ts";
+import { afterwards } from "./_turns.ts";
+
 /** Told of each write that failed. */
 export type FailureListener = (operation: string, error: Error, awaited: boolean) => void;
 
@@ -11,14 +14,14 @@ export type FailureListener = (operation: string, error: Error, awaited: boolean
 const TURNS_TO_NEXT = 6;
 
 /**
- * Runs the writes of a request one after the other.
+ * Runs the writes of a request one after the other. Where one fails because the store took too long, those that wait for it fail too.
  *
  * Applications write without awaiting (`session.set("seen", 1)`). A promise that rejects with nobody listening would end the
  * process, so the queue listens to every one, and remembers the failures that the application never heard of.
  */
 export class WriteQueue {
   readonly #onFailure: FailureListener;
-  #last: Promise<void> | undefined;
+  #last: Promise<Error | undefined> | undefined;
   #begun = 0;
   readonly #failures: { write: { observed: boolean }; error: Error }[] = [];
 
@@ -56,26 +59,26 @@ export class WriteQueue {
     const before = this.#last;
     let outcome: Promise<T>;
     // What fails at once has not waited for the writes before: those after it do.
-    let skipped: Promise<void> | undefined;
+    let skipped: Promise<Error | undefined> | undefined;
     try {
-      const step = begin();
-      outcome = before === undefined ? step() : before.then(step);
+      outcome = afterwards(before, begin());
     } catch (error) {
       outcome = Promise.reject(error);
       skipped = before;
     }
-    const leave = (): void => {
+    const leave = (timeout?: Error): Error | undefined => {
       if (this.#last === noted) this.#last = undefined;
+      return timeout;
     };
-    const noted: Promise<void> = outcome.then((value) => {
+    const noted: Promise<Error | undefined> = outcome.then((value) => {
       resolve(value);
-      leave();
+      return leave();
     }, (error) => {
       this.#failures.push({ write, error });
       this.#report(operation, write, error);
       write.silence();
       reject(error);
-      return skipped === undefined ? leave() : skipped.then(leave);
+      return skipped === undefined ? leave(timeoutIn(error)) : skipped.then(leave);
     });
     this.#last = noted;
     return write;

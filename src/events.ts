@@ -4,7 +4,7 @@
  * @module
  */
 import type { Answer } from "./_ask.ts";
-import { type SessionError, SessionStoreError } from "./errors.ts";
+import { SessionStoreError } from "./errors.ts";
 
 /**
  * Something that an operator wants to know, told to `options.onEvent`. `type` says what it is.
@@ -188,8 +188,11 @@ function named(principal: string | undefined): { principal?: string } {
 }
 
 /** One line for the console. The message of a store's error stays out: it may hold the id, or a database's password. */
-function describe(operation: string, error: Error | SessionError): string {
-  const cause: unknown = error.cause;
-  const because = cause instanceof Error ? ` because of ${cause.constructor.name}` : "";
-  return `[session] ${operation} failed and nobody awaited it: ${error.name}${because}. Await it, or give options.onEvent.`;
+function describe(operation: string, error: unknown): string {
+  // The function of an update may throw anything.
+  const name = error instanceof Error ? error.name : "a value that is no error was thrown";
+  const because = error instanceof Error && error.cause instanceof Error
+    ? ` because of ${error.cause.constructor.name}`
+    : "";
+  return `[session] ${operation} failed and nobody awaited it: ${name}${because}. Await it, or give options.onEvent.`;
 }

@@ -136,7 +136,7 @@ export interface SessionOptions {
   onStoreError?: "fail" | "anonymous";
   /**
    * How long the store may take for one call, in seconds, above 0 and at most 2,147,483 (fractions are fine). Then it has failed, and what comes
-   * of the call later, nobody hears of: it may still be done. Of several middlewares on one store the shortest counts.
+   * of the call later, nobody hears of: it may still be done, and then undo a later write. What waits for that call fails with it. Of several middlewares on one store the shortest counts.
    *
    * @default {undefined} as long as it likes: a store that hangs makes the requests hang
    */

@@ -134,7 +134,7 @@ class Live {
   meta: SessionMeta;
   /** Whether the client has an older id, and is not to be given the present one. */
   graced: boolean;
-  /** The record's version, as long as this request has written nothing. */
+  /** The version of the record that the request began with, as long as it has written nothing and read nothing anew. */
   version: number | undefined;
   /** Why no more can be written. */
   end: "gone" | { error: Error } | undefined = undefined;
@@ -159,13 +159,18 @@ class Live {
 
   /** What is in the record, with the writes under way; `undefined` where that is not known. */
   get values(): Map<string, unknown> | undefined {
-    if (this.#source !== undefined) this.values = this.#source.values;
+    if (this.#source !== undefined) {
+      this.#values = this.#source.values;
+      this.#source = undefined;
+    }
     return this.#values;
   }
 
   set values(values: Map<string, unknown> | undefined) {
     this.#values = values;
     this.#source = undefined;
+    // What is not as it was read, or not known any more, is not what is in that version.
+    this.version = undefined;
   }
 }
 
@@ -234,7 +239,7 @@ export class Session<TData extends object = SessionData> implements SessionInter
       session.#live = undefined;
       session.#nextId = undefined;
       session.#isNew = true;
-      session.#cookie.withdraw();
+      session.#cookie.silence();
     };
     beginSession = (session) => session.#writes.run("create", () => session.#start(new Map()));
     sendCookie = (session) => {
@@ -347,8 +352,9 @@ export class Session<TData extends object = SessionData> implements SessionInter
    * On a store with the eight methods alone this holds within one process.
    *
    * @param key any well-formed string
-   * @param fn given a copy of the value, or `undefined`, returns the next one; `undefined` removes it. It may be called again where
-   * somebody else wrote meanwhile, and must not wait for another write of this session. What it reads from this session is from before.
+   * @param fn given a copy of the value, or `undefined`, returns the next one; `undefined` removes it. It may be called more than
+   * once, as where somebody else wrote meanwhile, and must not wait for another call of this session that was begun before. What it reads from
+   * this session is from before.
    * @returns a copy of what was written
    * @throws what `fn` throws; then nothing is written
    * @throws {TypeError} as {@linkcode Session.set}
@@ -474,7 +480,8 @@ export class Session<TData extends object = SessionData> implements SessionInter
    * @throws {TypeError} if an option is of the wrong type, or both are given
    * @throws {RangeError} if `graceSeconds` is negative or not finite, or `principal` is empty
    * @throws {SessionGoneError} if the session was destroyed or has expired
-   * @throws {SessionStoreError} if the store failed: the session keeps its old id
+   * @throws {SessionStoreError} if the store failed: the session keeps its old id. Where it was cut off or took too long, it may still do what it
+   * was asked: the old id is dead then, and the visitor begins anew.
    */
   regenerate(options: RegenerateOptions = {}): Promise<void> {
     return this.#writes.run("regenerate", () => {
@@ -701,14 +708,9 @@ export class Session<TData extends object = SessionData> implements SessionInter
     return this.#writes.run<unknown>(operation, () => {
       checkKey(operation, key);
       const version = this.#live?.version;
-      let live = this.#writable(operation);
       let begin = nothing;
-      if (live === undefined) {
-        if (!begins) return nothing;
-        begin = this.#start(new Map());
-        live = this.#live;
-      }
-      const session = live;
+      if (this.#writable(operation) === undefined && begins) begin = this.#start(new Map());
+      const session = this.#live;
       if (session === undefined) return nothing;
       const known = version === undefined ? undefined : { version, value: session.values?.get(key) };
       this.#unknown++;
@@ -773,7 +775,6 @@ export class Session<TData extends object = SessionData> implements SessionInter
     live.id = id;
     live.graced ||= graced;
     live.meta = record.meta;
-    live.version = record.version;
     live.expiresAt = deadlineOf(this.#host.settings, record.expiresAt, record.meta);
     return live.values = record.values;
   }

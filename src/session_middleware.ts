@@ -80,8 +80,8 @@ export class SessionMiddleware implements MiddlewareTarget {
   readonly #reporter: Reporter;
   readonly #activityInterval: number;
   readonly #diagnosis: Diagnosis;
-  /** Where a context has the session that this middleware gave it: a property, as a `WeakMap` takes several times as long. */
-  readonly #given = Symbol("session");
+  /** Where a context has its session. */
+  readonly #place: symbol;
 
   /** Lists and ends the sessions of a user. */
   readonly sessions: UserSessions;
@@ -112,6 +112,7 @@ export class SessionMiddleware implements MiddlewareTarget {
     this.#signer = signer;
     this.#cookie = new SessionCookie(settings);
     this.#records = records;
+    this.#place = records.placeOf(settings.name);
     const reporter = new Reporter(settings.onEvent, (id) => signer.hash(id));
     checkUsers(settings, records);
     this.#reporter = reporter;
@@ -134,7 +135,7 @@ export class SessionMiddleware implements MiddlewareTarget {
    * `onStoreError: "anonymous"`
    */
   onPreRequest(context: HttpContext): void | Promise<void> {
-    // Registered for two patterns that both match: the first has done it.
+    // Registered for two patterns that both match, or another with the same cookie: the first has done it.
     if (this.#sessionOf(context) !== undefined) return;
     const header = context.request.headers.get("cookie");
     const verified = header === null ? [] : this.#verify(this.#cookie.read(header));
@@ -271,14 +272,14 @@ export class SessionMiddleware implements MiddlewareTarget {
   #makeSession(context: HttpContext, found: Presented | undefined): Session {
     const session = makeSession(this.#host, context, found);
     const holder = context as unknown as Holder;
-    holder[this.#given] = session;
+    holder[this.#place] = session;
     // Alosaur's own context has a `security` already; a bare one (no provider, or one that Alosaur ignores) has none.
     (holder.security ??= new Security(context)).session = session;
     return session;
   }
 
   #sessionOf(context: HttpContext): Session | undefined {
-    return (context as unknown as Holder)[this.#given];
+    return (context as unknown as Holder)[this.#place];
   }
 
   /** Tells whether the activity of a request is to be written; with `rolling` its cookie is sent again too. */

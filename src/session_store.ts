@@ -78,6 +78,12 @@ export interface SessionStore {
   clear(): Promise<void>;
 }
 
+/** The methods of a {@linkcode SessionStore}. */
+export const STORE_METHODS = ["init", "exist", "create", "delete", "get", "setValue", "getValue", "clear"] as const;
+
+/** The methods that make a store a {@linkcode RecordStore}. */
+export const RECORD_METHODS = ["createRecord", "readRecord", "changeRecord", "moveRecord"] as const;
+
 /** What is known of a session beside its values. Moments are in milliseconds since the epoch. */
 export interface SessionMeta {
   /** When the session began. */

@@ -9,8 +9,9 @@ import {
   assertThrows,
 } from "./_assert.ts";
 import { FakeClock } from "./_clock.ts";
-import { cookieOf, onlyCookie, open, read, SECRET, signUp, start, visit } from "./_request.ts";
-import { answersLate, BareStore, probe } from "./_stores.ts";
+import { Captured } from "./_console.ts";
+import { cookieOf, onlyCookie, open, type Opened, read, SECRET, signUp, start, visit } from "./_request.ts";
+import { answersLate, BareStore, type Probe, probe } from "./_stores.ts";
 import {
   MemoryStore,
   type RegenerateOptions,
@@ -1015,4 +1016,95 @@ Deno.test("Session.update() gives up on a store that never takes its change", as
   store.changeRecord = () => Promise.resolve(false);
   const { session } = await open(middleware, cookie);
   await assertRejects(() => session.update("n", () => 2), SessionStoreError, 'Cannot update "n"');
+});
+
+Deno.test("Session.update() never takes for known what the request does not know any more", async (t) => {
+  const n = (session: Session): Promise<unknown> => session.update<number>("n", (n = 0) => n + 1);
+  const begun = async (): Promise<Opened & { seen: Probe }> => {
+    const { store, probe: seen } = probe(new MemoryStore());
+    const middleware = start({}, store);
+    return { ...await open(middleware, await signUp(middleware, { n: 5 })), seen };
+  };
+  const failing = (seen: Probe, method: string): void => {
+    seen.before = (name) => {
+      if (name === method) throw new Error("down");
+    };
+  };
+  await t.step("while it is being read anew", async () => {
+    const { session } = await begun();
+    session.reload();
+    assertEquals(await n(session), 6);
+  });
+  await t.step("after it was read anew", async () => {
+    const { session } = await begun();
+    await session.reload();
+    assertEquals(await n(session), 6);
+  });
+  await t.step("where it could not be read anew", async () => {
+    const { session, seen } = await begun();
+    failing(seen, "readRecord");
+    await assertRejects(() => session.reload(), SessionStoreError);
+    seen.before = () => {};
+    assertEquals(await n(session), 6);
+  });
+  await t.step("where a write has failed, and another that had read it again", async () => {
+    const { session, seen } = await begun();
+    failing(seen, "setValue");
+    await assertRejects(() => session.set("x", 1), SessionStoreError);
+    failing(seen, "changeRecord");
+    const reading = session.update("y", async () => await session.get("n"));
+    await assertRejects(() => reading, SessionStoreError);
+    seen.before = () => {};
+    assertEquals(await n(session), 6);
+  });
+});
+
+Deno.test("Session.update() gives its function a copy, and returns one", async () => {
+  const middleware = start();
+  const { session } = await open(middleware, await signUp(middleware, { list: [1] }));
+  const thrown = new Error("not now");
+  const failing = session.update<number[]>("list", (list = []) => {
+    list.push(2);
+    throw thrown;
+  });
+  await assertRejects(() => failing, Error, "not now");
+  assertEquals(await session.get("list"), [1]);
+  const returned = await session.update<number[]>("list", (list = []) => [...list, 3]);
+  returned.push(4);
+  assertEquals(await session.get("list"), [1, 3]);
+});
+
+Deno.test("Session.update() whose function throws what is no error ends no process", async () => {
+  using errors = new Captured("error");
+  const middleware = start();
+  const { session, finish } = await open(middleware, await signUp(middleware));
+  session.update("k", () => {
+    throw null;
+  });
+  let failed = false;
+  await finish().catch((error) => failed = error === null);
+  assertEquals([failed, errors.lines.length], [true, 1]);
+});
+
+Deno.test("Session.regenerate() knows of a move that was done although its answer was lost", async () => {
+  const store = new MemoryStore();
+  const middleware = start({}, store);
+  const cookie = await signUp(middleware);
+  const real = store.moveRecord.bind(store);
+  store.moveRecord = async (...args) => {
+    await real(...args);
+    throw new Error("connection reset");
+  };
+  const { session, finish } = await open(middleware, cookie);
+  await session.regenerate();
+  const next = cookieOf(await finish());
+  assertEquals([await read(middleware, cookie), await read(middleware, next)], [undefined, "ada"]);
+});
+
+Deno.test("a record store that answers null has no such session", async () => {
+  const store = new MemoryStore();
+  const middleware = start({}, store);
+  const cookie = await signUp(middleware);
+  store.readRecord = () => null as unknown as undefined;
+  assertEquals(await read(middleware, cookie), undefined);
 });

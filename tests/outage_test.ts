@@ -136,6 +136,103 @@ Deno.test("storeTimeout does not limit the function of an update", async () => {
   assertEquals(await session.get("k"), 1);
 });
 
+for (const [name, make] of STORES) {
+  Deno.test(`storeTimeout is not a hang times as many calls as wait for one another (${name})`, async () => {
+    const { store, probe: seen } = probe(make());
+    const middleware = start({ storeTimeout: 0.05 }, store);
+    const cookie = await signUp(middleware, { n: 0 });
+    const opened = await Promise.all(Array.from({ length: 10 }, () => open(middleware, cookie)));
+    const calls = seen.calls.length;
+    seen.before = () => new Promise(() => {});
+    const [first] = opened;
+    assert(first !== undefined);
+    const all = [
+      // Of ten requests, and of one.
+      ...opened.map(({ session }) => session.update<number>("n", (n = 0) => n + 1)),
+      ...Array.from({ length: 10 }, (_, i) => first.session.set(`k${i}`, i)),
+    ];
+    for (const write of all) await assertRejects(() => write, SessionStoreError);
+    // What was never asked took no time: one call that hung for each queue.
+    assert(seen.calls.length - calls <= 3, seen.calls.slice(calls).join());
+    seen.before = () => {};
+    await visit(middleware, { cookie }, ({ security }) => security.session.set("n", 5));
+    assertEquals(await read(middleware, cookie, "n"), 5);
+  });
+}
+
+Deno.test("storeTimeout works on a frozen store, on one with private fields, and where an answer is there at once", async () => {
+  const inner = new BareStore();
+  const methods = ["init", "exist", "create", "delete", "get", "setValue", "getValue", "clear"] as const;
+  const frozen = Object.freeze(
+    Object.fromEntries(methods.map((name) => [name, (inner[name] as (...args: unknown[]) => unknown).bind(inner)])),
+  ) as unknown as SessionStore;
+  for (const store of [frozen, new MemoryStore({ maxSessions: 10 })]) {
+    const middleware = start({ storeTimeout: 1 }, store);
+    assertEquals(await read(middleware, await signUp(middleware)), "ada");
+  }
+  // No timer where nothing is awaited.
+  const middleware = start({ storeTimeout: 1 });
+  const cookie = await signUp(middleware);
+  assertEquals(middleware.onPreRequest(contextOf({ cookie })), undefined);
+});
+
+Deno.test("storeTimeout counts for the list of a user's sessions", async () => {
+  const { store, probe: seen } = probe(new MemoryStore());
+  const middleware = start({ storeTimeout: 0.01 }, store);
+  seen.before = () => new Promise(() => {});
+  await assertRejects(() => middleware.sessions.list("ada"), SessionStoreError, "Cannot list");
+});
+
+Deno.test('onStoreError "anonymous" tolerates failures of the store alone', async () => {
+  const { store, probe: seen } = probe(new MemoryStore());
+  const middleware = start({ onStoreError: "anonymous" }, store);
+  const cookie = await signUp(middleware);
+  const { security } = contextOf();
+  assert(security.session === undefined);
+  seen.before = () => {};
+  // A context that cannot take a session is no outage.
+  const context = Object.freeze(contextOf({ cookie }));
+  assertThrows(() => void middleware.onPreRequest(context), TypeError);
+});
+
+Deno.test('onStoreError "anonymous": nothing gives or takes the cookie of a session that is not available', async () => {
+  using clock = new FakeClock();
+  const newer = crypto.getRandomValues(new Uint8Array(32));
+  const { store, probe: seen } = probe(new MemoryStore());
+  const options = { onStoreError: "anonymous", maxAge: 100, rolling: true } as const;
+  const cookie = await signUp(start(options, store));
+  // Its cookie is to be signed anew, which is done before its activity cannot be noted.
+  const middleware = start({ ...options, secret: [newer, SECRET] }, store);
+  clock.tick(50_000);
+  seen.before = (method) => method === "changeRecord" ? down() : undefined;
+  const response = await visit(middleware, { cookie }, ({ security: { session } }) => {
+    assertEquals([session.available, session.isNew], [false, true]);
+    assert(session.sessionId !== cookie.slice(4, 28));
+  });
+  assertEquals(response.headers.getSetCookie(), []);
+  // Alosaur's CookiesScheme appends such a line when it signs out. It stays what it is.
+  seen.before = down;
+  const line = "sid=; Max-Age=0";
+  const cleared = await visit(middleware, { cookie }, ({ response }) => response.headers.append("set-cookie", line));
+  assertEquals(cleared.headers.getSetCookie(), [line]);
+});
+
+Deno.test("a second middleware with the same cookie on the same store leaves the session to the first", async () => {
+  const { store, probe: seen } = probe(new MemoryStore());
+  const options = { onStoreError: "anonymous" } as const;
+  const [outer, inner] = [start(options, store), start(options, store)];
+  const cookie = await signUp(outer);
+  const context = contextOf({ cookie });
+  seen.before = down;
+  await outer.onPreRequest(context);
+  seen.before = () => {};
+  await inner.onPreRequest(context);
+  assertEquals(context.security.session.available, false);
+  // Another cookie, or another store, is another session.
+  await start({ ...options, name: "other" }, store).onPreRequest(context);
+  assertEquals([context.security.session.available, context.security.session.sessionKey], [true, "other"]);
+});
+
 Deno.test("storeTimeout counts for the store: of two middlewares the shorter", async () => {
   const { store, probe: seen } = probe(new MemoryStore());
   const cookie = await signUp(start({ storeTimeout: 0.01 }, store));
