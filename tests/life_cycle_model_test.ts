@@ -384,8 +384,8 @@ class Visit {
         return world.clock.tick(seconds * 1000);
       case "get":
       case "has": {
-        const value = await session.get<Value>(key);
         const { now } = world;
+        const value = await session.get<Value>(key);
         const has = kind === "has" ? await session.has(key) : undefined;
         // Another request may have waited between the two until the session's time was over.
         if (has !== undefined && world.now === now) {
