@@ -12,13 +12,15 @@
 /**
  * Keeps the values of sessions, by session id.
  *
- * Four rules hold for every method:
+ * Five rules hold for every method:
  * - Errors are for failures of the system. A missing or expired session is an answer (see each method), never an error, but for
  *   {@linkcode SessionStore.setValue}. And the reverse: a store that could not look rejects, it never answers "no such session".
  * - Values are copied in, at the call, and out: nobody who holds a value can change the record.
  * - No error tells a session id or a value.
- * - A key is any well-formed string, `__proto__` and the NUL character included; a store encodes what its backend cannot hold. A
- *   value that it cannot keep is refused with an error that names the key.
+ * - A key is any well-formed string, `__proto__` and the NUL character included, of 512 characters at least; a store encodes what its
+ *   backend cannot hold. A value that it cannot keep is refused with an error that names the key.
+ * - Two session ids are the same where every character is: `a` is not `A`. Those of this project have 24 characters of base64url
+ *   (`A-Z a-z 0-9 - _`).
  */
 export interface SessionStore {
   /** Opens, connects, migrates: whatever must be done once, before the first request. Calling it again does nothing. */
@@ -33,7 +35,8 @@ export interface SessionStore {
   exist(sid: string): Promise<boolean>;
 
   /**
-   * Makes an empty record.
+   * Makes an empty record. A {@linkcode RecordStore} gives it no deadline (`expiresAt: Infinity`), and a meta whose `createdAt`,
+   * `seenAt` and `renewedAt` are now.
    *
    * @param sid the session id, made by the caller
    * @throws where the id is in use: the record there stays as it is
@@ -61,7 +64,8 @@ export interface SessionStore {
    * @param sid the session id
    * @param key any well-formed string
    * @param value what to keep; `undefined` means that the key is to be absent
-   * @throws where the session is missing or expired (best a `SessionGoneError`), and then creates nothing
+   * @throws where the session is missing or expired, and then creates nothing. Best a `SessionGoneError`; that of a
+   * {@linkcode RecordStore} must be one.
    */
   setValue(sid: string, key: string, value: any): Promise<void>;
 
@@ -94,7 +98,7 @@ export interface SessionMeta {
   renewedAt: number;
   /** When the cookie was last sent, where it is sent again with activity. */
   sentAt?: number;
-  /** The user that it is bound to. */
+  /** The user that it is bound to: any well-formed string, of 512 characters at least. */
   principal?: string;
   /** When it was bound to that user. */
   boundAt?: number;
@@ -104,9 +108,9 @@ export interface SessionMeta {
 
 /** A whole session, as it goes into a store and comes out. */
 export interface SessionRecord {
-  /** The values by key. */
+  /** The values by key. One of `undefined` that is given to a store means that the key is to be absent. */
   values: Map<string, unknown>;
-  /** The moment from which the session is gone, in milliseconds since the epoch. */
+  /** The moment from which the session is gone, in milliseconds since the epoch; `Infinity` for never. */
   expiresAt: number;
   /** What is known of it beside its values. */
   meta: SessionMeta;
@@ -138,7 +142,7 @@ export interface RecordChange {
   set?: ReadonlyMap<string, unknown>;
   /** What to write beside the values; a `principal` of `undefined` unbinds the session from its user. */
   meta?: Partial<SessionMeta>;
-  /** Another deadline. */
+  /** Another deadline; `Infinity` for none. */
   expiresAt?: number;
 }
 
@@ -150,14 +154,15 @@ export interface RecordMove {
   set?: ReadonlyMap<string, unknown>;
   /** What to write beside the values. */
   meta: Partial<SessionMeta>;
-  /** Until when the old id leads to the new one, in milliseconds since the epoch. */
+  /** Until when the old id leads to the new one, in milliseconds since the epoch: always finite. */
   graceUntil: number;
 }
 
 /**
  * Optional capability: the store knows deadlines, and takes every step of a session in one atomic round trip, also across processes.
  *
- * From `expiresAt` on, the eight methods treat the session as missing, whether or not its record was removed.
+ * From `expiresAt` on, the eight methods treat the session as missing, whether or not its record was removed. Deadlines are compared with
+ * `Date.now()` of this process, called at each use: a clock of the backend's own may only remove what has been over for a while.
  */
 export interface RecordStore extends SessionStore {
   /**
@@ -198,6 +203,7 @@ export interface RecordStore extends SessionStore {
    * @param move what to write with it, and how long the old id leads to the new one
    * @returns `false` where the record has another version than `ifVersion`; nothing was changed
    * @throws where the session is missing or expired (a `SessionGoneError`: any other error is a failure of the store), and then creates nothing
+   * @throws where the new id is in use: both records stay as they are
    */
   moveRecord(sid: string, newSid: string, move: RecordMove): Promise<boolean>;
 }
