@@ -97,11 +97,11 @@ export function recordsOf(store: SessionStore, storeTimeout = Infinity): Records
   return records;
 }
 
-function isRecordStore(store: SessionStore): store is RecordStore {
+export function isRecordStore(store: SessionStore): store is RecordStore {
   return RECORD_METHODS.every((name) => name in store);
 }
 
-function isPrincipalStore(store: SessionStore): store is PrincipalStore {
+export function isPrincipalStore(store: SessionStore): store is PrincipalStore {
   return isRecordStore(store) && "listSessions" in store;
 }
 

@@ -35,16 +35,21 @@ export function timed<S extends SessionStore>(store: S, seconds: number): S {
     if (typeof method !== "function") continue;
     methods[name] = (...args) => {
       const answer: unknown = method.apply(store, args);
-      return answer instanceof Promise ? within(seconds, answer) : answer;
+      return answer instanceof Promise ? within(seconds, answer, () => new StoreTimeout(seconds)) : answer;
     };
   }
   return methods as unknown as S;
 }
 
-function within<T>(seconds: number, answer: Promise<T>): Promise<T> {
+/**
+ * Waits for an answer, for so many seconds at most.
+ *
+ * @param late makes what it rejects with after that
+ */
+export function within<T>(seconds: number, answer: Promise<T>, late: () => Error): Promise<T> {
   const { promise, resolve, reject } = Promise.withResolvers<T>();
   // Not unref'd: whoever waits for the answer is to hear of its end, also where nothing else keeps the process.
-  const timer = setTimeout(() => reject(new StoreTimeout(seconds)), seconds * 1000);
+  const timer = setTimeout(() => reject(late()), seconds * 1000);
   answer.then(resolve, reject).finally(() => clearTimeout(timer));
   return promise;
 }

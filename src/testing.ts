@@ -56,14 +56,22 @@ export interface SessionStoreTestOptions {
    */
   traces?: "grace" | "deadline";
   /**
-   * The size in bytes up to which a value must be kept, an integer above 0. A larger one must come back equal too, or be refused with an
-   * error that names the key.
+   * The size in bytes up to which a value must be kept, an integer from 1,024 on: that of text in UTF-8, of bytes, and of whatever else as
+   * JSON. A larger one must come back equal too, or be refused with an error that names the key.
    *
    * @default {524_288}
    */
   maxValueBytes?: number;
   /**
+   * How long a check may take, in seconds, above 0 and at most 3,600: one that takes longer fails, and says which methods have not
+   * answered. A backend far away may need more: a check can take some 200 round trips, one after the other.
+   *
+   * @default {30}
+   */
+  timeout?: number;
+  /**
    * Makes a store whose backend cannot be reached, such as a server on a closed port: each of its methods must reject within 10 seconds.
+   * It may also refuse to be made or opened.
    *
    * @default {undefined} a step says that failure was not shown
    */
@@ -91,10 +99,10 @@ export interface SessionStoreTestOptions {
  * forward, so that the backend's own clock never removes a session that is still live.
  *
  * @param name what the names of the tests begin with
- * @param create makes an instance of the store; at each call another one, on the same backend
+ * @param create makes an instance of the store; at each call another one, on the same backend where they share it
  * @param options what the store claims, and how to break it
  * @throws {TypeError} if an argument is of the wrong type
- * @throws {RangeError} if `maxValueBytes` is not an integer above 0
+ * @throws {RangeError} if `values`, `traces`, `maxValueBytes` or `timeout` is none of those that its option names
  *
  * @example
  * ```ts ignore

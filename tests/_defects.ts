@@ -2,7 +2,9 @@
 /** Stores with the eight methods and a defect each. */
 import { MemoryStore, type PrincipalStore, SessionGoneError, type SessionStore } from "../mod.ts";
 import type { MakeStore, SessionStoreTestOptions } from "../src/testing.ts";
-import { copyValue, toObject } from "../src/_values.ts";
+import { RECORD_METHODS, STORE_METHODS } from "../src/session_store.ts";
+import { copyValue } from "../src/_values.ts";
+import { BareStore } from "./_stores.ts";
 
 /** A defect: what such a store does, the store, and a part of the area and name of the checks that find it. */
 export type Defect = [name: string, create: MakeStore, found: string, options?: SessionStoreTestOptions];
@@ -10,56 +12,7 @@ export type Defect = [name: string, create: MakeStore, found: string, options?: 
 /** Every value of every session. */
 type Backend = Map<string, Map<string, unknown>>;
 
-/** The eight methods and no more, as they should be. Several instances may share a backend. */
-export class BareStore implements SessionStore {
-  constructor(readonly backend: Backend = new Map()) {}
-
-  init(): Promise<void> {
-    return Promise.resolve();
-  }
-
-  exist(sid: string): Promise<boolean> {
-    return Promise.resolve(this.backend.has(sid));
-  }
-
-  async create(sid: string): Promise<void> {
-    if (this.backend.has(sid)) throw new Error("in use");
-    this.backend.set(sid, new Map());
-  }
-
-  delete(sid: string): Promise<void> {
-    this.backend.delete(sid);
-    return Promise.resolve();
-  }
-
-  get(sid: string): Promise<unknown> {
-    const values = this.backend.get(sid);
-    return Promise.resolve(values && toObject(values));
-  }
-
-  async setValue(sid: string, key: string, value: unknown): Promise<void> {
-    const copy = copyValue(key, value);
-    await undefined;
-    const values = this.backend.get(sid);
-    if (values === undefined) throw new Error("no such session");
-    if (copy === undefined) values.delete(key);
-    else values.set(key, copy);
-  }
-
-  getValue(sid: string, key: string): Promise<unknown> {
-    return Promise.resolve(copyValue(key, this.backend.get(sid)?.get(key)));
-  }
-
-  clear(): Promise<void> {
-    this.backend.clear();
-    return Promise.resolve();
-  }
-}
-
-export const METHODS = [
-  ...["init", "exist", "create", "delete", "get", "setValue", "getValue", "clear"],
-  ...["createRecord", "readRecord", "changeRecord", "moveRecord", "listSessions"],
-];
+export const METHODS: readonly string[] = [...STORE_METHODS, ...RECORD_METHODS, "listSessions"];
 
 /** A store that does as another, but for some methods. */
 export function change<S extends SessionStore>(right: S, methods: Partial<S>): S {
@@ -90,6 +43,13 @@ export const fail = (): Promise<never> => Promise.reject(new Error("the backend 
 /** A store whose backend cannot be reached, and which says so. */
 export const away = (): SessionStore =>
   change<PrincipalStore>(new MemoryStore(), Object.fromEntries(METHODS.map((name) => [name, fail])));
+
+/** Another one, which does not even return a promise. */
+export const awayAtOnce = (): SessionStore =>
+  change<PrincipalStore>(
+    new MemoryStore(),
+    Object.fromEntries(METHODS.map((name) => [name, throws(new Error("the backend is away"))])),
+  );
 
 /** Lets others in between. */
 export const pause = async (): Promise<void> => {
@@ -128,11 +88,11 @@ function giveBack(right: SessionStore, read: (value: unknown) => unknown): Parti
 }
 
 /** Keeps other values than those that are set. */
-function keep(right: SessionStore, write: (value: unknown, key: string) => unknown): Partial<SessionStore> {
+export function keep(right: SessionStore, write: (value: unknown, key: string) => unknown): Partial<SessionStore> {
   return { setValue: (sid, key, value) => right.setValue(sid, key, write(value, key)) };
 }
 
-const throws = (error: Error) => (): never => {
+export const throws = (error: Error): () => never => () => {
   throw error;
 };
 
@@ -260,6 +220,15 @@ export const DEFECTS: Defect[] = [
   ["clears what others keep in the backend", clearsAll, "the sessions of another store in the same backend", {
     neighbour: () => clearsAll(),
   }],
+  [
+    "clears what it is given at once",
+    bare((right, backend) => ({
+      clear: async () => {
+        for (const sid of [...backend.keys()].slice(0, 100)) await right.delete(sid);
+      },
+    })),
+    "clear() removes every session",
+  ],
   ["does not clear", bare(() => ({ clear: async () => {} })), "clear() removes every session"],
   [
     "does not tell ids by case",
@@ -384,10 +353,10 @@ export const DEFECTS: Defect[] = [
     "writes a value in two halves",
     bare((right) => ({
       setValue: async (sid, key, value) => {
-        if (typeof value !== "string" || value.length < 1000) return await right.setValue(sid, key, value);
-        await right.setValue(sid, key, value.slice(0, 1000));
+        if (typeof value !== "string" || value.length < 500) return await right.setValue(sid, key, value);
+        await right.setValue(sid, key, value.slice(0, 500));
         for (let i = value.charCodeAt(0) % 5; i > 0; i--) await pause();
-        await right.setValue(sid, key, await right.getValue(sid, key) + value.slice(1000));
+        await right.setValue(sid, key, await right.getValue(sid, key) + value.slice(500));
       },
     })),
     "writes to one key at once: one of them is there, whole",

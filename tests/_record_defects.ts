@@ -7,8 +7,10 @@ import {
   SessionGoneError,
   type SessionMeta,
   type SessionRecord,
+  type SessionTrace,
   type StoredRecord,
 } from "../mod.ts";
+import { HOUR, META } from "../src/_conformance/record_steps.ts";
 import { change, type Defect, full, METHODS, pause } from "./_defects.ts";
 
 /** Calls with a clock that goes so many milliseconds after. */
@@ -75,9 +77,6 @@ function traceAs(
     },
   };
 }
-
-const META = { createdAt: 1, seenAt: 1, renewedAt: 1 };
-const HOUR = 60 * 60 * 1000;
 
 const neighbour = new MemoryStore();
 
@@ -255,6 +254,40 @@ export const RECORD_DEFECTS: Defect[] = [
     "does not look at the version of a change",
     full((right) => changeAs(right, ({ ifVersion: _, ...rest }) => rest)),
     "of changes at once with one version, one is made",
+  ],
+  ...["clear", "meta", "expiresAt"].map((member): Defect => [
+    `does not look at the version of a change of ${member} alone`,
+    full((right) =>
+      changeAs(right, ({ ifVersion, ...rest }) => Object.keys(rest).join() === member ? rest : { ...rest, ifVersion })
+    ),
+    "changeRecord() takes all of a change or nothing where the version is another",
+  ]),
+  [
+    "does not look at the version of a move without values",
+    full((right) => moveAs(right, ({ ifVersion, ...move }) => move.set === undefined ? move : { ...move, ifVersion })),
+    "moveRecord() moves nothing where the version is another",
+  ],
+  [
+    "remembers where replaced ids went beyond clear()",
+    full((right) => {
+      const traces = new Map<string, SessionTrace>();
+      return {
+        moveRecord: async (sid, newSid, move) => {
+          const moved = await right.moveRecord(sid, newSid, move);
+          if (moved) traces.set(sid, { movedTo: newSid, graceUntil: move.graceUntil });
+          return moved;
+        },
+        readRecord: async (sid) => await right.readRecord(sid) ?? traces.get(sid),
+      };
+    }),
+    "clear() leaves nothing of a replaced id either",
+  ],
+  [
+    "takes no deadline away",
+    full((right) =>
+      changeAs(right, (change) => change.expiresAt === Infinity ? { ...change, expiresAt: undefined } : change)
+    ),
+    "a session without a deadline has none under its new id",
   ],
   [
     "writes meta whatever the version is",

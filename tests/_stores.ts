@@ -1,12 +1,14 @@
 /** Stores for tests. */
 import { MemoryStore, type SessionStore } from "../mod.ts";
+import { copyValue, toObject } from "../src/_values.ts";
 
 /**
  * A store with the eight methods and no more, as a third party would write it. Every call yields, so that concurrent
  * requests interleave.
  */
 export class BareStore implements SessionStore {
-  readonly records = new Map<string, Record<string, unknown>>();
+  /** @param records every value of every session; several instances may share it */
+  constructor(readonly records: Map<string, Map<string, unknown>> = new Map()) {}
 
   async init(): Promise<void> {}
 
@@ -18,7 +20,7 @@ export class BareStore implements SessionStore {
   async create(sid: string): Promise<void> {
     await undefined;
     if (this.records.has(sid)) throw new Error("in use");
-    this.records.set(sid, Object.create(null));
+    this.records.set(sid, new Map());
   }
 
   async delete(sid: string): Promise<void> {
@@ -28,20 +30,22 @@ export class BareStore implements SessionStore {
 
   async get(sid: string): Promise<unknown> {
     await undefined;
-    const record = this.records.get(sid);
-    return record && structuredClone({ ...record });
+    const values = this.records.get(sid);
+    return values && toObject(values);
   }
 
   async setValue(sid: string, key: string, value: unknown): Promise<void> {
+    const copy = copyValue(key, value);
     await undefined;
-    const record = this.records.get(sid);
-    if (record === undefined) throw new Error("no such session");
-    record[key] = value;
+    const values = this.records.get(sid);
+    if (values === undefined) throw new Error("no such session");
+    if (copy === undefined) values.delete(key);
+    else values.set(key, copy);
   }
 
   async getValue(sid: string, key: string): Promise<unknown> {
     await undefined;
-    return this.records.get(sid)?.[key];
+    return copyValue(key, this.records.get(sid)?.get(key));
   }
 
   async clear(): Promise<void> {

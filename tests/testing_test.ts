@@ -1,9 +1,9 @@
-import { assert, assertEquals, assertThrows } from "./_assert.ts";
+import { assert, assertEquals, assertMatch, assertRejects, assertThrows } from "./_assert.ts";
 import { MemoryStore, type SessionStore } from "../mod.ts";
 import { AREAS } from "../src/_conformance/areas.ts";
 import { Bench } from "../src/_conformance/bench.ts";
 import { type MakeStore, type SessionStoreTestOptions, testSessionStore } from "../src/testing.ts";
-import { away, bare, DEFECTS, full } from "./_defects.ts";
+import { away, awayAtOnce, bare, change, DEFECTS, fail, full, keep, throws } from "./_defects.ts";
 import { RECORD_DEFECTS } from "./_record_defects.ts";
 
 /** Runs the checks in whose area and name there is a text; returns what each of them found, by its area and name. */
@@ -12,7 +12,7 @@ async function run(
   options: SessionStoreTestOptions,
   text = "",
 ): Promise<Map<string, string | undefined>> {
-  const bench = new Bench(create, { values: "all", traces: "deadline", maxValueBytes: 70_000, ...options }, 20);
+  const bench = new Bench(create, { values: "all", traces: "deadline", maxValueBytes: 70_000, ...options }, 0.02);
   const found = new Map<string, string | undefined>();
   for (const { title, checks } of AREAS) {
     await using open = await bench.open();
@@ -31,6 +31,9 @@ Deno.test("testSessionStore() finds nothing wrong with stores that are right", a
     ["with the eight methods", bare(() => ({})), { broken: away }],
     ["with every capability", full(() => ({})), { broken: away }],
     ["in memory", () => new MemoryStore(), { shared: false }],
+    ["with small values", bare((right) => keep(right, smallAlone)), { values: "json", maxValueBytes: 1024 }],
+    ["that throw at once where they cannot look", bare(() => ({})), { broken: awayAtOnce }],
+    ["that cannot be made where they cannot look", bare(() => ({})), { broken: throws(new Error("away")) }],
   ];
   for (const [name, create, options] of stores) {
     await t.step(name, async () => {
@@ -39,6 +42,17 @@ Deno.test("testSessionStore() finds nothing wrong with stores that are right", a
     });
   }
 });
+
+/** Refuses what is larger as JSON than 1,024 bytes and two quotes. */
+function smallAlone(value: unknown, key: string): unknown {
+  let text: string | undefined;
+  try {
+    text = JSON.stringify(value);
+  } catch {
+    // Not JSON: the store itself refuses it, or keeps it.
+  }
+  return new TextEncoder().encode(text).length > 1026 ? throws(new RangeError(`${key} is too large`))() : value;
+}
 
 Deno.test("testSessionStore() finds stores out, each by the check that is for its defect", async (t) => {
   const failed = new Set<string>();
@@ -74,6 +88,50 @@ Deno.test("testSessionStore() closes what it has made, and gives the time back",
   });
   assertEquals(open, 0);
   assert(Date.now === now);
+  const failing: [string, MakeStore][] = [
+    ["cannot be made twice", () => open === 1 ? fail() : new MemoryStore()],
+    ["cannot be opened twice", () => change(new MemoryStore(), open === 1 ? { init: fail } : {})],
+    ["cannot be cleared", () => change(new MemoryStore(), { clear: fail })],
+  ];
+  for (const [name, create] of failing) {
+    await assertRejects(
+      async () => {
+        await using _ = await new Bench(async () => made(await create(), Symbol.asyncDispose), {}).open();
+      },
+      Error,
+      "the backend is away",
+    );
+    assertEquals(open, 0, `what is left open of a store that ${name}`);
+  }
+});
+
+Deno.test("testSessionStore() gives up on a store that does not answer, says which method, and gives the time back", async () => {
+  const now = Date.now;
+  const create = full(() => ({ setValue: () => new Promise(() => {}) }));
+  const name = "a session lives until a millisecond before its deadline, in one instance";
+  const [found] = (await run(create, { timeout: 0.1 }, name)).values();
+  assertMatch(found ?? "", /not done after 0\.1 seconds; the store has not answered setValue\(\)$/);
+  assert(Date.now === now);
+  await assertRejects(
+    () => new Bench(() => change(new MemoryStore(), { init: () => new Promise(() => {}) }), { timeout: 0.1 }).open(),
+    Error,
+    "init()",
+  );
+});
+
+Deno.test("testSessionStore() says which time counts where a deadline is missed", async () => {
+  const found = await run(
+    full(() => ({ exist: () => Promise.resolve(true) })),
+    {},
+    "from its deadline on a session is missing",
+  );
+  for (const message of found.values()) assertMatch(message ?? "", /exist\(\) of an expired session.*Date\.now\(\)/);
+});
+
+Deno.test("testSessionStore() asks for another instance at each call, where they share their sessions", async () => {
+  const store = new MemoryStore();
+  await assertRejects(() => new Bench(() => store, {}).open(), TypeError, "another instance");
+  await using _ = await new Bench(() => store, { shared: false }).open();
 });
 
 Deno.test("testSessionStore() refuses wrong arguments", () => {
@@ -82,7 +140,15 @@ Deno.test("testSessionStore() refuses wrong arguments", () => {
   assertThrows(() => testSessionStore(create), TypeError, "name");
   // @ts-expect-error -- what JavaScript can pass
   assertThrows(() => testSessionStore("a store", new MemoryStore()), TypeError, "create");
-  for (const maxValueBytes of [0, -1, 1.5, NaN]) {
-    assertThrows(() => testSessionStore("a store", create, { maxValueBytes }), RangeError, "maxValueBytes");
+  const wrong: [string, unknown[]][] = [
+    ["maxValueBytes", [0, -1, 1023, 2000.5, NaN, "2000"]],
+    ["timeout", [0, -1, 3601, NaN, Infinity]],
+    ["values", ["All", "", null]],
+    ["traces", ["session", "Deadline", null]],
+  ];
+  for (const [name, values] of wrong) {
+    for (const value of values) {
+      assertThrows(() => testSessionStore("a store", create, { [name]: value }), RangeError, name);
+    }
   }
 });

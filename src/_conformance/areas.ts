@@ -3,16 +3,9 @@
  *
  * @module
  */
-import type { RecordStore } from "../session_store.ts";
-import {
-  type Area,
-  type Check,
-  isRecordStore,
-  missingRecordMethods,
-  note,
-  type OpenBench,
-  type Pair,
-} from "./bench.ts";
+import { RECORD_METHODS, type RecordStore } from "../session_store.ts";
+import { isRecordStore } from "../_records.ts";
+import { type Area, type Check, note, type OpenBench, type Pair } from "./bench.ts";
 import { deadlines } from "./deadlines.ts";
 import { failure } from "./failure.ts";
 import { keys } from "./keys.ts";
@@ -25,6 +18,11 @@ import { missing, opening, sessions } from "./required.ts";
 import { users } from "./users.ts";
 import { copies, sizes, values } from "./values.ts";
 
+/** What a store without the capability means for its sessions: said once. */
+const LACKING =
+  ": update(), take(), clear() and regenerate() are one step within one process only, a new session takes several round " +
+  "trips, and sessions whose visitors do not come back stay";
+
 /** What is tested of a store: what is required, what an optional capability adds, and the life of sessions on it. */
 export const AREAS: readonly Area[] = [
   { title: "required: init()", checks: opening },
@@ -36,7 +34,7 @@ export const AREAS: readonly Area[] = [
   { title: "required: copies", checks: copies },
   { title: "required: concurrency", checks: races },
   { title: "required: failure", checks: failure },
-  { title: "RecordStore: records and changes", checks: onRecords(changes) },
+  { title: "RecordStore: records and changes", checks: onRecords(changes, LACKING) },
   { title: "RecordStore: new ids", checks: onRecords(moves) },
   { title: "RecordStore: deadlines", checks: onRecords(deadlines) },
   { title: "RecordStore: concurrency", checks: onRecords(recordRaces) },
@@ -47,14 +45,11 @@ export const AREAS: readonly Area[] = [
 ];
 
 /** Checks of a store that has the capability; of another it is said what it lacks. */
-function onRecords(checks: (pair: Pair<RecordStore>, bench: OpenBench) => Check[]): Area["checks"] {
+function onRecords(checks: (pair: Pair<RecordStore>, bench: OpenBench) => Check[], lacking = ""): Area["checks"] {
   return (bench) => {
     const pairs = bench.pairs(isRecordStore);
     if (pairs.length > 0) return pairs.flatMap((pair) => checks(pair, bench));
-    const missing = missingRecordMethods(bench.store).map((name) => `${name}()`).join(", ");
-    return [note(
-      `does not have RecordStore (${missing}): update(), take(), clear() and regenerate() are one step within one process only, ` +
-        "a new session takes several round trips, and sessions whose visitors do not come back stay",
-    )];
+    const missing = RECORD_METHODS.filter((name) => !(name in bench.store)).map((name) => `${name}()`).join(", ");
+    return [note(`does not have RecordStore (${missing})${lacking}`)];
   };
 }

@@ -3,8 +3,9 @@
  *
  * @module
  */
-import type { PrincipalStore, RecordStore, SessionStore } from "../session_store.ts";
-import { expect } from "./expect.ts";
+import { AssertionError } from "node:assert/strict";
+import { within } from "../_timed_store.ts";
+import type { SessionStore } from "../session_store.ts";
 import type { MakeStore, SessionStoreTestOptions } from "../testing.ts";
 
 /** What is tested together, in one `Deno.test`. */
@@ -34,28 +35,31 @@ export interface Pair<S extends SessionStore> {
   b: S;
 }
 
-/** How long a store whose backend cannot be reached may take to say so, in milliseconds. */
-const PATIENCE = 10_000;
-
-/** How long a check may take, in milliseconds: one that takes longer waits for an answer that does not come. */
-const LIMIT = 120_000;
+/** How long a store whose backend cannot be reached may take to say so, in seconds. */
+const PATIENCE = 10;
 
 /** A store that is to be tested. */
 export class Bench {
   readonly create: MakeStore;
   readonly options: SessionStoreTestOptions;
   readonly patience: number;
+  /** The calls that are not answered yet. */
+  readonly #pending = new Set<{ name: string }>();
+  readonly #watched = new WeakMap<SessionStore, SessionStore>();
 
   /**
-   * @throws {TypeError} if an argument is of the wrong type
-   * @throws {RangeError} if `maxValueBytes` is not an integer above 0
+   * @throws {TypeError} if `create` is not a function
+   * @throws {RangeError} if an option is out of range
    */
   constructor(create: MakeStore, options: SessionStoreTestOptions, patience: number = PATIENCE) {
     if (typeof create !== "function") throw new TypeError("Cannot test a store: `create` must be a function");
-    const { maxValueBytes = 1 } = options;
-    if (!Number.isInteger(maxValueBytes) || maxValueBytes <= 0) {
-      throw new RangeError("Cannot test a store: `maxValueBytes` must be an integer above 0");
+    const { values = "json", traces = "grace", maxValueBytes = 1024, timeout = 1 } = options;
+    if (!["json", "all"].includes(values)) refuse('`values` must be "json" or "all"');
+    if (!["grace", "deadline"].includes(traces)) refuse('`traces` must be "grace" or "deadline"');
+    if (!Number.isInteger(maxValueBytes) || maxValueBytes < 1024) {
+      refuse("`maxValueBytes` must be an integer from 1,024 on");
     }
+    if (!(timeout > 0 && timeout <= 3600)) refuse("`timeout` must be above 0 and at most 3,600");
     this.create = create;
     this.options = options;
     this.patience = patience;
@@ -63,13 +67,67 @@ export class Bench {
 
   /** Opens one instance, and another one where they share their sessions. */
   async open(): Promise<OpenBench> {
-    const store = await this.create();
-    await store.init();
-    const shared = this.options.shared ?? true;
-    const other = shared ? await this.create() : undefined;
-    await other?.init();
-    return new OpenBench(this, store, other);
+    await using made = new AsyncDisposableStack();
+    const store = await this.make(made);
+    const other = this.options.shared ?? true ? await this.make(made) : undefined;
+    if (other === store) {
+      throw new TypeError(
+        "Cannot test a store: `create` must make another instance at each call; or say `shared: false`",
+      );
+    }
+    await this.inTime(async () => {
+      await store.init();
+      await other?.init();
+    });
+    return new OpenBench(this, store, other, made.move());
   }
+
+  /** Makes an instance, of which is known what it has not answered. */
+  async make(made: AsyncDisposableStack): Promise<SessionStore> {
+    const store = made.adopt(await this.create(), dispose);
+    const watched = this.#watched.get(store) ?? this.#watch(store);
+    this.#watched.set(store, watched);
+    return watched;
+  }
+
+  /**
+   * Waits until something is done.
+   *
+   * @throws if that takes too long; the time that it may have faked is real again then
+   */
+  async inTime<T>(work: () => Promise<T>): Promise<T> {
+    const { now } = Date;
+    const { timeout = 30 } = this.options;
+    this.#pending.clear();
+    return await within(timeout, work(), () => {
+      Date.now = now;
+      const names = new Set(Array.from(this.#pending, ({ name }) => name));
+      const waited = names.size === 0 ? "" : `; the store has not answered ${[...names].join(", ")}`;
+      return new AssertionError({ message: `this was not done after ${timeout} seconds${waited}` });
+    });
+  }
+
+  #watch(store: SessionStore): SessionStore {
+    return new Proxy(store, {
+      get: (target, name): unknown => {
+        const method: unknown = Reflect.get(target, name);
+        if (typeof method !== "function") return method;
+        return (...args: unknown[]): unknown => {
+          const answer: unknown = method.apply(target, args);
+          if (!(answer instanceof Promise)) return answer;
+          const call = { name: `${String(name)}()` };
+          this.#pending.add(call);
+          const forget = (): unknown => this.#pending.delete(call);
+          answer.then(forget, forget);
+          return answer;
+        };
+      },
+    });
+  }
+}
+
+function refuse(what: string): never {
+  throw new RangeError(`Cannot test a store: ${what}`);
 }
 
 /** A store that is being tested. */
@@ -78,11 +136,14 @@ export class OpenBench implements AsyncDisposable {
   readonly store: SessionStore;
   /** The other instance, where instances share their sessions. */
   readonly other: SessionStore | undefined;
+  /** Closes them. */
+  readonly #made: AsyncDisposableStack;
 
-  constructor(bench: Bench, store: SessionStore, other: SessionStore | undefined) {
+  constructor(bench: Bench, store: SessionStore, other: SessionStore | undefined, made: AsyncDisposableStack) {
     this.bench = bench;
     this.store = store;
     this.other = other;
+    this.#made = made;
   }
 
   get options(): SessionStoreTestOptions {
@@ -104,12 +165,10 @@ export class OpenBench implements AsyncDisposable {
 
   /** Runs a check on an empty store. */
   async run(check: Check): Promise<void> {
-    const run = async (): Promise<void> => {
+    await this.bench.inTime(async () => {
       await this.store.clear();
       await check.run();
-    };
-    const done = await within(LIMIT, run());
-    expect(done !== LATE, `expected the store to answer; this was not done after ${LIMIT / 1000} seconds`);
+    });
   }
 
   /** The ways in which a check of two stores is run. */
@@ -122,23 +181,8 @@ export class OpenBench implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    await this.store.clear();
-    await dispose(this.store);
-    if (this.other !== undefined) await dispose(this.other);
-  }
-}
-
-/** Stands for an answer that did not come in time. */
-export const LATE: unique symbol = Symbol();
-
-/** Waits for an answer, for so many milliseconds at most. */
-export async function within<T>(milliseconds: number, answer: Promise<T>): Promise<T | typeof LATE> {
-  const { promise, resolve } = Promise.withResolvers<typeof LATE>();
-  const timer = setTimeout(() => resolve(LATE), milliseconds);
-  try {
-    return await Promise.race([answer, promise]);
-  } finally {
-    clearTimeout(timer);
+    await using _ = this.#made;
+    await this.bench.inTime(() => this.store.clear());
   }
 }
 
@@ -148,22 +192,7 @@ export async function dispose(store: SessionStore & Partial<AsyncDisposable & Di
   else store[Symbol.dispose]?.();
 }
 
-const RECORD_METHODS = ["createRecord", "readRecord", "changeRecord", "moveRecord"];
-
-/** The methods of {@linkcode RecordStore} that a store does not have. */
-export function missingRecordMethods(store: SessionStore): string[] {
-  return RECORD_METHODS.filter((name) => !(name in store));
-}
-
 /** Any store. */
 export function isStore(_store: SessionStore): _store is SessionStore {
   return true;
-}
-
-export function isRecordStore(store: SessionStore): store is RecordStore {
-  return missingRecordMethods(store).length === 0;
-}
-
-export function isPrincipalStore(store: SessionStore): store is PrincipalStore {
-  return isRecordStore(store) && "listSessions" in store;
 }

@@ -5,15 +5,17 @@
  */
 
 /**
- * Stands still until it is moved. It starts at the real time and only moves forward, so that a backend with a clock of its own never
+ * Stands still until it is moved. Here it starts at the real time and only moves forward, so that a backend with a clock of its own never
  * removes what is still live.
  */
 export class Clock implements Disposable {
   readonly #real = Date.now;
-  #now = Date.now();
+  readonly #faked = (): number => this.#now;
+  #now: number;
 
-  constructor() {
-    Date.now = () => this.#now;
+  constructor(start: number = Date.now()) {
+    this.#now = start;
+    Date.now = this.#faked;
   }
 
   get now(): number {
@@ -26,6 +28,7 @@ export class Clock implements Disposable {
   }
 
   [Symbol.dispose](): void {
-    Date.now = this.#real;
+    // Not where the time was given back before: another may have been faked since.
+    if (Date.now === this.#faked) Date.now = this.#real;
   }
 }

@@ -3,14 +3,15 @@
  *
  * @module
  */
-import { SessionGoneError } from "../errors.ts";
 import type { SessionOptions } from "../options.ts";
 import type { Session } from "../session.ts";
 import { SessionMiddleware } from "../session_middleware.ts";
 import type { SessionStore } from "../session_store.ts";
-import { type Check, isPrincipalStore, isRecordStore, missingRecordMethods, note, type OpenBench } from "./bench.ts";
+import { isPrincipalStore, isRecordStore } from "../_records.ts";
+import { type Check, note, type OpenBench } from "./bench.ts";
 import { Clock } from "./clock.ts";
-import { expect, expectEqual, expectRejects, show } from "./expect.ts";
+import { expect, expectEqual, show } from "./expect.ts";
+import { expectGone } from "./record_steps.ts";
 import { Visitor } from "./visitor.ts";
 
 const SECRET = SessionMiddleware.generateSecret();
@@ -39,11 +40,6 @@ async function expectNew(visitor: Visitor, what: string): Promise<void> {
 /** Fails unless a request finds a value. */
 async function expectValue(visitor: Visitor, value: unknown, what: string): Promise<void> {
   expectEqual(await visitor.visit((session) => session.get("key")), value, `a request's value, ${what}`);
-}
-
-async function expectGone(what: string, call: () => Promise<unknown>): Promise<void> {
-  const error = await expectRejects(what, call, "the session has ended");
-  expect(error instanceof SessionGoneError, `${what}: expected a SessionGoneError, got ${show(error)}`);
 }
 
 /** Every way to write to a session. */
@@ -310,11 +306,10 @@ export function acrossInstances({ store, other }: OpenBench): Check[] {
     return [note("instances do not share their sessions: an application on this store runs in one process")];
   }
   if (isRecordStore(store) && isRecordStore(other)) return [...simple(store, other), ...atomic(store, other)];
-  const missing = missingRecordMethods(store).map((name) => `${name}()`).join(", ");
   return [
     ...simple(store, other),
     note(
-      `does not have RecordStore (${missing}): with several processes concurrent update() can lose an update, take() can give one value ` +
+      "does not have RecordStore: with several processes concurrent update() can lose an update, take() can give one value " +
         "to two, and a grace holds only where the new id was given",
     ),
   ];
@@ -324,7 +319,7 @@ export function acrossInstances({ store, other }: OpenBench): Check[] {
 export function usersSessions(bench: OpenBench): Check[] {
   const pairs = bench.pairs(isPrincipalStore);
   if (pairs.length > 0) return pairs.flatMap(({ where, a, b }) => usersOf(where, a, b));
-  return [note("does not have PrincipalStore: middleware.sessions cannot list or revoke the sessions of a user")];
+  return [note("does not have PrincipalStore")];
 }
 
 function usersOf(where: string, a: SessionStore, b: SessionStore): Check[] {

@@ -23,6 +23,11 @@ import { expectMissing, valuesOf } from "./steps.ts";
 
 /** Checks of giving a record a new id. */
 export function moves({ where, a, b }: Pair<RecordStore>, { options, maxValueBytes }: OpenBench): Check[] {
+  const notClaimed = a === b
+    ? [note(
+      "not claimed that a replaced id is remembered until the session's deadline: presented after its grace it may pass for unknown",
+    )]
+    : [];
   return [
     {
       name: `moveRecord() gives the record a new id, with all that is in it, ${where}`,
@@ -109,14 +114,17 @@ export function moves({ where, a, b }: Pair<RecordStore>, { options, maxValueByt
         const { version } = await readLive(b, sid);
         await a.setValue(sid, "x", 2);
         record.values.set("x", 2);
-        const move = { meta: { seenAt: 0 }, graceUntil: 0, set: new Map([["y", 1]]), ifVersion: version };
-        expectEqual(
-          await b.moveRecord(sid, newSid, move),
-          false,
-          "moveRecord() with the version from before a setValue()",
-        );
-        await expectRecord(a, sid, record, "after moveRecord() answered false");
-        await expectMissing(a, newSid, "the new id after moveRecord() answered false");
+        for (const set of [new Map([["y", 1]]), undefined]) {
+          const moved = await b.moveRecord(sid, newSid, {
+            meta: { seenAt: 0 },
+            graceUntil: 0,
+            set,
+            ifVersion: version,
+          });
+          expectEqual(moved, false, "moveRecord() with the version from before a setValue()");
+          await expectRecord(a, sid, record, "after moveRecord() answered false");
+          await expectMissing(a, newSid, "the new id after moveRecord() answered false");
+        }
       },
     },
     {
@@ -129,6 +137,29 @@ export function moves({ where, a, b }: Pair<RecordStore>, { options, maxValueByt
         const stale = await b.changeRecord(newSid, { ifVersion: version, set: new Map([["x", 3]]) });
         expectEqual(stale, false, "changeRecord() with the version from before a moveRecord() that wrote values");
         expectEqual(await a.getValue(newSid, "x"), 2, "getValue() after changeRecord() answered false");
+      },
+    },
+    {
+      name: `a session without a deadline has none under its new id, ${where}`,
+      run: async () => {
+        using clock = new Clock();
+        const sid = await createRecord(a, { x: 1 });
+        const newSid = newSessionId();
+        await b.changeRecord(sid, { expiresAt: Infinity });
+        await a.moveRecord(sid, newSid, { meta: {}, graceUntil: 0 });
+        clock.tick(100 * 365 * 24 * HOUR);
+        await expectRecord(b, newSid, recordOf({ x: 1 }, { expiresAt: Infinity }), "a hundred years later");
+      },
+    },
+    {
+      name: `clear() leaves nothing of a replaced id either, ${where}`,
+      run: async () => {
+        const sid = await createRecord(a, { x: 1 });
+        const newSid = newSessionId();
+        await a.moveRecord(sid, newSid, { meta: {}, graceUntil: Date.now() + 5000 });
+        await b.clear();
+        expectEqual(await a.readRecord(sid), undefined, "readRecord() of a replaced id after clear()");
+        expectEqual(await a.readRecord(newSid), undefined, "readRecord() of the new id after clear()");
       },
     },
     {
@@ -195,8 +226,8 @@ export function moves({ where, a, b }: Pair<RecordStore>, { options, maxValueByt
         await expectMissing(b, newSid, "a moved session after its deadline");
       },
     },
-    options.traces === "deadline"
-      ? {
+    ...(options.traces === "deadline"
+      ? [{
         name: `a replaced id is remembered until the session's deadline, ${where}`,
         run: async () => {
           using clock = new Clock();
@@ -212,9 +243,7 @@ export function moves({ where, a, b }: Pair<RecordStore>, { options, maxValueByt
           await a.delete(last);
           await expectTrace(b, sid, newSid, 0, "after the session was deleted under its new id");
         },
-      }
-      : note(
-        `not claimed that a replaced id is remembered until the session's deadline: presented after its grace it may pass for unknown, ${where}`,
-      ),
+      }]
+      : notClaimed),
   ];
 }

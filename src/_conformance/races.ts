@@ -6,9 +6,7 @@
 import { newSessionId } from "../signature.ts";
 import { type Check, isStore, note, type OpenBench } from "./bench.ts";
 import { expect, expectEqual, expectRejects, show } from "./expect.ts";
-import { countFulfilled, createWith, expectMissing, settle, valuesOf } from "./steps.ts";
-
-const GONE = "there is no such session";
+import { countFulfilled, createWith, expectMissing, GONE, settle, valuesOf } from "./steps.ts";
 
 /** Checks of writes, creations and deletions at once. */
 export function races(bench: OpenBench): Check[] {
@@ -24,9 +22,8 @@ export function races(bench: OpenBench): Check[] {
         await Promise.all(numbers.map((n) => (n % 2 === 0 ? a : b).setValue(sid, `key ${n}`, n)));
         const expected = new Map<string, unknown>([["before", true]]);
         for (const n of numbers) expected.set(`key ${n}`, n);
-        const lost = [...expected.keys()].filter((key) => !expected.has(key));
         const values = await valuesOf(b, sid);
-        lost.push(...[...expected.keys()].filter((key) => values.get(key) !== expected.get(key)));
+        const lost = [...expected.keys()].filter((key) => values.get(key) !== expected.get(key));
         expect(
           lost.length === 0,
           `${lost.length} of 100 acknowledged writes to different keys are lost: ${show(lost)}`,
@@ -49,7 +46,7 @@ export function races(bench: OpenBench): Check[] {
       name: `writes to one key at once: one of them is there, whole, ${where}`,
       run: async () => {
         const sid = await createWith(a);
-        const texts = Array.from({ length: 20 }, (_, n) => String.fromCharCode(97 + n).repeat(2000));
+        const texts = Array.from({ length: 20 }, (_, n) => String.fromCharCode(97 + n).repeat(1000));
         await Promise.all(texts.map((text, n) => (n % 2 === 0 ? a : b).setValue(sid, "key", text)));
         const read: unknown = await a.getValue(sid, "key");
         expect(

@@ -7,6 +7,7 @@ import { SessionGoneError } from "../errors.ts";
 import type { RecordStore, SessionMeta, SessionRecord, StoredRecord } from "../session_store.ts";
 import { newSessionId } from "../signature.ts";
 import { expect, expectEqual, expectRejects, show } from "./expect.ts";
+import { GONE } from "./steps.ts";
 
 /** What is known of a session. */
 export const META: SessionMeta = {
@@ -73,7 +74,7 @@ export async function expectRecord(
 
 /** Fails unless a call rejects with the error by which the middleware knows that a session is gone. */
 export async function expectGone(what: string, call: () => Promise<unknown>): Promise<void> {
-  const error = await expectRejects(what, call, "there is no such session");
+  const error = await expectRejects(what, call, GONE);
   expect(
     error instanceof SessionGoneError,
     `${what}: expected a SessionGoneError (any other is a failure of the store to the middleware), got ${show(error)}`,

@@ -30,7 +30,7 @@ export function changes({ where, a, b }: Pair<RecordStore>): Check[] {
         const record = recordOf({ x: 1, list: [1, { two: 2 }], "__proto__": 0 }, { meta });
         record.values.set("__proto__", "odd").set("\0", "odd");
         const sid = newSessionId();
-        await a.createRecord(sid, record);
+        await a.createRecord(sid, { ...record, values: new Map([...record.values, ["absent", undefined]]) });
         await expectRecord(b, sid, record, "after createRecord()");
         expectEqual(await valuesOf(b, sid), record.values, "get() after createRecord()");
         expectEqual(await b.getValue(sid, "list"), [1, { two: 2 }], "getValue() after createRecord()");
@@ -144,9 +144,12 @@ export function changes({ where, a, b }: Pair<RecordStore>): Check[] {
         meta: { principal: undefined, seenAt: 0 },
         expiresAt: record.expiresAt + HOUR,
       };
-      const stale = await b.changeRecord(sid, { ...change, ifVersion: version });
-      expectEqual(stale, false, "changeRecord() with the version from before a setValue()");
-      await expectRecord(a, sid, record, "after changeRecord() answered false");
+      const { clear, meta: patch, expiresAt } = change;
+      for (const part of [change, { clear }, { meta: patch }, { expiresAt }]) {
+        const what = `changeRecord() of ${Object.keys(part).join(", ")} with the version from before a setValue()`;
+        expectEqual(await b.changeRecord(sid, { ...part, ifVersion: version }), false, what);
+        await expectRecord(a, sid, record, `after ${what}`);
+      }
       const current = (await readLive(b, sid)).version;
       expectEqual(
         await b.changeRecord(sid, { ...change, ifVersion: current }),

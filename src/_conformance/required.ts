@@ -3,29 +3,29 @@
  *
  * @module
  */
+import type { SessionStore } from "../session_store.ts";
 import { newSessionId } from "../signature.ts";
-import { type Check, dispose, isPrincipalStore, isRecordStore, isStore, note, type OpenBench } from "./bench.ts";
+import { isPrincipalStore, isRecordStore } from "../_records.ts";
+import { type Check, dispose, isStore, note, type OpenBench } from "./bench.ts";
 import { expectEqual, expectRejects } from "./expect.ts";
-import { createWith, expectMissing, expectSilent, settle, valuesOf } from "./steps.ts";
-
-const GONE = "there is no such session";
+import { META, recordOf } from "./record_steps.ts";
+import { createWith, expectMissing, expectSilent, GONE, settle, valuesOf } from "./steps.ts";
 
 /** Checks of `init()`. */
 export function opening(bench: OpenBench): Check[] {
   return [{
     name: "init() opens the store, also called several times at once, and again later",
     run: async () => {
-      const stores = [await bench.bench.create()];
-      if (bench.other !== undefined) stores.push(await bench.bench.create(), await bench.bench.create());
-      try {
-        await Promise.all(stores.flatMap((store) => [store.init(), store.init()]));
-        for (const store of stores) {
-          const sid = await createWith(store, { key: "value" });
-          await store.init();
-          expectEqual(await store.getValue(sid, "key"), "value", "getValue() after one more init()");
-        }
-      } finally {
-        for (const store of stores) await dispose(store);
+      await using made = new AsyncDisposableStack();
+      const stores: SessionStore[] = [];
+      for (let n = bench.other === undefined ? 1 : 3; n > 0; n--) {
+        stores.push(await bench.bench.make(made));
+      }
+      await Promise.all(stores.flatMap((store) => [store.init(), store.init()]));
+      for (const store of stores) {
+        const sid = await createWith(store, { key: "value" });
+        await store.init();
+        expectEqual(await store.getValue(sid, "key"), "value", "getValue() after one more init()");
       }
     },
   }, {
@@ -111,6 +111,8 @@ export function sessions(bench: OpenBench): Check[] {
     name: `clear() removes every session with all of its values, ${where}`,
     run: async () => {
       const sids = await Promise.all([1, 2, 3].map((n) => createWith(a, { n })));
+      // More than a backend hands out at once.
+      sids.push(...await Promise.all(Array.from({ length: 250 }, () => createWith(a))));
       await b.clear();
       for (const sid of sids) await expectMissing(a, sid, "a session after clear()");
       const [first = newSessionId()] = sids;
@@ -187,8 +189,7 @@ function foreignSessions({ store, options: { neighbour } }: OpenBench): Check {
         await store.create(sid);
         const lists = isPrincipalStore(store) && isPrincipalStore(other);
         if (lists) {
-          const meta = { createdAt: 1, seenAt: 1, renewedAt: 1, principal: "a user" };
-          await other.createRecord(another, { values: new Map(), expiresAt: Date.now() + 60_000, meta });
+          await other.createRecord(another, recordOf({}, { meta: { ...META, principal: "a user" } }));
           expectEqual(
             await store.listSessions("a user"),
             [],

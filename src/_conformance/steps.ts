@@ -8,6 +8,9 @@ import type { SessionStore } from "../session_store.ts";
 import { newSessionId } from "../signature.ts";
 import { expect, expectEqual, messageOf, show } from "./expect.ts";
 
+/** Why a write to such a session must reject. */
+export const GONE = "there is no such session";
+
 /** Fails unless every method answers that there is no such session. */
 export async function expectMissing(store: SessionStore, sid: string, what: string): Promise<void> {
   expectEqual(await store.exist(sid), false, `exist() of ${what}`);

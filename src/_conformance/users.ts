@@ -3,15 +3,14 @@
  *
  * @module
  */
-import type { PrincipalStore, SessionMeta } from "../session_store.ts";
+import type { PrincipalStore } from "../session_store.ts";
 import { newSessionId } from "../signature.ts";
-import { type Check, isPrincipalStore, note, type OpenBench, type Pair } from "./bench.ts";
+import { isPrincipalStore } from "../_records.ts";
+import { type Check, note, type OpenBench, type Pair } from "./bench.ts";
 import { Clock } from "./clock.ts";
 import { expectEqual, show } from "./expect.ts";
-import { createRecord, membersOf } from "./record_steps.ts";
+import { createRecord, membersOf, META, recordOf } from "./record_steps.ts";
 import { settle } from "./steps.ts";
-
-const META: SessionMeta = { createdAt: 1, seenAt: 2, renewedAt: 3 };
 
 /** Users who must not be taken for one another. */
 const PRINCIPALS = [
@@ -80,7 +79,11 @@ function check({ where, a, b }: Pair<PrincipalStore>): Check[] {
         session.meta.seenAt = 0;
       }
       for (const session of await b.listSessions("ada")) {
-        expectEqual(session.meta.seenAt, 2, "meta in listSessions() after the caller changed what it returned before");
+        expectEqual(
+          session.meta.seenAt,
+          META.seenAt,
+          "meta in listSessions() after the caller changed what it returned before",
+        );
       }
     },
   }, {
@@ -137,7 +140,7 @@ function check({ where, a, b }: Pair<PrincipalStore>): Check[] {
       await expectSessions(a, "ada", [second], "after delete() of one session");
       await b.clear();
       await expectSessions(a, "ada", [], "after clear()");
-      await a.createRecord(first, { values: new Map(), expiresAt: Date.now() + 60_000, meta: META });
+      await a.createRecord(first, recordOf());
       await expectSessions(b, "ada", [], "after a session was made anew without a user");
     },
   }, {

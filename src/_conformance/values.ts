@@ -101,9 +101,10 @@ const NO_VALUES: [string, unknown][] = [
 ];
 
 /** Checks of which values come back. */
-export function values({ store, reader, options }: OpenBench): Check[] {
+export function values({ store, reader, options, maxValueBytes }: OpenBench): Check[] {
   const keepsAll = options.values === "all";
-  const kept = keepsAll ? [...JSON_VALUES, ...OTHER_VALUES] : JSON_VALUES;
+  const small = JSON_VALUES.filter(([, value]) => JSON.stringify(value).length <= maxValueBytes);
+  const kept = keepsAll ? [...small, ...OTHER_VALUES] : small;
   const checks: Check[] = [{
     name: keepsAll ? "every value that a session can hold comes back equal" : "what JSON knows comes back equal",
     run: async () => {
