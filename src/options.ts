@@ -177,7 +177,7 @@ export type Activity = Pick<SessionMeta, "createdAt" | "seenAt">;
 /** How long the server keeps a session when no limit is given: a day, in milliseconds. */
 const DEFAULT_LIFE = 24 * 60 * 60 * 1000;
 /** The last moment that a Date can hold (ECMA-262 section 21.4.1.1), in milliseconds since the epoch. */
-const LAST_MOMENT = 8.64e15;
+export const LAST_MOMENT = 8.64e15;
 
 const TOKEN = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/;
 const PATH = /^\/[\x20-\x3a\x3c-\x7e]*$/;

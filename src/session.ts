@@ -6,7 +6,7 @@
 import type { HttpContext } from "../deps.ts";
 import { SessionGoneError, SessionStoreError } from "./errors.ts";
 import type { Reporter } from "./events.ts";
-import { cookieDeadline, deadline, deadlineOf, type Settings } from "./options.ts";
+import { cookieDeadline, deadline, deadlineOf, LAST_MOMENT, type Settings } from "./options.ts";
 import { newSessionId, type Signer } from "./signature.ts";
 import type { SessionMeta, SessionRecord, SessionStore } from "./session_store.ts";
 import type { UserSessions } from "./user_sessions.ts";
@@ -478,7 +478,7 @@ export class Session<TData extends object = SessionData> implements SessionInter
    *
    * @param options a grace for the old id, or the user that signs in
    * @throws {TypeError} if an option is of the wrong type, or both are given
-   * @throws {RangeError} if `graceSeconds` is negative or not finite, or `principal` is empty
+   * @throws {RangeError} if `graceSeconds` is negative, or longer than a Date can tell, or `principal` is empty
    * @throws {SessionGoneError} if the session was destroyed or has expired
    * @throws {SessionStoreError} if the store failed: the session keeps its old id. Where it was cut off or took too long, it may still do what it
    * was asked: the old id is dead then, and the visitor begins anew.
@@ -814,8 +814,10 @@ function checkRegenerate({ graceSeconds, principal }: RegenerateOptions): { grac
   if (graceSeconds !== undefined && typeof graceSeconds !== "number") {
     throw new TypeError("Cannot regenerate: `graceSeconds` must be a number");
   }
-  if (graceSeconds !== undefined && !(graceSeconds >= 0 && graceSeconds < Infinity)) {
-    throw new RangeError("Cannot regenerate: `graceSeconds` must be 0 or more, and finite");
+  if (graceSeconds !== undefined && !(graceSeconds >= 0 && Date.now() + graceSeconds * 1000 <= LAST_MOMENT)) {
+    throw new RangeError(
+      "Cannot regenerate: `graceSeconds` must be 0 or more, and end within the time that a Date can tell",
+    );
   }
   if (principal !== undefined) checkPrincipal("regenerate", principal);
   return { graceSeconds: graceSeconds ?? 0, principal };
