@@ -45,6 +45,9 @@ interface Write {
   plan: (version: number, ...places: Place[]) => Content[] | undefined;
 }
 
+/** How long a write holds up those behind it, in milliseconds. */
+const TURN = 1000;
+
 /** How many sessions are remembered from a look-up to the write. Each lies in one entry: they are 16 MiB at most. */
 const MAX_RECENT = 256;
 
@@ -94,7 +97,7 @@ const REMOVED_AT_ONCE = 100;
 export class DenoKvStore implements PrincipalStore {
   readonly #kv: Deno.Kv;
   readonly #prefix: Deno.KvKey;
-  /** Writes of this process to one session wait for one another: only those of others can come between. */
+  /** Writes of this process to one session wait for one another, for some time: then mostly those of others alone come between. */
   readonly #turns = new Turns();
   /** What was read or written last. */
   readonly #recent = new ExpiringMap<{ place: Place; expiresAt: number }>(MAX_RECENT);
@@ -355,13 +358,26 @@ export class DenoKvStore implements PrincipalStore {
   }
 
   /**
+   * Takes a step after those on the same session before it. That keeps them out of each other's way, no more: where one gets no answer, the
+   * others go on, and what it commits in the end is checked like everything else.
+   */
+  async #inTurn<T>(sid: string, step: () => Promise<T>): Promise<T> {
+    const { run } = await this.#turns.take(sid, async () => {
+      const run = step();
+      await settled(run, TURN);
+      return { run };
+    });
+    return await run;
+  }
+
+  /**
    * Makes a write, again and again until nobody else comes between.
    *
    * @returns `false` where nothing was to change
    */
   #write(write: Write): Promise<boolean> {
     const { sids, fresh, plan } = write;
-    return this.#turns.take(sids[0], async () => {
+    return this.#inTurn(sids[0], async () => {
       const version = Math.floor(Math.random() * Number.MAX_SAFE_INTEGER);
       const guess = sids.map((sid) => sid === fresh ? NOTHING : this.#recent.get(sid)?.place);
       if (guess.every((place) => place !== undefined)) {
@@ -425,6 +441,15 @@ async function send(operation: Deno.AtomicOperation): Promise<string | undefined
     if (error instanceof TypeError && error.message === "database is locked") return undefined;
     throw error;
   }
+}
+
+/** Waits until something is done or has failed, for so many milliseconds at most. */
+async function settled(run: Promise<unknown>, milliseconds: number): Promise<void> {
+  const { promise, resolve } = Promise.withResolvers<void>();
+  const timer = setTimeout(resolve, milliseconds);
+  run.then(() => resolve(), () => resolve());
+  await promise;
+  clearTimeout(timer);
 }
 
 /** Waits for a random time: those who got in each other's way should not do so again. */

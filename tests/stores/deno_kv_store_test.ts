@@ -288,6 +288,29 @@ Deno.test("DenoKvStore tries again where another process writes to the file at t
   assertEquals([(await entriesOf(kv)).length, locked], [0, 15]);
 });
 
+Deno.test("DenoKvStore goes on where a commit gets no answer, and loses nothing when that one comes in after all", async () => {
+  using kv = await Deno.openKv(":memory:");
+  const watch = watched(kv);
+  const store = new DenoKvStore(watch.kv);
+  await store.create("a");
+  const { promise: late, resolve: comeIn } = Promise.withResolvers<void>();
+  watch.commit = async (real) => {
+    watch.commit = (real) => real();
+    await late;
+    return await real();
+  };
+  const first = store.setValue("a", "first", 1);
+  const before = performance.now();
+  await Promise.all(Array.from({ length: 100 }, (_, i) => store.setValue("a", `${i}`, i)));
+  const waited = performance.now() - before;
+  assert(waited < 3000, `${waited} ms`);
+  comeIn();
+  await first;
+  assertEquals(Object.keys(await store.get("a") ?? {}).length, 101);
+  await store.delete("a");
+  assertEquals(await store.exist("a"), false);
+});
+
 Deno.test("DenoKvStore rejects with what the database says, and goes on when it works again", async () => {
   using kv = await Deno.openKv(":memory:");
   const watch = watched(kv);
