@@ -45,6 +45,9 @@ interface Write {
   plan: (version: number, ...places: Place[]) => Content[] | undefined;
 }
 
+/** How long a write is tried, in milliseconds. */
+const PATIENCE = 5000;
+
 /** How long a write holds up those behind it, in milliseconds. */
 const TURN = 1000;
 
@@ -75,7 +78,8 @@ const REMOVED_AT_ONCE = 100;
  * the database.
  *
  * With a file, a commit that was acknowledged is on the disk, and several processes can share the file. Writes that meet are tried
- * again, until each is in.
+ * again until each is in. One that is not after five seconds, because another process holds the file all the time, rejects with what
+ * Deno KV says.
  *
  * Note: with a service (Deno Deploy, or `denokv` on a machine of its own) nothing of this was tested: neither how long it takes, nor
  * what is seen in another region (every look-up asks for strong consistency), nor what a failing network does to it.
@@ -314,7 +318,7 @@ export class DenoKvStore implements PrincipalStore {
   async #remove(keys: Deno.KvKey[]): Promise<void> {
     const operation = this.#kv.atomic();
     for (const key of keys) operation.delete(key);
-    for (let attempt = 0; await send(operation) === undefined; attempt++) await pause(attempt);
+    await patiently(deadline(), async () => await send(operation));
   }
 
   #keyOf(sid: string): Deno.KvKey {
@@ -371,33 +375,34 @@ export class DenoKvStore implements PrincipalStore {
   }
 
   /**
-   * Makes a write, again and again until nobody else comes between.
+   * Makes a write, again and again until nobody else comes between, or it has taken too long.
    *
    * @returns `false` where nothing was to change
    */
   #write(write: Write): Promise<boolean> {
     const { sids, fresh, plan } = write;
+    const until = deadline();
     return this.#inTurn(sids[0], async () => {
       const version = Math.floor(Math.random() * Number.MAX_SAFE_INTEGER);
       const guess = sids.map((sid) => sid === fresh ? NOTHING : this.#recent.get(sid)?.place);
-      if (guess.every((place) => place !== undefined)) {
+      if (performance.now() < until && guess.every((place) => place !== undefined)) {
         // What lay there a moment ago mostly still does, and then a commit is all it takes. Whatever else comes of it needs a look.
         try {
           const contents = plan(version, ...guess);
           if (contents !== undefined && await this.#commit(write, guess, contents)) return true;
         } catch {
-          // Where it holds for what really lies there, it is thrown again.
+          // What holds for what really lies there is thrown again, and so is what the database says, if it says it again. A commit that has
+          // failed may be in nevertheless: the look tells.
         }
       }
-      for (let attempt = 0;; attempt++) {
+      return await patiently(until, async () => {
         const places = await Promise.all(sids.map((sid) => this.#look(sid)));
         // It is there already: only the answer to its commit was lost.
         if (places.at(-1)?.record?.version === version) return true;
         const contents = plan(version, ...places);
         if (contents === undefined) return false;
-        if (await this.#commit(write, places, contents)) return true;
-        await pause(attempt);
-      }
+        return await this.#commit(write, places, contents) ? true : undefined;
+      });
     });
   }
 
@@ -433,14 +438,30 @@ export class DenoKvStore implements PrincipalStore {
 
 /** Commits; `undefined` where somebody else came between. */
 async function send(operation: Deno.AtomicOperation): Promise<string | undefined> {
-  try {
-    const result = await operation.commit();
-    return result.ok ? result.versionstamp : undefined;
-  } catch (error) {
-    // So it says of a file to which another process writes at the same moment. Nothing was written.
-    if (error instanceof TypeError && error.message === "database is locked") return undefined;
-    throw error;
+  const result = await operation.commit();
+  return result.ok ? result.versionstamp : undefined;
+}
+
+/** Until when a write that begins now is tried. Not by `Date.now()`: that clock can be set. */
+function deadline(): number {
+  return performance.now() + PATIENCE;
+}
+
+/** Tries again while somebody else is writing: while there is no answer, or the file is locked. */
+async function patiently<T>(until: number, attempt: () => Promise<T | undefined>): Promise<T> {
+  let failure: unknown = new SessionStoreError("set", "Cannot write: others have been writing all the time");
+  for (let attempts = 0; performance.now() < until; attempts++) {
+    try {
+      const answer = await attempt();
+      if (answer !== undefined) return answer;
+    } catch (error) {
+      // So it says of a file to which another process writes at the same moment. Nothing was written.
+      if (!(error instanceof TypeError && error.message === "database is locked")) throw error;
+      failure = error;
+    }
+    await pause(attempts);
   }
+  throw failure;
 }
 
 /** Waits until something is done or has failed, for so many milliseconds at most. */

@@ -288,6 +288,69 @@ Deno.test("DenoKvStore tries again where another process writes to the file at t
   assertEquals([(await entriesOf(kv)).length, locked], [0, 15]);
 });
 
+/** Runs something on a faked `performance.now()`. */
+async function withStopwatch(run: (tick: (milliseconds: number) => void) => Promise<void>): Promise<void> {
+  const real = performance.now;
+  let now = real.call(performance);
+  performance.now = () => now;
+  try {
+    await run((milliseconds) => now += milliseconds);
+  } finally {
+    performance.now = real;
+  }
+}
+
+Deno.test("DenoKvStore gives up a write after five seconds", async () => {
+  using kv = await Deno.openKv(":memory:");
+  const watch = watched(kv);
+  const store = new DenoKvStore(watch.kv);
+  await store.create("a");
+  const locked = new TypeError("database is locked");
+  const obstacles: [Commit, (error: Error) => boolean][] = [
+    [() => Promise.reject(locked), (error) => error === locked],
+    // As if somebody else had written before, each time.
+    [() => Promise.resolve({ ok: false }), (error) => error instanceof SessionStoreError],
+  ];
+  for (const [commit, isExpected] of obstacles) {
+    for (
+      const write of [
+        () => store.setValue("a", "k", 1),
+        () => store.create("b"),
+        () => store.delete("a"),
+        () => store.moveRecord("a", "b", { meta: {}, graceUntil: 0 }),
+        () => store.clear(),
+      ]
+    ) {
+      await withStopwatch(async (tick) => {
+        let tries = 0;
+        watch.commit = (real) => {
+          // A mistake in the store is not to hang the test.
+          if (++tries > 20) return real();
+          tick(1000);
+          return commit();
+        };
+        assert(isExpected(await assertRejects(write, Error)));
+        assertEquals(tries, 5);
+      });
+    }
+  }
+  watch.commit = (real) => real();
+  assertEquals({ ...await store.get("a") }, {});
+  await withStopwatch(async (tick) => {
+    const writes = Promise.withResolvers<{ ok: false }>();
+    watch.commit = () => writes.promise;
+    const first = store.setValue("a", "k", 1);
+    const second = store.setValue("a", "l", 1);
+    tick(5000);
+    watch.commit = (real) => real();
+    writes.resolve({ ok: false });
+    // What was refused, or would be by now, does not come in later.
+    await assertRejects(() => first, SessionStoreError);
+    await assertRejects(() => second, SessionStoreError);
+    assertEquals({ ...await store.get("a") }, {});
+  });
+});
+
 Deno.test("DenoKvStore goes on where a commit gets no answer, and loses nothing when that one comes in after all", async () => {
   using kv = await Deno.openKv(":memory:");
   const watch = watched(kv);
