@@ -51,7 +51,7 @@ const PATIENCE = 5000;
 /** How long a write holds up those behind it, in milliseconds. */
 const TURN = 1000;
 
-/** How many sessions are remembered from a look-up to the write. Each lies in one entry: they are 16 MiB at most. */
+/** How many sessions are remembered from a look-up to the write. Each lies in one entry, 128 KiB as a string at most: 32 MiB together. */
 const MAX_RECENT = 256;
 
 /** How long after a session's end Deno KV is told to remove it, in milliseconds: the clocks of machines differ. */
@@ -74,7 +74,7 @@ const REMOVED_AT_ONCE = 100;
  *
  * Calls of the database: a look-up takes one, a new session one, and a write one, where this process has read or written that
  * session shortly before. It takes two where it has not, or where the session is larger than 64 KiB, and three where
- * somebody else has written to it meanwhile. For that the last 256 sessions are remembered, 16 MiB at most. A look-up always asks
+ * somebody else has written to it meanwhile. For that the last 256 sessions are remembered, 32 MiB at most. A look-up always asks
  * the database.
  *
  * With a file, a commit that was acknowledged is on the disk, and several processes can share the file. Writes that meet are tried
