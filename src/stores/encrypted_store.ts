@@ -22,7 +22,7 @@ type Keys = readonly [DerivedKey, ...DerivedKey[]];
 
 /**
  * Encrypts the values of sessions and keeps them in another store. Whoever can read its database, or a backup, reads no value; whoever
- * can write to it makes none.
+ * can write to it makes none, but can take any session over (see the note).
  *
  * Any store will do, also one that keeps JSON alone: it is given strings. This store has the optional capabilities that the store
  * beneath has. A value belongs to its session and its key: in another session or under another key it is refused like one that was
@@ -35,6 +35,9 @@ type Keys = readonly [DerivedKey, ...DerivedKey[]];
  * Not hidden: session ids, the names of keys, how long each value is, users, and when a session began, was used and ends. (On a store
  * with the eight methods alone, users and times are kept as a value, and are hidden.) Not prevented: whoever can write to the
  * database can remove values and sessions, and put an older value back where it was.
+ *
+ * Note: users, deadlines and where replaced ids lead to are neither hidden nor protected. Write access to the database is impersonation: it
+ * binds a session to any user, makes it last, and leads one's own session id to the session of somebody else, values included.
  *
  * AES-256-GCM with random nonces is good for 2³² values a key (NIST SP 800-38D section 8.3). Each session id has a key of its own,
  * derived from the one given, so that no application comes near that. A value takes 44 characters and a third more than its text.
