@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { SessionGoneError } from "../errors.ts";
+import { SessionGoneError, SessionStoreError } from "../errors.ts";
 import type {
   PrincipalStore,
   RecordAnswer,
@@ -17,6 +17,9 @@ import { toObject } from "../_values.ts";
 import { type DerivedKey, type EncryptionKey, readKeys, SessionCipher } from "./_session_cipher.ts";
 
 export type { EncryptionKey };
+
+/** How often a session is read to be moved. Each time that fails, somebody has written to it between. */
+const MAX_TRIES = 1000;
 
 type Keys = readonly [DerivedKey, ...DerivedKey[]];
 
@@ -202,7 +205,7 @@ function optionalMethods(store: PrincipalStore, keys: Keys): Omit<PrincipalStore
     ): Promise<boolean> {
       const added = encryptValues(keys, newSid, set);
       const meta = { ...move.meta };
-      for (;;) {
+      for (let tries = 0; tries < MAX_TRIES; tries++) {
         const read = await store.readRecord(sid);
         if (read === undefined || !("values" in read)) throw new SessionGoneError("regenerate");
         if (ifVersion !== undefined && ifVersion !== read.version) return false;
@@ -211,6 +214,10 @@ function optionalMethods(store: PrincipalStore, keys: Keys): Omit<PrincipalStore
         const moved = { ...move, meta, ifVersion: read.version, set: new Map([...kept, ...added]) };
         if (await store.moveRecord(sid, newSid, moved)) return true;
       }
+      throw new SessionStoreError(
+        "regenerate",
+        "Cannot regenerate: others write to it all the time",
+      );
     },
 
     listSessions: (principal) => store.listSessions(principal),

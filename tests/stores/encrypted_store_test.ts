@@ -225,6 +225,18 @@ Deno.test("EncryptedStore moves what is there when it moves, and not what it rea
   assertEquals(await store.moveRecord("b", "c", { meta: {}, graceUntil: 0, ifVersion: read.version }), true);
 });
 
+Deno.test("EncryptedStore.moveRecord() gives up where the store beneath refuses every time", async () => {
+  const { beneath, store } = encrypted(KEY);
+  await store.createRecord("a", record([["k", 1]]));
+  let tries = 0;
+  beneath.moveRecord = (): Promise<boolean> => {
+    // A mistake in the store is not to hang the test.
+    return ++tries > 2000 ? Promise.resolve(true) : Promise.resolve(false);
+  };
+  await assertRejects(() => store.moveRecord("a", "b", { meta: {}, graceUntil: 0 }), SessionStoreError, "all the time");
+  assertEquals([await store.exist("a"), tries], [true, 1000]);
+});
+
 Deno.test("EncryptedStore writes what any AES-256-GCM reads", async () => {
   const key = Uint8Array.from({ length: 32 }, (_, i) => i);
   const text = new TextEncoder();
