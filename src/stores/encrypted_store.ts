@@ -28,7 +28,7 @@ type Keys = readonly [DerivedKey, ...DerivedKey[]];
  * can write to it makes none, but can take any session over (see the note).
  *
  * Any store will do, also one that keeps JSON alone: it is given strings. This store has the optional capabilities that the store
- * beneath has. A value belongs to its session and its key: in another session or under another key it is refused like one that was
+ * beneath has, but never closes that one: it stays the application's. A value belongs to its session and its key: in another session or under another key it is refused like one that was
  * altered, with a `SessionStoreError`. A session that gets a new id is encrypted anew, for which `moveRecord` reads it first.
  *
  * To change the key, put the new one before the old: `[newKey, oldKey]`. The first encrypts, all decrypt. A value is encrypted anew
@@ -62,7 +62,7 @@ type Keys = readonly [DerivedKey, ...DerivedKey[]];
  * assert(!(await beneath.getValue("an-id", "cart")).includes("apple"));
  * ```
  */
-export class EncryptedStore implements SessionStore, AsyncDisposable {
+export class EncryptedStore implements SessionStore {
   readonly #store: SessionStore;
   readonly #keys: Keys;
 
@@ -170,13 +170,6 @@ export class EncryptedStore implements SessionStore, AsyncDisposable {
   /** Removes every session of the store beneath. */
   clear(): Promise<void> {
     return this.#store.clear();
-  }
-
-  /** Closes the store beneath, where that holds something open. */
-  async [Symbol.asyncDispose](): Promise<void> {
-    if (Symbol.asyncDispose in this.#store) {
-      await (this.#store as SessionStore & AsyncDisposable)[Symbol.asyncDispose]();
-    }
   }
 }
 
