@@ -43,7 +43,8 @@ type Keys = readonly [DerivedKey, ...DerivedKey[]];
  * binds a session to any user, makes it last, and leads one's own session id to the session of somebody else, values included.
  *
  * AES-256-GCM with random nonces is good for 2³² values a key (NIST SP 800-38D section 8.3). Each session id has a key of its own,
- * derived from the one given, so that no application comes near that. A value takes 44 characters and a third more than its text.
+ * derived from the one given, so that no application comes near that. A value takes 44 characters and a third more than its text:
+ * on a DenoKvStore the values of a session are 575 KiB at most, as text, or 431 KiB of bytes.
  *
  * @example
  * ```ts

@@ -10,7 +10,9 @@ import {
   type SessionStore,
   SessionStoreError,
 } from "../../mod.ts";
+import { DenoKvStore } from "../../src/stores/deno_kv_store.ts";
 import { EncryptedStore, type EncryptionKey } from "../../src/stores/encrypted_store.ts";
+import { SqliteStore } from "../../src/stores/sqlite_store.ts";
 import { testSessionStore } from "../../src/testing.ts";
 
 const KEY = SessionMiddleware.generateSecret();
@@ -18,7 +20,13 @@ const OTHER_KEY = crypto.getRandomValues(new Uint8Array(32));
 const META = { createdAt: 1, seenAt: 2, renewedAt: 3 };
 
 const directory = Deno.makeTempDirSync();
-addEventListener("unload", () => Deno.removeSync(directory, { recursive: true }));
+const kv = await Deno.openKv(":memory:");
+const closedKv = await Deno.openKv(":memory:");
+closedKv.close();
+addEventListener("unload", () => {
+  kv.close();
+  Deno.removeSync(directory, { recursive: true });
+});
 
 const shared = new MemoryStore();
 testSessionStore("EncryptedStore on a MemoryStore", () => new EncryptedStore(shared, KEY), {
@@ -34,6 +42,35 @@ testSessionStore("EncryptedStore on files of JSON", () => new EncryptedStore(jso
   values: "all",
   neighbour: () => new EncryptedStore(jsonFileStore(`${directory}/another`), KEY),
   broken: () => new EncryptedStore(jsonFileStore(`${import.meta.filename}/sessions`), KEY),
+});
+testSessionStore("EncryptedStore on a DenoKvStore", () => new EncryptedStore(new DenoKvStore(kv), KEY), {
+  values: "all",
+  traces: "deadline",
+  maxValueBytes: 431 * 1024,
+  neighbour: () => new EncryptedStore(new DenoKvStore(kv, { prefix: ["another"] }), KEY),
+  broken: () => new EncryptedStore(new DenoKvStore(closedKv), KEY),
+});
+testSessionStore("EncryptedStore on a SqliteStore", () => {
+  const beneath = new SqliteStore(`${directory}/sessions.db`, { synchronous: "normal" });
+  // The suite closes what it has made, and an EncryptedStore does not close the store beneath.
+  return Object.assign(new EncryptedStore(beneath, KEY), {
+    [Symbol.asyncDispose]: () => beneath[Symbol.asyncDispose](),
+  });
+}, {
+  values: "all",
+  traces: "deadline",
+  broken: () => new EncryptedStore(new SqliteStore(`${directory}/no folder/sessions.db`), KEY),
+});
+
+Deno.test("EncryptedStore keeps on a DenoKvStore as much as its documentation says", async () => {
+  const store = new EncryptedStore(new DenoKvStore(kv, { prefix: ["limit"] }), KEY);
+  for (const value of ["x".repeat(575 * 1024), new Uint8Array(431 * 1024)]) {
+    await store.create("a");
+    await store.setValue("a", "k", value);
+    assertEquals(await store.getValue("a", "k"), value);
+    await assertRejects(() => store.setValue("a", "l", "x".repeat(4096)), RangeError, '"l"');
+    await store.delete("a");
+  }
 });
 
 function record(values: [string, unknown][], principal?: string): SessionRecord {
