@@ -19,6 +19,7 @@ import { toObject } from "../_values.ts";
 import { decodeValue, encodeValue } from "./_codec.ts";
 import type { Content, KeptRecord, Place } from "./_kv_place.ts";
 import { decodeHead, decodePlace, encodeContent, encodeHead, NOTHING } from "./_kv_place.ts";
+import { emptyRecord, idInUse } from "./_records.ts";
 
 /** The options of {@linkcode DenoKvStore}. */
 export interface DenoKvStoreOptions {
@@ -146,9 +147,7 @@ export class DenoKvStore implements PrincipalStore {
    * @throws {SessionStoreError} if the id is in use
    */
   create(sid: string): Promise<void> {
-    const now = Date.now();
-    const meta = { createdAt: now, seenAt: now, renewedAt: now };
-    return this.createRecord(sid, { values: new Map(), expiresAt: Infinity, meta });
+    return this.createRecord(sid, emptyRecord());
   }
 
   /**
@@ -168,7 +167,7 @@ export class DenoKvStore implements PrincipalStore {
       fresh: sid,
       set,
       plan: (version, place) => {
-        if (liveRecord(place)) throw new SessionStoreError("create", "Cannot create: the session id is in use");
+        if (liveRecord(place)) throw idInUse("create");
         return [{ record: changed(empty, version, { set }) }];
       },
     });
@@ -276,7 +275,7 @@ export class DenoKvStore implements PrincipalStore {
         const record = liveRecord(place);
         if (record === undefined) throw new SessionGoneError("regenerate");
         if (liveRecord(newPlace)) {
-          throw new SessionStoreError("regenerate", "Cannot regenerate: the new session id is in use");
+          throw idInUse("regenerate");
         }
         if (ifVersion !== undefined && ifVersion !== record.version) return undefined;
         const trace = { movedTo: newSid, graceUntil, expiresAt: Math.max(record.expiresAt, graceUntil) };

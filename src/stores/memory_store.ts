@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { SessionGoneError, SessionStoreError } from "../errors.ts";
+import { SessionGoneError } from "../errors.ts";
 import type {
   PrincipalStore,
   RecordChange,
@@ -16,6 +16,7 @@ import type {
 import { ExpiringMap } from "../_expiring_map.ts";
 import { ShardedMap } from "../_sharded_map.ts";
 import { copyValue, toObject } from "../_values.ts";
+import { emptyRecord, idInUse } from "./_records.ts";
 
 /** The options of {@linkcode MemoryStore}. */
 export interface MemoryStoreOptions {
@@ -228,9 +229,7 @@ export class MemoryStore implements PrincipalStore {
    * @throws {SessionStoreError} if the id is in use
    */
   create(sid: string): Promise<void> {
-    const now = Date.now();
-    const meta = { createdAt: now, seenAt: now, renewedAt: now };
-    return this.createRecord(sid, { values: new Map(), expiresAt: Infinity, meta });
+    return this.createRecord(sid, emptyRecord());
   }
 
   /**
@@ -244,7 +243,7 @@ export class MemoryStore implements PrincipalStore {
   // deno-lint-ignore require-await -- what it throws must reject
   async createRecord(sid: string, record: SessionRecord): Promise<void> {
     if (this.#live(sid) !== undefined) {
-      throw new SessionStoreError("create", "Cannot create: the session id is in use");
+      throw idInUse("create");
     }
     const held = HeldRecord.of(record);
     this.#giveBack();
@@ -355,7 +354,7 @@ export class MemoryStore implements PrincipalStore {
     const record = this.#live(sid);
     if (record === undefined) throw new SessionGoneError("regenerate");
     if (this.#live(newSid) !== undefined) {
-      throw new SessionStoreError("regenerate", "Cannot regenerate: the new session id is in use");
+      throw idInUse("regenerate");
     }
     if (ifVersion !== undefined && ifVersion !== record.version) return false;
     // Shared by the record and its traces, which must not keep the values of a session alive that has ended.

@@ -15,6 +15,7 @@ import type {
 } from "../session_store.ts";
 import { toObject } from "../_values.ts";
 import { decodeValues, encodeValues } from "./_codec.ts";
+import { emptyRecord, idInUse } from "./_records.ts";
 
 /** The options of {@linkcode SqliteStore}. */
 export interface SqliteStoreOptions {
@@ -215,9 +216,7 @@ export class SqliteStore implements PrincipalStore, AsyncDisposable {
    * @throws {Error} if the file could not be written
    */
   create(sid: string): Promise<void> {
-    const now = Date.now();
-    const meta = { createdAt: now, seenAt: now, renewedAt: now };
-    return this.createRecord(sid, { values: new Map(), expiresAt: Infinity, meta });
+    return this.createRecord(sid, emptyRecord());
   }
 
   /**
@@ -234,7 +233,7 @@ export class SqliteStore implements PrincipalStore, AsyncDisposable {
     const description = JSON.stringify(meta);
     await this.#atomically((open) => {
       if (live(open, sid) !== undefined) {
-        throw new SessionStoreError("create", "Cannot create: the session id is in use");
+        throw idInUse("create");
       }
       open.sweep.run(Date.now());
       open.insert.run(sid, data, description, expiresAt);
@@ -350,7 +349,7 @@ export class SqliteStore implements PrincipalStore, AsyncDisposable {
       const row = live(open, sid);
       if (row === undefined) throw new SessionGoneError("regenerate");
       if (live(open, newSid) !== undefined) {
-        throw new SessionStoreError("regenerate", "Cannot regenerate: the new session id is in use");
+        throw idInUse("regenerate");
       }
       const [, , expiresAt, version] = row;
       if (ifVersion !== undefined && ifVersion !== version) return false;
