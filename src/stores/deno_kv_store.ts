@@ -160,7 +160,7 @@ export class DenoKvStore implements PrincipalStore {
    * @throws {RangeError} if the values are too large together
    */
   async createRecord(sid: string, { values, expiresAt, meta }: SessionRecord): Promise<void> {
-    const set = encodeValues(values);
+    const set = encodeTexts(values);
     const empty = { values: new Map<string, string>(), version: 0, expiresAt, meta: { ...meta } };
     await this.#write({
       sids: [sid],
@@ -190,7 +190,7 @@ export class DenoKvStore implements PrincipalStore {
    */
   async get(sid: string): Promise<Record<string, unknown> | undefined> {
     const record = await this.#find(sid);
-    return record && toObject(decodeValues(record.values));
+    return record && toObject(decodeTexts(record.values));
   }
 
   /**
@@ -207,7 +207,7 @@ export class DenoKvStore implements PrincipalStore {
     }
     const record = liveRecord(place);
     if (record === undefined) return place.record && { expired: true };
-    return { ...record, meta: { ...record.meta }, values: decodeValues(record.values) };
+    return { ...record, meta: { ...record.meta }, values: decodeTexts(record.values) };
   }
 
   /**
@@ -266,7 +266,7 @@ export class DenoKvStore implements PrincipalStore {
    */
   async moveRecord(sid: string, newSid: string, move: RecordMove): Promise<boolean> {
     const { ifVersion, graceUntil } = move;
-    const change = { set: encodeValues(move.set ?? []), meta: { ...move.meta } };
+    const change = { set: encodeTexts(move.set ?? []), meta: { ...move.meta } };
     return await this.#write({
       sids: [sid, newSid],
       fresh: newSid,
@@ -347,7 +347,7 @@ export class DenoKvStore implements PrincipalStore {
   }
 
   async #change(operation: string, sid: string, { ifVersion, ...change }: RecordChange): Promise<boolean> {
-    const copy = { ...change, set: encodeValues(change.set ?? []), meta: { ...change.meta } };
+    const copy = { ...change, set: encodeTexts(change.set ?? []), meta: { ...change.meta } };
     return await this.#write({
       sids: [sid],
       set: copy.set,
@@ -499,13 +499,13 @@ function expiryOf({ record, trace }: Content): number | undefined {
   return left < MAX_EXPIRY ? Math.ceil(Math.max(left, 0)) + EXPIRY_SLACK : undefined;
 }
 
-function encodeValues(values: Iterable<[string, unknown]>): Map<string, string | undefined> {
+function encodeTexts(values: Iterable<[string, unknown]>): Map<string, string | undefined> {
   const texts = new Map<string, string | undefined>();
   for (const [key, value] of values) texts.set(key, value === undefined ? undefined : encodeValue(key, value));
   return texts;
 }
 
-function decodeValues(texts: Iterable<[string, string]>): Map<string, unknown> {
+function decodeTexts(texts: Iterable<[string, string]>): Map<string, unknown> {
   const values = new Map<string, unknown>();
   for (const [key, text] of texts) values.set(key, decodeValue(text));
   return values;
