@@ -95,10 +95,10 @@ function isPlainObject(value: object): boolean {
   return prototype === null || prototype === Object.prototype || Object.getPrototypeOf(prototype) === null;
 }
 
-/** Makes an object without prototype, so that `__proto__` is a key like any other; the values are copies. */
+/** Makes an object without prototype, so that `__proto__` is a key like any other, of values that are copies already. */
 export function toObject(values: Iterable<[string, unknown]>): Record<string, unknown> {
   const object: Record<string, unknown> = Object.create(null);
-  for (const [key, value] of values) object[key] = copyValue(key, value);
+  for (const [key, value] of values) object[key] = value;
   return object;
 }
 

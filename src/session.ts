@@ -433,7 +433,9 @@ export class Session<TData extends object = SessionData> implements SessionInter
    * @throws {SessionStoreError} as {@linkcode Session.get}
    */
   async entries(): Promise<Partial<TData>> {
-    return toObject(await this.#values()) as Partial<TData>;
+    const copies = new Map<string, unknown>();
+    for (const [key, value] of await this.#values()) copies.set(key, copyValue(key, value));
+    return toObject(copies) as Partial<TData>;
   }
 
   /**

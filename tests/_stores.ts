@@ -31,7 +31,7 @@ export class BareStore implements SessionStore {
   async get(sid: string): Promise<unknown> {
     await undefined;
     const values = this.records.get(sid);
-    return values && toObject(values);
+    return values && copyValue("", toObject(values));
   }
 
   async setValue(sid: string, key: string, value: unknown): Promise<void> {
