@@ -281,7 +281,10 @@ export class MemoryStore implements PrincipalStore {
    */
   readRecord(sid: string): StoredRecord | SessionTrace | undefined {
     const record = this.#records.get(sid);
-    if (record === undefined) return this.#traces.get(sid);
+    if (record === undefined) {
+      const trace = this.#traces.get(sid);
+      return trace && { movedTo: trace.movedTo, graceUntil: trace.graceUntil };
+    }
     if (Date.now() < record.expiresAt) return record;
     this.#remove(sid);
     return { expired: true };
