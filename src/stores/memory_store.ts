@@ -105,12 +105,8 @@ class HeldRecord implements StoredRecord {
     return undefined;
   }
 
-  /**
-   * The same record with other values; `undefined` removes.
-   *
-   * @throws {TypeError} if a value cannot be kept
-   */
-  write(values: Iterable<[string, unknown]>, clear = false): HeldRecord {
+  /** The same record with other values, which are copies already; `undefined` removes. */
+  write(values: ReadonlyMap<string, unknown>, clear = false): HeldRecord {
     const list = written(clear ? [] : this.#values, values);
     return new HeldRecord(list, this.expiresAt, this.version + 1, this.#life, this.#rest);
   }
@@ -136,15 +132,40 @@ function isBeginning(meta: SessionMeta): boolean {
 }
 
 /** A list of keys and values, written to: always a new one, with room for no more: `push()` leaves room for 16. */
-function written(list: readonly unknown[], values: Iterable<[string, unknown]>): readonly unknown[] {
+function written(list: readonly unknown[], values: ReadonlyMap<string, unknown>): readonly unknown[] {
+  if (values.size > 1) return writtenAtOnce(list, values);
   for (const [key, value] of values) {
-    const copy = copyValue(key, value);
     let at = 0;
     while (at < list.length && list[at] !== key) at += 2;
-    if (at === list.length) list = copy === undefined ? list : list.concat([key, copy]);
-    else list = copy === undefined ? list.toSpliced(at, 2) : list.with(at + 1, copy);
+    if (at === list.length) return value === undefined ? list : list.concat([key, value]);
+    return value === undefined ? list.toSpliced(at, 2) : list.with(at + 1, value);
   }
   return list;
+}
+
+/** One by one, each value would be searched, and the whole list be copied for it. */
+function writtenAtOnce(list: readonly unknown[], values: ReadonlyMap<string, unknown>): readonly unknown[] {
+  const all = new Map<unknown, unknown>();
+  for (let i = 0; i < list.length; i += 2) all.set(list[i], list[i + 1]);
+  for (const [key, value] of values) {
+    if (value === undefined) all.delete(key);
+    else all.set(key, value);
+  }
+  const next: unknown[] = new Array(all.size * 2);
+  let length = 0;
+  for (const [key, value] of all) {
+    next[length++] = key;
+    next[length++] = value;
+  }
+  return next;
+}
+
+/** @throws {TypeError} if a value cannot be kept */
+function copyValues(values: ReadonlyMap<string, unknown> | undefined): ReadonlyMap<string, unknown> {
+  if (values === undefined) return NO_VALUES;
+  const copies = new Map<string, unknown>();
+  for (const [key, value] of values) copies.set(key, copyValue(key, value));
+  return copies;
 }
 
 const NO_VALUES: ReadonlyMap<string, unknown> = new Map();
@@ -242,10 +263,8 @@ export class MemoryStore implements PrincipalStore {
    */
   // deno-lint-ignore require-await -- what it throws must reject
   async createRecord(sid: string, record: SessionRecord): Promise<void> {
-    if (this.#live(sid) !== undefined) {
-      throw idInUse("create");
-    }
     const held = HeldRecord.of(record);
+    if (this.#live(sid) !== undefined) throw idInUse("create");
     this.#giveBack();
     this.#records.set(sid, held);
     this.#bind(sid, held.principal);
@@ -301,10 +320,11 @@ export class MemoryStore implements PrincipalStore {
    */
   // deno-lint-ignore require-await -- what it throws must reject
   async changeRecord(sid: string, change: RecordChange): Promise<boolean> {
+    const { ifVersion, clear, meta, expiresAt } = change;
+    const set = copyValues(change.set);
     const record = this.#live(sid);
     if (record === undefined) throw new SessionGoneError("change");
-    if (change.ifVersion !== undefined && change.ifVersion !== record.version) return false;
-    const { clear, set = NO_VALUES, meta, expiresAt } = change;
+    if (ifVersion !== undefined && ifVersion !== record.version) return false;
     let next = record;
     if (clear || set.size > 0) next = next.write(set, clear);
     if (meta !== undefined || expiresAt !== undefined) next = next.describe({ meta, expiresAt });
@@ -324,9 +344,10 @@ export class MemoryStore implements PrincipalStore {
    */
   // deno-lint-ignore require-await -- what it throws must reject
   async setValue(sid: string, key: string, value: unknown): Promise<void> {
+    const set = new Map([[key, copyValue(key, value)]]);
     const record = this.#live(sid);
     if (record === undefined) throw new SessionGoneError("set");
-    this.#records.set(sid, record.write([[key, value]]));
+    this.#records.set(sid, record.write(set));
   }
 
   /**
@@ -353,7 +374,9 @@ export class MemoryStore implements PrincipalStore {
    * @throws {TypeError} if a value cannot be kept; nothing is changed
    */
   // deno-lint-ignore require-await -- what it throws must reject
-  async moveRecord(sid: string, newSid: string, { ifVersion, set, meta, graceUntil }: RecordMove): Promise<boolean> {
+  async moveRecord(sid: string, newSid: string, move: RecordMove): Promise<boolean> {
+    const { ifVersion, meta, graceUntil } = move;
+    const set = copyValues(move.set);
     const record = this.#live(sid);
     if (record === undefined) throw new SessionGoneError("regenerate");
     if (this.#live(newSid) !== undefined) {
@@ -362,7 +385,7 @@ export class MemoryStore implements PrincipalStore {
     if (ifVersion !== undefined && ifVersion !== record.version) return false;
     // Shared by the record and its traces, which must not keep the values of a session alive that has ended.
     const deadline = record.deadline ?? { expiresAt: record.expiresAt };
-    const moved = (set === undefined ? record : record.write(set)).describe({ meta, deadline });
+    const moved = (set.size > 0 ? record.write(set) : record).describe({ meta, deadline });
     this.#remove(sid);
     this.#records.set(newSid, moved);
     this.#bind(newSid, moved.principal);
