@@ -87,7 +87,7 @@ export function decodePlace(entries: readonly Deno.KvEntry<Uint8Array>[]): Place
   const body = bytes.subarray(end < 0 ? bytes.length : end);
   const head = decodeHead<KeptTrace | RecordHead>(bytes.subarray(0, bytes.length - body.length));
   const place = { versionstamp, entries: Number(entries.at(-1)?.key.at(-1)) + 1 };
-  if ("movedTo" in head) return { ...place, trace: head };
+  if ("movedTo" in head) return { ...place, trace: { ...head, graceUntil: head.graceUntil ?? Infinity } };
 
   const { size, ...rest } = head;
   const values = new Map<string, string>();

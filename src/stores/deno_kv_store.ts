@@ -19,7 +19,7 @@ import { toObject } from "../_values.ts";
 import { decodeValue, encodeValue } from "./_codec.ts";
 import type { Content, KeptRecord, Place } from "./_kv_place.ts";
 import { decodeHead, decodePlace, encodeContent, encodeHead, NOTHING } from "./_kv_place.ts";
-import { emptyRecord, idInUse } from "./_records.ts";
+import { emptyRecord, idInUse, moment } from "./_records.ts";
 
 /** The options of {@linkcode DenoKvStore}. */
 export interface DenoKvStoreOptions {
@@ -161,7 +161,7 @@ export class DenoKvStore implements PrincipalStore {
    */
   async createRecord(sid: string, { values, expiresAt, meta }: SessionRecord): Promise<void> {
     const set = encodeTexts(values);
-    const empty = { values: new Map<string, string>(), version: 0, expiresAt, meta: { ...meta } };
+    const empty = { values: new Map<string, string>(), version: 0, expiresAt: moment(expiresAt), meta: { ...meta } };
     await this.#write({
       sids: [sid],
       fresh: sid,
@@ -202,8 +202,8 @@ export class DenoKvStore implements PrincipalStore {
   async readRecord(sid: string): Promise<RecordAnswer> {
     const place = await this.#look(sid);
     if (place.trace !== undefined) {
-      const { expiresAt, ...trace } = place.trace;
-      return Date.now() < expiresAt ? trace : undefined;
+      const { expiresAt, movedTo, graceUntil } = place.trace;
+      return Date.now() < expiresAt ? { movedTo, graceUntil } : undefined;
     }
     const record = liveRecord(place);
     if (record === undefined) return place.record && { expired: true };
@@ -265,7 +265,8 @@ export class DenoKvStore implements PrincipalStore {
    * @throws {RangeError} if the values would be too large together; nothing is changed
    */
   async moveRecord(sid: string, newSid: string, move: RecordMove): Promise<boolean> {
-    const { ifVersion, graceUntil } = move;
+    const { ifVersion } = move;
+    const graceUntil = moment(move.graceUntil);
     const change = { set: encodeTexts(move.set ?? []), meta: { ...move.meta } };
     return await this.#write({
       sids: [sid, newSid],
@@ -490,7 +491,12 @@ function changed(record: KeptRecord, version: number, { clear, set, meta, expire
     if (text === undefined) values.delete(key);
     else values.set(key, text);
   }
-  return { values, version, expiresAt: expiresAt ?? record.expiresAt, meta: { ...record.meta, ...meta } };
+  return {
+    values,
+    version,
+    expiresAt: expiresAt === undefined ? record.expiresAt : moment(expiresAt),
+    meta: { ...record.meta, ...meta },
+  };
 }
 
 /** After how many milliseconds Deno KV may remove what it is given; `undefined` for never. */

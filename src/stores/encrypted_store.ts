@@ -14,6 +14,7 @@ import type {
   SessionStore,
 } from "../session_store.ts";
 import { toObject } from "../_values.ts";
+import { idInUse } from "./_records.ts";
 import { type DerivedKey, type EncryptionKey, readKeys, SessionCipher } from "./_session_cipher.ts";
 
 export type { EncryptionKey };
@@ -202,7 +203,10 @@ function optionalMethods(store: PrincipalStore, keys: Keys): Omit<PrincipalStore
       for (let tries = 0; tries < MAX_TRIES; tries++) {
         const read = await store.readRecord(sid);
         if (read === undefined || !("values" in read)) throw new SessionGoneError("regenerate");
-        if (ifVersion !== undefined && ifVersion !== read.version) return false;
+        if (ifVersion !== undefined && ifVersion !== read.version) {
+          if (await store.exist(newSid)) throw idInUse("regenerate");
+          return false;
+        }
         const kept = encryptValues(keys, newSid, decryptValues(keys, sid, read.values));
         // Where somebody has written since, that is not encrypted for the new id yet.
         const moved = { ...move, meta, ifVersion: read.version, set: new Map([...kept, ...added]) };

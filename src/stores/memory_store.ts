@@ -16,7 +16,7 @@ import type {
 import { ExpiringMap } from "../_expiring_map.ts";
 import { ShardedMap } from "../_sharded_map.ts";
 import { copyValue, toObject } from "../_values.ts";
-import { emptyRecord, idInUse } from "./_records.ts";
+import { emptyRecord, idInUse, moment } from "./_records.ts";
 
 /** The options of {@linkcode MemoryStore}. */
 export interface MemoryStoreOptions {
@@ -375,7 +375,8 @@ export class MemoryStore implements PrincipalStore {
    */
   // deno-lint-ignore require-await -- what it throws must reject
   async moveRecord(sid: string, newSid: string, move: RecordMove): Promise<boolean> {
-    const { ifVersion, meta, graceUntil } = move;
+    const { ifVersion, meta } = move;
+    const graceUntil = moment(move.graceUntil);
     const set = copyValues(move.set);
     const record = this.#live(sid);
     if (record === undefined) throw new SessionGoneError("regenerate");

@@ -15,7 +15,7 @@ import type {
 } from "../session_store.ts";
 import { toObject } from "../_values.ts";
 import { decodeValues, encodeValues } from "./_codec.ts";
-import { emptyRecord, idInUse } from "./_records.ts";
+import { emptyRecord, idInUse, moment } from "./_records.ts";
 
 /** The options of {@linkcode SqliteStore}. */
 export interface SqliteStoreOptions {
@@ -236,7 +236,7 @@ export class SqliteStore implements PrincipalStore, AsyncDisposable {
         throw idInUse("create");
       }
       open.sweep.run(Date.now());
-      open.insert.run(sid, data, description, expiresAt);
+      open.insert.run(sid, data, description, moment(expiresAt));
     });
   }
 
@@ -289,7 +289,8 @@ export class SqliteStore implements PrincipalStore, AsyncDisposable {
    * @throws {Error} if the file could not be written
    */
   async changeRecord(sid: string, change: RecordChange): Promise<boolean> {
-    const { ifVersion = null, clear = false, set = [], meta = {}, expiresAt = null } = change;
+    const { ifVersion = null, clear = false, set = [], meta = {} } = change;
+    const expiresAt = change.expiresAt === undefined ? null : moment(change.expiresAt);
     const data = encodeValues(set);
     const description = encodeMeta(meta);
     return await this.#step((open) => {
@@ -354,8 +355,8 @@ export class SqliteStore implements PrincipalStore, AsyncDisposable {
       const [, , expiresAt, version] = row;
       if (ifVersion !== undefined && ifVersion !== version) return false;
       open.move.run(sid, newSid, data, description);
-      const trace = JSON.stringify({ movedTo: newSid, graceUntil });
-      open.trace.run(sid, trace, Math.max(expiresAt, graceUntil));
+      const trace = JSON.stringify({ movedTo: newSid, graceUntil: moment(graceUntil) });
+      open.trace.run(sid, trace, Math.max(expiresAt, moment(graceUntil)));
       return true;
     });
   }
@@ -457,8 +458,14 @@ function readAnswer(open: Open, sid: string): RecordAnswer {
   if (row === undefined) return undefined;
   const [data, meta, expiresAt, version] = row;
   const expired = Date.now() >= expiresAt;
-  if (data === null) return expired ? undefined : JSON.parse(meta);
+  if (data === null) return expired ? undefined : decodeTrace(meta);
   return expired ? { expired } : { values: decodeValues(data), expiresAt, meta: JSON.parse(meta), version };
+}
+
+/** JSON knows no infinity: `null` is a moment that never comes. */
+function decodeTrace(text: string): RecordAnswer {
+  const { movedTo, graceUntil } = JSON.parse(text);
+  return { movedTo, graceUntil: graceUntil ?? Infinity };
 }
 
 /** The row of a session that has not ended. */

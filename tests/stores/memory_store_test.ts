@@ -85,22 +85,6 @@ Deno.test("MemoryStore does not hand out what it remembers of a replaced id", as
   assertEquals(store.readRecord("a"), { movedTo: "b", graceUntil: 0 });
 });
 
-Deno.test("MemoryStore refuses a value that it cannot keep before it looks for the session", async () => {
-  const store = new MemoryStore();
-  const set = new Map([["k", () => {}]]);
-  await store.create("a");
-  for (
-    const write of [
-      () => store.createRecord("a", { ...record(Infinity), values: set }),
-      () => store.setValue("missing", "k", () => {}),
-      () => store.changeRecord("missing", { set }),
-      () => store.changeRecord("a", { set, ifVersion: -1 }),
-      () => store.moveRecord("missing", "b", { ...MOVE, set }),
-      () => store.moveRecord("a", "b", { ...MOVE, set, ifVersion: -1 }),
-    ]
-  ) await assertRejects(write, TypeError, '"k"');
-});
-
 Deno.test("MemoryStore writes many values at once as it writes them one by one, in a time that grows with their number", async () => {
   const store = new MemoryStore();
   await store.create("a");

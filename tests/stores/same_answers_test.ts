@@ -1,0 +1,76 @@
+import { assert, assertEquals, assertRejects } from "../_assert.ts";
+import { MemoryStore, type RecordStore, SessionMiddleware, type SessionRecord, SessionStoreError } from "../../mod.ts";
+import { DenoKvStore } from "../../src/stores/deno_kv_store.ts";
+import { EncryptedStore } from "../../src/stores/encrypted_store.ts";
+import { SqliteStore } from "../../src/stores/sqlite_store.ts";
+
+const kv = await Deno.openKv(":memory:");
+addEventListener("unload", () => kv.close());
+
+/** The stores that need no server. */
+const STORES: Record<string, () => RecordStore> = {
+  MemoryStore: () => new MemoryStore(),
+  SqliteStore: () => new SqliteStore(":memory:"),
+  DenoKvStore: () => new DenoKvStore(kv, { prefix: [crypto.randomUUID()] }),
+  EncryptedStore: () =>
+    new EncryptedStore(new MemoryStore(), SessionMiddleware.generateSecret()) as unknown as RecordStore,
+};
+
+function record(expiresAt: number): SessionRecord {
+  return { expiresAt, values: new Map(), meta: { createdAt: 1, seenAt: 1, renewedAt: 1 } };
+}
+
+for (const [name, make] of Object.entries(STORES)) {
+  Deno.test(`${name} takes a deadline that is no moment for one that is over`, async () => {
+    const store = make();
+    for (const expiresAt of [NaN, -Infinity, -1]) {
+      await store.createRecord("made", record(expiresAt));
+      await store.createRecord("changed", record(Infinity));
+      await store.changeRecord("changed", { expiresAt });
+      for (const sid of ["made", "changed"]) {
+        await assertRejects(() => store.setValue(sid, "k", 1), Error, "has expired");
+        assertEquals(await store.exist(sid), false);
+        const read = await store.readRecord(sid);
+        assert(read === undefined || "expired" in read);
+      }
+    }
+    for (const graceUntil of [NaN, -Infinity, -1]) {
+      await store.createRecord("a", record(Infinity));
+      await store.moveRecord("a", "b", { meta: {}, graceUntil });
+      assertEquals(await store.readRecord("a"), { movedTo: "b", graceUntil: 0 });
+      await store.delete("b");
+    }
+  });
+
+  Deno.test(`${name} lets an id lead to another for ever`, async () => {
+    const store = make();
+    await store.createRecord("a", record(Infinity));
+    await store.moveRecord("a", "b", { meta: {}, graceUntil: Infinity });
+    assertEquals(await store.readRecord("a"), { movedTo: "b", graceUntil: Infinity });
+  });
+
+  Deno.test(`${name}.moveRecord() refuses an id in use, whatever the version`, async () => {
+    const store = make();
+    for (const sid of ["a", "b"]) await store.create(sid);
+    const move = { meta: {}, graceUntil: 0, ifVersion: -1 };
+    await assertRejects(() => store.moveRecord("a", "b", move), SessionStoreError, "the new session id is in use");
+    assertEquals(await store.moveRecord("a", "c", move), false);
+  });
+
+  Deno.test(`${name} refuses a value that it cannot keep before it looks for the session`, async () => {
+    const store = make();
+    const set = new Map([["k", () => {}]]);
+    const move = { meta: {}, graceUntil: 0, set };
+    await store.create("a");
+    for (
+      const write of [
+        () => store.createRecord("a", { ...record(Infinity), values: set }),
+        () => store.setValue("missing", "k", () => {}),
+        () => store.changeRecord("missing", { set }),
+        () => store.changeRecord("a", { set, ifVersion: -1 }),
+        () => store.moveRecord("missing", "b", move),
+        () => store.moveRecord("a", "b", { ...move, ifVersion: -1 }),
+      ]
+    ) await assertRejects(write, TypeError, '"k"');
+  });
+}
