@@ -73,4 +73,57 @@ for (const [name, make] of Object.entries(STORES)) {
       ]
     ) await assertRejects(write, TypeError, '"k"');
   });
+
+  Deno.test(`${name} writes many values at once as it writes them one by one`, async () => {
+    const store = make();
+    const keys = ["__proto__", "", "\0", "\ud800", '"', "%", ...Array.from({ length: 30 }, (_, i) => `k${i}`)];
+    const some = (): Map<string, unknown> =>
+      new Map(
+        keys.filter(() => Math.random() < 0.8).map((key, i) => {
+          return [key, Math.random() < 0.3 ? undefined : [i, { [key]: "\ud800\0" }]];
+        }),
+      );
+    const model = new Map<string, unknown>();
+    const write = (set: Map<string, unknown>, clear = false): void => {
+      if (clear) model.clear();
+      for (const [key, value] of set) {
+        if (value === undefined) model.delete(key);
+        else model.set(key, value);
+      }
+    };
+    const values = some();
+    write(values);
+    await store.createRecord("0", { ...record(Infinity), values });
+    for (let i = 0; i < 20; i++) {
+      const set = some();
+      if (i % 5 === 4) {
+        await store.moveRecord(`${i - 4}`, `${i + 1}`, { meta: {}, graceUntil: 0, set });
+        write(set);
+      } else {
+        const clear = i % 5 === 3;
+        await store.changeRecord(`${i - i % 5}`, { clear, set });
+        write(set, clear);
+      }
+      assertEquals(new Map(Object.entries(await store.get(`${i + 1 - (i + 1) % 5}`) ?? {})), model);
+    }
+    await assertRejects(() => store.changeRecord("0", { set: some() }), Error, "destroyed or has expired");
+    const read = await store.readRecord("20");
+    assert(read !== undefined && "values" in read);
+    assertEquals(await store.changeRecord("20", { set: some(), ifVersion: read.version + 1 }), false);
+    assertEquals(await store.readRecord("20"), read);
+  });
+
+  // To encrypt them takes longer, whatever the store beneath does.
+  const ignore = name === "EncryptedStore";
+  Deno.test(`${name} writes many values in a time that grows with their number`, { ignore }, async () => {
+    const store = make();
+    const many = new Map(Array.from({ length: 16_000 }, (_, i) => [`k${i}`, i]));
+    const began = performance.now();
+    await store.createRecord("a", { ...record(Infinity), values: many });
+    await store.changeRecord("a", { set: many });
+    await store.changeRecord("a", { set: many, clear: true });
+    await store.moveRecord("a", "b", { meta: {}, graceUntil: 0, set: many });
+    const took = performance.now() - began;
+    assert(took < 2500, `${took} ms`);
+  });
 }
