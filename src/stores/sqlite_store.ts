@@ -535,7 +535,11 @@ function prepare(db: DatabaseSync, synchronous: string): Open {
     if (db.isTransaction) db.exec("ROLLBACK");
   }
   // Not before: a file of something else stays as it is.
-  ask("PRAGMA journal_mode = WAL");
+  const mode = ask("PRAGMA journal_mode = WAL");
+  // Without its log it would neither be as durable as promised nor let others read while one writes.
+  if (mode !== "wal" && mode !== "memory") {
+    throw new Error(`SQLite cannot keep its log beside it (journal_mode ${mode})`);
+  }
   db.exec(`PRAGMA synchronous = ${synchronous}`);
   const statements = Object.entries(STATEMENTS).map(([name, sql]) => [name, db.prepare(sql)]);
   return { db, ...Object.fromEntries(statements) };

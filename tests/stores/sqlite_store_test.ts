@@ -149,6 +149,23 @@ Deno.test("SqliteStore writes through a log, waits for nobody itself, and syncs 
   }
 });
 
+Deno.test("SqliteStore refuses a file that SQLite cannot keep a log beside", async () => {
+  using folder = new Folder();
+  const real = DatabaseSync.prototype.prepare;
+  // As on a file system on which processes cannot share memory: SQLite leaves the mode as it is, and says so.
+  DatabaseSync.prototype.prepare = function (sql, ...options): ReturnType<typeof real> {
+    return real.call(this, sql === "PRAGMA journal_mode = WAL" ? "PRAGMA journal_mode" : sql, ...options);
+  };
+  try {
+    await using store = new SqliteStore(folder.file);
+    await assertRejects(() => store.init(), SessionStoreError, "cannot keep its log beside it (journal_mode delete)");
+    await using inMemory = new SqliteStore(":memory:");
+    await inMemory.init();
+  } finally {
+    DatabaseSync.prototype.prepare = real;
+  }
+});
+
 Deno.test("SqliteStore refuses a file that is not its own, and leaves it as it is", async (t) => {
   const files: [string, (path: string) => void, string][] = [
     ["a text", (path) => Deno.writeTextFileSync(path, "no database\n".repeat(1000)), "not a database"],
