@@ -315,6 +315,25 @@ Deno.test("SqliteStore looks at the clock when it has waited, not before", async
   await write;
 });
 
+Deno.test("SqliteStore lets nobody write between reading and writing where a change is of many values", async () => {
+  using folder = new Folder();
+  const { store, db } = await openWatched(folder.file);
+  await using _ = store;
+  await store.create("a");
+  const inTransaction: boolean[] = [];
+  const real = JSON.parse;
+  JSON.parse = (...args): unknown => {
+    inTransaction.push(db.isTransaction);
+    return real(...args);
+  };
+  try {
+    await store.changeRecord("a", { set: new Map(Array.from({ length: 100 }, (_, i) => [`${i}`, i])) });
+  } finally {
+    JSON.parse = real;
+  }
+  assert(inTransaction.length > 0 && inTransaction.every(Boolean));
+});
+
 Deno.test("SqliteStore.moveRecord() moves whole or not at all", async () => {
   using folder = new Folder();
   await using store = new SqliteStore(folder.file);
