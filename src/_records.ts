@@ -58,7 +58,7 @@ export type Ended = "unknown" | "expired" | "reuse";
 export interface Found {
   /** Its present id. */
   id: string;
-  record: SessionRecord & Partial<Pick<StoredRecord, "version">>;
+  record: Readonly<SessionRecord> & Partial<Pick<StoredRecord, "version">>;
   /** Whether it was asked for by an older id, which leads to it for a short time. */
   graced: boolean;
 }

@@ -116,10 +116,13 @@ export interface SessionRecord {
   meta: SessionMeta;
 }
 
-/** A record as a {@linkcode RecordStore} reads it. */
-export interface StoredRecord extends SessionRecord {
+/**
+ * A record as a {@linkcode RecordStore} reads it. Its members may be made when they are asked for, `values` anew each time: take each once, and
+ * do not spread it.
+ */
+export interface StoredRecord extends Readonly<SessionRecord> {
   /** Another number after every change of a value (and, where that is simpler, of anything else): what {@linkcode RecordChange.ifVersion} is compared with. */
-  version: number;
+  readonly version: number;
 }
 
 /** What is left of a session id that no longer leads to a session. A store need not remember it longer than the session. */

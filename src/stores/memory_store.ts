@@ -44,15 +44,15 @@ interface Rest {
  * the moment of the beginning, which V8 would box, there is the time from then to the end.
  */
 class HeldRecord implements StoredRecord {
-  readonly expiresAt: number;
-  readonly version: number;
+  readonly #expiresAt: number;
+  readonly #version: number;
   readonly #life: number;
   readonly #rest: Rest | undefined;
   readonly #values: readonly unknown[];
 
   constructor(values: readonly unknown[], expiresAt: number, version: number, life: number, rest: Rest | undefined) {
-    this.expiresAt = expiresAt;
-    this.version = version;
+    this.#expiresAt = expiresAt;
+    this.#version = version;
     this.#life = life;
     this.#rest = rest;
     this.#values = values;
@@ -70,6 +70,14 @@ class HeldRecord implements StoredRecord {
     const life = expiresAt - meta.createdAt;
     const isPlain = expiresAt - life === meta.createdAt && isBeginning(meta);
     return new HeldRecord(list, expiresAt, 0, isPlain ? life : 0, isPlain ? undefined : { meta: { ...meta } });
+  }
+
+  get expiresAt(): number {
+    return this.#expiresAt;
+  }
+
+  get version(): number {
+    return this.#version;
   }
 
   /** A copy. */
@@ -380,13 +388,13 @@ export class MemoryStore implements PrincipalStore {
     const set = copyValues(move.set);
     const record = this.#live(sid);
     if (record === undefined) throw new SessionGoneError("regenerate");
-    if (this.#live(newSid) !== undefined) {
-      throw idInUse("regenerate");
-    }
+    if (this.#live(newSid) !== undefined) throw idInUse("regenerate");
     if (ifVersion !== undefined && ifVersion !== record.version) return false;
     // Shared by the record and its traces, which must not keep the values of a session alive that has ended.
     const deadline = record.deadline ?? { expiresAt: record.expiresAt };
     const moved = (set.size > 0 ? record.write(set) : record).describe({ meta, deadline });
+    // Also where no session begins any more: what is looked at in search of the expired is let go of.
+    this.#giveBack();
     this.#remove(sid);
     this.#records.set(newSid, moved);
     this.#bind(newSid, moved.principal);

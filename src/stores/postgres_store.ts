@@ -14,6 +14,7 @@ import type {
   SessionTrace,
   StoredRecord,
 } from "../session_store.ts";
+import { emptyRecord, idInUse, moment } from "./_records.ts";
 import { toObject } from "../_values.ts";
 import { decodeKey, decodeValue, encodeKey, encodeValue } from "./_codec.ts";
 import { PostgresClient, type PostgresRows } from "./_postgres_client.ts";
@@ -223,9 +224,7 @@ export class PostgresStore implements PrincipalStore, AsyncDisposable {
    * @throws {SessionStoreError} if the id is in use
    */
   create(sid: string): Promise<void> {
-    const now = Date.now();
-    const meta = { createdAt: now, seenAt: now, renewedAt: now };
-    return this.createRecord(sid, { values: new Map(), expiresAt: Infinity, meta });
+    return this.createRecord(sid, emptyRecord());
   }
 
   /**
@@ -243,9 +242,9 @@ export class PostgresStore implements PrincipalStore, AsyncDisposable {
       ON CONFLICT (id) DO UPDATE SET data = excluded.data, meta = excluded.meta, version = old.version + 1,
         expires_at = excluded.expires_at, moved_to = NULL, grace_until = NULL
       WHERE old.moved_to IS NOT NULL OR old.expires_at <= $2`,
-      [encodeKey(sid), Date.now(), encodeTexts(values), encodeMeta(meta), expiresAt],
+      [encodeKey(sid), Date.now(), encodeTexts(values), encodeMeta(meta), moment(expiresAt)],
     );
-    if (count === 0) throw new SessionStoreError("create", "Cannot create: the session id is in use");
+    if (count === 0) throw idInUse("create");
     this.#removeNowAndThen();
   }
 
@@ -304,7 +303,8 @@ export class PostgresStore implements PrincipalStore, AsyncDisposable {
    * @throws {TypeError} if a value cannot be kept; nothing is changed
    */
   async changeRecord(sid: string, change: RecordChange): Promise<boolean> {
-    const { ifVersion, clear = false, set = [], meta = {}, expiresAt = null } = change;
+    const { ifVersion, clear = false, set = [], meta = {} } = change;
+    const expiresAt = change.expiresAt === undefined ? null : moment(change.expiresAt);
     return await this.#change(
       "change",
       sid,
@@ -370,7 +370,8 @@ export class PostgresStore implements PrincipalStore, AsyncDisposable {
    * @throws {TypeError} if a value cannot be kept; nothing is changed
    */
   async moveRecord(sid: string, newSid: string, move: RecordMove): Promise<boolean> {
-    const { ifVersion, set = [], meta, graceUntil } = move;
+    const { ifVersion, set = [], meta } = move;
+    const graceUntil = moment(move.graceUntil);
     return await this.#change(
       "regenerate",
       sid,
@@ -394,7 +395,7 @@ export class PostgresStore implements PrincipalStore, AsyncDisposable {
       [encodeKey(newSid), encodeTexts(set), encodeMeta(meta), graceUntil],
     ).catch((error) => {
       if (!hasCode(error, "23505")) throw error; // unique_violation
-      throw new SessionStoreError("regenerate", "Cannot regenerate: the new session id is in use");
+      throw idInUse("regenerate");
     });
   }
 

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { SessionGoneError, SessionStoreError } from "../errors.ts";
+import { SessionGoneError } from "../errors.ts";
 import type {
   PrincipalStore,
   RecordChange,
@@ -13,6 +13,7 @@ import type {
   SessionTrace,
   StoredRecord,
 } from "../session_store.ts";
+import { emptyRecord, idInUse, moment } from "./_records.ts";
 import { type RedisClientLike, type RedisClusterLike, RedisConnection } from "./_redis_connection.ts";
 import {
   CHANGE,
@@ -150,9 +151,7 @@ export class RedisStore implements PrincipalStore, AsyncDisposable {
    * @throws {SessionStoreError} if the id is in use
    */
   create(sid: string): Promise<void> {
-    const now = Date.now();
-    const meta = { createdAt: now, seenAt: now, renewedAt: now };
-    return this.createRecord(sid, { values: new Map(), expiresAt: Infinity, meta });
+    return this.createRecord(sid, emptyRecord());
   }
 
   /**
@@ -163,13 +162,14 @@ export class RedisStore implements PrincipalStore, AsyncDisposable {
    * @throws {SessionStoreError} if the id is in use
    * @throws {TypeError} if a value cannot be kept
    */
-  async createRecord(sid: string, { values, expiresAt, meta }: SessionRecord): Promise<void> {
+  async createRecord(sid: string, { values, meta, ...record }: SessionRecord): Promise<void> {
+    const expiresAt = moment(record.expiresAt);
     const { principal } = meta;
     const fields = encode(values, meta).set(EXPIRES_AT, String(expiresAt)).set(VERSION, "0");
     // First: whoever ends all sessions of a user must find every one that lives.
     if (principal !== undefined) await this.#enter(principal, sid, expiresAt);
     if (!await this.#create(sid, fields, expiresAt)) {
-      throw new SessionStoreError("create", "Cannot create: the session id is in use");
+      throw idInUse("create");
     }
   }
 
@@ -227,7 +227,8 @@ export class RedisStore implements PrincipalStore, AsyncDisposable {
    * @throws {TypeError} if a value cannot be kept; nothing is changed
    */
   async changeRecord(sid: string, change: RecordChange): Promise<boolean> {
-    const { ifVersion, clear = false, set = [], meta = {}, expiresAt } = change;
+    const { ifVersion, clear = false, set = [], meta = {} } = change;
+    const expiresAt = change.expiresAt === undefined ? undefined : moment(change.expiresAt);
     const fields = encode(set, meta);
     if (expiresAt !== undefined) fields.set(EXPIRES_AT, String(expiresAt));
     if (meta.principal !== undefined) {
@@ -284,7 +285,8 @@ export class RedisStore implements PrincipalStore, AsyncDisposable {
    * @throws {TypeError} if a value cannot be kept; nothing is changed
    */
   async moveRecord(sid: string, newSid: string, move: RecordMove): Promise<boolean> {
-    const { ifVersion, set = [], meta, graceUntil } = move;
+    const { ifVersion, set = [], meta } = move;
+    const graceUntil = moment(move.graceUntil);
     const changes = encode(set, meta);
     for (;;) {
       const old = await this.#read(sid);
@@ -299,7 +301,7 @@ export class RedisStore implements PrincipalStore, AsyncDisposable {
         this.#create(newSid, fields, expiresAt),
         principal === undefined ? undefined : this.#enter(principal, newSid, expiresAt),
       ]);
-      if (!isNew) throw new SessionStoreError("regenerate", "Cannot regenerate: the new session id is in use");
+      if (!isNew) throw idInUse("regenerate");
       const life = lifeUntil(Math.max(expiresAt, graceUntil));
       const trace = [String(Date.now()), life, String(version), newSid, String(graceUntil)];
       if (await this.#redis.run(LEAVE_TRACE, this.#keyOf(sid), trace) === 1) {

@@ -181,3 +181,26 @@ Deno.test("MemoryStore gives the memory of expired sessions back, little by litt
     }
   });
 });
+
+Deno.test("MemoryStore gives out records that nobody can change", async () => {
+  const store = new MemoryStore();
+  await store.createRecord("a", { values: new Map([["k", [1]]]), expiresAt: 9e15, meta: META });
+  const read = store.readRecord("a");
+  assert(read !== undefined && "values" in read);
+  assertThrows(() => Object.assign(read, { expiresAt: 0 }), TypeError);
+  read.values.set("k", [2]);
+  read.meta.createdAt = 0;
+  await store.setValue("a", "k", [3]);
+  assertEquals([read.values, read.expiresAt, read.meta], [new Map([["k", [1]]]), 9e15, META]);
+  assertEquals(await store.getValue("a", "k"), [3]);
+});
+
+Deno.test("MemoryStore gives the memory of expired sessions back where ids are renewed and no session begins", async () => {
+  using clock = new FakeClock();
+  const store = new MemoryStore();
+  await store.createRecord("0", record(Infinity));
+  for (let i = 0; i < 100; i++) await store.createRecord(`short ${i}`, record(clock.now + 1));
+  clock.tick(1);
+  for (let i = 0; i < 100; i++) await store.moveRecord(`${i}`, `${i + 1}`, MOVE);
+  assertEquals(store.size, 1);
+});
