@@ -363,10 +363,8 @@ Deno.test("DenoKvStore goes on where a commit gets no answer, and loses nothing 
     return await real();
   };
   const first = store.setValue("a", "first", 1);
-  const before = performance.now();
+  // Before the first one is in: that it holds the others up no longer is what lets this end.
   await Promise.all(Array.from({ length: 100 }, (_, i) => store.setValue("a", `${i}`, i)));
-  const waited = performance.now() - before;
-  assert(waited < 3000, `${waited} ms`);
   comeIn();
   await first;
   assertEquals(Object.keys(await store.get("a") ?? {}).length, 101);

