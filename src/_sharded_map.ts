@@ -39,13 +39,14 @@ export class ShardedMap<V> {
   readonly #shards: Shard<V>[];
   #size = 0;
   #sweepAt = 0;
-  #sweep: MapIterator<[string, V]>;
+  // None between two rounds: one that stands still keeps the tables of a map that has grown since.
+  #sweep: MapIterator<[string, V]> | undefined;
   #dropAt = 0;
+  #restAt = 0;
 
   /** @param max how many entries are expected at most */
   constructor(max: number) {
     this.#shards = Array.from({ length: max < LARGE ? 1 : SHARDS }, () => new Shard<V>());
-    this.#sweep = this.#shard(0).entries.entries();
   }
 
   get size(): number {
@@ -75,14 +76,20 @@ export class ShardedMap<V> {
   /** Looks at the next entry, again and again through all; `undefined` where there is none, and once at the end of each round. */
   next(): [string, V] | undefined {
     for (;;) {
+      this.#sweep ??= this.#shard(this.#sweepAt).entries.entries();
       const next = this.#sweep.next();
       if (!next.done) return next.value;
+      this.#sweep = undefined;
+      this.rest();
       this.#sweepAt = (this.#sweepAt + 1) % this.#shards.length;
-      const shard = this.#shard(this.#sweepAt);
-      shard.rest();
-      this.#sweep = shard.entries.entries();
       if (this.#sweepAt === 0) return undefined;
     }
+  }
+
+  /** To be called again and again while the oldest are not taken: lets go of what was kept to find them. */
+  rest(): void {
+    this.#shard(this.#restAt).rest();
+    this.#restAt = (this.#restAt + 1) % this.#shards.length;
   }
 
   /** Removes the oldest entry of the next map that has one. */

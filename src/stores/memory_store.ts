@@ -208,6 +208,9 @@ export class MemoryStore implements PrincipalStore {
   readonly #maxSessions: number;
   // In the order in which they got their ids: the first is the oldest.
   readonly #records: ShardedMap<HeldRecord>;
+  /** Before this moment no record expires; and the same of those that were looked at or put there in this round. */
+  #earliest = Infinity;
+  #earliestSeen = Infinity;
   // Where replaced ids went, in the order of that.
   readonly #traces: ExpiringMap<{ movedTo: string; graceUntil: number; expiresAt: number }>;
   readonly #principals = new Map<string, Set<string>>();
@@ -274,9 +277,10 @@ export class MemoryStore implements PrincipalStore {
     const held = HeldRecord.of(record);
     if (this.#live(sid) !== undefined) throw idInUse("create");
     this.#giveBack();
-    this.#records.set(sid, held);
+    this.#put(sid, held);
     this.#bind(sid, held.principal);
     if (this.#records.size > this.#maxSessions) this.#dropOldest();
+    else this.#records.rest();
   }
 
   /**
@@ -396,7 +400,8 @@ export class MemoryStore implements PrincipalStore {
     // Also where no session begins any more: what is looked at in search of the expired is let go of.
     this.#giveBack();
     this.#remove(sid);
-    this.#records.set(newSid, moved);
+    this.#put(newSid, moved);
+    this.#records.rest();
     this.#bind(newSid, moved.principal);
     this.#traces.set(sid, {
       movedTo: newSid,
@@ -449,7 +454,7 @@ export class MemoryStore implements PrincipalStore {
 
   /** Puts a record in the place of another. */
   #replace(sid: string, { principal }: HeldRecord, next: HeldRecord): void {
-    this.#records.set(sid, next);
+    this.#put(sid, next);
     if (next.principal === principal) return;
     this.#unbind(sid, principal);
     this.#bind(sid, next.principal);
@@ -469,20 +474,37 @@ export class MemoryStore implements PrincipalStore {
     if (sids?.size === 0) this.#principals.delete(principal);
   }
 
+  /** Puts a record where it is looked for. */
+  #put(sid: string, record: HeldRecord): void {
+    this.#records.set(sid, record);
+    const { expiresAt } = record;
+    if (expiresAt < this.#earliest) this.#earliest = expiresAt;
+    if (expiresAt < this.#earliestSeen) this.#earliestSeen = expiresAt;
+  }
+
   /**
-   * Looks at the next few records and removes the expired ones.
+   * Looks at the next few records and removes the expired ones; not where none can have expired, because it costs as much as making a
+   * record: what was not used for long is in no cache of the processor.
    *
-   * In the long run every record is looked at once in so many new sessions as a quarter of all: that bounds the expired ones that are
-   * still held, whatever the order in which sessions end.
+   * While there is something to remove, every record is looked at once in so many new sessions as a quarter of all: that bounds the expired
+   * ones that are still held, whatever the order in which sessions end.
    */
   #giveBack(): void {
     const now = Date.now();
+    if (now < this.#earliest) return;
     let steps = SWEEP_STEPS;
     for (let looked = 0; looked < steps; looked++) {
       const next = this.#records.next();
-      if (next === undefined) return;
-      const [sid, record] = next;
-      if (now < record.expiresAt) continue;
+      if (next === undefined) {
+        this.#earliest = this.#earliestSeen;
+        this.#earliestSeen = Infinity;
+        return;
+      }
+      const [sid, { expiresAt }] = next;
+      if (now < expiresAt) {
+        if (expiresAt < this.#earliestSeen) this.#earliestSeen = expiresAt;
+        continue;
+      }
       this.#remove(sid);
       steps = Math.min(steps + 1, SWEEP_LIMIT);
     }

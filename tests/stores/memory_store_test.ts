@@ -1,6 +1,7 @@
 import { assert, assertEquals, assertNotEquals, assertRejects, assertThrows } from "../_assert.ts";
 import { FakeClock } from "../_clock.ts";
 import { MemoryStore, type SessionRecord, SessionStoreError } from "../../mod.ts";
+import { ShardedMap } from "../../src/_sharded_map.ts";
 import { testSessionStore } from "../../src/testing.ts";
 
 const META = { createdAt: 1, seenAt: 2, renewedAt: 3 };
@@ -203,4 +204,32 @@ Deno.test("MemoryStore gives the memory of expired sessions back where ids are r
   clock.tick(1);
   for (let i = 0; i < 100; i++) await store.moveRecord(`${i}`, `${i + 1}`, MOVE);
   assertEquals(store.size, 1);
+});
+
+Deno.test("MemoryStore looks for expired sessions only where there can be some", async () => {
+  using clock = new FakeClock();
+  const store = new MemoryStore();
+  const real = ShardedMap.prototype.next;
+  let looked = 0;
+  ShardedMap.prototype.next = function <V>(this: ShardedMap<V>): [string, V] | undefined {
+    looked++;
+    return real.call(this) as [string, V] | undefined;
+  };
+  try {
+    for (let i = 0; i < 1000; i++) await store.createRecord(`a ${i}`, record(clock.now + 1000));
+    assertEquals(looked, 0);
+    // One that is to end sooner than it was is met in time.
+    await store.changeRecord("a 500", { expiresAt: clock.now + 10 });
+    clock.tick(10);
+    for (let i = 0; i < 1000; i++) await store.createRecord(`b ${i}`, record(clock.now + 1000));
+    assertEquals(store.size, 1999);
+    looked = 0;
+    for (let i = 0; i < 1000; i++) await store.createRecord(`c ${i}`, record(clock.now + 1000));
+    assertEquals(looked, 0);
+    clock.tick(1000);
+    for (let i = 0; i < 1000; i++) await store.createRecord(`d ${i}`, record(clock.now + 1000));
+    assertEquals(store.size, 1000);
+  } finally {
+    ShardedMap.prototype.next = real;
+  }
 });
