@@ -1,7 +1,7 @@
-import { type SecurityContext, SessionGoneError, SessionStoreError } from "@alosaur/session";
+import { SessionGoneError, SessionStoreError } from "@alosaur/session";
 import { PostgresStore } from "@alosaur/session/postgres";
 import { assertEquals, assertRejects } from "../_assert.ts";
-import { signUp, start, visit } from "../_request.ts";
+import { keepsToBudget } from "./_budget.ts";
 import { countTrips } from "./_counting_proxy.ts";
 import { addressOf, ownSchema, POSTGRES_URL, postgresIsThere, through } from "./_postgres.ts";
 
@@ -62,38 +62,7 @@ if (await postgresIsThere("the round trips to PostgreSQL")) {
       await using proxy = countTrips(addressOf(POSTGRES_URL));
       await using store = new PostgresStore(through(proxy, POSTGRES_URL) + query, { table: schema.table() });
       await store.init();
-      const middleware = start({}, store);
-      const cookie = await signUp(middleware);
-
-      const read = async ({ security: { session } }: SecurityContext): Promise<void> => {
-        assertEquals(await session.get("user"), "ada");
-        await session.get("other");
-        await session.has("user");
-        await session.entries();
-      };
-      const write = ({ security: { session } }: SecurityContext): Promise<void> => session.set("k", 1);
-      const forged = `sid=${"A".repeat(22)}.${"A".repeat(43)}`;
-      const requests: [string, number, string | undefined, (context: SecurityContext) => Promise<void>][] = [
-        ["no cookie, untouched", 0, undefined, async () => {}],
-        ["forged cookie, untouched", 0, forged, async () => {}],
-        ["bad cookie, untouched", 0, "sid=%", async () => {}],
-        ["valid cookie, untouched", 1, cookie, async () => {}],
-        ["valid cookie, any number of reads", 1, cookie, read],
-        ["valid cookie, one write after reads", 2, cookie, async (context) => {
-          await read(context);
-          await write(context);
-        }],
-        ["new visitor, one write", 1, undefined, write],
-      ];
-      for (const [, , cookie, action] of requests) await visit(middleware, { cookie }, action);
-      for (const [what, budget, cookie, action] of requests) {
-        const trips = budget * each;
-        await t.step(`${what}: ${trips}`, async () => {
-          const before = proxy.trips;
-          await visit(middleware, { cookie }, action);
-          assertEquals(proxy.trips - before, trips);
-        });
-      }
+      await keepsToBudget(t, store, proxy, each);
     });
   }
 

@@ -1,8 +1,8 @@
 import { createCluster } from "npm:redis@6.3.1";
-import { type SecurityContext, SessionGoneError, SessionStoreError } from "@alosaur/session";
+import { SessionGoneError, SessionStoreError } from "@alosaur/session";
 import { RedisStore } from "@alosaur/session/redis";
 import { assert, assertEquals, assertRejects } from "../_assert.ts";
-import { signUp, start, visit } from "../_request.ts";
+import { keepsToBudget } from "./_budget.ts";
 import { countTrips } from "./_counting_proxy.ts";
 import { isThere } from "./_require.ts";
 import { findRedisServer, startCluster, startRedis } from "./_servers.ts";
@@ -102,37 +102,6 @@ if (await isThere("redis", "the round trips to a Redis", findRedisServer)) {
     await using proxy = countTrips(server);
     await using store = new RedisStore(`redis://127.0.0.1:${proxy.port}`);
     await store.init();
-    const middleware = start({}, store);
-    const cookie = await signUp(middleware);
-
-    const read = async ({ security: { session } }: SecurityContext): Promise<void> => {
-      assertEquals(await session.get("user"), "ada");
-      await session.get("other");
-      await session.has("user");
-      await session.entries();
-    };
-    const write = ({ security: { session } }: SecurityContext): Promise<void> => session.set("k", 1);
-    const forged = `sid=${"A".repeat(22)}.${"A".repeat(43)}`;
-    const requests: [string, number, string | undefined, (context: SecurityContext) => Promise<void>][] = [
-      ["no cookie, untouched", 0, undefined, async () => {}],
-      ["forged cookie, untouched", 0, forged, async () => {}],
-      ["bad cookie, untouched", 0, "sid=%", async () => {}],
-      ["valid cookie, untouched", 1, cookie, async () => {}],
-      ["valid cookie, any number of reads", 1, cookie, read],
-      ["valid cookie, one write after reads", 2, cookie, async (context) => {
-        await read(context);
-        await write(context);
-      }],
-      ["new visitor, one write", 1, undefined, write],
-    ];
-    // Once, so that Redis has seen every script.
-    for (const [, , cookie, action] of requests) await visit(middleware, { cookie }, action);
-    for (const [what, trips, cookie, action] of requests) {
-      await t.step(`${what}: ${trips}`, async () => {
-        const before = proxy.trips;
-        await visit(middleware, { cookie }, action);
-        assertEquals(proxy.trips - before, trips);
-      });
-    }
+    await keepsToBudget(t, store, proxy);
   });
 }
