@@ -7,6 +7,7 @@ import { SessionGoneError, SessionNotSupportedError } from "./errors.ts";
 import {
   type PrincipalStore,
   RECORD_METHODS,
+  type RecordAnswer,
   type RecordChange,
   type RecordMove,
   type RecordStore,
@@ -155,8 +156,7 @@ export class Records {
 
   #follow(sid: string, read: Found["record"] | SessionTrace | undefined, moves: number): Answer<Found | Ended> {
     // It may have been ended here while the store was asked.
-    // deno-lint-ignore eqeqeq -- a store in JavaScript may say null
-    if (read == undefined || this.#ended.get(sid) !== undefined) return "unknown";
+    if (read === undefined || this.#ended.get(sid) !== undefined) return "unknown";
     if ("values" in read) return { id: sid, record: read, graced: moves > 0 };
     if ("expired" in read) return "expired";
     if (Date.now() >= read.graceUntil) return "reuse";
@@ -276,8 +276,10 @@ class StoreSteps implements Steps {
     this.#store = store as RecordStore;
   }
 
-  read(sid: string): Answer<StoredRecord | SessionTrace | undefined> {
-    return this.#store.readRecord(sid);
+  read(sid: string): Answer<RecordAnswer> {
+    const answer = this.#store.readRecord(sid);
+    // A store in JavaScript may say null.
+    return answer instanceof Promise ? answer.then((read) => read ?? undefined) : answer ?? undefined;
   }
 
   create(sid: string, record: SessionRecord): Promise<void> {
@@ -307,7 +309,7 @@ class StoreSteps implements Steps {
   }
 
   async #read(sid: string, key: string): Promise<Known> {
-    const read = await this.#store.readRecord(sid);
+    const read = await this.read(sid);
     if (read === undefined || !("values" in read)) throw new SessionGoneError("update");
     return { version: read.version, value: read.values.get(key) };
   }

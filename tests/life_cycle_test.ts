@@ -1105,6 +1105,12 @@ Deno.test("a record store that answers null has no such session", async () => {
   const store = new MemoryStore();
   const middleware = start({}, store);
   const cookie = await signUp(middleware);
-  store.readRecord = () => null as unknown as undefined;
-  assertEquals(await read(middleware, cookie), undefined);
+  const { session } = await open(middleware, cookie);
+  for (const answer of [null, Promise.resolve(null)]) {
+    store.readRecord = () => answer as unknown as undefined;
+    assertEquals(await read(middleware, cookie), undefined);
+  }
+  await session.set("k", 1);
+  await assertRejects(() => session.update("k", () => 2), SessionGoneError);
+  await session.destroy();
 });
