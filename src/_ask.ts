@@ -8,16 +8,10 @@ import { SessionError, SessionGoneError, SessionStoreError } from "./errors.ts";
 /** What a store answers at once, or later. */
 export type Answer<T> = T | Promise<T>;
 
-/** As {@linkcode ask}, for a store that may answer at once; then so does this. */
-export function askNow<T>(operation: string, call: () => Answer<T>): Answer<T> {
-  let answer: Answer<T>;
-  try {
-    answer = call();
-  } catch (cause) {
-    return ask(operation, () => Promise.reject(cause));
-  }
-  const { then } = (answer ?? {}) as { then?: unknown };
-  return typeof then === "function" ? ask(operation, () => answer) : answer;
+/** Tells whether an answer comes later. A store may have promises of its own. */
+export function isPromise<T>(answer: Answer<T>): answer is Promise<T> {
+  return answer instanceof Promise ||
+    typeof (answer as Partial<PromiseLike<T>> | null | undefined)?.then === "function";
 }
 
 /** Calls a store; whatever it throws or rejects with becomes a {@linkcode SessionError}. */

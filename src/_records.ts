@@ -18,7 +18,7 @@ import {
   STORE_METHODS,
   type StoredRecord,
 } from "./session_store.ts";
-import { type Answer, ask, askNow, asSessionError } from "./_ask.ts";
+import { type Answer, ask, asSessionError, isPromise } from "./_ask.ts";
 import { BareSteps } from "./_bare_steps.ts";
 import { ExpiringMap } from "./_expiring_map.ts";
 import { timed, timeoutIn } from "./_timed_store.ts";
@@ -148,10 +148,17 @@ export class Records {
 
   /** Reads a session, or tells why there is none: at once where the store answers at once. */
   read(sid: string, moves = 0): Answer<Found | Ended> {
-    const read = askNow("get", () => this.#steps.read(sid));
-    return read instanceof Promise
-      ? read.then((read) => this.#follow(sid, read, moves))
-      : this.#follow(sid, read, moves);
+    let answer: ReturnType<Steps["read"]>;
+    try {
+      answer = this.#steps.read(sid);
+    } catch (error) {
+      answer = Promise.reject(error);
+    }
+    return isPromise(answer) ? this.#readLater(sid, answer, moves) : this.#follow(sid, answer, moves);
+  }
+
+  async #readLater(sid: string, answer: ReturnType<Steps["read"]>, moves: number): Promise<Found | Ended> {
+    return this.#follow(sid, await ask("get", () => answer), moves);
   }
 
   #follow(sid: string, read: Found["record"] | SessionTrace | undefined, moves: number): Answer<Found | Ended> {
@@ -279,7 +286,7 @@ class StoreSteps implements Steps {
   read(sid: string): Answer<RecordAnswer> {
     const answer = this.#store.readRecord(sid);
     // A store in JavaScript may say null.
-    return answer instanceof Promise ? answer.then((read) => read ?? undefined) : answer ?? undefined;
+    return isPromise(answer) ? answer.then((read) => read ?? undefined) : answer ?? undefined;
   }
 
   create(sid: string, record: SessionRecord): Promise<void> {

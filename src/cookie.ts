@@ -36,7 +36,7 @@ export class SessionCookie {
    * @returns the first four values, in their order, each once
    */
   read(header: string): string[] {
-    const values: string[] = [];
+    let values: string[] = [];
     const prefix = this.#prefix;
     let count = 0;
     for (let at = header.indexOf(prefix); at !== -1 && count < MAX_PRESENTED; at = header.indexOf(prefix, at + 1)) {
@@ -45,7 +45,9 @@ export class SessionCookie {
       const from = at + prefix.length;
       const end = header.indexOf(";", from);
       const value = header.slice(from, end === -1 ? undefined : end).trim();
-      if (!values.includes(value)) values.push(value);
+      // Nearly always it is the only one: `push()` would make room for 17.
+      if (values.length === 0) values = [value];
+      else if (!values.includes(value)) values.push(value);
     }
     return values;
   }

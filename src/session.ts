@@ -11,7 +11,8 @@ import { newSessionId, type Signer } from "./signature.ts";
 import type { SessionMeta, SessionRecord, SessionStore } from "./session_store.ts";
 import type { UserSessions } from "./user_sessions.ts";
 import type { Answer } from "./_ask.ts";
-import type { Compute, Ended, Found as FoundSession, Records } from "./_records.ts";
+import { Live } from "./_live.ts";
+import type { Compute, Ended, Found, Records } from "./_records.ts";
 import { type CookieRequest, ResponseCookie } from "./_response_cookie.ts";
 import { copyValue, toObject } from "./_values.ts";
 import { WriteQueue } from "./_write_queue.ts";
@@ -118,62 +119,6 @@ export interface SessionHost {
   readonly cookies: CookieRequest;
 }
 
-/** A session that a request's cookie names, and that lives. */
-export interface PresentedSession extends FoundSession {
-  /** What is in its record of that name, taken out once. */
-  readonly meta: SessionMeta;
-  /** The moment from which it is gone: by its record, and by the options, which may have become stricter. */
-  readonly expiresAt: number;
-}
-
-/** A session that has a record, or is about to have one. */
-class Live {
-  /** The present id, as far as this request knows. */
-  id: string;
-  expiresAt: number;
-  meta: SessionMeta;
-  /** Whether the client has an older id, and is not to be given the present one. */
-  graced: boolean;
-  /** The version of the record that the request began with, as long as it has written nothing and read nothing anew. */
-  version: number | undefined;
-  /** Why no more can be written. */
-  end: "gone" | { error: Error } | undefined = undefined;
-  /** What was read; its values are copied out when they are first asked for. */
-  #source: { readonly values: Map<string, unknown> } | undefined;
-  #values: Map<string, unknown> | undefined = undefined;
-
-  constructor(
-    id: string,
-    expiresAt: number,
-    meta: SessionMeta,
-    source: { readonly values: Map<string, unknown>; readonly version?: number },
-    graced: boolean,
-  ) {
-    this.id = id;
-    this.expiresAt = expiresAt;
-    this.meta = meta;
-    this.graced = graced;
-    this.version = source.version;
-    this.#source = source;
-  }
-
-  /** What is in the record, with the writes under way; `undefined` where that is not known. */
-  get values(): Map<string, unknown> | undefined {
-    if (this.#source !== undefined) {
-      this.#values = this.#source.values;
-      this.#source = undefined;
-    }
-    return this.#values;
-  }
-
-  set values(values: Map<string, unknown> | undefined) {
-    this.#values = values;
-    this.#source = undefined;
-    // What is not as it was read, or not known any more, is not what is in that version.
-    this.version = undefined;
-  }
-}
-
 /** Lets a request go on without its session, which the store could not be asked for. The middleware's, not the application's. */
 export let makeUnavailable: (session: Session, error: SessionStoreError) => void;
 
@@ -181,7 +126,7 @@ export let makeUnavailable: (session: Session, error: SessionStoreError) => void
 export let beginSession: (session: Session) => Promise<void>;
 
 /** Makes the session of a request. The middleware's, not the application's. */
-export let makeSession: (host: SessionHost, context: HttpContext, found: PresentedSession | undefined) => Session;
+export let makeSession: (host: SessionHost, context: HttpContext, live: Live | undefined) => Session;
 
 /** The writes of a session; `undefined` where none ever began. The middleware's, not the application's. */
 export let writesOf: (session: Session) => WriteQueue | undefined;
@@ -219,7 +164,7 @@ export class Session<TData extends object = SessionData> implements SessionInter
   readonly #host: SessionHost;
   readonly #cookie: ResponseCookie;
   #queue: WriteQueue | undefined = undefined;
-  #live: Live | undefined = undefined;
+  #live: Live | undefined;
   #isNew: boolean;
   #nextId: string | undefined = undefined;
   #destroyed = false;
@@ -231,7 +176,7 @@ export class Session<TData extends object = SessionData> implements SessionInter
   #computing = 0;
 
   static {
-    makeSession = (host, context, found) => new Session(host, context, found);
+    makeSession = (host, context, live) => new Session(host, context, live);
     writesOf = (session) => session.#queue;
     isCookiePending = (session) => session.#cookie.isPending;
     makeUnavailable = (session, error) => {
@@ -255,13 +200,11 @@ export class Session<TData extends object = SessionData> implements SessionInter
     };
   }
 
-  private constructor(host: SessionHost, context: HttpContext, found: PresentedSession | undefined) {
+  private constructor(host: SessionHost, context: HttpContext, live: Live | undefined) {
     this.#host = host;
     this.#cookie = new ResponseCookie(context, host.cookies);
-    this.#isNew = found === undefined;
-    if (found !== undefined) {
-      this.#live = new Live(found.id, found.expiresAt, found.meta, found.record, found.graced);
-    }
+    this.#live = live;
+    this.#isNew = live === undefined;
   }
 
   get #writes(): WriteQueue {
@@ -325,7 +268,8 @@ export class Session<TData extends object = SessionData> implements SessionInter
     fallback: Exclude<TData[K], undefined>,
   ): Promise<Exclude<TData[K], undefined>>;
   async get(key: string, fallback?: unknown): Promise<unknown> {
-    const values = await this.#values();
+    const answer = this.#values();
+    const values = answer instanceof Promise ? await answer : answer;
     return values.has(key) ? copyValue(key, values.get(key)) : fallback;
   }
 
@@ -597,29 +541,30 @@ export class Session<TData extends object = SessionData> implements SessionInter
     return this.#live;
   }
 
-  /** What is in the record, with the writes of this request. */
-  async #values(): Promise<ReadonlyMap<string, unknown>> {
+  /** What is in the record, with the writes of this request: at once where that is known. */
+  #values(): Answer<ReadonlyMap<string, unknown>> {
     // Within the function of an update there is no waiting for that update: there the answer is what was before it.
     const waits = this.#computing === 0;
-    if (this.#unknown > 0 && waits) await this.#writes.idle();
-    const live = this.#current();
-    if (live === undefined) return NO_VALUES;
-    if (live.values === undefined) {
-      let found: FoundSession | Ended;
-      let begun: number;
-      do {
-        if (waits) await this.#writes.idle();
-        begun = this.#writes.begun;
-        found = await this.#read(live);
-        // What was written while the store was asked is not in its answer.
-      } while (begun !== this.#writes.begun);
-      if (typeof found === "string") {
-        this.#learnEnd(live);
-        return NO_VALUES;
-      }
-      return this.#learn(live, found);
-    }
-    return live.values;
+    if (this.#unknown > 0 && waits) return this.#writes.idle().then(() => this.#valuesOf(this.#current(), waits));
+    return this.#valuesOf(this.#current(), waits);
+  }
+
+  #valuesOf(live: Live | undefined, waits: boolean): Answer<ReadonlyMap<string, unknown>> {
+    return live === undefined ? NO_VALUES : live.values ?? this.#readValues(live, waits);
+  }
+
+  async #readValues(live: Live, waits: boolean): Promise<ReadonlyMap<string, unknown>> {
+    let found: Found | Ended;
+    let begun: number;
+    do {
+      if (waits) await this.#writes.idle();
+      begun = this.#writes.begun;
+      found = await this.#read(live);
+      // What was written while the store was asked is not in its answer.
+    } while (begun !== this.#writes.begun);
+    if (typeof found !== "string") return this.#learn(live, found);
+    this.#learnEnd(live);
+    return NO_VALUES;
   }
 
   /** Begins a session: everything but the record is there when this returns. */
@@ -766,13 +711,13 @@ export class Session<TData extends object = SessionData> implements SessionInter
   }
 
   /** Asks the store; a failure is reported here, because not every read is a write's. */
-  #read({ id }: Live): Answer<FoundSession | Ended> {
+  #read({ id }: Live): Answer<Found | Ended> {
     const { records, reporter } = this.#host;
     return reporter.watch("get", id, records.read(id));
   }
 
   /** Takes over what is in the store. */
-  #learn(live: Live, { id, record, graced }: FoundSession): ReadonlyMap<string, unknown> {
+  #learn(live: Live, { id, record, graced }: Found): ReadonlyMap<string, unknown> {
     if (graced && id !== live.id) this.#learnMove(live, live.id);
     live.id = id;
     live.graced ||= graced;

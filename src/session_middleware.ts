@@ -15,40 +15,27 @@ import {
   makeSession,
   makeUnavailable,
   noteActivity,
-  type PresentedSession,
   sendCookie,
   type Session,
   type SessionHost,
   writesOf,
 } from "./session.ts";
-import type { SessionMeta, SessionStore } from "./session_store.ts";
+import type { SessionStore } from "./session_store.ts";
 import { generateSecret, newSessionId, Signer, type VerifiedId } from "./signature.ts";
 import { checkUsers, UserSessions } from "./user_sessions.ts";
 import type { Answer } from "./_ask.ts";
 import { Diagnosis } from "./_diagnosis.ts";
+import { Live } from "./_live.ts";
 import { type Ended, type Found, type Records, recordsOf } from "./_records.ts";
 import type { CookieRequest } from "./_response_cookie.ts";
 
 /** For how long requests under way find a session by the id that it had before its renewal, in seconds. */
 const RENEWAL_GRACE = 30;
 
-/** A session that a request's cookie names, and that lives. */
-interface Presented extends PresentedSession {
-  /** Whether its cookie is to be signed anew. */
-  readonly outdated: boolean;
-}
-
 /** What a context has of ours. */
 interface Holder {
   security?: { session?: unknown };
   [given: symbol]: Session | undefined;
-}
-
-/** What became of a look-up. */
-interface LookedUp {
-  /** The id that was presented. */
-  readonly id: string;
-  readonly found: Presented | Ended;
 }
 
 /**
@@ -138,9 +125,7 @@ export class SessionMiddleware implements MiddlewareTarget {
     // Registered for two patterns that both match, or another with the same cookie: the first has done it.
     if (this.#sessionOf(context) !== undefined) return;
     const header = context.request.headers.get("cookie");
-    const verified = header === null ? [] : this.#verify(this.#cookie.read(header));
-    if (verified.length === 0) return this.#attach(context, undefined);
-    const found = this.#find(context, verified);
+    const found = header === null ? undefined : this.#find(context, this.#cookie.read(header));
     if (!(found instanceof Promise)) return this.#attach(context, found);
     return found.then(
       (found) => this.#attach(context, found),
@@ -168,66 +153,77 @@ export class SessionMiddleware implements MiddlewareTarget {
     return threw ? writes.idle() : writes.settle();
   }
 
-  /** Verifies what the client presented. Whatever that is, nothing is thrown and nothing asked of the store. */
-  #verify(values: string[]): VerifiedId[] {
-    const verified: VerifiedId[] = [];
-    for (const value of values) {
-      const id = this.#signer.verify(value);
-      if (typeof id === "string") this.#reporter.refused(id);
-      // Two secrets can have signed the same id.
-      else if (!verified.some((other) => other.id === id.id)) verified.push(id);
-    }
-    return verified;
+  /** Finds the session that the client presents, with another id where that is due. */
+  #find(context: HttpContext, values: readonly string[]): Answer<Live | undefined> {
+    const found = this.#lookUpAll(values);
+    return found instanceof Promise
+      ? found.then((found) => this.#renewIfDue(context, found))
+      : this.#renewIfDue(context, found);
   }
 
-  /** Looks verified ids up. */
-  #find(context: HttpContext, verified: VerifiedId[]): Answer<Presented | undefined> {
-    const looked = verified.map((id) => this.#lookUp(id));
+  /** Verifies values and looks up what is validly signed: the first session that lives counts. */
+  #lookUpAll(values: readonly string[]): Answer<Live | undefined> {
+    const [value] = values;
+    if (value === undefined) return undefined;
+    const first = this.#verify(value);
     // Nearly every request presents one, whose answer may be there at once.
-    const [first] = looked;
-    if (looked.length === 1 && first !== undefined && !(first instanceof Promise)) {
-      return this.#choose(context, [first]);
+    if (values.length === 1) return first && this.#lookUp(first);
+    // By their ids: two secrets can have signed the same one.
+    const verified = new Map<string, VerifiedId>();
+    for (const id of [first, ...values.slice(1).map((value) => this.#verify(value))]) {
+      if (id !== undefined && !verified.has(id.id)) verified.set(id.id, id);
     }
-    return Promise.all(looked).then((looked) => this.#choose(context, looked));
+    return Promise.all(Array.from(verified.values(), (id) => this.#lookUp(id))).then((found) => {
+      const [first, ...others] = found.filter((live) => live !== undefined);
+      for (const { id } of others) this.#reporter.refused("ambiguous", id);
+      return first;
+    });
   }
 
-  /** Chooses among the sessions that were looked up: the first that lives counts. */
-  #choose(context: HttpContext, looked: LookedUp[]): Answer<Presented | undefined> {
-    let first: Presented | undefined;
-    for (const { id, found } of looked) {
-      if (found === "expired") this.#reporter.ended("expired", id);
-      else if (typeof found === "string") this.#reporter.refused(found, id);
-      else if (first !== undefined) this.#reporter.refused("ambiguous", found.id);
-      else first = found;
-    }
-    // The answer to an upgrade, such as to a WebSocket, carries no cookie: the client would be left with the old id.
-    if (first === undefined || !this.#isDueForRenewal(first) || context.request.headers.has("upgrade")) return first;
-    return this.#renew(first).then((found) => found !== undefined && Date.now() < found.expiresAt ? found : undefined);
+  /** Verifies what the client presented. Whatever that is, nothing is thrown and nothing asked of the store. */
+  #verify(value: string): VerifiedId | undefined {
+    const verified = this.#signer.verify(value);
+    if (typeof verified !== "string") return verified;
+    this.#reporter.refused(verified);
+    return undefined;
   }
 
-  #lookUp(verified: VerifiedId): Answer<LookedUp> {
+  /** Looks a session up. */
+  #lookUp(verified: VerifiedId): Answer<Live | undefined> {
     const found = this.#reporter.watch("get", verified.id, this.#records.read(verified.id));
-    if (!(found instanceof Promise)) return this.#judge(verified, found);
-    return found.then((found) => this.#judge(verified, found));
+    return found instanceof Promise
+      ? found.then((found) => this.#judge(verified, found))
+      : this.#judge(verified, found);
   }
 
-  #judge({ id, outdated }: VerifiedId, found: Found | Ended): LookedUp {
-    if (typeof found === "string") return { id, found };
-    const { record, graced } = found;
+  #judge({ id, outdated }: VerifiedId, found: Found | Ended): Live | undefined {
+    if (typeof found === "string") return this.#noteEnd(id, found);
+    const { record } = found;
     const { meta } = record;
     const expiresAt = deadlineOf(this.#settings, record.expiresAt, meta);
-    if (Date.now() >= expiresAt) return { id, found: "expired" };
-    return { id, found: { id: found.id, record, graced, meta, expiresAt, outdated } };
+    if (Date.now() >= expiresAt) return this.#noteEnd(id, "expired");
+    return new Live(found.id, expiresAt, meta, record, found.graced, outdated);
   }
 
-  #isDueForRenewal({ meta, graced }: Presented): boolean {
+  #noteEnd(id: string, ended: Ended): undefined {
+    if (ended === "expired") this.#reporter.ended(ended, id);
+    else this.#reporter.refused(ended, id);
+  }
+
+  #renewIfDue(context: HttpContext, live: Live | undefined): Answer<Live | undefined> {
+    // The answer to an upgrade, such as to a WebSocket, carries no cookie: the client would be left with the old id.
+    if (live === undefined || !this.#isDueForRenewal(live) || context.request.headers.has("upgrade")) return live;
+    return this.#renew(live).then((live) => live !== undefined && Date.now() < live.expiresAt ? live : undefined);
+  }
+
+  #isDueForRenewal({ meta, graced }: Live): boolean {
     const { renewalTimeout } = this.#settings;
     return renewalTimeout !== undefined && !graced && Date.now() - meta.renewedAt >= renewalTimeout * 1000;
   }
 
   /** Gives a session a new id, with a grace for the requests that are under way with the old one. */
-  async #renew(session: Presented): Promise<Presented | undefined> {
-    const { id: old, meta } = session;
+  async #renew(live: Live): Promise<Live | undefined> {
+    const { id: old, meta } = live;
     const id = newSessionId();
     const now = Date.now();
     // Only what changes: another request may be unbinding the session from its user.
@@ -238,29 +234,31 @@ export class SessionMiddleware implements MiddlewareTarget {
       if (error instanceof SessionStoreError) {
         // It was found: what could not be renewed goes on with the id that it has.
         this.#reporter.storeFailed("regenerate", error, old);
-        return session;
+        return live;
       }
       if (!(error instanceof SessionGoneError)) throw error;
       // Another request of this session has renewed it at the same time, or ended it.
-      const { found } = await this.#lookUp(session);
-      return typeof found === "object" ? found : undefined;
+      return await this.#lookUp(live);
     }
     this.#reporter.renewed(id, old, meta.principal);
+    live.id = id;
+    live.meta = { ...meta, ...changed };
     // Its cookie has to be written anew, as one that an older secret has signed.
-    return { ...session, id, meta: { ...meta, ...changed }, outdated: true };
+    live.outdated = true;
+    return live;
   }
 
   /** Puts the session on the context, and takes the steps that it needs before the action. */
-  #attach(context: HttpContext, found: Presented | undefined): void | Promise<void> {
-    const session = this.#makeSession(context, found);
-    if (found !== undefined && found.outdated) sendCookie(session);
-    return this.#firstStep(session, found)?.catch((error) => makeUnavailable(session, this.#tolerated(error)));
+  #attach(context: HttpContext, live: Live | undefined): void | Promise<void> {
+    const session = this.#makeSession(context, live);
+    if (live !== undefined && live.outdated) sendCookie(session);
+    return this.#firstStep(session, live)?.catch((error) => makeUnavailable(session, this.#tolerated(error)));
   }
 
-  #firstStep(session: Session, found: Presented | undefined): Promise<void> | undefined {
-    if (found === undefined) return this.#beginsAtOnce() ? beginSession(session) : undefined;
+  #firstStep(session: Session, live: Live | undefined): Promise<void> | undefined {
+    if (live === undefined) return this.#beginsAtOnce() ? beginSession(session) : undefined;
     // Awaited: the longer life that the cookie promises is the session's before the action runs.
-    return this.#isActivityDue(found.meta, found.graced) ? noteActivity(session) : undefined;
+    return this.#isActivityDue(live) ? noteActivity(session) : undefined;
   }
 
   /** Returns an error where a request goes on without its session in spite of it, and throws every other. */
@@ -269,8 +267,8 @@ export class SessionMiddleware implements MiddlewareTarget {
     throw error;
   }
 
-  #makeSession(context: HttpContext, found: Presented | undefined): Session {
-    const session = makeSession(this.#host, context, found);
+  #makeSession(context: HttpContext, live: Live | undefined): Session {
+    const session = makeSession(this.#host, context, live);
     const holder = context as unknown as Holder;
     holder[this.#place] = session;
     // Alosaur's own context has a `security` already; a bare one (no provider, or one that Alosaur ignores) has none.
@@ -283,7 +281,7 @@ export class SessionMiddleware implements MiddlewareTarget {
   }
 
   /** Tells whether the activity of a request is to be written; with `rolling` its cookie is sent again too. */
-  #isActivityDue({ seenAt, sentAt, createdAt }: SessionMeta, graced: boolean): boolean {
+  #isActivityDue({ meta: { seenAt, sentAt, createdAt }, graced }: Live): boolean {
     if (this.#activityInterval === Infinity) return false;
     const since = this.#settings.rolling && !graced ? Math.min(seenAt, sentAt ?? createdAt) : seenAt;
     return Date.now() - since >= this.#activityInterval;
