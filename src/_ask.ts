@@ -5,13 +5,31 @@
  */
 import { SessionError, SessionGoneError, SessionStoreError } from "./errors.ts";
 
-/** What a store answers at once, or later. */
+/** What is there at once, or comes later. */
 export type Answer<T> = T | Promise<T>;
+
+/** What returns a promise, and is done already, returns this one: then nobody waits for it. */
+export const DONE: Promise<void> = Promise.resolve();
 
 /** Tells whether an answer comes later. A store may have promises of its own. */
 export function isPromise<T>(answer: Answer<T>): answer is Promise<T> {
-  return answer instanceof Promise ||
-    typeof (answer as Partial<PromiseLike<T>> | null | undefined)?.then === "function";
+  if (answer instanceof Promise) return answer !== (DONE as unknown);
+  return typeof (answer as Partial<PromiseLike<T>> | null | undefined)?.then === "function";
+}
+
+/** Takes a step, and goes on from its answer: at once where that is there. */
+export function after<T, R>(
+  step: () => Answer<T>,
+  next: (answer: T) => Answer<R>,
+  failed: (cause: unknown) => Answer<R>,
+): Answer<R> {
+  let answer: Answer<T>;
+  try {
+    answer = step();
+  } catch (cause) {
+    return failed(cause);
+  }
+  return isPromise(answer) ? answer.then(next, failed) : next(answer);
 }
 
 /** Calls a store; whatever it throws or rejects with becomes a {@linkcode SessionError}. */

@@ -18,7 +18,7 @@ import {
   STORE_METHODS,
   type StoredRecord,
 } from "./session_store.ts";
-import { type Answer, ask, asSessionError, isPromise } from "./_ask.ts";
+import { after, type Answer, ask, asSessionError, isPromise } from "./_ask.ts";
 import { BareSteps } from "./_bare_steps.ts";
 import { ExpiringMap } from "./_expiring_map.ts";
 import { timed, timeoutIn } from "./_timed_store.ts";
@@ -29,9 +29,9 @@ export interface Steps {
   /** From now on takes the steps on the same store in another guise. */
   use(store: SessionStore): void;
   read(sid: string): Answer<Found["record"] | SessionTrace | undefined>;
-  create(sid: string, record: SessionRecord): Promise<void>;
+  create(sid: string, record: SessionRecord): Answer<void>;
   /** Writes one value, or removes it where it is `undefined`. */
-  set(sid: string, key: string, value: unknown): Promise<void>;
+  set(sid: string, key: string, value: unknown): Answer<void>;
   /** Reads one value, and writes what `compute` makes of it. */
   update(sid: string, key: string, compute: Compute, known?: Known): Promise<void>;
   /** Changes more than one value. */
@@ -171,17 +171,19 @@ export class Records {
   }
 
   /** Makes a session with its first values. */
-  create(sid: string, record: SessionRecord): Promise<void> {
-    return ask("create", () => this.#steps.create(sid, record));
+  create(sid: string, record: SessionRecord): Answer<void> {
+    return after(() => this.#steps.create(sid, record), nothing, (cause) => {
+      throw asSessionError("create", cause);
+    });
   }
 
   /** Writes one value, or removes it where it is `undefined`. */
-  set(session: Named, operation: string, key: string, value: unknown): Promise<void> {
+  set(session: Named, operation: string, key: string, value: unknown): Answer<void> {
     return this.#reach(session, operation, (sid) => this.#steps.set(sid, key, value), key);
   }
 
   /** Reads one value, and writes what `compute` makes of it. */
-  update(session: Named, operation: string, key: string, compute: Compute, known?: Known): Promise<void> {
+  async update(session: Named, operation: string, key: string, compute: Compute, known?: Known): Promise<void> {
     // What the application's function throws is the application's.
     let thrown: { error: unknown } | undefined;
     const guarded: Compute = async (value) => {
@@ -192,20 +194,20 @@ export class Records {
         throw error;
       }
     };
-    return this.#reach(session, operation, (sid) => this.#steps.update(sid, key, guarded, known), key).catch(
-      (error) => {
-        throw thrown === undefined ? error : thrown.error;
-      },
-    );
+    try {
+      await this.#reach(session, operation, (sid) => this.#steps.update(sid, key, guarded, known), key);
+    } catch (error) {
+      throw thrown === undefined ? error : thrown.error;
+    }
   }
 
   /** Changes more than one value. */
-  change(session: Named, operation: string, change: Omit<RecordChange, "ifVersion" | "set">): Promise<void> {
+  change(session: Named, operation: string, change: Omit<RecordChange, "ifVersion" | "set">): Answer<void> {
     return this.#reach(session, operation, (sid) => this.#steps.change(sid, change));
   }
 
   /** Gives a session a new id, also where it has got another meanwhile. */
-  move(session: Named, newSid: string, move: Move): Promise<void> {
+  move(session: Named, newSid: string, move: Move): Answer<void> {
     return this.#reach(session, "regenerate", (sid) => this.#move(sid, newSid, move));
   }
 
@@ -245,30 +247,30 @@ export class Records {
   }
 
   /** Takes a step; where the session has got a new id meanwhile, and the old one still leads there, with that one. */
-  async #reach(
+  #reach(
     session: Named,
     operation: string,
-    step: (sid: string) => Promise<void>,
+    step: (sid: string) => Answer<void>,
     key?: string,
-  ): Promise<void> {
-    for (let moves = 0;; moves++) {
-      const { id } = session;
-      if (this.#ended.get(id) !== undefined) throw new SessionGoneError(operation);
-      try {
-        return await step(id);
-      } catch (cause) {
-        const error = asSessionError(operation, cause, key);
-        if (!(error instanceof SessionGoneError) || moves === MAX_MOVES) throw error;
-        const read = await ask(operation, () => this.#steps.read(id), key);
-        const moved = read !== undefined && "movedTo" in read && Date.now() < read.graceUntil;
-        if (!moved) throw error;
-        session.id = read.movedTo;
-        // The client has the older id, and is not to be given this one.
-        session.graced = true;
-      }
-    }
+    moves = 0,
+  ): Answer<void> {
+    const { id } = session;
+    if (this.#ended.get(id) !== undefined) throw new SessionGoneError(operation);
+    return after(() => step(id), nothing, async (cause) => {
+      const error = asSessionError(operation, cause, key);
+      if (!(error instanceof SessionGoneError) || moves === MAX_MOVES) throw error;
+      const read = await ask(operation, () => this.#steps.read(id), key);
+      const moved = read !== undefined && "movedTo" in read && Date.now() < read.graceUntil;
+      if (!moved) throw error;
+      session.id = read.movedTo;
+      // The client has the older id, and is not to be given this one.
+      session.graced = true;
+      await this.#reach(session, operation, step, key, moves + 1);
+    });
   }
 }
+
+const nothing = (): void => {};
 
 /** On a store with the capability: one round trip a step. */
 class StoreSteps implements Steps {

@@ -3,6 +3,7 @@
  *
  * @module
  */
+import type { Answer } from "./_ask.ts";
 import { timeoutIn } from "./_timed_store.ts";
 
 /** A queue per name. Where a step fails because the store took too long, those that wait for it fail too, and not one after the other. */
@@ -31,7 +32,9 @@ export class Turns {
  *
  * @param before tells how that ended: with an error where the store took too long
  */
-export function afterwards<T>(before: Promise<Error | undefined> | undefined, step: () => Promise<T>): Promise<T> {
+export function afterwards<T>(before: Promise<Error | undefined> | undefined, step: () => Promise<T>): Promise<T>;
+export function afterwards<T>(before: Promise<Error | undefined> | undefined, step: () => Answer<T>): Answer<T>;
+export function afterwards<T>(before: Promise<Error | undefined> | undefined, step: () => Answer<T>): Answer<T> {
   if (before === undefined) return step();
   return before.then((timeout) => {
     if (timeout !== undefined) throw timeout;

@@ -5,6 +5,7 @@
  */
 
 import { timeoutIn } from "./_timed_store.ts";
+import { type Answer, isPromise } from "./_ask.ts";
 import { afterwards } from "./_turns.ts";
 
 /** Told of each write that failed. */
@@ -53,11 +54,10 @@ export class WriteQueue {
    * @param begin runs at once: checks, and does what must be done before this call returns; it gives back what has to wait
    *   for the writes before
    */
-  run<T>(operation: string, begin: () => () => Promise<T>): Promise<T> {
+  run<T>(operation: string, begin: () => () => Answer<T>): Promise<T> {
     this.#begun++;
-    const { promise: write, resolve, reject } = ObservedPromise.pending<T>();
     const before = this.#last;
-    let outcome: Promise<T>;
+    let outcome: Answer<T>;
     // What fails at once has not waited for the writes before: those after it do.
     let skipped: Promise<Error | undefined> | undefined;
     try {
@@ -66,6 +66,11 @@ export class WriteQueue {
       outcome = Promise.reject(error);
       skipped = before;
     }
+    return isPromise(outcome) ? this.#watch(operation, outcome, skipped) : Promise.resolve(outcome);
+  }
+
+  #watch<T>(operation: string, outcome: Promise<T>, skipped: Promise<Error | undefined> | undefined): Promise<T> {
+    const { promise: write, resolve, reject } = ObservedPromise.pending<T>();
     const leave = (timeout?: Error): Error | undefined => {
       if (this.#last === noted) this.#last = undefined;
       return timeout;

@@ -58,7 +58,7 @@ export class Security<TData extends object = SessionData> {
    * Note: it is `undefined` where no `SessionMiddleware` ran before, because it is registered later or its RegExp does not match the
    * path. Alosaur's `AuthMiddleware` takes that for "nobody is signed in".
    */
-  session!: Session<TData>;
+  declare session: Session<TData>;
 
   /**
    * Begins with nobody signed in and no session.

@@ -10,7 +10,7 @@ import { cookieDeadline, deadline, deadlineOf, LAST_MOMENT, type Settings } from
 import { newSessionId, type Signer } from "./signature.ts";
 import type { SessionMeta, SessionRecord, SessionStore } from "./session_store.ts";
 import type { UserSessions } from "./user_sessions.ts";
-import type { Answer } from "./_ask.ts";
+import { after, type Answer } from "./_ask.ts";
 import { Live } from "./_live.ts";
 import type { Compute, Ended, Found, Records } from "./_records.ts";
 import { type CookieRequest, ResponseCookie } from "./_response_cookie.ts";
@@ -144,7 +144,7 @@ export let noteActivity: (session: Session) => Promise<void>;
 export let verifyCsrfToken: (session: Session, token: string) => boolean;
 
 const NO_VALUES: ReadonlyMap<string, unknown> = new Map();
-const nothing = (): Promise<void> => Promise.resolve();
+const nothing = (): void => {};
 
 /**
  * The session of one request, at `context.security.session`.
@@ -568,7 +568,7 @@ export class Session<TData extends object = SessionData> implements SessionInter
   }
 
   /** Begins a session: everything but the record is there when this returns. */
-  #start(values: Map<string, unknown>, principal?: string): () => Promise<void> {
+  #start(values: Map<string, unknown>, principal?: string): () => Answer<void> {
     this.#refuseAfterEnd("create");
     const { settings, records } = this.#host;
     const now = Date.now();
@@ -582,19 +582,17 @@ export class Session<TData extends object = SessionData> implements SessionInter
     this.#live = live;
     this.#nextId = undefined;
     this.#send(live);
-    return async () => {
-      try {
-        await records.create(live.id, record);
-      } catch (error) {
+    return () =>
+      after(() => records.create(live.id, record), () => {
+        this.#host.reporter.created(live.id, live.meta.principal);
+        return principal === undefined ? undefined : this.#host.users.limit(principal, live.id);
+      }, (error) => {
         // There is no record that the cookie could name, and the next write may begin again.
         live.end = { error: error as Error };
         this.#live = undefined;
         if (!this.#destroyed) this.#cookie.withdraw();
         throw error;
-      }
-      this.#host.reporter.created(live.id, live.meta.principal);
-      if (principal !== undefined) await this.#host.users.limit(principal, live.id);
-    };
+      });
   }
 
   /** Gives the session a new id. */
@@ -690,7 +688,7 @@ export class Session<TData extends object = SessionData> implements SessionInter
   }
 
   /** Takes one step with the record, and learns from how it ends. */
-  async #step(operation: string, live: Live, step: () => Promise<void>): Promise<void> {
+  #step(operation: string, live: Live, step: () => Answer<void>): Answer<void> {
     if (typeof live.end === "object") {
       throw new SessionStoreError(operation, `Cannot ${operation}: the session could not be made`, {
         cause: live.end.error,
@@ -698,16 +696,15 @@ export class Session<TData extends object = SessionData> implements SessionInter
     }
     // It may have expired while it waited for its turn.
     if (live.end === "gone" || Date.now() >= live.expiresAt) throw new SessionGoneError(operation);
-    try {
-      const { graced, id } = live;
-      await step();
+    const { graced, id } = live;
+    return after(step, () => {
       if (live.graced && !graced) this.#learnMove(live, id);
-    } catch (error) {
+    }, (error) => {
       if (error instanceof SessionGoneError) this.#learnEnd(live);
       // Whether the value was written is not known: the next read asks.
       else live.values = undefined;
       throw error;
-    }
+    });
   }
 
   /** Asks the store; a failure is reported here, because not every read is a write's. */

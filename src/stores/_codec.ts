@@ -46,7 +46,7 @@ export function decodeValues(text: string): Map<string, unknown> {
   const parsed: Record<string, Parsed> = JSON.parse(text);
   const escaped = hasEscapes(text);
   const values = new Map<string, unknown>();
-  for (const [key, value] of Object.entries(parsed)) values.set(decodeKey(key), revive(value, escaped));
+  for (const name of Object.keys(parsed)) values.set(decodeKey(name), revive(parsed[name] as Parsed, escaped));
   return values;
 }
 
@@ -60,7 +60,9 @@ export function encodeKey(key: string): string {
 
 /** Reads what {@linkcode encodeKey} wrote. */
 export function decodeKey(text: string): string {
-  return text.replace(/%(....)/g, (_, code: string) => String.fromCharCode(parseInt(code, 16)));
+  return !text.includes("%")
+    ? text
+    : text.replace(/%(....)/g, (_, code: string) => String.fromCharCode(parseInt(code, 16)));
 }
 
 /** Half of a surrogate pair. */

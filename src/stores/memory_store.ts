@@ -13,6 +13,7 @@ import type {
   SessionTrace,
   StoredRecord,
 } from "../session_store.ts";
+import { DONE } from "../_ask.ts";
 import { ExpiringMap } from "../_expiring_map.ts";
 import { ShardedMap } from "../_sharded_map.ts";
 import { copyValue, toObject } from "../_values.ts";
@@ -113,10 +114,21 @@ class HeldRecord implements StoredRecord {
     return undefined;
   }
 
+  /** The same record with another value, which is a copy already; `undefined` removes. */
+  writeOne(key: string, value: unknown): HeldRecord {
+    return this.#with(written(this.#values, key, value));
+  }
+
   /** The same record with other values, which are copies already; `undefined` removes. */
   write(values: ReadonlyMap<string, unknown>, clear = false): HeldRecord {
-    const list = written(clear ? [] : this.#values, values);
-    return new HeldRecord(list, this.expiresAt, this.version + 1, this.#life, this.#rest);
+    const list = clear ? [] : this.#values;
+    if (values.size > 1) return this.#with(writtenAtOnce(list, values));
+    for (const [key, value] of values) return this.#with(written(list, key, value));
+    return this.#with(list);
+  }
+
+  #with(values: readonly unknown[]): HeldRecord {
+    return new HeldRecord(values, this.expiresAt, this.version + 1, this.#life, this.#rest);
   }
 
   /** The same record with something else known of it. */
@@ -140,15 +152,11 @@ function isBeginning(meta: SessionMeta): boolean {
 }
 
 /** A list of keys and values, written to: always a new one, with room for no more: `push()` leaves room for 16. */
-function written(list: readonly unknown[], values: ReadonlyMap<string, unknown>): readonly unknown[] {
-  if (values.size > 1) return writtenAtOnce(list, values);
-  for (const [key, value] of values) {
-    let at = 0;
-    while (at < list.length && list[at] !== key) at += 2;
-    if (at === list.length) return value === undefined ? list : list.concat([key, value]);
-    return value === undefined ? list.toSpliced(at, 2) : list.with(at + 1, value);
-  }
-  return list;
+function written(list: readonly unknown[], key: string, value: unknown): readonly unknown[] {
+  let at = 0;
+  while (at < list.length && list[at] !== key) at += 2;
+  if (at === list.length) return value === undefined ? list : list.concat([key, value]);
+  return value === undefined ? list.toSpliced(at, 2) : list.with(at + 1, value);
 }
 
 /** One by one, each value would be searched, and the whole list be copied for it. */
@@ -166,6 +174,16 @@ function writtenAtOnce(list: readonly unknown[], values: ReadonlyMap<string, unk
     next[length++] = value;
   }
   return next;
+}
+
+/** Takes a step at once; what it throws rejects. */
+function done(step: () => void): Promise<void> {
+  try {
+    step();
+    return DONE;
+  } catch (error) {
+    return Promise.reject(error);
+  }
 }
 
 /** @throws {TypeError} if a value cannot be kept */
@@ -272,8 +290,11 @@ export class MemoryStore implements PrincipalStore {
    * @throws {SessionStoreError} if the id is in use
    * @throws {TypeError} if a value cannot be kept
    */
-  // deno-lint-ignore require-await -- what it throws must reject
-  async createRecord(sid: string, record: SessionRecord): Promise<void> {
+  createRecord(sid: string, record: SessionRecord): Promise<void> {
+    return done(() => this.#create(sid, record));
+  }
+
+  #create(sid: string, record: SessionRecord): void {
     const held = HeldRecord.of(record);
     if (this.#live(sid) !== undefined) throw idInUse("create");
     this.#giveBack();
@@ -354,12 +375,13 @@ export class MemoryStore implements PrincipalStore {
    * @throws {SessionGoneError} if the session is missing or expired; nothing is created
    * @throws {TypeError} if the value cannot be kept
    */
-  // deno-lint-ignore require-await -- what it throws must reject
-  async setValue(sid: string, key: string, value: unknown): Promise<void> {
-    const set = new Map([[key, copyValue(key, value)]]);
-    const record = this.#live(sid);
-    if (record === undefined) throw new SessionGoneError("set");
-    this.#records.set(sid, record.write(set));
+  setValue(sid: string, key: string, value: unknown): Promise<void> {
+    return done(() => {
+      const copy = copyValue(key, value);
+      const record = this.#live(sid);
+      if (record === undefined) throw new SessionGoneError("set");
+      this.#records.set(sid, record.writeOne(key, copy));
+    });
   }
 
   /**
