@@ -11,7 +11,7 @@ import { median, quantile } from "./figures.ts";
 export type Order =
   | { order: "load"; subject: SubjectName; visitors: number; warmUp: number }
   | { order: "begin" }
-  | { order: "fill"; sessions: number }
+  | { order: "fill"; sessions: number; aside: boolean }
   | { order: "measure"; case: CaseName; milliseconds: number };
 
 /** Microseconds a request, of one round. */
@@ -63,7 +63,7 @@ async function obey(order: Order): Promise<Round | undefined> {
       return;
     case "fill":
       await begin();
-      await subject.fill?.(order.sessions - visitors);
+      await subject.fill?.(order.sessions - visitors, order.aside);
       return;
     case "measure":
       return await measure(order.case, order.milliseconds);

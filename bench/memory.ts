@@ -127,13 +127,20 @@ function pausesIn(trace: string): [Pauses, Pauses] {
 
 async function measureCrowd(): Promise<void> {
   const crowds = [
-    { title: "1,000 sessions, all of them visit", sessions: 1000, visitors: 1000 },
-    { title: "1,000,000 sessions, 1,000 of them visit", sessions: 1_000_000, visitors: 1000 },
-    { title: "1,000,000 sessions, 100,000 of them visit", sessions: 1_000_000, visitors: 100_000 },
+    { title: "1,000 sessions, all of them visit", sessions: 1000, visitors: 1000, aside: false },
+    { title: "1,000,000 sessions, 1,000 of them visit", sessions: 1_000_000, visitors: 1000, aside: false },
+    { title: "1,000,000 sessions, 100,000 of them visit", sessions: 1_000_000, visitors: 100_000, aside: false },
+    // What every program pays for as many objects in its heap.
+    {
+      title: "1,000 sessions, all of them visit; 999,000 in another store",
+      sessions: 1_000_000,
+      visitors: 1000,
+      aside: true,
+    },
   ].map((crowd) => ({ ...crowd, worker: new InProcess("ours"), added: [] as number[] }));
-  for (const { worker, sessions, visitors } of crowds) {
+  for (const { worker, sessions, visitors, aside } of crowds) {
     await worker.ask({ order: "load", subject: "ours", visitors, warmUp: 300 });
-    await worker.ask({ order: "fill", sessions });
+    await worker.ask({ order: "fill", sessions, aside });
     await worker.ask({ order: "measure", case: "a", milliseconds: 500 });
   }
   for (let round = 0; round < 15; round++) {

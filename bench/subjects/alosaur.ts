@@ -16,7 +16,8 @@ export async function alosaur(): Promise<Subject<Response>> {
     with: "/a",
     without: "/b",
   });
-  return { ...subject, fill: (sessions) => fill(store, sessions) };
+  const other = new MemoryStore();
+  return { ...subject, fill: (sessions, aside) => fill(aside ? other : store, sessions) };
 }
 
 /** Keeps sessions as the middleware makes them, each of one small value and for a day. */

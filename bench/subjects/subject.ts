@@ -44,8 +44,8 @@ export interface Subject<R = unknown> {
   open(response: R): Promise<Answer>;
   /** Forgets every session, where they are kept here. */
   clear(): void;
-  /** Keeps so many more sessions, whose cookies nobody has. */
-  fill?(sessions: number): Promise<void>;
+  /** Keeps so many more sessions, whose cookies nobody has; or keeps them where no request looks. */
+  fill?(sessions: number, aside: boolean): Promise<void>;
   /** A session begins with the first request, whether or not anything is written. */
   isEager?: boolean;
 }
