@@ -37,13 +37,12 @@ export class WriteQueue {
 
   /** Resolves when no write is under way, and none begins that waited for another. */
   async idle(): Promise<void> {
-    for (let turns = 0; turns < TURNS_TO_NEXT; turns++) {
-      if (this.#last === undefined) {
-        await undefined;
-      } else {
-        await this.#last;
-        turns = 0;
-      }
+    for (let quiet = 0; quiet < TURNS_TO_NEXT; quiet++) {
+      const last = this.#last;
+      const begun = this.#begun;
+      await last;
+      // One that is done as soon as it has begun is never the last.
+      if (last !== undefined || this.#begun !== begun) quiet = -1;
     }
   }
 

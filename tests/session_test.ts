@@ -1010,6 +1010,19 @@ for (const [name, make] of Object.entries(STORES)) {
     }
   });
 
+  Deno.test(`Session on ${name}: a function that nobody awaits has all its writes in time`, async () => {
+    const store = make();
+    const middleware = start({}, store);
+    const cookie = await signUp(middleware);
+    await visit(middleware, { cookie }, ({ security: { session } }) => {
+      void (async () => {
+        for (let i = 1; i <= 30; i++) await session.set("a", i);
+      })();
+      return "ok";
+    });
+    assertEquals(await store.getValue(cookie.slice(4, 28), "a"), 30);
+  });
+
   Deno.test(`Session on ${name}: a write that was refused before the action ended fails the request all the same`, async () => {
     const request = visit(start({ onEvent: () => {} }, make()), {}, async ({ security: { session } }) => {
       session.set("a", () => 1);
