@@ -6,7 +6,7 @@ const root = new URL("..", import.meta.url);
 /** The lines of the tests that begin one: `Deno.test(…)`, `t.step(…)`, or the name on a line of its own below. */
 async function testSources(): Promise<string[]> {
   const lines: string[] = [];
-  for (const folder of ["tests/", "tests/stores/"]) {
+  for (const folder of ["tests/", "tests/stores/", "tests/servers/"]) {
     for await (const { name, isFile } of Deno.readDir(new URL(folder, root))) {
       if (!isFile || !name.endsWith("_test.ts")) continue;
       lines.push(...(await Deno.readTextFile(new URL(folder + name, root))).split("\n"));

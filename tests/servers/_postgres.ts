@@ -88,13 +88,25 @@ export interface OwnServer extends AsyncDisposable {
   signalBackends(signal: "SIGSTOP" | "SIGCONT"): Promise<void>;
 }
 
-/** Makes a server with an empty database, and starts it. */
-export async function ownServer(): Promise<OwnServer> {
+/**
+ * Makes a server with an empty database, and starts it.
+ *
+ * @param certificates a directory with a `key.pem` and a `cert.pem`, for TLS
+ */
+export async function ownServer(certificates?: string): Promise<OwnServer> {
   const directory = await Deno.makeTempDir({ prefix: "session-postgres-" });
   if (AS_POSTGRES.length > 0) await run(["chown", "postgres:postgres", directory]);
   const binaries = await binaryDirectory();
   const data = `${directory}/data`;
   await run([...AS_POSTGRES, `${binaries}initdb`, "-A", "trust", "-U", "postgres", "-N", "-D", data]);
+  const settings: string[] = [];
+  if (certificates !== undefined) {
+    settings.push("ssl=on", `ssl_cert_file=${certificates}/cert.pem`, `ssl_key_file=${directory}/key.pem`);
+    // It takes a key that is its own, and nobody else's to read.
+    await Deno.copyFile(`${certificates}/key.pem`, `${directory}/key.pem`);
+    await Deno.chmod(`${directory}/key.pem`, 0o600);
+    if (AS_POSTGRES.length > 0) await run(["chown", "postgres:postgres", `${directory}/key.pem`]);
+  }
   const port = freePort();
   const url = `postgres://postgres@127.0.0.1:${port}/postgres`;
   let parent: Deno.ChildProcess | undefined;
@@ -115,6 +127,7 @@ export async function ownServer(): Promise<OwnServer> {
           "127.0.0.1",
           "-k",
           "",
+          ...settings.flatMap((setting) => ["-c", setting]),
         ]);
         try {
           await using sql = client(url);

@@ -1,0 +1,96 @@
+/** Sessions over TLS, on servers whose certificate was signed by an authority of the test's own. */
+import { assertEquals, assertMatch, assertRejects } from "../_assert.ts";
+import { PostgresStore } from "@alosaur/session/postgres";
+import { RedisStore } from "@alosaur/session/redis";
+import { client, freePort, ownServer, postgresCanBeStarted } from "./_postgres.ts";
+import { type ServerProcess, startProcess } from "./_process.ts";
+import { isThere } from "./_require.ts";
+import { findRedisServer, startRedis } from "./_servers.ts";
+
+/** What openssl makes a server's key and certificate of, and the authority's that has signed it. */
+const CERTIFICATES = `
+  openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj "/CN=a test" -keyout ca.key -out ca.pem
+  openssl req -newkey rsa:2048 -nodes -subj "/CN=localhost" -keyout key.pem -out request.pem
+  echo "subjectAltName=DNS:localhost" > names
+  openssl x509 -req -in request.pem -CA ca.pem -CAkey ca.key -CAcreateserial -days 2 -extfile names -out cert.pem`;
+
+/** Makes a server's key and certificate, in a directory that a server under another user can read. */
+async function certificates(): Promise<{ directory: string } & AsyncDisposable> {
+  const directory = await Deno.makeTempDir({ prefix: "session-tls-" });
+  await Deno.chmod(directory, 0o755);
+  const { success, stderr } = await new Deno.Command("sh", { args: ["-ec", CERTIFICATES], cwd: directory }).output();
+  if (!success) throw new Error(`openssl failed: ${new TextDecoder().decode(stderr)}`);
+  return { directory, [Symbol.asyncDispose]: () => Deno.remove(directory, { recursive: true }) };
+}
+
+/** Starts a process that trusts the authority too, as `deno run --cert` has it. */
+function startTrusting(directory: string, ...store: Parameters<typeof startProcess>): ServerProcess {
+  Deno.env.set("DENO_CERT", `${directory}/ca.pem`);
+  try {
+    return startProcess(...store);
+  } finally {
+    Deno.env.delete("DENO_CERT");
+  }
+}
+
+/** This process was started without the authority. */
+async function expectRefused(store: RedisStore | PostgresStore): Promise<void> {
+  const error = await assertRejects(() => store.init(), Error);
+  assertMatch(String(error) + String(error.cause), /certificate/);
+}
+
+async function findOpenssl(): Promise<void> {
+  await new Deno.Command("openssl", { args: ["version"], stdout: "null" }).output().catch((cause) => {
+    throw new Error("no openssl on the PATH", { cause });
+  });
+}
+
+const withRedis = await isThere("redis", "the tests of RedisStore over TLS", async () => {
+  await findRedisServer();
+  await findOpenssl();
+});
+
+if (withRedis) {
+  Deno.test("RedisStore keeps sessions over TLS, and refuses a server that nobody vouches for", async () => {
+    await using tls = await certificates();
+    const port = freePort();
+    await using _redis = await startRedis({
+      "tls-port": String(port),
+      "tls-cert-file": `${tls.directory}/cert.pem`,
+      "tls-key-file": `${tls.directory}/key.pem`,
+      "tls-auth-clients": "no",
+    });
+    const url = `rediss://localhost:${port}`;
+    {
+      await using process = startTrusting(tls.directory, "@alosaur/session/redis", "RedisStore", url);
+      assertEquals(await process.tell("user", await process.tell("signUp")), "ada");
+    }
+    await using store = new RedisStore(url);
+    await expectRefused(store);
+  });
+}
+
+const withPostgres = await postgresCanBeStarted("the tests of PostgresStore over TLS") &&
+  await isThere("postgres", "the tests of PostgresStore over TLS", findOpenssl);
+
+if (withPostgres) {
+  Deno.test("PostgresStore keeps sessions over TLS, and refuses a server that nobody vouches for", async () => {
+    await using tls = await certificates();
+    await using server = await ownServer(tls.directory);
+    const url = `postgres://postgres@localhost:${server.port}/postgres`;
+    {
+      await using process = startTrusting(
+        tls.directory,
+        "@alosaur/session/postgres",
+        "PostgresStore",
+        `${url}?sslmode=verify-full`,
+      );
+      assertEquals(await process.tell("user", await process.tell("signUp")), "ada");
+      await using sql = client(server.url);
+      const [connections] = await sql.query("SELECT count(*)::int AS secure FROM pg_stat_ssl WHERE ssl");
+      assertEquals(Number(connections?.secure) > 0, true);
+    }
+    await using store = new PostgresStore(`${url}?sslmode=verify-full`);
+    await expectRefused(store);
+  });
+}
