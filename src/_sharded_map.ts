@@ -9,26 +9,6 @@ const SHARDS = 32;
 /** From how many entries on a map is large: growing it takes milliseconds, in which no request is answered. */
 const LARGE = 100_000;
 
-/** One of the maps. */
-class Shard<V> {
-  readonly entries = new Map<string, V>();
-  // Kept, because a new one walks over the place of every entry that was removed before.
-  #oldest: MapIterator<string> | undefined;
-
-  /** The oldest key. */
-  oldest(): string | undefined {
-    let next = (this.#oldest ??= this.entries.keys()).next();
-    // At its end it stays there; whatever has come since is before a new one.
-    if (next.done) next = (this.#oldest = this.entries.keys()).next();
-    return next.done ? undefined : next.value;
-  }
-
-  /** To be called from time to time: an iterator that stands still keeps every table that the map has had since, and all that was in it. */
-  rest(): void {
-    this.#oldest = undefined;
-  }
-}
-
 /**
  * A `Map` spread over several: a `Map` that grows copies all its entries at once, which takes some 60 ms where there are a million.
  *
@@ -36,17 +16,20 @@ class Shard<V> {
  * are spread over them by their last characters.
  */
 export class ShardedMap<V> {
-  readonly #shards: Shard<V>[];
+  readonly #maps: Map<string, V>[];
   #size = 0;
   #sweepAt = 0;
-  // None between two rounds: one that stands still keeps the tables of a map that has grown since.
+  // None between two rounds: one that stands still keeps the tables of a map that has grown since, and all that was in them.
   #sweep: MapIterator<[string, V]> | undefined;
   #dropAt = 0;
+  // Kept, because a new one walks over the place of every entry that was removed before.
+  readonly #oldest: (MapIterator<string> | undefined)[];
   #restAt = 0;
 
   /** @param max how many entries are expected at most */
   constructor(max: number) {
-    this.#shards = Array.from({ length: max < LARGE ? 1 : SHARDS }, () => new Shard<V>());
+    this.#maps = Array.from({ length: max < LARGE ? 1 : SHARDS }, () => new Map());
+    this.#oldest = this.#maps.map(() => undefined);
   }
 
   get size(): number {
@@ -69,36 +52,36 @@ export class ShardedMap<V> {
   }
 
   clear(): void {
-    for (const { entries } of this.#shards) entries.clear();
+    for (const map of this.#maps) map.clear();
     this.#size = 0;
   }
 
   /** Looks at the next entry, again and again through all; `undefined` where there is none, and once at the end of each round. */
   next(): [string, V] | undefined {
     for (;;) {
-      this.#sweep ??= this.#shard(this.#sweepAt).entries.entries();
+      this.#sweep ??= this.#at(this.#sweepAt).entries();
       const next = this.#sweep.next();
       if (!next.done) return next.value;
       this.#sweep = undefined;
       this.rest();
-      this.#sweepAt = (this.#sweepAt + 1) % this.#shards.length;
+      this.#sweepAt = (this.#sweepAt + 1) % this.#maps.length;
       if (this.#sweepAt === 0) return undefined;
     }
   }
 
   /** To be called again and again while the oldest are not taken: lets go of what was kept to find them. */
   rest(): void {
-    this.#shard(this.#restAt).rest();
-    this.#restAt = (this.#restAt + 1) % this.#shards.length;
+    this.#oldest[this.#restAt] = undefined;
+    this.#restAt = (this.#restAt + 1) % this.#maps.length;
   }
 
   /** Removes the oldest entry of the next map that has one. */
   takeOldest(): [string, V] | undefined {
-    for (let looked = 0; looked < this.#shards.length; looked++) {
-      const shard = this.#shard(this.#dropAt);
-      this.#dropAt = (this.#dropAt + 1) % this.#shards.length;
-      const key = shard.oldest();
-      const value = key === undefined ? undefined : shard.entries.get(key);
+    for (let looked = 0; looked < this.#maps.length; looked++) {
+      const at = this.#dropAt;
+      this.#dropAt = (at + 1) % this.#maps.length;
+      const key = this.#oldestOf(at);
+      const value = key === undefined ? undefined : this.#at(at).get(key);
       if (key === undefined || value === undefined) continue;
       this.delete(key);
       return [key, value];
@@ -106,15 +89,23 @@ export class ShardedMap<V> {
     return undefined;
   }
 
+  #oldestOf(at: number): string | undefined {
+    const map = this.#at(at);
+    let next = (this.#oldest[at] ??= map.keys()).next();
+    // At its end it stays there; whatever has come since is before a new one.
+    if (next.done) next = (this.#oldest[at] = map.keys()).next();
+    return next.done ? undefined : next.value;
+  }
+
   #of(key: string): Map<string, V> {
-    if (this.#shards.length === 1) return this.#shard(0).entries;
+    if (this.#maps.length === 1) return this.#at(0);
     // FNV-1a of the last characters: session ids are random, and one as good as another.
     let hash = 0x811c9dc5;
     for (let i = key.length - 4; i < key.length; i++) hash = Math.imul(hash ^ key.charCodeAt(i), 0x01000193);
-    return this.#shard((hash ^ (hash >>> 15)) & (SHARDS - 1)).entries;
+    return this.#at((hash ^ (hash >>> 15)) & (SHARDS - 1));
   }
 
-  #shard(index: number): Shard<V> {
-    return this.#shards[index] as Shard<V>;
+  #at(index: number): Map<string, V> {
+    return this.#maps[index] as Map<string, V>;
   }
 }

@@ -63,8 +63,11 @@ export class Signer {
   readonly #events: KeyedHash;
   readonly #handles: KeyedHash;
   readonly #csrf: readonly KeyedHash[];
-  /** Values that were verified, which to verify again would cost most of what a request costs. They say nothing of the session. */
-  readonly #verified = new RecentMap<VerifiedId>(MAX_REMEMBERED);
+  /**
+   * The ids of values that the first key has signed, as was verified: to verify them again would cost most of what a request costs. They say
+   * nothing of the session.
+   */
+  readonly #verified = new RecentMap<string>(MAX_REMEMBERED);
   readonly #presented = new Uint8Array(SIGNATURE_LENGTH);
   readonly #expected = new Uint8Array(SIGNATURE_LENGTH);
 
@@ -98,7 +101,7 @@ export class Signer {
   verify(value: string): VerifiedId | "malformed" | "signature" {
     // What is found here is a whole value of ours: there is nothing to learn from how long it takes.
     const known = this.#verified.get(value);
-    if (known !== undefined) return known;
+    if (known !== undefined) return { id: known, outdated: false };
     if (value.length !== ID_LENGTH + 1 + SIGNATURE_LENGTH || !FORM.test(value)) return "malformed";
     return this.#check(value);
   }
@@ -112,9 +115,10 @@ export class Signer {
       if (!timingSafeEqual(this.#presented, this.#expected)) continue;
       // Made of our own bytes: a part of the client's string would keep the whole header alive.
       const id = String.fromCharCode(...this.#message.subarray(this.#idAt));
-      const verified = { id, outdated: age > 0 };
-      this.#verified.set(`${id}.${signature}`, verified);
-      return verified;
+      // What another key has signed is signed anew, and does not come back.
+      const outdated = age > 0;
+      if (!outdated) this.#verified.set(`${id}.${signature}`, id);
+      return { id, outdated };
     }
     return "signature";
   }
