@@ -18,7 +18,7 @@ import {
   STORE_METHODS,
   type StoredRecord,
 } from "./session_store.ts";
-import { after, type Answer, ask, asSessionError, isPromise } from "./_ask.ts";
+import { after, type Answer, answerOf, ask, asSessionError, isPromise, nothing } from "./_ask.ts";
 import { BareSteps } from "./_bare_steps.ts";
 import { ExpiringMap } from "./_expiring_map.ts";
 import { timed, timeoutIn } from "./_timed_store.ts";
@@ -148,12 +148,7 @@ export class Records {
 
   /** Reads a session, or tells why there is none: at once where the store answers at once. */
   read(sid: string, moves = 0): Answer<Found | Ended> {
-    let answer: ReturnType<Steps["read"]>;
-    try {
-      answer = this.#steps.read(sid);
-    } catch (error) {
-      answer = Promise.reject(error);
-    }
+    const answer = this.#steps.read(sid);
     return isPromise(answer) ? this.#readLater(sid, answer, moves) : this.#follow(sid, answer, moves);
   }
 
@@ -270,8 +265,6 @@ export class Records {
   }
 }
 
-const nothing = (): void => {};
-
 /** On a store with the capability: one round trip a step. */
 class StoreSteps implements Steps {
   #store: RecordStore;
@@ -286,7 +279,7 @@ class StoreSteps implements Steps {
   }
 
   read(sid: string): Answer<RecordAnswer> {
-    const answer = this.#store.readRecord(sid);
+    const answer = answerOf(() => this.#store.readRecord(sid));
     // A store in JavaScript may say null.
     return isPromise(answer) ? answer.then((read) => read ?? undefined) : answer ?? undefined;
   }

@@ -4,7 +4,7 @@
  * @module
  */
 import { SessionStoreError } from "./errors.ts";
-import { isPromise } from "./_ask.ts";
+import { answerOf, isPromise } from "./_ask.ts";
 import { RECORD_METHODS, type SessionStore, STORE_METHODS } from "./session_store.ts";
 
 /** The store gave no answer in time. */
@@ -35,7 +35,7 @@ export function timed<S extends SessionStore>(store: S, seconds: number): S {
     const method: unknown = Reflect.get(store, name);
     if (typeof method !== "function") continue;
     methods[name] = (...args) => {
-      const answer: unknown = method.apply(store, args);
+      const answer = answerOf<unknown>(() => method.apply(store, args));
       return isPromise(answer) ? within(seconds, answer, () => new StoreTimeout(seconds)) : answer;
     };
   }

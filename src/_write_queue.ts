@@ -57,18 +57,20 @@ export class WriteQueue {
     this.#begun++;
     const before = this.#last;
     let outcome: Answer<T>;
-    // What fails at once has not waited for the writes before: those after it do.
-    let skipped: Promise<Error | undefined> | undefined;
+    // What those that come later have to wait for too: what fails at once has not waited for the writes before.
+    let beside: Promise<Error | undefined> | undefined;
     try {
       outcome = afterwards(before, begin());
     } catch (error) {
       outcome = Promise.reject(error);
-      skipped = before;
+      beside = before;
     }
-    return isPromise(outcome) ? this.#watch(operation, outcome, skipped) : Promise.resolve(outcome);
+    // A listener that was told of this write has begun another.
+    if (this.#last !== before) beside = this.#last;
+    return isPromise(outcome) ? this.#watch(operation, outcome, beside) : Promise.resolve(outcome);
   }
 
-  #watch<T>(operation: string, outcome: Promise<T>, skipped: Promise<Error | undefined> | undefined): Promise<T> {
+  #watch<T>(operation: string, outcome: Promise<T>, beside: Promise<Error | undefined> | undefined): Promise<T> {
     const { promise: write, resolve, reject } = ObservedPromise.pending<T>();
     const leave = (timeout?: Error): Error | undefined => {
       if (this.#last === noted) this.#last = undefined;
@@ -76,13 +78,13 @@ export class WriteQueue {
     };
     const noted: Promise<Error | undefined> = outcome.then((value) => {
       resolve(value);
-      return leave();
+      return beside === undefined ? leave() : beside.then(leave);
     }, (error) => {
       this.#failures.push({ write, error });
       this.#report(operation, write, error);
       write.silence();
       reject(error);
-      return skipped === undefined ? leave(timeoutIn(error)) : skipped.then(leave);
+      return beside === undefined ? leave(timeoutIn(error)) : beside.then(leave);
     });
     this.#last = noted;
     return write;

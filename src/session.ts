@@ -10,7 +10,7 @@ import { cookieDeadline, deadline, deadlineOf, LAST_MOMENT, type Settings } from
 import { newSessionId, type Signer } from "./signature.ts";
 import type { SessionMeta, SessionRecord, SessionStore } from "./session_store.ts";
 import type { UserSessions } from "./user_sessions.ts";
-import { after, type Answer } from "./_ask.ts";
+import { after, type Answer, nothing } from "./_ask.ts";
 import { Live } from "./_live.ts";
 import type { Compute, Ended, Found, Records } from "./_records.ts";
 import { type CookieRequest, ResponseCookie } from "./_response_cookie.ts";
@@ -144,7 +144,6 @@ export let noteActivity: (session: Session) => Promise<void>;
 export let verifyCsrfToken: (session: Session, token: string) => boolean;
 
 const NO_VALUES: ReadonlyMap<string, unknown> = new Map();
-const nothing = (): void => {};
 
 /**
  * The session of one request, at `context.security.session`.
@@ -267,10 +266,8 @@ export class Session<TData extends object = SessionData> implements SessionInter
     key: K,
     fallback: Exclude<TData[K], undefined>,
   ): Promise<Exclude<TData[K], undefined>>;
-  async get(key: string, fallback?: unknown): Promise<unknown> {
-    const answer = this.#values();
-    const values = answer instanceof Promise ? await answer : answer;
-    return values.has(key) ? copyValue(key, values.get(key)) : fallback;
+  get(key: string, fallback?: unknown): Promise<unknown> {
+    return this.#look((values) => values.has(key) ? copyValue(key, values.get(key)) : fallback);
   }
 
   /**
@@ -336,8 +333,8 @@ export class Session<TData extends object = SessionData> implements SessionInter
    * @param key the value's key
    * @throws {SessionStoreError} as {@linkcode Session.get}
    */
-  async has(key: SessionKey<TData>): Promise<boolean> {
-    return (await this.#values()).has(key);
+  has(key: SessionKey<TData>): Promise<boolean> {
+    return this.#look((values) => values.has(key));
   }
 
   /**
@@ -376,10 +373,12 @@ export class Session<TData extends object = SessionData> implements SessionInter
    * @returns a plain object without prototype, with a copy of each value
    * @throws {SessionStoreError} as {@linkcode Session.get}
    */
-  async entries(): Promise<Partial<TData>> {
-    const copies = new Map<string, unknown>();
-    for (const [key, value] of await this.#values()) copies.set(key, copyValue(key, value));
-    return toObject(copies) as Partial<TData>;
+  entries(): Promise<Partial<TData>> {
+    return this.#look((values) => {
+      const copies = new Map<string, unknown>();
+      for (const [key, value] of values) copies.set(key, copyValue(key, value));
+      return toObject(copies) as Partial<TData>;
+    });
   }
 
   /**
@@ -541,6 +540,12 @@ export class Session<TData extends object = SessionData> implements SessionInter
     return this.#live;
   }
 
+  /** Answers from what is in the record, as it is at the call where that is known. */
+  async #look<T>(answer: (values: ReadonlyMap<string, unknown>) => T): Promise<T> {
+    const values = this.#values();
+    return answer(values instanceof Promise ? await values : values);
+  }
+
   /** What is in the record, with the writes of this request: at once where that is known. */
   #values(): Answer<ReadonlyMap<string, unknown>> {
     // Within the function of an update there is no waiting for that update: there the answer is what was before it.
@@ -577,7 +582,7 @@ export class Session<TData extends object = SessionData> implements SessionInter
     const expiresAt = deadline(settings, meta);
     // The option `expires` is a fixed moment: an application that runs past it can begin no more sessions.
     if (now >= expiresAt) throw new SessionGoneError("create");
-    const live = new Live(this.sessionId, expiresAt, meta, { values }, false);
+    const live = new Live(this.sessionId, expiresAt, meta, { values });
     const record: SessionRecord = { values: new Map(values), expiresAt, meta };
     this.#live = live;
     this.#nextId = undefined;

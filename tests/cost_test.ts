@@ -112,20 +112,3 @@ for (const [name, cookie, action, expected] of CASES) {
     assertEquals(await costOf(cookie, action), { ...NONE, ...expected });
   });
 }
-
-Deno.test("the cost of a request: what a store has done at once, nobody waits for", async () => {
-  const store = new MemoryStore();
-  const context = contextOf();
-  await start({}, store).onPreRequest(context);
-  const { session } = context.security;
-  const id = session.sessionId;
-  const valuesOf = (): unknown => {
-    const read = store.readRecord(id);
-    return read !== undefined && "values" in read ? Object.fromEntries(read.values) : read;
-  };
-  const begun = session.set("user", "ada");
-  assertEquals(valuesOf(), { user: "ada" });
-  const added = session.set("cart", ["apple"]);
-  assertEquals(valuesOf(), { user: "ada", cart: ["apple"] });
-  await Promise.all([begun, added]);
-});
