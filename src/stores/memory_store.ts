@@ -30,6 +30,9 @@ export interface MemoryStoreOptions {
   maxSessions?: number;
 }
 
+/** In the place of milliseconds: no deadline. */
+const NEVER = -1;
+
 /** What is known of a session beyond its beginning. */
 interface Rest {
   readonly meta: Readonly<SessionMeta>;
@@ -41,18 +44,23 @@ interface Rest {
  * A record as it is held. It never changes: another is put in its place, so whoever has read one keeps what it has read, and nothing needs
  * to be copied before somebody asks for it.
  *
- * A million of them are held at once, so what most sessions do not have is in `#rest`, the values are a list, key after value, and in place of
- * the moment of the beginning, which V8 would box, there is the time from then to the end.
+ * A million of them are held at once, and what a request reads of one is in no cache of the processor. So what most sessions do not have is in
+ * `#rest`, the values are a list, key after value, and moments, which V8 would keep in boxes of their own, are in small numbers.
  */
 class HeldRecord implements StoredRecord {
-  readonly #expiresAt: number;
+  /** The deadline in whole seconds, */
+  readonly #seconds: number;
+  /** and the milliseconds beyond them; {@linkcode NEVER} where there is none. */
+  readonly #milliseconds: number;
   readonly #version: number;
+  /** From the beginning to the deadline, in seconds. */
   readonly #life: number;
   readonly #rest: Rest | undefined;
   readonly #values: readonly unknown[];
 
   constructor(values: readonly unknown[], expiresAt: number, version: number, life: number, rest: Rest | undefined) {
-    this.#expiresAt = expiresAt;
+    this.#seconds = expiresAt === Infinity ? 0 : Math.floor(expiresAt / 1000);
+    this.#milliseconds = expiresAt === Infinity ? NEVER : expiresAt - this.#seconds * 1000;
     this.#version = version;
     this.#life = life;
     this.#rest = rest;
@@ -68,13 +76,13 @@ class HeldRecord implements StoredRecord {
       list[length++] = copyValue(key, value);
     }
     list.length = length;
-    const life = expiresAt - meta.createdAt;
-    const isPlain = expiresAt - life === meta.createdAt && isBeginning(meta);
+    const life = (expiresAt - meta.createdAt) / 1000;
+    const isPlain = expiresAt - life * 1000 === meta.createdAt && isBeginning(meta);
     return new HeldRecord(list, expiresAt, 0, isPlain ? life : 0, isPlain ? undefined : { meta: { ...meta } });
   }
 
   get expiresAt(): number {
-    return this.#expiresAt;
+    return this.#milliseconds === NEVER ? Infinity : this.#seconds * 1000 + this.#milliseconds;
   }
 
   get version(): number {
@@ -94,7 +102,7 @@ class HeldRecord implements StoredRecord {
   /** A copy. */
   get meta(): SessionMeta {
     if (this.#rest !== undefined) return { ...this.#rest.meta };
-    const createdAt = this.expiresAt - this.#life;
+    const createdAt = this.expiresAt - this.#life * 1000;
     return { createdAt, seenAt: createdAt, renewedAt: createdAt };
   }
 
@@ -116,18 +124,19 @@ class HeldRecord implements StoredRecord {
 
   /** The same record with another value, which is a copy already; `undefined` removes. */
   writeOne(key: string, value: unknown): HeldRecord {
-    return this.#with(written(this.#values, key, value));
+    return this.holding(written(this.#values, key, value));
   }
 
   /** The same record with other values, which are copies already; `undefined` removes. */
   write(values: ReadonlyMap<string, unknown>, clear = false): HeldRecord {
     const list = clear ? [] : this.#values;
-    if (values.size > 1) return this.#with(writtenAtOnce(list, values));
-    for (const [key, value] of values) return this.#with(written(list, key, value));
-    return this.#with(list);
+    if (values.size > 1) return this.holding(writtenAtOnce(list, values));
+    for (const [key, value] of values) return this.holding(written(list, key, value));
+    return this.holding(list);
   }
 
-  #with(values: readonly unknown[]): HeldRecord {
+  /** The same record with another list. Not a private method: for these V8 puts a mark into every object. */
+  holding(values: readonly unknown[]): HeldRecord {
     return new HeldRecord(values, this.expiresAt, this.version + 1, this.#life, this.#rest);
   }
 

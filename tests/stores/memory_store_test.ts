@@ -233,3 +233,29 @@ Deno.test("MemoryStore looks for expired sessions only where there can be some",
     ShardedMap.prototype.next = real;
   }
 });
+
+Deno.test("MemoryStore gives moments back as they were, however far or odd", () => {
+  using _clock = new FakeClock();
+  const now = Date.now();
+  const moments = [now + 1, now + 999.25, now + 86_400_000, 2 ** 31 * 1000, 2 ** 32 * 1000 + 7, 8.64e15, Infinity];
+  const store = new MemoryStore();
+  for (const expiresAt of moments) {
+    for (const createdAt of [now, now + 0.5, 0, -1, -1000]) {
+      const sid = `${expiresAt} ${createdAt}`;
+      const meta = { createdAt, seenAt: createdAt, renewedAt: createdAt };
+      store.createRecord(sid, { values: new Map(), expiresAt, meta });
+      const read = store.readRecord(sid);
+      if (read === undefined || !("values" in read)) throw new Error(`${sid} is not there`);
+      assertEquals([read.expiresAt, read.meta], [expiresAt, meta]);
+    }
+  }
+});
+
+Deno.test("MemoryStore takes a deadline for over that is before the year 1970, or none at all", () => {
+  const store = new MemoryStore();
+  for (const expiresAt of [0, -1, -999, -1000, -1001, -Infinity, NaN]) {
+    const meta = { createdAt: 0, seenAt: 0, renewedAt: 0 };
+    store.createRecord(String(expiresAt), { values: new Map(), expiresAt, meta });
+    assertEquals(store.readRecord(String(expiresAt)), { expired: true }, String(expiresAt));
+  }
+});
