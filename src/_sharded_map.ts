@@ -37,7 +37,8 @@ export class ShardedMap<V> {
   }
 
   get(key: string): V | undefined {
-    return this.#of(key).get(key);
+    // Most are empty: the ids that were ended, or replaced.
+    return this.#size === 0 ? undefined : this.#of(key).get(key);
   }
 
   set(key: string, value: V): void {

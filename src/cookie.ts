@@ -28,28 +28,35 @@ export class SessionCookie {
   }
 
   /**
-   * Finds the values of this cookie in a Cookie header. Whatever else the header holds is passed over.
+   * Finds this cookie in a Cookie header. Whatever else the header holds is passed over.
    *
    * Note: std's `getCookies()` throws on a header such as `=;;;=`, and keeps only the last of several cookies of one name.
    *
    * @param header the header as the client sent it
-   * @returns the first four values, in their order, each once
+   * @returns the first four pairs of name and value, in their order, each once. A header that is nothing else is returned itself: V8 has to look
+   * at a part of a string several times as long.
    */
   read(header: string): string[] {
-    let values: string[] = [];
+    let pairs: string[] = [];
     const prefix = this.#prefix;
     let count = 0;
     for (let at = header.indexOf(prefix); at !== -1 && count < MAX_PRESENTED; at = header.indexOf(prefix, at + 1)) {
       if (!beginsPair(header, at)) continue;
       count++;
-      const from = at + prefix.length;
-      const end = header.indexOf(";", from);
-      const value = header.slice(from, end === -1 ? undefined : end).trim();
+      const end = header.indexOf(";", at);
+      const pair = this.#trimmed(header.slice(at, end === -1 ? undefined : end));
       // Nearly always it is the only one: `push()` would make room for 17.
-      if (values.length === 0) values = [value];
-      else if (!values.includes(value)) values.push(value);
+      if (pairs.length === 0) pairs = [pair];
+      else if (!pairs.includes(pair)) pairs.push(pair);
     }
-    return values;
+    return pairs;
+  }
+
+  /** A pair without blanks around its value. */
+  #trimmed(pair: string): string {
+    const { length } = this.#prefix;
+    if (!isBlank(pair[length]) && !isBlank(pair[pair.length - 1])) return pair;
+    return this.#prefix + pair.slice(length).trim();
   }
 
   /**
@@ -107,8 +114,12 @@ export function isClearing(line: string): boolean {
 
 /** Tells whether a cookie pair may begin at `at`: at the start, or after a separator and blanks. */
 function beginsPair(header: string, at: number): boolean {
-  while (at > 0 && (header[at - 1] === " " || header[at - 1] === "\t")) at--;
+  while (at > 0 && isBlank(header[at - 1])) at--;
   return at === 0 || header[at - 1] === ";";
+}
+
+function isBlank(character: string | undefined): boolean {
+  return character === " " || character === "\t";
 }
 
 /** Rounded up, so that a session of a minute says 60 and not 59. */

@@ -154,23 +154,23 @@ export class SessionMiddleware implements MiddlewareTarget {
   }
 
   /** Finds the session that the client presents, with another id where that is due. */
-  #find(context: HttpContext, values: readonly string[]): Answer<Live | undefined> {
-    const found = this.#lookUpAll(values);
+  #find(context: HttpContext, cookies: readonly string[]): Answer<Live | undefined> {
+    const found = this.#lookUpAll(cookies);
     return found instanceof Promise
       ? found.then((found) => this.#renewIfDue(context, found))
       : this.#renewIfDue(context, found);
   }
 
-  /** Verifies values and looks up what is validly signed: the first session that lives counts. */
-  #lookUpAll(values: readonly string[]): Answer<Live | undefined> {
-    const [value] = values;
-    if (value === undefined) return undefined;
-    const first = this.#verify(value);
+  /** Verifies cookies and looks up what is validly signed: the first session that lives counts. */
+  #lookUpAll(cookies: readonly string[]): Answer<Live | undefined> {
+    const [cookie] = cookies;
+    if (cookie === undefined) return undefined;
+    const first = this.#verify(cookie);
     // Nearly every request presents one, whose answer may be there at once.
-    if (values.length === 1) return first && this.#lookUp(first);
+    if (cookies.length === 1) return first && this.#lookUp(first);
     // By their ids: two secrets can have signed the same one.
     const verified = new Map<string, VerifiedId>();
-    for (const id of [first, ...values.slice(1).map((value) => this.#verify(value))]) {
+    for (const id of [first, ...cookies.slice(1).map((cookie) => this.#verify(cookie))]) {
       if (id !== undefined && !verified.has(id.id)) verified.set(id.id, id);
     }
     return Promise.all(Array.from(verified.values(), (id) => this.#lookUp(id))).then((found) => {
@@ -181,8 +181,8 @@ export class SessionMiddleware implements MiddlewareTarget {
   }
 
   /** Verifies what the client presented. Whatever that is, nothing is thrown and nothing asked of the store. */
-  #verify(value: string): VerifiedId | undefined {
-    const verified = this.#signer.verify(value);
+  #verify(cookie: string): VerifiedId | undefined {
+    const verified = this.#signer.verify(cookie);
     if (typeof verified !== "string") return verified;
     this.#reporter.refused(verified);
     return undefined;

@@ -57,14 +57,15 @@ export function generateSecret(): string {
 export class Signer {
   /** What is signed: the cookie's name, "=", and the id, which is written over for each. */
   readonly #message: Uint8Array;
-  readonly #idAt: number;
+  /** The cookie's name and "=". */
+  readonly #name: string;
   readonly #signing: KeyedHash;
   readonly #verifying: readonly KeyedHash[];
   readonly #events: KeyedHash;
   readonly #handles: KeyedHash;
   readonly #csrf: readonly KeyedHash[];
   /**
-   * The ids of values that the first key has signed, as was verified: to verify them again would cost most of what a request costs. They say
+   * The ids of cookies that the first key has signed, as was verified: to verify them again would cost most of what a request costs. They say
    * nothing of the session.
    */
   readonly #verified = new RecentMap<string>(MAX_REMEMBERED);
@@ -78,8 +79,8 @@ export class Signer {
   constructor(name: string, keys: readonly Uint8Array[]) {
     const [first] = keys;
     if (first === undefined) throw new TypeError("Cannot sign: there is no secret");
-    this.#message = asciiBytes(`${name}=${"".padEnd(ID_LENGTH)}`);
-    this.#idAt = this.#message.length - ID_LENGTH;
+    this.#name = `${name}=`;
+    this.#message = asciiBytes(this.#name.padEnd(this.#name.length + ID_LENGTH));
     this.#verifying = keys.map((key) => new KeyedHash(key));
     this.#signing = new KeyedHash(first);
     this.#events = new KeyedHash(deriveKey(first, "event"));
@@ -93,38 +94,40 @@ export class Signer {
   }
 
   /**
-   * Verifies a cookie's value, in a time that does not depend on where a wrong signature differs.
+   * Verifies a cookie, in a time that does not depend on where a wrong signature differs.
    *
-   * @param value whatever the client sent
-   * @returns `"malformed"` where it has not the form that {@linkcode Signer.sign} gives it, `"signature"` where no secret has signed it
+   * @param pair the cookie's name, "=", and whatever value the client sent
+   * @returns `"malformed"` where the value has not the form that {@linkcode Signer.sign} gives it, `"signature"` where no secret has signed it
    */
-  verify(value: string): VerifiedId | "malformed" | "signature" {
-    // What is found here is a whole value of ours: there is nothing to learn from how long it takes.
-    const known = this.#verified.get(value);
+  verify(pair: string): VerifiedId | "malformed" | "signature" {
+    // What is found here is a whole cookie of ours: there is nothing to learn from how long it takes.
+    const known = this.#verified.get(pair);
     if (known !== undefined) return { id: known, outdated: false };
-    if (value.length !== ID_LENGTH + 1 + SIGNATURE_LENGTH || !FORM.test(value)) return "malformed";
-    return this.#check(value);
+    const value = pair.slice(this.#name.length);
+    const isOurs = value.length === ID_LENGTH + 1 + SIGNATURE_LENGTH && FORM.test(value) && pair.startsWith(this.#name);
+    return isOurs ? this.#check(value) : "malformed";
   }
 
   #check(value: string): VerifiedId | "signature" {
+    const presented = value.slice(0, ID_LENGTH);
     writeAscii(value, ID_LENGTH + 1, this.#presented, 0);
     for (const [age, key] of this.#verifying.entries()) {
       // The encoded forms are compared: base64url of 32 bytes has four spellings that decode alike, and only one is ours.
-      const signature = this.#signatureOf(value.slice(0, ID_LENGTH), key);
+      const signature = this.#signatureOf(presented, key);
       writeAscii(signature, 0, this.#expected, 0);
       if (!timingSafeEqual(this.#presented, this.#expected)) continue;
       // Made of our own bytes: a part of the client's string would keep the whole header alive.
-      const id = String.fromCharCode(...this.#message.subarray(this.#idAt));
+      const id = String.fromCharCode(...this.#message.subarray(this.#name.length));
       // What another key has signed is signed anew, and does not come back.
       const outdated = age > 0;
-      if (!outdated) this.#verified.set(`${id}.${signature}`, id);
+      if (!outdated) this.#verified.set(`${this.#name}${id}.${signature}`, id);
       return { id, outdated };
     }
     return "signature";
   }
 
   #signatureOf(id: string, key: KeyedHash): string {
-    writeAscii(id, 0, this.#message, this.#idAt);
+    writeAscii(id, 0, this.#message, this.#name.length);
     return key.of(this.#message).toBase64(BASE64URL);
   }
 

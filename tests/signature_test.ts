@@ -50,7 +50,7 @@ Deno.test("Signer.sign() works with keys longer than a block", () => {
 Deno.test("Signer.verify() accepts its own signature, again and again", () => {
   const signer = new Signer("sid", [KEY]);
   const value = signer.sign(ID);
-  for (let i = 0; i < 3; i++) assertEquals(signer.verify(value), { id: ID, outdated: false });
+  for (let i = 0; i < 3; i++) assertEquals(signer.verify(`sid=${value}`), { id: ID, outdated: false });
 });
 
 Deno.test("Signer.verify() refuses", async (t) => {
@@ -71,7 +71,7 @@ Deno.test("Signer.verify() refuses", async (t) => {
   for (const [name, wrong] of cases) {
     await t.step(name, () => {
       assertNotEquals(wrong, value);
-      assertEquals(signer.verify(wrong), "signature");
+      assertEquals(signer.verify(`sid=${wrong}`), "signature");
     });
   }
 });
@@ -103,20 +103,23 @@ Deno.test("Signer.verify() remembers what it has verified, and nothing that it h
       Uint8Array.prototype.toBase64 = real;
     }
   };
-  assertEquals([value, value, value].map((again) => hashes(() => signer.verify(again))), [1, 0, 0]);
-  assertEquals([forged, forged].map((again) => hashes(() => assertEquals(signer.verify(again), "signature"))), [1, 1]);
+  assertEquals([value, value, value].map((again) => hashes(() => signer.verify(`sid=${again}`))), [1, 0, 0]);
+  assertEquals(
+    [forged, forged].map((again) => hashes(() => assertEquals(signer.verify(`sid=${again}`), "signature"))),
+    [1, 1],
+  );
   // What differs from a remembered value in its last character alone is another value.
   const last = value.endsWith("A") ? "B" : "A";
-  assertEquals(signer.verify(value.slice(0, -1) + last), "signature");
+  assertEquals(signer.verify(`sid=${value.slice(0, -1) + last}`), "signature");
   // Another secret's signer, as after a rotation, knows nothing of it.
-  assertEquals(new Signer("sid", [bytes("another key of 32 bytes, really.")]).verify(value), "signature");
+  assertEquals(new Signer("sid", [bytes("another key of 32 bytes, really.")]).verify(`sid=${value}`), "signature");
 });
 
 Deno.test("Signer.verify() accepts older secrets and says that they are", () => {
   const old = bytes("the secret of last year, 32 long");
   const value = new Signer("sid", [old]).sign(ID);
-  assertEquals(new Signer("sid", [KEY, old]).verify(value), { id: ID, outdated: true });
-  assertEquals(new Signer("sid", [KEY]).verify(value), "signature");
+  assertEquals(new Signer("sid", [KEY, old]).verify(`sid=${value}`), { id: ID, outdated: true });
+  assertEquals(new Signer("sid", [KEY]).verify(`sid=${value}`), "signature");
   assertEquals(new Signer("sid", [KEY, old]).sign(ID), new Signer("sid", [KEY]).sign(ID));
 });
 
@@ -124,13 +127,16 @@ Deno.test("Signer.verify() accepts every one of three secrets, and only the firs
   const keys = ["a", "b", "c"].map((letter) => bytes(letter.repeat(32)));
   const signer = new Signer("sid", keys);
   for (const [age, key] of keys.entries()) {
-    assertEquals(signer.verify(new Signer("sid", [key]).sign(ID)), { id: ID, outdated: age > 0 });
+    assertEquals(signer.verify(`sid=${new Signer("sid", [key]).sign(ID)}`), { id: ID, outdated: age > 0 });
   }
 });
 
 Deno.test("Signer.verify() knows our form alone", () => {
   const signer = new Signer("sid", [KEY]);
   const value = signer.sign(ID);
+  for (const pair of [value, `=${value}`, `sie=${value}`, ` sid=${value}`, `sid=${value} `]) {
+    assertEquals(signer.verify(pair), "malformed", pair);
+  }
   for (
     const wrong of [
       "",
@@ -145,6 +151,7 @@ Deno.test("Signer.verify() knows our form alone", () => {
       value.replace("a", "%"),
     ]
   ) {
+    assertEquals(signer.verify(`sid=${wrong}`), "malformed", wrong);
     assertEquals(signer.verify(wrong), "malformed", wrong);
   }
 });
