@@ -80,9 +80,10 @@ const measured = new Map<string, Round[]>();
 for (let round = 0; round < rounds; round++) {
   const all = [...workers];
   const turn = [...all.slice(round % all.length), ...all.slice(0, round % all.length)];
-  for (const [, worker] of turn) await worker.ask({ order: "begin" });
   for (const caseName of caseNames) {
     for (const [name, worker] of turn) {
+      // Or the cases after the one that makes sessions would be measured beside all of them.
+      await worker.ask({ order: "begin" });
       const result = await worker.ask({ order: "measure", case: caseName, milliseconds });
       if (result === undefined) continue;
       const key = `${name} ${caseName}`;

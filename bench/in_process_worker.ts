@@ -70,7 +70,7 @@ async function obey(order: Order): Promise<Round | undefined> {
   }
 }
 
-/** Forgets every session, so that each round begins with as many as the others, and signs up visitors. */
+/** Forgets every session, so that each case begins with as many as the others, and signs up visitors. */
 async function begin(): Promise<void> {
   subject.clear();
   presented = { valid: [], forged: [] };
