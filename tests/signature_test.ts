@@ -118,7 +118,8 @@ Deno.test("Signer.verify() remembers what it has verified, and nothing that it h
 Deno.test("Signer.verify() accepts older secrets and says that they are", () => {
   const old = bytes("the secret of last year, 32 long");
   const value = new Signer("sid", [old]).sign(ID);
-  assertEquals(new Signer("sid", [KEY, old]).verify(`sid=${value}`), { id: ID, outdated: true });
+  const both = new Signer("sid", [KEY, old]);
+  for (let i = 0; i < 2; i++) assertEquals(both.verify(`sid=${value}`), { id: ID, outdated: true });
   assertEquals(new Signer("sid", [KEY]).verify(`sid=${value}`), "signature");
   assertEquals(new Signer("sid", [KEY, old]).sign(ID), new Signer("sid", [KEY]).sign(ID));
 });
