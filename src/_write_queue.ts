@@ -76,15 +76,17 @@ export class WriteQueue {
       if (this.#last === noted) this.#last = undefined;
       return timeout;
     };
+    const end = (timeout?: Error): Answer<Error | undefined> =>
+      beside === undefined ? leave(timeout) : beside.then(leave);
     const noted: Promise<Error | undefined> = outcome.then((value) => {
       resolve(value);
-      return beside === undefined ? leave() : beside.then(leave);
+      return end();
     }, (error) => {
       this.#failures.push({ write, error });
       this.#report(operation, write, error);
       write.silence();
       reject(error);
-      return beside === undefined ? leave(timeoutIn(error)) : beside.then(leave);
+      return end(timeoutIn(error));
     });
     this.#last = noted;
     return write;

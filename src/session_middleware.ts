@@ -163,16 +163,19 @@ export class SessionMiddleware implements MiddlewareTarget {
 
   /** Verifies cookies and looks up what is validly signed: the first session that lives counts. */
   #lookUpAll(cookies: readonly string[]): Answer<Live | undefined> {
-    const [cookie] = cookies;
-    if (cookie === undefined) return undefined;
-    const first = this.#verify(cookie);
+    const [first] = cookies;
     // Nearly every request presents one, whose answer may be there at once.
-    if (cookies.length === 1) return first && this.#lookUp(first);
+    if (first !== undefined && cookies.length === 1) {
+      const id = this.#verify(first);
+      return id && this.#lookUp(id);
+    }
     // By their ids: two secrets can have signed the same one.
     const verified = new Map<string, VerifiedId>();
-    for (const id of [first, ...cookies.slice(1).map((cookie) => this.#verify(cookie))]) {
+    for (const cookie of cookies) {
+      const id = this.#verify(cookie);
       if (id !== undefined && !verified.has(id.id)) verified.set(id.id, id);
     }
+    if (verified.size === 0) return undefined;
     return Promise.all(Array.from(verified.values(), (id) => this.#lookUp(id))).then((found) => {
       const [first, ...others] = found.filter((live) => live !== undefined);
       for (const { id } of others) this.#reporter.refused("ambiguous", id);

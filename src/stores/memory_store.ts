@@ -30,7 +30,7 @@ export interface MemoryStoreOptions {
   maxSessions?: number;
 }
 
-/** In the place of milliseconds: no deadline. */
+/** In the place of milliseconds: no deadline. (`Infinity` has a box, and from the first on so would every number in its place.) */
 const NEVER = -1;
 
 /** What is known of a session beyond its beginning. */
