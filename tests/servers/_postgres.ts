@@ -1,5 +1,6 @@
 /** Real PostgreSQL servers: the one that is there, and ones of a test's own. */
 import postgres from "npm:postgres@3.4.9";
+import { freePort } from "./_port.ts";
 import { isThere } from "./_require.ts";
 
 /** The server that is there, and a database of it. */
@@ -176,12 +177,6 @@ async function binaryDirectory(): Promise<string> {
     return "";
   }
   return `/usr/lib/postgresql/${versions.sort((a, b) => Number(b) - Number(a))[0]}/bin/`;
-}
-
-/** A port on which nobody listens at this moment. */
-export function freePort(): number {
-  using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
-  return listener.addr.port;
 }
 
 /** Waits. */

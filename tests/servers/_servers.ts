@@ -4,6 +4,7 @@
  * @module
  */
 import { RedisStore } from "@alosaur/session/redis";
+import { freePort } from "./_port.ts";
 
 /** Where the Redis is that tests share with whoever else uses it: they keep to prefixes of their own. */
 export const REDIS_URL = Deno.env.get("TEST_REDIS_URL") ?? "redis://127.0.0.1:6379";
@@ -148,9 +149,4 @@ export async function until(what: string, holds: () => Promise<boolean> | boolea
     if (performance.now() - start > 20_000) throw new Error(`Waited too long until ${what}`);
     await new Promise((resolve) => setTimeout(resolve, 20));
   }
-}
-
-function freePort(): number {
-  using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
-  return listener.addr.port;
 }

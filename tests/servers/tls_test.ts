@@ -2,7 +2,8 @@
 import { assertEquals, assertMatch, assertRejects } from "../_assert.ts";
 import { PostgresStore } from "@alosaur/session/postgres";
 import { RedisStore } from "@alosaur/session/redis";
-import { client, freePort, ownServer, postgresCanBeStarted } from "./_postgres.ts";
+import { client, ownServer, postgresCanBeStarted } from "./_postgres.ts";
+import { freePort } from "./_port.ts";
 import { type ServerProcess, startProcess } from "./_process.ts";
 import { isThere } from "./_require.ts";
 import { findRedisServer, startRedis } from "./_servers.ts";
