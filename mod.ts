@@ -68,7 +68,7 @@ export type {
   SessionTrace,
   StoredRecord,
 } from "./src/session_store.ts";
-export type { SessionSecret } from "./src/signature.ts";
+export type { SessionSecret } from "./src/secrets.ts";
 export { MemoryStore } from "./src/stores/memory_store.ts";
 export type { MemoryStoreOptions } from "./src/stores/memory_store.ts";
 export type { UserSession, UserSessions } from "./src/user_sessions.ts";

@@ -5,7 +5,7 @@
  */
 import untypedMemoryStore from "npm:memorystore@1.6.8";
 import { MemoryStore, SecurityContext, SessionMiddleware } from "../mod.ts";
-import { FakeClock } from "../tests/_clock.ts";
+import { FakeClock } from "../tests/helpers/clock.ts";
 import { quantile } from "./figures.ts";
 import { fill } from "./subjects/alosaur.ts";
 import { type ExpressStore, session } from "./subjects/express.ts";

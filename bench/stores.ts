@@ -4,7 +4,7 @@
  * Redis is that of TEST_REDIS_URL, PostgreSQL that of TEST_POSTGRES_URL; a store whose server is not there is left out, and that is said.
  */
 import { MemoryStore, type SessionStore } from "../mod.ts";
-import { newSessionId } from "../src/signature.ts";
+import { newSessionId } from "../src/cookie/session_id.ts";
 import { DenoKvStore } from "../src/stores/deno_kv_store.ts";
 import { EncryptedStore } from "../src/stores/encrypted_store.ts";
 import { PostgresStore } from "../src/stores/postgres_store.ts";

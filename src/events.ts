@@ -3,7 +3,7 @@
  *
  * @module
  */
-import type { Answer } from "./_ask.ts";
+import type { MaybePromise } from "./util/maybe_promise.ts";
 import { SessionStoreError } from "./errors.ts";
 
 /**
@@ -149,7 +149,7 @@ export class Reporter {
   }
 
   /** Tells where a store fails; an answer that is there has not. */
-  watch<T>(operation: string, id: string | undefined, answer: Answer<T>): Answer<T> {
+  watch<T>(operation: string, id: string | undefined, answer: MaybePromise<T>): MaybePromise<T> {
     if (!(answer instanceof Promise)) return answer;
     return answer.catch((error) => {
       if (error instanceof SessionStoreError) this.storeFailed(operation, error, id);

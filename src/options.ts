@@ -4,8 +4,7 @@
  * @module
  */
 import type { SessionEvent } from "./events.ts";
-import type { SessionMeta } from "./session_store.ts";
-import { readSecrets, type SessionSecret } from "./signature.ts";
+import { readSecrets, type SessionSecret } from "./secrets.ts";
 
 /** Whether a browser sends the cookie along with requests that come from another site (RFC 6265bis section 4.1.2.7). */
 export type SameSite = "Strict" | "Lax" | "None";
@@ -146,7 +145,7 @@ export interface SessionOptions {
 }
 
 /** The options, checked, with their defaults. */
-export interface Settings {
+export interface ResolvedOptions {
   readonly keys: readonly Uint8Array[];
   readonly name: string;
   readonly expires: number | undefined;
@@ -171,13 +170,8 @@ export interface Settings {
   readonly onEvent: ((event: SessionEvent) => unknown) | undefined;
 }
 
-/** When a session began and when it was last used, in milliseconds since the epoch. */
-export type Activity = Pick<SessionMeta, "createdAt" | "seenAt">;
-
-/** How long the server keeps a session when no limit is given: a day, in milliseconds. */
-const DEFAULT_LIFE = 24 * 60 * 60 * 1000;
 /** The last moment that a Date can hold (ECMA-262 section 21.4.1.1), in milliseconds since the epoch. */
-export const LAST_MOMENT = 8.64e15;
+export const MAX_DATE_MS = 8.64e15;
 
 const TOKEN = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/;
 const PATH = /^\/[\x20-\x3a\x3c-\x7e]*$/;
@@ -189,7 +183,7 @@ const HOST = /^\.?[0-9A-Za-z]([0-9A-Za-z-]*[0-9A-Za-z])?(\.[0-9A-Za-z]([0-9A-Za-
  * @throws {TypeError} if an option is of the wrong shape, or two contradict each other
  * @throws {RangeError} if an option is out of range
  */
-export function readOptions(options: SessionOptions): Settings {
+export function resolveOptions(options: SessionOptions): ResolvedOptions {
   if (typeof options !== "object" || options === null) {
     throw new TypeError("Cannot start sessions: the options are missing; `secret` is needed");
   }
@@ -255,40 +249,6 @@ export function readOptions(options: SessionOptions): Settings {
   };
 }
 
-/**
- * The moment from which the cookie is of no use, in milliseconds since the epoch, as far as the options say one.
- *
- * An idle timeout is not part of it: it is the server's alone, or the cookie would have to be sent again with every activity.
- */
-export function cookieDeadline(settings: Settings, { createdAt, seenAt }: Activity): number {
-  const { maxAge, rolling, absoluteTimeout, expires } = settings;
-  return Math.min(
-    maxAge === undefined ? expires ?? Infinity : (rolling ? seenAt : createdAt) + maxAge * 1000,
-    absoluteTimeout === undefined ? Infinity : createdAt + absoluteTimeout * 1000,
-  );
-}
-
-/** The moment from which the session is gone, in milliseconds since the epoch. */
-export function deadline(settings: Settings, activity: Activity): number {
-  const { idleTimeout } = settings;
-  const limit = Math.min(
-    cookieDeadline(settings, activity),
-    idleTimeout === undefined ? Infinity : activity.seenAt + idleTimeout * 1000,
-  );
-  return limit === Infinity ? activity.createdAt + DEFAULT_LIFE : limit;
-}
-
-/** The moment from which a stored session is gone: the options may have become stricter since it was written. */
-export function deadlineOf(settings: Settings, expiresAt: number, meta: Activity): number {
-  return Math.min(expiresAt, deadline(settings, meta));
-}
-
-/** How old a note of activity may grow before it is written again, in milliseconds; `Infinity` where nothing depends on it. */
-export function activityInterval({ maxAge, rolling, idleTimeout }: Settings): number {
-  const sliding = Math.min(rolling && maxAge !== undefined ? maxAge : Infinity, idleTimeout ?? Infinity);
-  return sliding * 1000 / 10;
-}
-
 /** The longest that a timer waits, in seconds (HTML section 8.7: a signed 32-bit number of milliseconds). */
 const LONGEST_TIMER = 2_147_483;
 
@@ -306,7 +266,7 @@ const DURATIONS = ["maxAge", "idleTimeout", "absoluteTimeout", "renewalTimeout"]
 function checkDuration(option: typeof DURATIONS[number], seconds: number | undefined): void {
   if (seconds === undefined) return;
   if (typeof seconds !== "number") throw invalid(option, "must be a number of seconds");
-  if (!Number.isInteger(seconds) || seconds <= 0 || Date.now() + seconds * 1000 > LAST_MOMENT) {
+  if (!Number.isInteger(seconds) || seconds <= 0 || Date.now() + seconds * 1000 > MAX_DATE_MS) {
     throw new RangeError(`Cannot start sessions: \`${option}\` must be an integer above 0, in seconds`);
   }
 }

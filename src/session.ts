@@ -6,16 +6,18 @@
 import type { HttpContext } from "../deps.ts";
 import { SessionGoneError, SessionStoreError } from "./errors.ts";
 import type { Reporter } from "./events.ts";
-import { cookieDeadline, deadline, deadlineOf, LAST_MOMENT, type Settings } from "./options.ts";
-import { newSessionId, type Signer } from "./signature.ts";
+import { computeExpiry, cookieExpiry, effectiveExpiry } from "./core/lifetime.ts";
+import { MAX_DATE_MS, type ResolvedOptions } from "./options.ts";
+import { newSessionId } from "./cookie/session_id.ts";
+import type { Signer } from "./cookie/signer.ts";
 import type { SessionMeta, SessionRecord, SessionStore } from "./session_store.ts";
 import type { UserSessions } from "./user_sessions.ts";
-import { after, type Answer, nothing } from "./_ask.ts";
-import { Live } from "./_live.ts";
-import type { Compute, Ended, Found, Records } from "./_records.ts";
-import { type CookieRequest, ResponseCookie } from "./_response_cookie.ts";
-import { copyValue, toObject } from "./_values.ts";
-import { WriteQueue } from "./_write_queue.ts";
+import { chain, type MaybePromise, noop } from "./util/maybe_promise.ts";
+import { LoadedSession } from "./core/loaded_session.ts";
+import type { Compute, Ended, Found, Records } from "./persistence/session_repository.ts";
+import { type CookieRequest, ResponseCookie } from "./cookie/response_cookie.ts";
+import { cloneValue, toObject } from "./util/clone_value.ts";
+import { WriteQueue } from "./core/write_queue.ts";
 
 /** The values of a session whose keys and types were not declared. */
 // deno-lint-ignore no-explicit-any -- what an application kept under a key only the application knows
@@ -24,7 +26,7 @@ export type SessionData = Record<string, any>;
 /** A key of a session whose data was declared. */
 export type SessionKey<TData extends object> = keyof TData & string;
 
-/** Any string where the session's data was not declared, and nothing where it was. */
+/** Any string where the session's data was not declared, and noop where it was. */
 export type AnyKey<TData extends object> = string extends keyof TData ? string : never;
 
 /** How a session gets a new id. */
@@ -110,7 +112,7 @@ export type Updater<T> = (value: T | undefined) => T | undefined | Promise<T | u
 
 /** What the middleware gives each of its sessions. */
 export interface SessionHost {
-  readonly settings: Settings;
+  readonly settings: ResolvedOptions;
   readonly signer: Signer;
   readonly store: SessionStore;
   readonly records: Records;
@@ -126,7 +128,7 @@ export let makeUnavailable: (session: Session, error: SessionStoreError) => void
 export let beginSession: (session: Session) => Promise<void>;
 
 /** Makes the session of a request. The middleware's, not the application's. */
-export let makeSession: (host: SessionHost, context: HttpContext, live: Live | undefined) => Session;
+export let makeSession: (host: SessionHost, context: HttpContext, live: LoadedSession | undefined) => Session;
 
 /** The writes of a session; `undefined` where none ever began. The middleware's, not the application's. */
 export let writesOf: (session: Session) => WriteQueue | undefined;
@@ -149,13 +151,13 @@ const NO_VALUES: ReadonlyMap<string, unknown> = new Map();
  * The session of one request, at `context.security.session`.
  *
  * A visitor who sends no session gets one at the first write: that call makes the record and puts the cookie on the response.
- * Reading costs nothing after the middleware has loaded the record; a write goes to the store at once, by its key alone, so that
+ * Reading costs noop after the middleware has loaded the record; a write goes to the store at once, by its key alone, so that
  * concurrent requests of one session never undo each other's writes to other keys.
  *
- * Values are copies: changing what {@linkcode Session.get} returned changes nothing until it is given to {@linkcode Session.set}.
+ * Values are copies: changing what {@linkcode Session.get} returned changes noop until it is given to {@linkcode Session.set}.
  *
  * Note: await the writes. One that is not awaited keeps its order and is finished before the response leaves, and if it fails the
- * request fails; but after `response.setImmediately()` Alosaur waits for nothing.
+ * request fails; but after `response.setImmediately()` Alosaur waits for noop.
  *
  * @typeParam TData the values by key, such as `{ cart: Cart; user: User }`; without it every key is allowed and its value is `any`
  */
@@ -163,7 +165,7 @@ export class Session<TData extends object = SessionData> implements SessionInter
   readonly #host: SessionHost;
   readonly #cookie: ResponseCookie;
   #queue: WriteQueue | undefined = undefined;
-  #live: Live | undefined;
+  #live: LoadedSession | undefined;
   #isNew: boolean;
   #nextId: string | undefined = undefined;
   #destroyed = false;
@@ -199,7 +201,7 @@ export class Session<TData extends object = SessionData> implements SessionInter
     };
   }
 
-  private constructor(host: SessionHost, context: HttpContext, live: Live | undefined) {
+  private constructor(host: SessionHost, context: HttpContext, live: LoadedSession | undefined) {
     this.#host = host;
     this.#cookie = new ResponseCookie(context, host.cookies);
     this.#live = live;
@@ -267,7 +269,7 @@ export class Session<TData extends object = SessionData> implements SessionInter
     fallback: Exclude<TData[K], undefined>,
   ): Promise<Exclude<TData[K], undefined>>;
   get(key: string, fallback?: unknown): Promise<unknown> {
-    return this.#look((values) => values.has(key) ? copyValue(key, values.get(key)) : fallback);
+    return this.#look((values) => values.has(key) ? cloneValue(key, values.get(key)) : fallback);
   }
 
   /**
@@ -277,7 +279,7 @@ export class Session<TData extends object = SessionData> implements SessionInter
    * @param value what JSON knows, and `Date`, `Map`, `Set`, `bigint`, typed arrays, `ArrayBuffer`; it is copied at once. `undefined` removes.
    * @throws {TypeError} if the value cannot be kept (a function, a symbol, a promise, an instance of a class) or the key is not a
    * well-formed string
-   * @throws {SessionGoneError} if the session was destroyed or has expired; nothing is written and nothing created
+   * @throws {SessionGoneError} if the session was destroyed or has expired; noop is written and noop created
    * @throws {SessionStoreError} if the store failed
    */
   set<T>(key: AnyKey<TData>, value: T): Promise<void>;
@@ -297,7 +299,7 @@ export class Session<TData extends object = SessionData> implements SessionInter
    * once, as where somebody else wrote meanwhile, and must not wait for another call of this session that was begun before. What it reads from
    * this session is from before.
    * @returns a copy of what was written
-   * @throws what `fn` throws; then nothing is written
+   * @throws what `fn` throws; then noop is written
    * @throws {TypeError} as {@linkcode Session.set}
    * @throws {SessionGoneError} if the session was destroyed or has expired
    * @throws {SessionStoreError} if the store failed
@@ -306,7 +308,7 @@ export class Session<TData extends object = SessionData> implements SessionInter
   update<T = any>(key: AnyKey<TData>, fn: (value: T | undefined) => T | undefined | Promise<T | undefined>): Promise<T>;
   update<K extends SessionKey<TData>>(key: K, fn: Updater<TData[K]>): Promise<TData[K] | undefined>;
   update(key: string, fn: Updater<unknown>): Promise<unknown> {
-    const compute: Compute = async (value) => copyValue(key, await fn(copyValue(key, value)));
+    const compute: Compute = async (value) => cloneValue(key, await fn(cloneValue(key, value)));
     return this.#compute("update", key, compute, true, (_before, next) => next);
   }
 
@@ -338,7 +340,7 @@ export class Session<TData extends object = SessionData> implements SessionInter
   }
 
   /**
-   * Removes one value. Does nothing where there is none, and never makes a session.
+   * Removes one value. Does noop where there is none, and never makes a session.
    *
    * @param key the value's key
    * @throws {SessionGoneError} if the session was destroyed or has expired
@@ -357,7 +359,7 @@ export class Session<TData extends object = SessionData> implements SessionInter
   clear(): Promise<void> {
     return this.#writes.run("clear", () => {
       const live = this.#writable("clear");
-      if (live === undefined) return nothing;
+      if (live === undefined) return noop;
       live.values = new Map();
       return () =>
         this.#step("clear", live, async () => {
@@ -376,14 +378,14 @@ export class Session<TData extends object = SessionData> implements SessionInter
   entries(): Promise<Partial<TData>> {
     return this.#look((values) => {
       const copies = new Map<string, unknown>();
-      for (const [key, value] of values) copies.set(key, copyValue(key, value));
+      for (const [key, value] of values) copies.set(key, cloneValue(key, value));
       return toObject(copies) as Partial<TData>;
     });
   }
 
   /**
    * Notes activity now: the sliding limits (`rolling`, `idleTimeout`) begin anew. The middleware notes that of requests by itself; this is for a
-   * request that lasts, such as a WebSocket. Does nothing for a visitor without a record.
+   * request that lasts, such as a WebSocket. Does noop for a visitor without a record.
    *
    * @throws {SessionGoneError} if the session was destroyed or has expired
    * @throws {SessionStoreError} if the store failed
@@ -402,7 +404,7 @@ export class Session<TData extends object = SessionData> implements SessionInter
       this.#refuseInOutage("reload");
       const live = this.#live;
       // Not `#current()`: other requests may have kept a session alive whose time is over by what this one knows.
-      if (live === undefined || this.#destroyed || live.end !== undefined) return nothing;
+      if (live === undefined || this.#destroyed || live.end !== undefined) return noop;
       live.values = undefined;
       const turn = this.#writes.begun;
       return async () => {
@@ -434,7 +436,7 @@ export class Session<TData extends object = SessionData> implements SessionInter
       const live = this.#writable("regenerate");
       if (live === undefined) {
         this.#nextId = undefined;
-        return principal === undefined ? nothing : this.#start(new Map(), principal);
+        return principal === undefined ? noop : this.#start(new Map(), principal);
       }
       return () => this.#step("regenerate", live, () => this.#move(live, graceSeconds, principal));
     });
@@ -454,7 +456,7 @@ export class Session<TData extends object = SessionData> implements SessionInter
       this.#destroyed = true;
       this.#nextId = undefined;
       this.#cookie.clear();
-      if (live === undefined) return nothing;
+      if (live === undefined) return noop;
       return async () => {
         if (live.end !== undefined) return;
         live.id = await this.#host.records.delete(live.id, live.expiresAt);
@@ -474,7 +476,7 @@ export class Session<TData extends object = SessionData> implements SessionInter
    */
   csrfToken(): Promise<string> {
     return this.#writes.run("csrfToken", () => {
-      const begin = this.#writable("csrfToken") === undefined ? this.#start(new Map()) : nothing;
+      const begin = this.#writable("csrfToken") === undefined ? this.#start(new Map()) : noop;
       return async () => {
         await begin();
         // Asked in turn: a new id that was under way makes another token.
@@ -493,12 +495,12 @@ export class Session<TData extends object = SessionData> implements SessionInter
   #touch(resends: boolean): Promise<void> {
     return this.#writes.run("touch", () => {
       const live = this.#writable("touch");
-      if (live === undefined) return nothing;
+      if (live === undefined) return noop;
       const { settings, records } = this.#host;
       const seenAt = Date.now();
       const changed = settings.rolling && resends && !live.graced ? { seenAt, sentAt: seenAt } : { seenAt };
       live.meta = { ...live.meta, ...changed };
-      const expiresAt = live.expiresAt = deadline(settings, live.meta);
+      const expiresAt = live.expiresAt = computeExpiry(settings, live.meta);
       return () =>
         this.#step("touch", live, async () => {
           await records.change(live, "touch", { expiresAt, meta: changed });
@@ -509,7 +511,7 @@ export class Session<TData extends object = SessionData> implements SessionInter
   }
 
   /** The session, unless it has ended. */
-  #current(): Live | undefined {
+  #current(): LoadedSession | undefined {
     const live = this.#live;
     if (live === undefined || this.#destroyed || live.end !== undefined) return undefined;
     return Date.now() >= live.expiresAt ? undefined : live;
@@ -534,7 +536,7 @@ export class Session<TData extends object = SessionData> implements SessionInter
   }
 
   /** The session that a write is for; `undefined` where there is none yet. */
-  #writable(operation: string): Live | undefined {
+  #writable(operation: string): LoadedSession | undefined {
     this.#refuseAfterEnd(operation);
     if (this.#live !== undefined) this.#live.version = undefined;
     return this.#live;
@@ -547,18 +549,18 @@ export class Session<TData extends object = SessionData> implements SessionInter
   }
 
   /** What is in the record, with the writes of this request: at once where that is known. */
-  #values(): Answer<ReadonlyMap<string, unknown>> {
+  #values(): MaybePromise<ReadonlyMap<string, unknown>> {
     // Within the function of an update there is no waiting for that update: there the answer is what was before it.
     const waits = this.#computing === 0;
     if (this.#unknown > 0 && waits) return this.#writes.idle().then(() => this.#valuesOf(this.#current(), waits));
     return this.#valuesOf(this.#current(), waits);
   }
 
-  #valuesOf(live: Live | undefined, waits: boolean): Answer<ReadonlyMap<string, unknown>> {
+  #valuesOf(live: LoadedSession | undefined, waits: boolean): MaybePromise<ReadonlyMap<string, unknown>> {
     return live === undefined ? NO_VALUES : live.values ?? this.#readValues(live, waits);
   }
 
-  async #readValues(live: Live, waits: boolean): Promise<ReadonlyMap<string, unknown>> {
+  async #readValues(live: LoadedSession, waits: boolean): Promise<ReadonlyMap<string, unknown>> {
     let found: Found | Ended;
     let begun: number;
     do {
@@ -573,22 +575,22 @@ export class Session<TData extends object = SessionData> implements SessionInter
   }
 
   /** Begins a session: everything but the record is there when this returns. */
-  #start(values: Map<string, unknown>, principal?: string): () => Answer<void> {
+  #start(values: Map<string, unknown>, principal?: string): () => MaybePromise<void> {
     this.#refuseAfterEnd("create");
     const { settings, records } = this.#host;
     const now = Date.now();
     const meta: SessionMeta = { createdAt: now, seenAt: now, renewedAt: now };
     if (principal !== undefined) Object.assign(meta, { principal, boundAt: now });
-    const expiresAt = deadline(settings, meta);
+    const expiresAt = computeExpiry(settings, meta);
     // The option `expires` is a fixed moment: an application that runs past it can begin no more sessions.
     if (now >= expiresAt) throw new SessionGoneError("create");
-    const live = new Live(this.sessionId, expiresAt, meta, { values });
+    const live = new LoadedSession(this.sessionId, expiresAt, meta, { values });
     const record: SessionRecord = { values: new Map(values), expiresAt, meta };
     this.#live = live;
     this.#nextId = undefined;
     this.#send(live);
     return () =>
-      after(() => records.create(live.id, record), () => {
+      chain(() => records.create(live.id, record), () => {
         this.#host.reporter.created(live.id, live.meta.principal);
         return principal === undefined ? undefined : this.#host.users.limit(principal, live.id);
       }, (error) => {
@@ -601,7 +603,7 @@ export class Session<TData extends object = SessionData> implements SessionInter
   }
 
   /** Gives the session a new id. */
-  async #move(live: Live, graceSeconds: number, principal: string | undefined): Promise<void> {
+  async #move(live: LoadedSession, graceSeconds: number, principal: string | undefined): Promise<void> {
     const { records, reporter, users } = this.#host;
     const id = newSessionId();
     const now = Date.now();
@@ -623,18 +625,18 @@ export class Session<TData extends object = SessionData> implements SessionInter
   }
 
   /** Gives the client the cookie, unless it asked with an older id: whoever has that is not to be given the present one. */
-  #send(live: Live): void {
+  #send(live: LoadedSession): void {
     if (live.graced) return;
-    this.#cookie.send(this.#host.signer.sign(live.id), cookieDeadline(this.#host.settings, live.meta));
+    this.#cookie.send(this.#host.signer.sign(live.id), cookieExpiry(this.#host.settings, live.meta));
   }
 
   /** Writes one value, or removes it where it is `undefined`. */
   #put(operation: "set" | "delete", key: string, value: unknown): Promise<void> {
     return this.#writes.run(operation, () => {
       checkKey(operation, key);
-      const kept = copyValue(key, value);
+      const kept = cloneValue(key, value);
       const live = this.#writable(operation);
-      if (live === undefined) return kept === undefined ? nothing : this.#start(new Map([[key, kept]]));
+      if (live === undefined) return kept === undefined ? noop : this.#start(new Map([[key, kept]]));
       if (kept === undefined) live.values?.delete(key);
       else live.values?.set(key, kept);
       return () => this.#step(operation, live, () => this.#host.records.set(live, operation, key, kept));
@@ -658,10 +660,10 @@ export class Session<TData extends object = SessionData> implements SessionInter
     return this.#writes.run<unknown>(operation, () => {
       checkKey(operation, key);
       const version = this.#live?.version;
-      let begin = nothing;
+      let begin = noop;
       if (this.#writable(operation) === undefined && begins) begin = this.#start(new Map());
       const session = this.#live;
-      if (session === undefined) return nothing;
+      if (session === undefined) return noop;
       const known = version === undefined ? undefined : { version, value: session.values?.get(key) };
       this.#unknown++;
       const turn = this.#writes.begun;
@@ -684,7 +686,7 @@ export class Session<TData extends object = SessionData> implements SessionInter
           if (this.#writes.begun !== turn) session.values = undefined;
           else if (next === undefined) session.values?.delete(key);
           else session.values?.set(key, next);
-          return copyValue(key, answer(before, next));
+          return cloneValue(key, answer(before, next));
         } finally {
           this.#unknown--;
         }
@@ -693,7 +695,7 @@ export class Session<TData extends object = SessionData> implements SessionInter
   }
 
   /** Takes one step with the record, and learns from how it ends. */
-  #step(operation: string, live: Live, step: () => Answer<void>): Answer<void> {
+  #step(operation: string, live: LoadedSession, step: () => MaybePromise<void>): MaybePromise<void> {
     if (typeof live.end === "object") {
       throw new SessionStoreError(operation, `Cannot ${operation}: the session could not be made`, {
         cause: live.end.error,
@@ -702,7 +704,7 @@ export class Session<TData extends object = SessionData> implements SessionInter
     // It may have expired while it waited for its turn.
     if (live.end === "gone" || Date.now() >= live.expiresAt) throw new SessionGoneError(operation);
     const { graced, id } = live;
-    return after(step, () => {
+    return chain(step, () => {
       if (live.graced && !graced) this.#learnMove(live, id);
     }, (error) => {
       if (error instanceof SessionGoneError) this.#learnEnd(live);
@@ -713,37 +715,37 @@ export class Session<TData extends object = SessionData> implements SessionInter
   }
 
   /** Asks the store; a failure is reported here, because not every read is a write's. */
-  #read({ id }: Live): Answer<Found | Ended> {
+  #read({ id }: LoadedSession): MaybePromise<Found | Ended> {
     const { records, reporter } = this.#host;
     return reporter.watch("get", id, records.read(id));
   }
 
   /** Takes over what is in the store. */
-  #learn(live: Live, { id, record, graced }: Found): ReadonlyMap<string, unknown> {
+  #learn(live: LoadedSession, { id, record, graced }: Found): ReadonlyMap<string, unknown> {
     if (graced && id !== live.id) this.#learnMove(live, live.id);
     live.id = id;
     live.graced ||= graced;
     live.meta = record.meta;
-    live.expiresAt = deadlineOf(this.#host.settings, record.expiresAt, record.meta);
+    live.expiresAt = effectiveExpiry(this.#host.settings, record.expiresAt, record.meta);
     return live.values = record.values;
   }
 
   /** Another request has given the session a new id: a cookie of the old one, on its way, would replace that in the browser. */
-  #learnMove(live: Live, old: string): void {
-    // It was with a grace, or nothing would have led to the new id; so the token goes on being made of the old one.
+  #learnMove(live: LoadedSession, old: string): void {
+    // It was with a grace, or noop would have led to the new id; so the token goes on being made of the old one.
     live.meta = { ...live.meta, csrfSeed: live.meta.csrfSeed ?? old };
     if (!this.#destroyed) this.#cookie.withdraw();
   }
 
   /** Somebody else has ended the session: a cookie that is on its way would lead nowhere. */
-  #learnEnd(live: Live): void {
+  #learnEnd(live: LoadedSession): void {
     live.end = "gone";
     if (!this.#destroyed) this.#cookie.withdraw();
   }
 }
 
 /** What the CSRF token of a session is made of. */
-function csrfSeed(live: Live): string {
+function csrfSeed(live: LoadedSession): string {
   return live.meta.csrfSeed ?? live.id;
 }
 
@@ -763,7 +765,7 @@ function checkRegenerate({ graceSeconds, principal }: RegenerateOptions): { grac
   if (graceSeconds !== undefined && typeof graceSeconds !== "number") {
     throw new TypeError("Cannot regenerate: `graceSeconds` must be a number");
   }
-  if (graceSeconds !== undefined && !(graceSeconds >= 0 && Date.now() + graceSeconds * 1000 <= LAST_MOMENT)) {
+  if (graceSeconds !== undefined && !(graceSeconds >= 0 && Date.now() + graceSeconds * 1000 <= MAX_DATE_MS)) {
     throw new RangeError(
       "Cannot regenerate: `graceSeconds` must be 0 or more, and end within the time that a Date can tell",
     );

@@ -4,10 +4,11 @@
  * @module
  */
 import type { HttpContext, MiddlewareTarget } from "../deps.ts";
-import { SessionCookie } from "./cookie.ts";
+import { SessionCookie } from "./cookie/session_cookie.ts";
 import { SessionGoneError, SessionStoreError } from "./errors.ts";
 import { Reporter } from "./events.ts";
-import { activityInterval, deadlineOf, readOptions, type SessionOptions, type Settings } from "./options.ts";
+import { activityInterval, effectiveExpiry } from "./core/lifetime.ts";
+import { type ResolvedOptions, resolveOptions, type SessionOptions } from "./options.ts";
 import { Security } from "./security_context.ts";
 import {
   beginSession,
@@ -21,13 +22,15 @@ import {
   writesOf,
 } from "./session.ts";
 import type { SessionStore } from "./session_store.ts";
-import { generateSecret, newSessionId, Signer, type VerifiedId } from "./signature.ts";
+import { generateSecret } from "./secrets.ts";
+import { newSessionId } from "./cookie/session_id.ts";
+import { Signer, type VerifiedId } from "./cookie/signer.ts";
 import { checkUsers, UserSessions } from "./user_sessions.ts";
-import type { Answer } from "./_ask.ts";
-import { Diagnosis } from "./_diagnosis.ts";
-import { Live } from "./_live.ts";
-import { type Ended, type Found, type Records, recordsOf } from "./_records.ts";
-import type { CookieRequest } from "./_response_cookie.ts";
+import type { MaybePromise } from "./util/maybe_promise.ts";
+import { CookieWarnings } from "./cookie/cookie_warnings.ts";
+import { LoadedSession } from "./core/loaded_session.ts";
+import { type Ended, type Found, type Records, recordsOf } from "./persistence/session_repository.ts";
+import type { CookieRequest } from "./cookie/response_cookie.ts";
 
 /** For how long requests under way find a session by the id that it had before its renewal, in seconds. */
 const RENEWAL_GRACE = 30;
@@ -59,14 +62,14 @@ interface Holder {
  * ```
  */
 export class SessionMiddleware implements MiddlewareTarget {
-  readonly #settings: Settings;
+  readonly #settings: ResolvedOptions;
   readonly #signer: Signer;
   readonly #cookie: SessionCookie;
   readonly #records: Records;
   readonly #host: SessionHost;
   readonly #reporter: Reporter;
   readonly #activityInterval: number;
-  readonly #diagnosis: Diagnosis;
+  readonly #diagnosis: CookieWarnings;
   /** Where a context has its session. */
   readonly #place: symbol;
 
@@ -92,7 +95,7 @@ export class SessionMiddleware implements MiddlewareTarget {
    * @throws {SessionNotSupportedError} if an option needs what the store cannot do
    */
   constructor(store: SessionStore, options: SessionOptions) {
-    const settings = readOptions(options);
+    const settings = resolveOptions(options);
     const signer = new Signer(settings.name, settings.keys);
     const records = recordsOf(store, settings.storeTimeout);
     this.#settings = settings;
@@ -104,7 +107,7 @@ export class SessionMiddleware implements MiddlewareTarget {
     checkUsers(settings, records);
     this.#reporter = reporter;
     this.#activityInterval = activityInterval(settings);
-    this.#diagnosis = new Diagnosis(settings);
+    this.#diagnosis = new CookieWarnings(settings);
     this.sessions = new UserSessions(settings, signer, records, reporter);
     const cookies: CookieRequest = {
       cookie: this.#cookie,
@@ -154,7 +157,7 @@ export class SessionMiddleware implements MiddlewareTarget {
   }
 
   /** Finds the session that the client presents, with another id where that is due. */
-  #find(context: HttpContext, cookies: readonly string[]): Answer<Live | undefined> {
+  #find(context: HttpContext, cookies: readonly string[]): MaybePromise<LoadedSession | undefined> {
     const found = this.#lookUpAll(cookies);
     return found instanceof Promise
       ? found.then((found) => this.#renewIfDue(context, found))
@@ -162,7 +165,7 @@ export class SessionMiddleware implements MiddlewareTarget {
   }
 
   /** Verifies cookies and looks up what is validly signed: the first session that lives counts. */
-  #lookUpAll(cookies: readonly string[]): Answer<Live | undefined> {
+  #lookUpAll(cookies: readonly string[]): MaybePromise<LoadedSession | undefined> {
     const [first] = cookies;
     // Nearly every request presents one, whose answer may be there at once.
     if (first !== undefined && cookies.length === 1) {
@@ -192,20 +195,20 @@ export class SessionMiddleware implements MiddlewareTarget {
   }
 
   /** Looks a session up. */
-  #lookUp(verified: VerifiedId): Answer<Live | undefined> {
+  #lookUp(verified: VerifiedId): MaybePromise<LoadedSession | undefined> {
     const found = this.#reporter.watch("get", verified.id, this.#records.read(verified.id));
     return found instanceof Promise
       ? found.then((found) => this.#judge(verified, found))
       : this.#judge(verified, found);
   }
 
-  #judge({ id, outdated }: VerifiedId, found: Found | Ended): Live | undefined {
+  #judge({ id, outdated }: VerifiedId, found: Found | Ended): LoadedSession | undefined {
     if (typeof found === "string") return this.#noteEnd(id, found);
     const { record } = found;
     const { meta } = record;
-    const expiresAt = deadlineOf(this.#settings, record.expiresAt, meta);
+    const expiresAt = effectiveExpiry(this.#settings, record.expiresAt, meta);
     if (Date.now() >= expiresAt) return this.#noteEnd(id, "expired");
-    return new Live(found.id, expiresAt, meta, record, found.graced, outdated);
+    return new LoadedSession(found.id, expiresAt, meta, record, found.graced, outdated);
   }
 
   #noteEnd(id: string, ended: Ended): undefined {
@@ -213,19 +216,19 @@ export class SessionMiddleware implements MiddlewareTarget {
     else this.#reporter.refused(ended, id);
   }
 
-  #renewIfDue(context: HttpContext, live: Live | undefined): Answer<Live | undefined> {
+  #renewIfDue(context: HttpContext, live: LoadedSession | undefined): MaybePromise<LoadedSession | undefined> {
     // The answer to an upgrade, such as to a WebSocket, carries no cookie: the client would be left with the old id.
     if (live === undefined || !this.#isDueForRenewal(live) || context.request.headers.has("upgrade")) return live;
     return this.#renew(live).then((live) => live !== undefined && Date.now() < live.expiresAt ? live : undefined);
   }
 
-  #isDueForRenewal({ meta, graced }: Live): boolean {
+  #isDueForRenewal({ meta, graced }: LoadedSession): boolean {
     const { renewalTimeout } = this.#settings;
     return renewalTimeout !== undefined && !graced && Date.now() - meta.renewedAt >= renewalTimeout * 1000;
   }
 
   /** Gives a session a new id, with a grace for the requests that are under way with the old one. */
-  async #renew(live: Live): Promise<Live | undefined> {
+  async #renew(live: LoadedSession): Promise<LoadedSession | undefined> {
     const { id: old, meta } = live;
     const id = newSessionId();
     const now = Date.now();
@@ -252,13 +255,13 @@ export class SessionMiddleware implements MiddlewareTarget {
   }
 
   /** Puts the session on the context, and takes the steps that it needs before the action. */
-  #attach(context: HttpContext, live: Live | undefined): void | Promise<void> {
+  #attach(context: HttpContext, live: LoadedSession | undefined): void | Promise<void> {
     const session = this.#makeSession(context, live);
     if (live !== undefined && live.outdated) sendCookie(session);
     return this.#firstStep(session, live)?.catch((error) => makeUnavailable(session, this.#tolerated(error)));
   }
 
-  #firstStep(session: Session, live: Live | undefined): Promise<void> | undefined {
+  #firstStep(session: Session, live: LoadedSession | undefined): Promise<void> | undefined {
     if (live === undefined) return this.#beginsAtOnce() ? beginSession(session) : undefined;
     // Awaited: the longer life that the cookie promises is the session's before the action runs.
     return this.#isActivityDue(live) ? noteActivity(session) : undefined;
@@ -270,7 +273,7 @@ export class SessionMiddleware implements MiddlewareTarget {
     throw error;
   }
 
-  #makeSession(context: HttpContext, live: Live | undefined): Session {
+  #makeSession(context: HttpContext, live: LoadedSession | undefined): Session {
     const session = makeSession(this.#host, context, live);
     const holder = context as unknown as Holder;
     holder[this.#place] = session;
@@ -284,7 +287,7 @@ export class SessionMiddleware implements MiddlewareTarget {
   }
 
   /** Tells whether the activity of a request is to be written; with `rolling` its cookie is sent again too. */
-  #isActivityDue({ meta: { seenAt, sentAt, createdAt }, graced }: Live): boolean {
+  #isActivityDue({ meta: { seenAt, sentAt, createdAt }, graced }: LoadedSession): boolean {
     if (this.#activityInterval === Infinity) return false;
     const since = this.#settings.rolling && !graced ? Math.min(seenAt, sentAt ?? createdAt) : seenAt;
     return Date.now() - since >= this.#activityInterval;

@@ -221,3 +221,13 @@ export interface PrincipalStore extends RecordStore {
    */
   listSessions(principal: string): Promise<{ sid: string; meta: SessionMeta }[]>;
 }
+
+/** Returns whether a store has the methods of a {@linkcode RecordStore}. */
+export function isRecordStore(store: SessionStore): store is RecordStore {
+  return RECORD_METHODS.every((name) => name in store);
+}
+
+/** Returns whether a store has the methods of a {@linkcode PrincipalStore}. */
+export function isPrincipalStore(store: SessionStore): store is PrincipalStore {
+  return isRecordStore(store) && "listSessions" in store;
+}

@@ -24,8 +24,8 @@
  * @module
  */
 import type { SessionStore } from "./session_store.ts";
-import { AREAS } from "./_conformance/areas.ts";
-import { Bench } from "./_conformance/bench.ts";
+import { AREAS } from "./conformance/areas.ts";
+import { Bench } from "./conformance/bench.ts";
 
 /** Makes an instance of a store. The suite calls its `init()`, and in the end its `[Symbol.asyncDispose]()` where it has one. */
 export type MakeStore = () => SessionStore | Promise<SessionStore>;

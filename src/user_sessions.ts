@@ -5,11 +5,12 @@
  */
 import { SessionNotSupportedError, SessionStoreError } from "./errors.ts";
 import type { Reporter } from "./events.ts";
-import { deadline, type Settings } from "./options.ts";
+import { computeExpiry } from "./core/lifetime.ts";
+import type { ResolvedOptions } from "./options.ts";
 import { checkPrincipal } from "./session.ts";
 import type { SessionMeta } from "./session_store.ts";
-import type { Signer } from "./signature.ts";
-import type { Records } from "./_records.ts";
+import type { Signer } from "./cookie/signer.ts";
+import type { Records } from "./persistence/session_repository.ts";
 
 /** One session of a user, as it may be shown to that user. */
 export interface UserSession {
@@ -31,13 +32,13 @@ export interface UserSession {
  * bound it to. Needs a store that finds them (`PrincipalStore`, as every store of this project is).
  */
 export class UserSessions {
-  readonly #settings: Settings;
+  readonly #settings: ResolvedOptions;
   readonly #signer: Signer;
   readonly #records: Records;
   readonly #reporter: Reporter;
 
   /** Note: `SessionMiddleware` makes it. */
-  constructor(settings: Settings, signer: Signer, records: Records, reporter: Reporter) {
+  constructor(settings: ResolvedOptions, signer: Signer, records: Records, reporter: Reporter) {
     this.#settings = settings;
     this.#signer = signer;
     this.#records = records;
@@ -104,7 +105,7 @@ export class UserSessions {
     const { maxSessionsPerPrincipal } = this.#settings;
     if (maxSessionsPerPrincipal === undefined) return;
     // In turn: two sign-ins at once must not each end the other.
-    await this.#records.turnsOfUsers.take(principal, async () => {
+    await this.#records.turnsOfUsers.run(principal, async () => {
       const sessions = await this.#find("limit", principal);
       // One that signed in after this one may have ended it already.
       if (!sessions.some(({ sid }) => sid === current)) return;
@@ -127,12 +128,12 @@ export class UserSessions {
     checkPrincipal(operation, principal);
     const now = Date.now();
     return (await this.#reporter.watch(operation, undefined, this.#records.list(principal)))
-      .filter(({ meta }) => now < deadline(this.#settings, meta))
+      .filter(({ meta }) => now < computeExpiry(this.#settings, meta))
       .sort((a, b) => boundAt(a) - boundAt(b));
   }
 
   async #end(operation: string, principal: string, { sid, meta }: { sid: string; meta: SessionMeta }): Promise<void> {
-    const expiresAt = deadline(this.#settings, meta);
+    const expiresAt = computeExpiry(this.#settings, meta);
     const last = await this.#reporter.watch(operation, sid, this.#records.delete(sid, expiresAt));
     this.#reporter.ended("revoked", last, principal);
   }
@@ -148,7 +149,7 @@ function boundAt({ meta }: { meta: SessionMeta }): number {
  *
  * @throws {SessionNotSupportedError} if it does not find the sessions of a user, and `maxSessionsPerPrincipal` is given
  */
-export function checkUsers(settings: Settings, records: Records): void {
+export function checkUsers(settings: ResolvedOptions, records: Records): void {
   if (settings.maxSessionsPerPrincipal === undefined || records.findsUsers) return;
   throw new SessionNotSupportedError(
     "limit",

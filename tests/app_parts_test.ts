@@ -6,9 +6,9 @@ import {
   ResponseCacheStoreToken,
 } from "alosaur/src/hooks/response-cache/mod.ts";
 import { OAuthMiddleware } from "alosaur/src/security/oauth/base/oauth-middleware.ts";
-import { assert, assertEquals, assertNotEquals } from "./_assert.ts";
-import { contextOf, cookieOf, merged, read, SECRET, start } from "./_request.ts";
-import { serve } from "./_serve.ts";
+import { assert, assertEquals, assertNotEquals } from "./helpers/assert.ts";
+import { contextOf, cookieOf, merged, read, SECRET, start } from "./helpers/request.ts";
+import { serve } from "./helpers/serve.ts";
 import { Context, MemoryStore, SecurityContext, SessionMiddleware } from "../mod.ts";
 
 @Controller("")

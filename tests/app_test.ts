@@ -16,10 +16,10 @@ import {
 } from "alosaur/mod.ts";
 import { AuthMiddleware, Authorize } from "alosaur/src/security/authorization/mod.ts";
 import { CookiesAuthentication } from "alosaur/src/security/authentication/cookies/mod.ts";
-import { assert, assertEquals, assertMatch, assertNotEquals, assertStringIncludes } from "./_assert.ts";
-import { onlyCookie, SECRET, setCookies } from "./_request.ts";
-import { serve } from "./_serve.ts";
-import { probe } from "./_stores.ts";
+import { assert, assertEquals, assertMatch, assertNotEquals, assertStringIncludes } from "./helpers/assert.ts";
+import { onlyCookie, SECRET, setCookies } from "./helpers/request.ts";
+import { serve } from "./helpers/serve.ts";
+import { probe } from "./helpers/stores.ts";
 import { Context, MemoryStore, SecurityContext, type SessionEvent, SessionMiddleware } from "../mod.ts";
 
 const scheme = CookiesAuthentication.DefaultScheme;

@@ -1,10 +1,10 @@
 import { ActionParam, App, Area, Body, Content, Controller, Ctx, Get, Post } from "alosaur/mod.ts";
 import { CsrfMiddleware, type CsrfOptions } from "@alosaur/session/csrf";
-import { assert, assertEquals, assertMatch, assertNotEquals, assertThrows } from "./_assert.ts";
-import { FakeClock } from "./_clock.ts";
-import { onlyCookie, SECRET, signUp, start, visit } from "./_request.ts";
-import { serve } from "./_serve.ts";
-import { probe } from "./_stores.ts";
+import { assert, assertEquals, assertMatch, assertNotEquals, assertThrows } from "./helpers/assert.ts";
+import { FakeClock } from "./helpers/clock.ts";
+import { onlyCookie, SECRET, signUp, start, visit } from "./helpers/request.ts";
+import { serve } from "./helpers/serve.ts";
+import { probe } from "./helpers/stores.ts";
 import { Context, MemoryStore, SecurityContext, SessionMiddleware } from "../mod.ts";
 
 const LINE = /^Refused \(CSRF\): [a-zA-Z ,]+\.$/;

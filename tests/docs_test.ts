@@ -1,16 +1,21 @@
 /** What the documentation says of the tests is so. */
-import { assert, assertEquals } from "./_assert.ts";
+import { assert, assertEquals } from "./helpers/assert.ts";
 
 const root = new URL("..", import.meta.url);
+
+/** Every file of a folder and of the folders in it. */
+async function* filesIn(folder: URL): AsyncGenerator<URL> {
+  for await (const { name, isDirectory } of Deno.readDir(folder)) {
+    if (isDirectory) yield* filesIn(new URL(`${name}/`, folder));
+    else yield new URL(name, folder);
+  }
+}
 
 /** The lines of the tests that begin one: `Deno.test(…)`, `t.step(…)`, or the name on a line of its own below. */
 async function testSources(): Promise<string[]> {
   const lines: string[] = [];
-  for (const folder of ["tests/", "tests/stores/", "tests/servers/"]) {
-    for await (const { name, isFile } of Deno.readDir(new URL(folder, root))) {
-      if (!isFile || !name.endsWith("_test.ts")) continue;
-      lines.push(...(await Deno.readTextFile(new URL(folder + name, root))).split("\n"));
-    }
+  for await (const file of filesIn(new URL("tests/", root))) {
+    if (file.pathname.endsWith("_test.ts")) lines.push(...(await Deno.readTextFile(file)).split("\n"));
   }
   return lines.filter((line) => /Deno\.test\(|^\s*name: |^\s*[`"]/.test(line));
 }

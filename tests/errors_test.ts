@@ -1,4 +1,4 @@
-import { assertEquals, assertInstanceOf, assertStringIncludes } from "./_assert.ts";
+import { assertEquals, assertInstanceOf, assertStringIncludes } from "./helpers/assert.ts";
 import { SessionError, SessionGoneError, SessionStoreError } from "../mod.ts";
 
 const ERRORS = [

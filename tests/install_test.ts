@@ -1,5 +1,5 @@
 /** The add-on in an application of its own: as README says that it is installed. */
-import { assert, assertEquals } from "./_assert.ts";
+import { assert, assertEquals } from "./helpers/assert.ts";
 
 const root = new URL("..", import.meta.url);
 

@@ -1,9 +1,10 @@
-import { assert, assertEquals, assertStringIncludes, assertThrows } from "./_assert.ts";
-import { FakeClock } from "./_clock.ts";
-import { Captured } from "./_console.ts";
-import { SECRET, start } from "./_request.ts";
+import { assert, assertEquals, assertStringIncludes, assertThrows } from "./helpers/assert.ts";
+import { FakeClock } from "./helpers/clock.ts";
+import { Captured } from "./helpers/console.ts";
+import { SECRET, start } from "./helpers/request.ts";
 import { MemoryStore, SessionMiddleware, type SessionStore } from "../mod.ts";
-import { activityInterval, cookieDeadline, deadline, readOptions } from "../src/options.ts";
+import { activityInterval, computeExpiry, cookieExpiry } from "../src/core/lifetime.ts";
+import { resolveOptions } from "../src/options.ts";
 
 // deno-lint-ignore no-explicit-any -- what JavaScript can pass
 const REFUSED: [string, any, typeof RangeError | typeof TypeError, string][] = [
@@ -128,14 +129,14 @@ Deno.test("SessionMiddleware warns once of a secret that is easily guessed, and 
   assertEquals(warnings.lines, []);
 });
 
-Deno.test("deadline() is the nearest of the limits, else a day", () => {
+Deno.test("computeExpiry() is the nearest of the limits, else a day", () => {
   using clock = new FakeClock();
   const expires = new Date(clock.now + 5000);
   // It began 30 seconds ago and was used 10 seconds ago.
   const activity = { createdAt: clock.now - 30_000, seenAt: clock.now - 10_000 };
   const at = (options: Parameters<typeof start>[0]): [number, number] => {
-    const settings = readOptions({ secret: SECRET, ...options });
-    return [deadline(settings, activity) - clock.now, cookieDeadline(settings, activity) - clock.now];
+    const settings = resolveOptions({ secret: SECRET, ...options });
+    return [computeExpiry(settings, activity) - clock.now, cookieExpiry(settings, activity) - clock.now];
   };
   assertEquals(at({ maxAge: 60 }), [30_000, 30_000]);
   assertEquals(at({ maxAge: 60, expires }), [30_000, 30_000]);
@@ -150,7 +151,7 @@ Deno.test("deadline() is the nearest of the limits, else a day", () => {
 
 Deno.test("activityInterval() is a tenth of the shortest sliding limit", () => {
   const of = (options: Parameters<typeof start>[0]): number =>
-    activityInterval(readOptions({ secret: SECRET, ...options }));
+    activityInterval(resolveOptions({ secret: SECRET, ...options }));
   assertEquals(of({ maxAge: 60 }), Infinity);
   assertEquals(of({ absoluteTimeout: 60 }), Infinity);
   assertEquals(of({ maxAge: 60, rolling: true }), 6000);
@@ -158,10 +159,10 @@ Deno.test("activityInterval() is a tenth of the shortest sliding limit", () => {
   assertEquals(of({ maxAge: 60, idleTimeout: 600 }), 60_000);
 });
 
-Deno.test("readOptions() keeps its own copy of a Date", () => {
+Deno.test("resolveOptions() keeps its own copy of a Date", () => {
   using clock = new FakeClock();
   const expires = new Date(clock.now + 5000);
-  const settings = readOptions({ secret: SECRET, expires });
+  const settings = resolveOptions({ secret: SECRET, expires });
   expires.setTime(0);
   assertEquals(settings.expires, clock.now + 5000);
 });

@@ -1,6 +1,6 @@
-import { assert, assertEquals, assertInstanceOf, assertNotEquals, assertRejects } from "./_assert.ts";
-import { contextOf, cookieOf, onlyCookie, read, signUp, start, visit } from "./_request.ts";
-import { probe } from "./_stores.ts";
+import { assert, assertEquals, assertInstanceOf, assertNotEquals, assertRejects } from "./helpers/assert.ts";
+import { contextOf, cookieOf, onlyCookie, read, signUp, start, visit } from "./helpers/request.ts";
+import { probe } from "./helpers/stores.ts";
 import { type AuthenticationScheme, Context, MemoryStore, Security, SessionError } from "../mod.ts";
 import { HttpContext } from "alosaur/mod.ts";
 import { AuthMiddleware } from "alosaur/src/security/authorization/mod.ts";

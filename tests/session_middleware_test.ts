@@ -1,7 +1,7 @@
-import { assert, assertEquals, assertNotEquals, assertRejects, assertThrows } from "./_assert.ts";
-import { FakeClock } from "./_clock.ts";
-import { contextOf, cookieOf, onlyCookie, read, SECRET, setCookies, signUp, start, visit } from "./_request.ts";
-import { BareStore, probe } from "./_stores.ts";
+import { assert, assertEquals, assertNotEquals, assertRejects, assertThrows } from "./helpers/assert.ts";
+import { FakeClock } from "./helpers/clock.ts";
+import { contextOf, cookieOf, onlyCookie, read, SECRET, setCookies, signUp, start, visit } from "./helpers/request.ts";
+import { BareStore, probe } from "./helpers/stores.ts";
 import {
   Context,
   MemoryStore,
@@ -11,7 +11,7 @@ import {
   type SessionStore,
   SessionStoreError,
 } from "../mod.ts";
-import { Signer } from "../src/signature.ts";
+import { Signer } from "../src/cookie/signer.ts";
 
 const forged = `sid=${"A".repeat(24)}.${"A".repeat(43)}`;
 const write = async ({ security: { session } }: ReturnType<typeof contextOf>): Promise<string> => {

@@ -1,7 +1,7 @@
 /** This project, on the Alosaur that `alosaur/` is mapped to. */
 import { MemoryStore, SessionMiddleware } from "../../mod.ts";
 import { createApp, noop, plainPages, sessionPages } from "../application.ts";
-import { newSessionId } from "../../src/signature.ts";
+import { newSessionId } from "../../src/cookie/session_id.ts";
 import { overFetch, type Subject } from "./subject.ts";
 
 export async function alosaur(): Promise<Subject<Response>> {

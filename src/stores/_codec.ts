@@ -4,7 +4,7 @@
  * @module
  */
 import { stringify, unflatten } from "npm:devalue@6.0.3";
-import { copyValue } from "../_values.ts";
+import { cloneValue } from "../util/clone_value.ts";
 
 /**
  * Writes a value as text: JSON, in the form of devalue, which knows `undefined`, `Date`, `Map`, `Set`, `bigint`, typed arrays,
@@ -16,7 +16,7 @@ import { copyValue } from "../_values.ts";
  * @throws {TypeError} if the value cannot be kept; the message names the key
  */
 export function encodeValue(key: string, value: unknown): string {
-  const text = stringify(copyValue(key, value, escapeName));
+  const text = stringify(cloneValue(key, value, escapeName));
   // Half a surrogate pair would not survive UTF-8; as an escape of JSON it does.
   return text.isWellFormed() ? text : text.replace(LONE_SURROGATE, (half) => `\\u${half.charCodeAt(0).toString(16)}`);
 }
@@ -76,7 +76,7 @@ type Parsed = number | unknown[];
 
 function revive(parsed: Parsed, escaped: boolean): unknown {
   const value: unknown = unflatten(parsed);
-  return escaped ? copyValue("", value, unescapeName) : value;
+  return escaped ? cloneValue("", value, unescapeName) : value;
 }
 
 /** What the name of a property begins with that was written as {@linkcode encodeKey} writes it. */

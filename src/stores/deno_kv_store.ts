@@ -13,9 +13,9 @@ import type {
   SessionMeta,
   SessionRecord,
 } from "../session_store.ts";
-import { ExpiringMap } from "../_expiring_map.ts";
-import { Turns } from "../_turns.ts";
-import { toObject } from "../_values.ts";
+import { ExpiringMap } from "../util/expiring_map.ts";
+import { KeyedMutex } from "../util/keyed_mutex.ts";
+import { toObject } from "../util/clone_value.ts";
 import { decodeValue, encodeValue } from "./_codec.ts";
 import type { Content, KeptRecord, Place } from "./_kv_place.ts";
 import { decodeHead, decodePlace, encodeContent, encodeHead, NOTHING } from "./_kv_place.ts";
@@ -103,7 +103,7 @@ export class DenoKvStore implements PrincipalStore {
   readonly #kv: Deno.Kv;
   readonly #prefix: Deno.KvKey;
   /** Writes of this process to one session wait for one another, for some time: then mostly those of others alone come between. */
-  readonly #turns = new Turns();
+  readonly #turns = new KeyedMutex();
   /** What was read or written last. */
   readonly #recent = new ExpiringMap<{ place: Place; expiresAt: number }>(MAX_RECENT);
 
@@ -366,7 +366,7 @@ export class DenoKvStore implements PrincipalStore {
    * others go on, and what it commits in the end is checked like everything else.
    */
   async #inTurn<T>(sid: string, step: () => Promise<T>): Promise<T> {
-    const { run } = await this.#turns.take(sid, async () => {
+    const { run } = await this.#turns.run(sid, async () => {
       const run = step();
       await settled(run, TURN);
       return { run };

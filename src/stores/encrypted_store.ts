@@ -13,7 +13,7 @@ import type {
   SessionRecord,
   SessionStore,
 } from "../session_store.ts";
-import { toObject } from "../_values.ts";
+import { toObject } from "../util/clone_value.ts";
 import { idInUse } from "./_records.ts";
 import { type DerivedKey, type EncryptionKey, readKeys, SessionCipher } from "./_session_cipher.ts";
 

@@ -13,10 +13,10 @@ import type {
   SessionTrace,
   StoredRecord,
 } from "../session_store.ts";
-import { DONE } from "../_ask.ts";
-import { ExpiringMap } from "../_expiring_map.ts";
-import { ShardedMap } from "../_sharded_map.ts";
-import { copyValue, toObject } from "../_values.ts";
+import { RESOLVED } from "../util/maybe_promise.ts";
+import { ExpiringMap } from "../util/expiring_map.ts";
+import { ShardedMap } from "../util/sharded_map.ts";
+import { cloneValue, toObject } from "../util/clone_value.ts";
 import { emptyRecord, idInUse, moment } from "./_records.ts";
 
 /** The options of {@linkcode MemoryStore}. */
@@ -73,7 +73,7 @@ class HeldRecord implements StoredRecord {
     for (const [key, value] of values) {
       if (value === undefined) continue;
       list[length++] = key;
-      list[length++] = copyValue(key, value);
+      list[length++] = cloneValue(key, value);
     }
     list.length = length;
     const life = (expiresAt - meta.createdAt) / 1000;
@@ -94,7 +94,7 @@ class HeldRecord implements StoredRecord {
     const values = new Map<string, unknown>();
     for (let i = 0; i < this.#values.length; i += 2) {
       const key = this.#values[i] as string;
-      values.set(key, copyValue(key, this.#values[i + 1]));
+      values.set(key, cloneValue(key, this.#values[i + 1]));
     }
     return values;
   }
@@ -117,7 +117,7 @@ class HeldRecord implements StoredRecord {
   /** A copy of one value. */
   value(key: string): unknown {
     for (let i = 0; i < this.#values.length; i += 2) {
-      if (this.#values[i] === key) return copyValue(key, this.#values[i + 1]);
+      if (this.#values[i] === key) return cloneValue(key, this.#values[i + 1]);
     }
     return undefined;
   }
@@ -189,7 +189,7 @@ function writtenAtOnce(list: readonly unknown[], values: ReadonlyMap<string, unk
 function done(step: () => void): Promise<void> {
   try {
     step();
-    return DONE;
+    return RESOLVED;
   } catch (error) {
     return Promise.reject(error);
   }
@@ -199,7 +199,7 @@ function done(step: () => void): Promise<void> {
 function copyValues(values: ReadonlyMap<string, unknown> | undefined): ReadonlyMap<string, unknown> {
   if (values === undefined) return NO_VALUES;
   const copies = new Map<string, unknown>();
-  for (const [key, value] of values) copies.set(key, copyValue(key, value));
+  for (const [key, value] of values) copies.set(key, cloneValue(key, value));
   return copies;
 }
 
@@ -386,7 +386,7 @@ export class MemoryStore implements PrincipalStore {
    */
   setValue(sid: string, key: string, value: unknown): Promise<void> {
     return done(() => {
-      const copy = copyValue(key, value);
+      const copy = cloneValue(key, value);
       const record = this.#live(sid);
       if (record === undefined) throw new SessionGoneError("set");
       this.#records.set(sid, record.writeOne(key, copy));

@@ -15,7 +15,7 @@ import type {
   StoredRecord,
 } from "../session_store.ts";
 import { emptyRecord, idInUse, moment } from "./_records.ts";
-import { toObject } from "../_values.ts";
+import { toObject } from "../util/clone_value.ts";
 import { decodeKey, decodeValue, encodeKey, encodeValue } from "./_codec.ts";
 import { PostgresClient, type PostgresRows } from "./_postgres_client.ts";
 

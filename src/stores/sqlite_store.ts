@@ -13,7 +13,7 @@ import type {
   SessionMeta,
   SessionRecord,
 } from "../session_store.ts";
-import { toObject } from "../_values.ts";
+import { toObject } from "../util/clone_value.ts";
 import { decodeValues, encodeValues } from "./_codec.ts";
 import { emptyRecord, idInUse, moment } from "./_records.ts";
 

@@ -1,4 +1,4 @@
-import { assert, assertEquals, assertNotEquals } from "../_assert.ts";
+import { assert, assertEquals, assertNotEquals } from "../helpers/assert.ts";
 import { launch, launchProfile, type Page, sessionCookie } from "./_chromium.ts";
 import { startExample } from "./_example.ts";
 

@@ -1,4 +1,4 @@
-import { assertEquals } from "../_assert.ts";
+import { assertEquals } from "../helpers/assert.ts";
 import { launch, launchProfile, type Page, sessionCookie } from "./_chromium.ts";
 import { startExample } from "./_example.ts";
 

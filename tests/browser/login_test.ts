@@ -1,4 +1,4 @@
-import { assert, assertEquals, assertMatch, assertNotEquals } from "../_assert.ts";
+import { assert, assertEquals, assertMatch, assertNotEquals } from "../helpers/assert.ts";
 import { type Browser, type BrowserContext, launch, type Page, sessionCookie } from "./_chromium.ts";
 import { startExample } from "./_example.ts";
 

@@ -1,4 +1,4 @@
-import { assertEquals, assertMatch } from "../_assert.ts";
+import { assertEquals, assertMatch } from "../helpers/assert.ts";
 import { exampleCommand, EXAMPLES } from "./_example.ts";
 
 for (const name of EXAMPLES) {

@@ -1,6 +1,6 @@
 /** The round trips of a request (README, "Stores"), counted on the wire. */
-import { assertEquals } from "../_assert.ts";
-import { signUp, start, visit } from "../_request.ts";
+import { assertEquals } from "../helpers/assert.ts";
+import { signUp, start, visit } from "../helpers/request.ts";
 import type { SecurityContext, SessionStore } from "../../mod.ts";
 
 /**

@@ -4,7 +4,7 @@
  * @module
  */
 import { type SessionMiddleware, SessionStoreError } from "../../mod.ts";
-import { setCookies, visit } from "../_request.ts";
+import { setCookies, visit } from "../helpers/request.ts";
 
 /** What became of the requests. */
 export interface Outcome {

@@ -7,7 +7,7 @@
  * @module
  */
 import { type SessionMiddleware, type SessionStore, SessionStoreError } from "../../mod.ts";
-import { open, type Opened, signUp, start, visit } from "../_request.ts";
+import { open, type Opened, signUp, start, visit } from "../helpers/request.ts";
 
 /** What a process can be told to do with the session of a cookie. */
 const ACTIONS = {

@@ -1,6 +1,6 @@
 import { SessionGoneError, SessionStoreError } from "@alosaur/session";
 import { PostgresStore } from "@alosaur/session/postgres";
-import { assertEquals, assertRejects } from "../_assert.ts";
+import { assertEquals, assertRejects } from "../helpers/assert.ts";
 import { keepsToBudget } from "./_budget.ts";
 import { countTrips } from "./_counting_proxy.ts";
 import { addressOf, ownSchema, POSTGRES_URL, postgresIsThere, through } from "./_postgres.ts";

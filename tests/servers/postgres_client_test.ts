@@ -1,4 +1,4 @@
-import { assert, assertEquals, assertRejects, assertThrows } from "../_assert.ts";
+import { assert, assertEquals, assertRejects, assertThrows } from "../helpers/assert.ts";
 import { type Patience, PostgresClient } from "../../src/stores/_postgres_client.ts";
 import { type FaultyProxy, faultyProxy } from "./_faulty_proxy.ts";
 import { addressOf, POSTGRES_URL, postgresIsThere, sleep, through } from "./_postgres.ts";

@@ -1,7 +1,7 @@
 import { PostgresStore } from "@alosaur/session/postgres";
 import { type SessionMiddleware, SessionStoreError } from "@alosaur/session";
-import { assert, assertEquals, assertRejects } from "../_assert.ts";
-import { read, signUp, start } from "../_request.ts";
+import { assert, assertEquals, assertRejects } from "../helpers/assert.ts";
+import { read, signUp, start } from "../helpers/request.ts";
 import { type Load, type Outcome, startLoad } from "./_load.ts";
 import {
   client,

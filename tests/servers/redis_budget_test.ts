@@ -1,7 +1,7 @@
 import { createCluster } from "npm:redis@6.3.1";
 import { SessionGoneError, SessionStoreError } from "@alosaur/session";
 import { RedisStore } from "@alosaur/session/redis";
-import { assert, assertEquals, assertRejects } from "../_assert.ts";
+import { assert, assertEquals, assertRejects } from "../helpers/assert.ts";
 import { keepsToBudget } from "./_budget.ts";
 import { countTrips } from "./_counting_proxy.ts";
 import { isThere } from "./_require.ts";

@@ -1,8 +1,8 @@
 import { createCluster, type RedisClusterType } from "npm:redis@6.3.1";
 import { type SessionMiddleware, SessionStoreError } from "@alosaur/session";
 import { type RedisClusterLike, RedisStore } from "@alosaur/session/redis";
-import { assert, assertEquals, assertRejects, assertStringIncludes } from "../_assert.ts";
-import { read, signUp, start } from "../_request.ts";
+import { assert, assertEquals, assertRejects, assertStringIncludes } from "../helpers/assert.ts";
+import { read, signUp, start } from "../helpers/request.ts";
 import { type Load, startLoad } from "./_load.ts";
 import { startProcess } from "./_process.ts";
 import { isThere } from "./_require.ts";

@@ -3,8 +3,8 @@ import { createClient, createClientPool, createCluster, type RedisClientType, RE
 import { SessionGoneError, type SessionMeta } from "@alosaur/session";
 import { type RedisClientLike, type RedisClusterLike, RedisStore } from "@alosaur/session/redis";
 import { testSessionStore } from "@alosaur/session/testing";
-import { assert, assertEquals, assertRejects, assertThrows } from "../_assert.ts";
-import { FakeClock } from "../_clock.ts";
+import { assert, assertEquals, assertRejects, assertThrows } from "../helpers/assert.ts";
+import { FakeClock } from "../helpers/clock.ts";
 import { isThere } from "./_require.ts";
 import { findRedis, findRedisServer, type OwnCluster, REDIS_URL, startCluster } from "./_servers.ts";
 

@@ -1,7 +1,7 @@
 /**
  * SQLite on a disk that is full: a small one in memory, mounted where only one process sees it, which goes with that process.
  */
-import { assert, assertEquals } from "../_assert.ts";
+import { assert, assertEquals } from "../helpers/assert.ts";
 
 /** Runs a command with a disk of 1 MiB at `folder`. */
 async function onSmallDisk(folder: string, command: string[]): Promise<Deno.CommandOutput> {

@@ -1,5 +1,5 @@
 /** Sessions over TLS, on servers whose certificate was signed by an authority of the test's own. */
-import { assertEquals, assertMatch, assertRejects } from "../_assert.ts";
+import { assertEquals, assertMatch, assertRejects } from "../helpers/assert.ts";
 import { PostgresStore } from "@alosaur/session/postgres";
 import { RedisStore } from "@alosaur/session/redis";
 import { client, ownServer, postgresCanBeStarted } from "./_postgres.ts";

@@ -1,6 +1,6 @@
 /** What a store does when its disk is full. */
-import { assert, assertEquals, assertRejects } from "../_assert.ts";
-import { cookieOf, read, signUp, start, visit } from "../_request.ts";
+import { assert, assertEquals, assertRejects } from "../helpers/assert.ts";
+import { cookieOf, read, signUp, start, visit } from "../helpers/request.ts";
 import { type SessionStore, SessionStoreError } from "../../mod.ts";
 
 /** Requests that wrote, and what became of them. */

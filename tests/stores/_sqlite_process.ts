@@ -6,7 +6,7 @@
  * acknowledged. Each tenth gives a session, that was given so many before, a new id.
  */
 import { SqliteStore } from "../../src/stores/sqlite_store.ts";
-import { start, visit } from "../_request.ts";
+import { start, visit } from "../helpers/request.ts";
 
 /** What `write` writes: of many lengths, so that one is a page and another many. */
 export function written(number: number): { number: number; text: string } {

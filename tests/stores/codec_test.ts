@@ -1,4 +1,4 @@
-import { assert, assertEquals, assertThrows } from "../_assert.ts";
+import { assert, assertEquals, assertThrows } from "../helpers/assert.ts";
 import { decodeKey, decodeValue, decodeValues, encodeKey, encodeValue, encodeValues } from "../../src/stores/_codec.ts";
 
 const cyclic: Record<string, unknown> = { name: "circle" };

@@ -1,4 +1,4 @@
-import { assertEquals } from "../_assert.ts";
+import { assertEquals } from "../helpers/assert.ts";
 import { jsonFileStore } from "../../examples/custom_store/json_file_store.ts";
 import { testSessionStore } from "../../src/testing.ts";
 

@@ -1,5 +1,5 @@
-import { assert, assertEquals, assertRejects, assertThrows } from "../_assert.ts";
-import { FakeClock } from "../_clock.ts";
+import { assert, assertEquals, assertRejects, assertThrows } from "../helpers/assert.ts";
+import { FakeClock } from "../helpers/clock.ts";
 import { type SessionRecord, SessionStoreError } from "../../mod.ts";
 import { DenoKvStore } from "../../src/stores/deno_kv_store.ts";
 import { testSessionStore } from "../../src/testing.ts";

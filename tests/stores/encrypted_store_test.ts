@@ -1,5 +1,5 @@
-import { assert, assertEquals, assertNotEquals, assertRejects, assertThrows } from "../_assert.ts";
-import { BareStore } from "../_stores.ts";
+import { assert, assertEquals, assertNotEquals, assertRejects, assertThrows } from "../helpers/assert.ts";
+import { BareStore } from "../helpers/stores.ts";
 import { jsonFileStore } from "../../examples/custom_store/json_file_store.ts";
 import {
   MemoryStore,
@@ -11,7 +11,8 @@ import {
   SessionStoreError,
 } from "../../mod.ts";
 import { DenoKvStore } from "../../src/stores/deno_kv_store.ts";
-import { EncryptedStore, type EncryptionKey } from "../../src/stores/encrypted_store.ts";
+import { EncryptedStore } from "../../src/stores/encrypted_store.ts";
+import type { EncryptionKey } from "../../src/stores/_session_cipher.ts";
 import { SqliteStore } from "../../src/stores/sqlite_store.ts";
 import { testSessionStore } from "../../src/testing.ts";
 

@@ -1,7 +1,7 @@
-import { assert, assertEquals, assertNotEquals, assertRejects, assertThrows } from "../_assert.ts";
-import { FakeClock } from "../_clock.ts";
+import { assert, assertEquals, assertNotEquals, assertRejects, assertThrows } from "../helpers/assert.ts";
+import { FakeClock } from "../helpers/clock.ts";
 import { MemoryStore, type SessionRecord, SessionStoreError } from "../../mod.ts";
-import { ShardedMap } from "../../src/_sharded_map.ts";
+import { ShardedMap } from "../../src/util/sharded_map.ts";
 import { testSessionStore } from "../../src/testing.ts";
 
 const META = { createdAt: 1, seenAt: 2, renewedAt: 3 };

@@ -1,4 +1,4 @@
-import { assert, assertEquals, assertRejects, assertThrows } from "../_assert.ts";
+import { assert, assertEquals, assertRejects, assertThrows } from "../helpers/assert.ts";
 import postgres from "npm:postgres@3.4.9";
 import { postgresSchema, type PostgresSql, PostgresStore } from "../../src/stores/postgres_store.ts";
 

@@ -1,4 +1,4 @@
-import { assert, assertEquals, assertRejects } from "../_assert.ts";
+import { assert, assertEquals, assertRejects } from "../helpers/assert.ts";
 import { MemoryStore, type RecordStore, SessionMiddleware, type SessionRecord, SessionStoreError } from "../../mod.ts";
 import { DenoKvStore } from "../../src/stores/deno_kv_store.ts";
 import { EncryptedStore } from "../../src/stores/encrypted_store.ts";

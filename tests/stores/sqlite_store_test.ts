@@ -1,7 +1,7 @@
 import { DatabaseSync } from "node:sqlite";
-import { assert, assertEquals, assertRejects, assertStringIncludes, assertThrows } from "../_assert.ts";
-import { FakeClock } from "../_clock.ts";
-import { read, signUp, start } from "../_request.ts";
+import { assert, assertEquals, assertRejects, assertStringIncludes, assertThrows } from "../helpers/assert.ts";
+import { FakeClock } from "../helpers/clock.ts";
+import { read, signUp, start } from "../helpers/request.ts";
 import { SessionGoneError, type SessionRecord, SessionStoreError } from "../../mod.ts";
 import { SqliteStore, type SqliteStoreOptions } from "../../src/stores/sqlite_store.ts";
 import { testSessionStore } from "../../src/testing.ts";

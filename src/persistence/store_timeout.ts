@@ -1,0 +1,45 @@
+/**
+ * A time limit for the calls of a store.
+ *
+ * @module
+ */
+import { SessionStoreError } from "../errors.ts";
+import { RECORD_METHODS, type SessionStore, STORE_METHODS } from "../session_store.ts";
+import { callAsync, isPending } from "../util/maybe_promise.ts";
+import { withTimeout } from "../util/timeout.ts";
+
+/** The store did not answer in time. */
+export class StoreTimeoutError extends Error {
+  /** @param seconds the time limit */
+  constructor(seconds: number) {
+    super(`The session store did not answer within ${seconds} s`);
+  }
+}
+
+/**
+ * Returns the error that an operation failed with if the reason was a time limit, otherwise `undefined`. Operations that wait for it in a
+ * queue fail with the same error: otherwise each would wait for the whole limit in turn.
+ */
+export function findTimeout(error: unknown): Error | undefined {
+  if (error instanceof StoreTimeoutError) return error;
+  return error instanceof SessionStoreError && error.cause instanceof StoreTimeoutError ? error : undefined;
+}
+
+/**
+ * Limits how long each call of a store may take. The result of a call that takes longer is ignored.
+ *
+ * @param store the store; the returned one has its methods, optional ones included, and nothing else
+ * @param seconds the limit of one call
+ */
+export function withStoreTimeout<S extends SessionStore>(store: S, seconds: number): S {
+  const methods: Record<string, (...args: unknown[]) => unknown> = {};
+  for (const name of [...STORE_METHODS, ...RECORD_METHODS, "listSessions"]) {
+    const method: unknown = Reflect.get(store, name);
+    if (typeof method !== "function") continue;
+    methods[name] = (...args) => {
+      const result = callAsync<unknown>(() => method.apply(store, args));
+      return isPending(result) ? withTimeout(result, seconds, () => new StoreTimeoutError(seconds)) : result;
+    };
+  }
+  return methods as unknown as S;
+}

@@ -1,0 +1,61 @@
+import { assert, assertEquals, assertMatch } from "../helpers/assert.ts";
+import { Captured } from "../helpers/console.ts";
+import { contextOf, merged, start, visit } from "../helpers/request.ts";
+import type { SessionOptions } from "../../mod.ts";
+
+const CASES: [string, Partial<SessionOptions>, string, RegExp | undefined][] = [
+  ["a cookie without trouble", {}, "http://localhost:8000/", undefined],
+  ["Secure over http off localhost", { secure: true, diagnose: true }, "http://app.example/", /drop it.*Safari/],
+  ["Secure over http on localhost", { secure: true }, "http://localhost/", /Safari does not/],
+  ["Secure over http on 127.0.0.1", { name: "__Host-sid" }, "http://127.0.0.1/", /Safari does not/],
+  ["Secure over http on [::1]", { secure: true }, "http://[::1]/", /Safari does not/],
+  ["Secure over https", { secure: true, diagnose: true }, "https://app.example/", undefined],
+  ["a Domain that is another", { domain: "example.com" }, "http://localhost/", /Domain, example\.com, does not match/],
+  ["a Domain that only ends alike", { domain: "ample.com", diagnose: true }, "http://example.com/", /does not match/],
+  ["a Domain above the host", { domain: ".example.com", diagnose: true }, "http://app.example.com/", undefined],
+  ["a Domain that is the host", { domain: "Example.com", diagnose: true }, "http://example.com/", undefined],
+  ["a cookie that is too large", { path: `/${"x".repeat(4096)}` }, "http://localhost/", /4096 bytes/],
+  ["trouble off this machine", { secure: true }, "http://app.example/", undefined],
+  ["trouble at a name that only begins alike", { secure: true }, "http://localhost.example/", undefined],
+  ["trouble that nobody wants to hear of", { secure: true, diagnose: false }, "http://localhost/", undefined],
+];
+
+Deno.test("SessionMiddleware warns in development, once for each cause, of", async (t) => {
+  for (const [name, options, url, warning] of CASES) {
+    await t.step(name, async () => {
+      using warnings = new Captured("warn");
+      const middleware = start(options);
+      for (let i = 0; i < 2; i++) {
+        const response = await visit(middleware, { url }, async ({ security: { session } }) => {
+          await session.set("user", "ada");
+          return "ok";
+        });
+        const id = response.headers.get("set-cookie")?.split(/[=.]/)[1] ?? "";
+        assert(!warnings.lines.join().includes(id));
+      }
+      assertEquals(warnings.lines.length, warning === undefined ? 0 : 1);
+      if (warning !== undefined) assertMatch(`${warnings.lines[0]}`, warning);
+    });
+  }
+});
+
+Deno.test("SessionMiddleware warns of a cookie that an uncaught error lost, and not of one that was answered", async () => {
+  using warnings = new Captured("warn");
+  const middleware = start();
+  const threw = async (answered: boolean, writes = true): Promise<void> => {
+    const context = contextOf();
+    await middleware.onPreRequest(context);
+    if (writes) await context.security.session.set("user", "ada");
+    context.response.error = new Error("the action threw");
+    await middleware.onPostRequest(context);
+    if (answered) merged(context);
+    for (let i = 0; i < 50; i++) await undefined;
+  };
+  await threw(true);
+  await threw(false, false);
+  assertEquals(warnings.lines, []);
+  await threw(false);
+  await threw(false);
+  assertEquals(warnings.lines.length, 1);
+  assertMatch(`${warnings.lines[0]}`, /was lost.*app\.error\(\)/);
+});

@@ -1,0 +1,135 @@
+import { assert, assertEquals } from "../helpers/assert.ts";
+import { FakeClock } from "../helpers/clock.ts";
+import { SECRET, setCookies } from "../helpers/request.ts";
+import { isClearing, SessionCookie } from "../../src/cookie/session_cookie.ts";
+import { resolveOptions, type SessionOptions } from "../../src/options.ts";
+
+const cookie = (options: Partial<SessionOptions> = {}): SessionCookie =>
+  new SessionCookie(resolveOptions({ secret: SECRET, ...options }));
+
+const HEADERS: [string, string[]][] = [
+  ["", []],
+  ["sid=a", ["a"]],
+  ["sid=", [""]],
+  ["sid", []],
+  ["xsid=a", []],
+  ["sid2=a", []],
+  ["SID=a", []],
+  ["a=1; sid=b; c=3", ["b"]],
+  ["a=1;sid=b;c=3", ["b"]],
+  ["a=1;  \t sid=b  ; c=3", ["b"]],
+  ["=;;;=", []],
+  ["=; sid=a", ["a"]],
+  [";;;sid=a;;;", ["a"]],
+  ["sid=a=b", ["a=b"]],
+  ["x=sid=a", []],
+  ["x=1 sid=a", []],
+  ["sid =a", []],
+  ['sid="a"', ['"a"']],
+  ["sid=a; sid=b", ["a", "b"]],
+  ["sid=a; sid=a; sid=b", ["a", "b"]],
+  ["sid=1; sid=2; sid=3; sid=4; sid=5", ["1", "2", "3", "4"]],
+  ["sid=1; sid=1; sid=1; sid=1; sid=5", ["1"]],
+  ["sid=sid=sid=", ["sid=sid="]],
+  ["sid= a", ["a"]],
+  ["sid=\ta b \t; c=3", ["a b"]],
+  ["sid= ", [""]],
+];
+
+Deno.test("SessionCookie.read() finds", async (t) => {
+  for (const [header, values] of HEADERS) {
+    await t.step(
+      JSON.stringify(header),
+      () => assertEquals(cookie().read(header), values.map((value) => `sid=${value}`)),
+    );
+  }
+});
+
+Deno.test("SessionCookie.read() takes names for what they are, not for patterns", () => {
+  assertEquals(cookie({ name: "s.d" }).read("sid=a"), []);
+  assertEquals(cookie({ name: "$^|" }).read("a=1; $^|=b"), ["$^|=b"]);
+});
+
+Deno.test("SessionCookie.read() passes over a megabyte of separators and blanks in one go", () => {
+  const noise = " sid".repeat(100_000) + ";".repeat(100_000) + " ".repeat(400_000);
+  assertEquals(cookie().read(`${noise}; sid=a`), ["sid=a"]);
+});
+
+Deno.test("SessionCookie.line() writes the attributes", async (t) => {
+  using clock = new FakeClock();
+  const expires = new Date(clock.now + 3600_000);
+  const cases: [Partial<SessionOptions>, boolean, Record<string, string | true>][] = [
+    [{}, false, { path: "/", httponly: true, samesite: "Lax" }],
+    [{}, true, { path: "/", httponly: true, samesite: "Lax", secure: true }],
+    [{ path: "/a", domain: "example.com", sameSite: "Strict" }, false, {
+      path: "/a",
+      domain: "example.com",
+      httponly: true,
+      samesite: "Strict",
+    }],
+    [{ path: false, httpOnly: false, sameSite: false }, false, {}],
+    [{ maxAge: 60 }, false, { path: "/", httponly: true, samesite: "Lax", "max-age": "60" }],
+    [{ expires }, false, { path: "/", httponly: true, samesite: "Lax", expires: expires.toUTCString() }],
+    [{ expires, maxAge: 60 }, false, {
+      path: "/",
+      httponly: true,
+      samesite: "Lax",
+      "max-age": "60",
+      expires: expires.toUTCString(),
+    }],
+  ];
+  for (const [options, secure, attributes] of cases) {
+    await t.step(JSON.stringify(options), () => {
+      const line = cookie(options).line("value", secure, clock.now + 60_000);
+      assertEquals(setCookies(new Headers([["set-cookie", line]])), [{ name: "sid", value: "value", attributes }]);
+    });
+  }
+});
+
+Deno.test("SessionCookie.line() says what is left of the session, rounded up and never nothing", () => {
+  using clock = new FakeClock();
+  const written = cookie({ maxAge: 60 });
+  const maxAge = (left: number): unknown =>
+    setCookies(new Headers([["set-cookie", written.line("v", false, clock.now + left)]]))[0]?.attributes["max-age"];
+  assertEquals([60_000, 59_999, 1000, 1, 60_000].map(maxAge), ["60", "60", "1", "1", "60"]);
+});
+
+Deno.test("SessionCookie.clearingLine() has the attributes of the cookie it clears", () => {
+  const [cleared] = setCookies(
+    new Headers([["set-cookie", cookie({ path: "/a", domain: "example.com", maxAge: 9 }).clearingLine(true)]]),
+  );
+  assertEquals(cleared, {
+    name: "sid",
+    value: "",
+    attributes: {
+      path: "/a",
+      domain: "example.com",
+      httponly: true,
+      samesite: "Lax",
+      secure: true,
+      "max-age": "0",
+      expires: "Thu, 01 Jan 1970 00:00:00 GMT",
+    },
+  });
+});
+
+Deno.test("isClearing() tells a line that takes a cookie away", () => {
+  for (
+    const line of [
+      "sid=",
+      "sid=; Path=/",
+      "sid=x; Max-Age=0",
+      "sid=x; max-age=-5; Expires=Fri, 01 Jan 2999 00:00:00 GMT",
+      "sid=x; Path=/; expires=Thu, 01 Jan 1970 00:00:00 GMT",
+    ]
+  ) assert(isClearing(line), line);
+  for (
+    const line of [
+      "sid=x",
+      "sid=x; Max-Age=10; Expires=Thu, 01 Jan 1970 00:00:00 GMT",
+      "sid=x; Expires=Fri, 01 Jan 2999 00:00:00 GMT",
+      "sid=x; Expires=never",
+      "sid=x; Path=/Max-Age=0",
+    ]
+  ) assert(!isClearing(line), line);
+});

@@ -1,0 +1,95 @@
+/** Starts an Alosaur application on a free port of 127.0.0.1, and stops it. */
+import { Captured } from "./console.ts";
+
+/** What `serve()` needs of an application. */
+export interface Listener {
+  listen(address: string | Deno.ListenOptions): Promise<unknown>;
+}
+
+/** A whole response, and what the server wrote to the console meanwhile. */
+export interface Answer {
+  status: number;
+  headers: Headers;
+  /** The `Set-Cookie` headers, one each. */
+  cookies: string[];
+  text: string;
+  /** What went to `console.error`. */
+  errors: unknown[];
+}
+
+/** An application that is listening. */
+export interface Served extends AsyncDisposable {
+  /** Without a slash at the end. */
+  url: string;
+  /** What the application printed as it started. */
+  started: string;
+  /** Requests a path. Redirects are not followed. */
+  request(path: string, init?: RequestInit): Promise<Answer>;
+}
+
+/**
+ * Listens.
+ *
+ * Alosaur has no way to stop listening and does not tell its port. It serves with `Deno.serve`, so while it starts that
+ * function is one that keeps the server.
+ */
+export async function serve(app: Listener): Promise<Served> {
+  const listening = Promise.withResolvers<void>();
+  const servers: Deno.HttpServer<Deno.NetAddr>[] = [];
+  const real = Deno.serve;
+  replaceServe((options: Deno.ServeTcpOptions, handler: Deno.ServeHandler<Deno.NetAddr>) => {
+    const onListen = (address: Deno.NetAddr): void => {
+      options.onListen?.(address);
+      listening.resolve();
+    };
+    const server = real({ ...options, onListen }, handler);
+    servers.push(server);
+    return server;
+  });
+
+  using log = new Captured("log");
+  try {
+    await app.listen({ hostname: "127.0.0.1", port: 0 });
+    await listening.promise;
+  } finally {
+    replaceServe(real);
+  }
+  const [server] = servers;
+  if (!server) throw new Error("The application did not call Deno.serve()");
+
+  const url = `http://127.0.0.1:${server.addr.port}`;
+  return {
+    url,
+    started: log.lines.map((line) => Deno.inspect(line)).join("\n"),
+    async request(path, init): Promise<Answer> {
+      using error = new Captured("error");
+      using _warn = new Captured("warn");
+      const response = await fetch(url + path, { redirect: "manual", ...init });
+      const { status, headers } = response;
+      const text = await response.text();
+      return { status, headers, cookies: headers.getSetCookie(), text, errors: error.lines };
+    },
+    [Symbol.asyncDispose]: () => server.shutdown(),
+  };
+}
+
+/** The options with which an application calls `Deno.serve()`, without listening. */
+export async function servedWith(listen: () => Promise<unknown>): Promise<Record<string, unknown>> {
+  const calls: Record<string, unknown>[] = [];
+  const real = Deno.serve;
+  replaceServe((options: Record<string, unknown>) => {
+    calls.push(options);
+    return { finished: Promise.resolve() };
+  });
+  try {
+    await listen();
+  } finally {
+    replaceServe(real);
+  }
+  const [{ onListen: _, ...options } = {}] = calls;
+  return options;
+}
+
+function replaceServe(value: unknown): void {
+  Object.defineProperty(Deno, "serve", { value, configurable: true, enumerable: true, writable: true });
+}

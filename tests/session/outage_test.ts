@@ -1,0 +1,335 @@
+/** What becomes of requests while the store is down, and after. */
+import { assert, assertEquals, assertRejects, assertThrows } from "../helpers/assert.ts";
+import { FakeClock } from "../helpers/clock.ts";
+import { Captured } from "../helpers/console.ts";
+import { contextOf, merged, open, read, SECRET, signUp, start, visit } from "../helpers/request.ts";
+import { BareStore, probe } from "../helpers/stores.ts";
+import {
+  MemoryStore,
+  type Session,
+  type SessionEvent,
+  SessionMiddleware,
+  type SessionOptions,
+  type SessionStore,
+  SessionStoreError,
+} from "../../mod.ts";
+import { CsrfMiddleware } from "../../src/csrf_middleware.ts";
+
+const STORES: [string, () => SessionStore][] = [
+  ["MemoryStore", () => new MemoryStore()],
+  ["a bare store", () => new BareStore()],
+];
+
+const down = (): never => {
+  throw new Error("connection refused");
+};
+
+/** Every write of a session. */
+const WRITES: [string, (session: Session) => Promise<unknown>][] = [
+  ["set", (session) => session.set("k", 1)],
+  ["update", (session) => session.update("k", () => 1)],
+  ["take", (session) => session.take("k")],
+  ["delete", (session) => session.delete("k")],
+  ["clear", (session) => session.clear()],
+  ["touch", (session) => session.touch()],
+  ["reload", (session) => session.reload()],
+  ["regenerate", (session) => session.regenerate()],
+  ["regenerate", (session) => session.regenerate({ principal: "ada" })],
+  ["destroy", (session) => session.destroy()],
+  ["csrfToken", (session) => session.csrfToken()],
+];
+
+for (const [name, make] of STORES) {
+  Deno.test(`onStoreError "anonymous" lets a request go on without its session (${name})`, async (t) => {
+    const { store, probe: seen } = probe(make());
+    const events: SessionEvent[] = [];
+    const middleware = start({ onStoreError: "anonymous", onEvent: (event) => events.push(event) }, store);
+    const cookie = await signUp(middleware, { user: "ada" });
+
+    seen.before = down;
+    const { session, finish } = await open(middleware, cookie);
+    await t.step("reads are empty", async () => {
+      assertEquals(session.available, false);
+      assertEquals(await session.get("user"), undefined);
+      assertEquals(await session.get("user", "nobody"), "nobody");
+      assertEquals(await session.has("user"), false);
+      assertEquals({ ...await session.entries() }, {});
+      assertEquals([session.principal, session.expiresAt, session.isNew], [undefined, undefined, true]);
+    });
+    await t.step("every write rejects with the store's error, and asks the store nothing", async () => {
+      const asked = seen.calls.length;
+      for (const [operation, write] of WRITES) {
+        const error = await assertRejects(() => write(session), SessionStoreError, "not available");
+        assertEquals([error.operation, (error.cause as Error).name], [operation, "SessionStoreError"]);
+      }
+      assertEquals(seen.calls.length, asked);
+    });
+    await t.step("also when the store is back meanwhile", async () => {
+      seen.before = () => {};
+      const asked = seen.calls.length;
+      for (const [, write] of WRITES) await assertRejects(() => write(session), SessionStoreError);
+      assertEquals([await session.get("user"), session.available], [undefined, false]);
+      assertEquals(seen.calls.length, asked);
+    });
+    await t.step("no cookie is set, and none taken away", async () => {
+      assertEquals((await finish()).headers.getSetCookie(), []);
+    });
+    await t.step("the failure is reported", () => {
+      const [first] = events.filter(({ type }) => type === "storeFailed");
+      assert(first?.type === "storeFailed" && first.operation === "get");
+    });
+    await t.step("the next request has its session", async () => {
+      assertEquals(await read(middleware, cookie), "ada");
+      assertEquals((await open(middleware, cookie)).session.available, true);
+    });
+  });
+
+  Deno.test(`onStoreError "fail", the default, refuses a request whose session cannot be looked up (${name})`, async () => {
+    for (const options of [{}, { onStoreError: "fail" } as const]) {
+      const { store, probe: seen } = probe(make());
+      const middleware = start(options, store);
+      const cookie = await signUp(middleware);
+      seen.before = down;
+      const error = await assertRejects(() => open(middleware, cookie), SessionStoreError);
+      assertEquals(error.httpCode, 503);
+      seen.before = () => {};
+      assertEquals(await read(middleware, cookie), "ada");
+    }
+  });
+
+  Deno.test(`storeTimeout makes an outage of a store that hangs (${name})`, async (t) => {
+    const { store, probe: seen } = probe(make());
+    const middleware = start({ storeTimeout: 0.02 }, store);
+    const anonymous = start({ storeTimeout: 0.02, onStoreError: "anonymous" }, store);
+    const cookie = await signUp(middleware);
+    const hang = Promise.withResolvers<void>();
+
+    const { session } = await open(middleware, cookie);
+    seen.before = () => hang.promise;
+    await t.step("a look-up is refused", async () => {
+      const error = await assertRejects(() => open(middleware, cookie), SessionStoreError, "Cannot get");
+      assertEquals((error.cause as Error).message, "The session store did not answer within 0.02 s");
+    });
+    await t.step("or goes on without its session", async () => {
+      assertEquals((await open(anonymous, cookie)).session.available, false);
+    });
+    await t.step("a write is refused", async () => {
+      await assertRejects(() => session.set("late", 1), SessionStoreError, 'Cannot set "late"');
+      await assertRejects(() => session.update("late", () => 1), SessionStoreError);
+    });
+    await t.step("the next request works when the store is back, though the calls never came back", async () => {
+      seen.before = () => {};
+      assertEquals(await read(middleware, cookie), "ada");
+      await visit(middleware, { cookie }, ({ security }) => security.session.update("n", (n = 0) => n + 1));
+      assertEquals(await read(middleware, cookie, "n"), 1);
+    });
+    hang.reject(new Error("too late to be heard of"));
+    await new Promise((resolve) => setTimeout(resolve, 5));
+  });
+}
+
+Deno.test("storeTimeout does not limit the function of an update", async () => {
+  const middleware = start({ storeTimeout: 0.01 });
+  const cookie = await signUp(middleware);
+  const { session } = await open(middleware, cookie);
+  await session.update("k", () => new Promise<number>((resolve) => setTimeout(resolve, 30, 1)));
+  assertEquals(await session.get("k"), 1);
+});
+
+for (const [name, make] of STORES) {
+  Deno.test(`storeTimeout is not a hang times as many calls as wait for one another (${name})`, async () => {
+    const { store, probe: seen } = probe(make());
+    const middleware = start({ storeTimeout: 0.05 }, store);
+    const cookie = await signUp(middleware, { n: 0 });
+    const opened = await Promise.all(Array.from({ length: 10 }, () => open(middleware, cookie)));
+    const calls = seen.calls.length;
+    seen.before = () => new Promise(() => {});
+    const [first] = opened;
+    assert(first !== undefined);
+    const all = [
+      // Of ten requests, and of one.
+      ...opened.map(({ session }) => session.update<number>("n", (n = 0) => n + 1)),
+      ...Array.from({ length: 10 }, (_, i) => first.session.set(`k${i}`, i)),
+    ];
+    for (const write of all) await assertRejects(() => write, SessionStoreError);
+    // What was never asked took no time: one call that hung for each queue.
+    assert(seen.calls.length - calls <= 3, seen.calls.slice(calls).join());
+    seen.before = () => {};
+    await visit(middleware, { cookie }, ({ security }) => security.session.set("n", 5));
+    assertEquals(await read(middleware, cookie, "n"), 5);
+  });
+}
+
+Deno.test("storeTimeout works on a frozen store, on one with private fields, and where an answer is there at once", async () => {
+  const inner = new BareStore();
+  const methods = ["init", "exist", "create", "delete", "get", "setValue", "getValue", "clear"] as const;
+  const frozen = Object.freeze(
+    Object.fromEntries(methods.map((name) => [name, (inner[name] as (...args: unknown[]) => unknown).bind(inner)])),
+  ) as unknown as SessionStore;
+  for (const store of [frozen, new MemoryStore({ maxSessions: 10 })]) {
+    const middleware = start({ storeTimeout: 1 }, store);
+    assertEquals(await read(middleware, await signUp(middleware)), "ada");
+  }
+  // No timer where nothing is awaited.
+  const middleware = start({ storeTimeout: 1 });
+  const cookie = await signUp(middleware);
+  assertEquals(middleware.onPreRequest(contextOf({ cookie })), undefined);
+});
+
+Deno.test("storeTimeout counts for the list of a user's sessions", async () => {
+  const { store, probe: seen } = probe(new MemoryStore());
+  const middleware = start({ storeTimeout: 0.01 }, store);
+  seen.before = () => new Promise(() => {});
+  await assertRejects(() => middleware.sessions.list("ada"), SessionStoreError, "Cannot list");
+});
+
+Deno.test('onStoreError "anonymous" tolerates failures of the store alone', async () => {
+  const { store, probe: seen } = probe(new MemoryStore());
+  const middleware = start({ onStoreError: "anonymous" }, store);
+  const cookie = await signUp(middleware);
+  const { security } = contextOf();
+  assert(security.session === undefined);
+  seen.before = () => {};
+  // A context that cannot take a session is no outage.
+  const context = Object.freeze(contextOf({ cookie }));
+  assertThrows(() => void middleware.onPreRequest(context), TypeError);
+});
+
+Deno.test('onStoreError "anonymous": nothing gives or takes the cookie of a session that is not available', async () => {
+  using clock = new FakeClock();
+  const newer = crypto.getRandomValues(new Uint8Array(32));
+  const { store, probe: seen } = probe(new MemoryStore());
+  const options = { onStoreError: "anonymous", maxAge: 100, rolling: true } as const;
+  const cookie = await signUp(start(options, store));
+  // Its cookie is to be signed anew, which is done before its activity cannot be noted.
+  const middleware = start({ ...options, secret: [newer, SECRET] }, store);
+  clock.tick(50_000);
+  seen.before = (method) => method === "changeRecord" ? down() : undefined;
+  const response = await visit(middleware, { cookie }, ({ security: { session } }) => {
+    assertEquals([session.available, session.isNew], [false, true]);
+    assert(session.sessionId !== cookie.slice(4, 28));
+  });
+  assertEquals(response.headers.getSetCookie(), []);
+  // Alosaur's CookiesScheme appends such a line when it signs out. It stays what it is.
+  seen.before = down;
+  const line = "sid=; Max-Age=0";
+  const cleared = await visit(middleware, { cookie }, ({ response }) => response.headers.append("set-cookie", line));
+  assertEquals(cleared.headers.getSetCookie(), [line]);
+});
+
+Deno.test("a second middleware with the same cookie on the same store leaves the session to the first", async () => {
+  const { store, probe: seen } = probe(new MemoryStore());
+  const options = { onStoreError: "anonymous" } as const;
+  const [outer, inner] = [start(options, store), start(options, store)];
+  const cookie = await signUp(outer);
+  const context = contextOf({ cookie });
+  seen.before = down;
+  await outer.onPreRequest(context);
+  seen.before = () => {};
+  await inner.onPreRequest(context);
+  assertEquals(context.security.session.available, false);
+  // Another cookie, or another store, is another session.
+  await start({ ...options, name: "other" }, store).onPreRequest(context);
+  assertEquals([context.security.session.available, context.security.session.sessionKey], [true, "other"]);
+});
+
+Deno.test("storeTimeout counts for the store: of two middlewares the shorter", async () => {
+  const { store, probe: seen } = probe(new MemoryStore());
+  const cookie = await signUp(start({ storeTimeout: 0.01 }, store));
+  const patient = start({ storeTimeout: 60 }, store);
+  seen.before = () => new Promise(() => {});
+  await assertRejects(() => open(patient, cookie), SessionStoreError, "failed");
+  const none = start({}, store);
+  await assertRejects(() => open(none, cookie), SessionStoreError, "failed");
+});
+
+Deno.test("onStoreError asks nothing for who has no session", async () => {
+  const { store, probe: seen } = probe(new MemoryStore());
+  seen.before = down;
+  const middleware = start({ onStoreError: "anonymous" }, store);
+  for (const cookie of [undefined, "sid=forged"]) {
+    const { session } = await open(middleware, cookie);
+    assertEquals([session.available, session.isNew], [true, true]);
+    // That the store is down is seen at the write.
+    await assertRejects(() => session.set("k", 1), SessionStoreError);
+  }
+});
+
+Deno.test('onStoreError "anonymous" with saveUninitialized: a session that could not be made is not available', async () => {
+  const { store, probe: seen } = probe(new MemoryStore());
+  seen.before = down;
+  const middleware = start({ onStoreError: "anonymous", saveUninitialized: true }, store);
+  const response = await visit(middleware, {}, async ({ security: { session } }) => {
+    assertEquals(session.available, false);
+    await assertRejects(() => session.set("k", 1), SessionStoreError, "not available");
+  });
+  assertEquals(response.headers.getSetCookie(), []);
+  await assertRejects(() => visit(start({ saveUninitialized: true }, store), {}), SessionStoreError);
+});
+
+Deno.test('onStoreError "anonymous": where activity cannot be noted, the session is not available', async () => {
+  using clock = new FakeClock();
+  const { store, probe: seen } = probe(new MemoryStore());
+  const middleware = start({ onStoreError: "anonymous", maxAge: 100, rolling: true }, store);
+  const cookie = await signUp(middleware);
+  clock.tick(50_000);
+  seen.before = (method) => method === "changeRecord" ? down() : undefined;
+  const response = await visit(middleware, { cookie }, async ({ security: { session } }) => {
+    assertEquals([session.available, await session.get("user"), session.principal], [false, undefined, undefined]);
+    await assertRejects(() => session.destroy(), SessionStoreError, "not available");
+  });
+  assertEquals(response.headers.getSetCookie(), []);
+});
+
+Deno.test('onStoreError "anonymous": a cookie signed by an older secret is not signed anew while its session is not known', async () => {
+  const { store, probe: seen } = probe(new MemoryStore());
+  const cookie = await signUp(start({}, store));
+  const newer = crypto.getRandomValues(new Uint8Array(32));
+  const middleware = start({ onStoreError: "anonymous", secret: [newer, SECRET] }, store);
+  seen.before = down;
+  assertEquals((await visit(middleware, { cookie })).headers.getSetCookie(), []);
+  seen.before = () => {};
+  assertEquals((await visit(middleware, { cookie })).headers.getSetCookie().length, 1);
+});
+
+Deno.test('onStoreError "anonymous": a write that nobody awaits fails the request, and not the process', async () => {
+  using errors = new Captured("error");
+  const { store, probe: seen } = probe(new MemoryStore());
+  const middleware = start({ onStoreError: "anonymous" }, store);
+  const cookie = await signUp(middleware);
+  seen.before = down;
+  await assertRejects(
+    () => visit(middleware, { cookie }, ({ security }) => void security.session.set("k", 1)),
+    SessionStoreError,
+    "not available",
+  );
+  assertEquals(errors.lines.length, 1);
+  assert(!errors.lines.join().includes(cookie.slice(4, 28)));
+});
+
+Deno.test("CsrfMiddleware refuses with 503, not with 403, where the session is not available", async () => {
+  const { store, probe: seen } = probe(new MemoryStore());
+  const middleware = start({ onStoreError: "anonymous" }, store);
+  const cookie = await signUp(middleware);
+  seen.before = down;
+  const context = contextOf({ cookie, method: "POST" });
+  await middleware.onPreRequest(context);
+  const error = await assertRejects(
+    async () => void await new CsrfMiddleware().onPreRequest(context),
+    SessionStoreError,
+    "not available",
+  );
+  assertEquals(error.httpCode, 503);
+  assertEquals(merged(context).headers.getSetCookie(), []);
+});
+
+Deno.test("onStoreError and storeTimeout are checked", () => {
+  const store = new MemoryStore();
+  for (const storeTimeout of [0, -1, NaN, Infinity, 2_147_484]) {
+    assertThrows(() => new SessionMiddleware(store, { secret: SECRET, storeTimeout }), RangeError, "storeTimeout");
+  }
+  for (const wrong of [{ storeTimeout: "1" }, { onStoreError: "ignore" }, { onStoreError: true }]) {
+    const options = { secret: SECRET, ...wrong } as unknown as SessionOptions;
+    assertThrows(() => new SessionMiddleware(store, options), TypeError, Object.keys(wrong)[0]);
+  }
+});

@@ -1,0 +1,49 @@
+import { assert, assertEquals } from "../helpers/assert.ts";
+import { FakeClock } from "../helpers/clock.ts";
+import { ExpiringMap } from "../../src/util/expiring_map.ts";
+
+Deno.test("ExpiringMap.get() forgets an entry whose time is over", () => {
+  using clock = new FakeClock();
+  const map = new ExpiringMap<{ expiresAt: number }>(10);
+  const entry = { expiresAt: clock.now + 2 };
+  map.set("a", entry);
+  clock.tick(1);
+  assertEquals(map.get("a"), entry);
+  clock.tick(1);
+  assertEquals([map.get("a"), map.get("b")], [undefined, undefined]);
+});
+
+Deno.test("ExpiringMap keeps at most so many: the oldest leaves first", () => {
+  const map = new ExpiringMap<{ expiresAt: number; n: number }>(3);
+  for (let n = 0; n < 10; n++) map.set(`${n}`, { expiresAt: Infinity, n });
+  map.delete("8");
+  map.set("10", { expiresAt: Infinity, n: 10 });
+  assertEquals(["6", "7", "8", "9", "10"].map((key) => map.get(key)?.n), [undefined, 7, undefined, 9, 10]);
+  map.clear();
+  map.set("a", { expiresAt: Infinity, n: 0 });
+  assertEquals([map.get("10"), map.get("a")?.n], [undefined, 0]);
+});
+
+Deno.test("ExpiringMap gives back what is over, without being asked for it", () => {
+  using clock = new FakeClock();
+  const map = new ExpiringMap<{ expiresAt: number }>(1_000_000);
+  let held = 0;
+  const deleted = Map.prototype.delete;
+  Map.prototype.delete = function (this: Map<unknown, unknown>, key: unknown): boolean {
+    const was = deleted.call(this, key);
+    if (was) held--;
+    return was;
+  };
+  try {
+    let most = 0;
+    for (let i = 0; i < 10_000; i++) {
+      map.set(`${i}`, { expiresAt: clock.now + 100 });
+      held++;
+      clock.tick(1);
+      most = Math.max(most, held);
+    }
+    assert(most <= 150, `${most} entries for 100 that count`);
+  } finally {
+    Map.prototype.delete = deleted;
+  }
+});
