@@ -106,7 +106,7 @@ export interface SessionWriteFailed {
  */
 export class Reporter {
   readonly #listener: ((event: SessionEvent) => unknown) | undefined;
-  readonly #hash: (id: string) => string;
+  readonly #eventHash: (id: string) => string;
   readonly #refused: Record<RefusalReason, number> = { malformed: 0, signature: 0, unknown: 0, reuse: 0, ambiguous: 0 };
 
   /**
@@ -114,45 +114,45 @@ export class Reporter {
    */
   constructor(listener: ((event: SessionEvent) => unknown) | undefined, hash: (id: string) => string) {
     this.#listener = listener;
-    this.#hash = hash;
+    this.#eventHash = hash;
   }
 
   /** Tells of a session that began. */
-  created(id: string, principal: string | undefined): void {
-    this.#tell(() => ({ type: "created", session: this.#hash(id), ...named(principal) }));
+  emitCreated(id: string, principal: string | undefined): void {
+    this.#emit(() => ({ type: "created", session: this.#eventHash(id), ...principalField(principal) }));
   }
 
   /** Tells of a session that got a new id. */
-  renewed(id: string, previous: string, principal: string | undefined): void {
-    this.#tell(() => ({
+  emitRenewed(id: string, previous: string, principal: string | undefined): void {
+    this.#emit(() => ({
       type: "renewed",
-      session: this.#hash(id),
-      previous: this.#hash(previous),
-      ...named(principal),
+      session: this.#eventHash(id),
+      previous: this.#eventHash(previous),
+      ...principalField(principal),
     }));
   }
 
   /** Tells of a session that ended. */
-  ended(type: SessionEnded["type"], id: string, principal?: string): void {
-    this.#tell(() => ({ type, session: this.#hash(id), ...named(principal) }));
+  emitEnded(type: SessionEnded["type"], id: string, principal?: string): void {
+    this.#emit(() => ({ type, session: this.#eventHash(id), ...principalField(principal) }));
   }
 
   /** Tells of a cookie that was refused, and counts it. */
-  refused(reason: RefusalReason, id?: string): void {
+  emitRefused(reason: RefusalReason, id?: string): void {
     const count = ++this.#refused[reason];
-    this.#tell(() => ({ type: "refused", reason, count, ...this.#standingFor(id) }));
+    this.#emit(() => ({ type: "refused", reason, count, ...this.#sessionField(id) }));
   }
 
   /** Tells of a store that failed. */
-  storeFailed(operation: string, error: SessionStoreError, id?: string): void {
-    this.#tell(() => ({ type: "storeFailed", operation, error, ...this.#standingFor(id) }));
+  emitStoreFailed(operation: string, error: SessionStoreError, id?: string): void {
+    this.#emit(() => ({ type: "storeFailed", operation, error, ...this.#sessionField(id) }));
   }
 
   /** Tells where a store fails; an answer that is there has not. */
-  watch<T>(operation: string, id: string | undefined, answer: MaybePromise<T>): MaybePromise<T> {
+  reportFailures<T>(operation: string, id: string | undefined, answer: MaybePromise<T>): MaybePromise<T> {
     if (!(answer instanceof Promise)) return answer;
     return answer.catch((error) => {
-      if (error instanceof SessionStoreError) this.storeFailed(operation, error, id);
+      if (error instanceof SessionStoreError) this.emitStoreFailed(operation, error, id);
       throw error;
     });
   }
@@ -162,17 +162,17 @@ export class Reporter {
    *
    * @param awaited whether the application will hear of it from the promise
    */
-  writeFailed(operation: string, error: Error, id: string | undefined, awaited: boolean): void {
-    if (error instanceof SessionStoreError) this.storeFailed(operation, error, id);
-    else if (!awaited) this.#tell(() => ({ type: "writeFailed", operation, error, ...this.#standingFor(id) }));
+  emitWriteFailed(operation: string, error: Error, id: string | undefined, awaited: boolean): void {
+    if (error instanceof SessionStoreError) this.emitStoreFailed(operation, error, id);
+    else if (!awaited) this.#emit(() => ({ type: "writeFailed", operation, error, ...this.#sessionField(id) }));
     if (!awaited && this.#listener === undefined) console.error(describe(operation, error));
   }
 
-  #standingFor(id: string | undefined): { session?: string } {
-    return id === undefined ? {} : { session: this.#hash(id) };
+  #sessionField(id: string | undefined): { session?: string } {
+    return id === undefined ? {} : { session: this.#eventHash(id) };
   }
 
-  #tell(event: () => SessionEvent): void {
+  #emit(event: () => SessionEvent): void {
     if (this.#listener === undefined) return;
     try {
       const told = this.#listener(event());
@@ -183,7 +183,7 @@ export class Reporter {
   }
 }
 
-function named(principal: string | undefined): { principal?: string } {
+function principalField(principal: string | undefined): { principal?: string } {
   return principal === undefined ? {} : { principal };
 }
 

@@ -15,7 +15,7 @@ import type { UserSessions } from "./user_sessions.ts";
 import { chain, type MaybePromise, noop } from "./util/maybe_promise.ts";
 import { LoadedSession } from "./core/loaded_session.ts";
 import type { Compute, Ended, Found, Records } from "./persistence/session_repository.ts";
-import { type CookieRequest, ResponseCookie } from "./cookie/response_cookie.ts";
+import { type CookiePolicy, ResponseCookie } from "./cookie/response_cookie.ts";
 import { cloneValue, toObject } from "./util/clone_value.ts";
 import { WriteQueue } from "./core/write_queue.ts";
 
@@ -118,7 +118,7 @@ export interface SessionHost {
   readonly records: Records;
   readonly reporter: Reporter;
   readonly users: UserSessions;
-  readonly cookies: CookieRequest;
+  readonly cookies: CookiePolicy;
 }
 
 /** Lets a request go on without its session, which the store could not be asked for. The middleware's, not the application's. */
@@ -185,7 +185,7 @@ export class Session<TData extends object = SessionData> implements SessionInter
       session.#live = undefined;
       session.#nextId = undefined;
       session.#isNew = true;
-      session.#cookie.silence();
+      session.#cookie.disable();
     };
     beginSession = (session) => session.#writes.run("create", () => session.#start(new Map()));
     sendCookie = (session) => {
@@ -210,7 +210,7 @@ export class Session<TData extends object = SessionData> implements SessionInter
 
   get #writes(): WriteQueue {
     return this.#queue ??= new WriteQueue((operation, error, awaited) => {
-      this.#host.reporter.writeFailed(operation, error, this.#live?.id, awaited);
+      this.#host.reporter.emitWriteFailed(operation, error, this.#live?.id, awaited);
     });
   }
 
@@ -406,12 +406,12 @@ export class Session<TData extends object = SessionData> implements SessionInter
       // Not `#current()`: other requests may have kept a session alive whose time is over by what this one knows.
       if (live === undefined || this.#destroyed || live.end !== undefined) return noop;
       live.values = undefined;
-      const turn = this.#writes.begun;
+      const turn = this.#writes.revision;
       return async () => {
         const found = await this.#read(live);
         if (typeof found === "string") this.#learnEnd(live);
         // What was written since is not in the answer: the next read asks again.
-        else if (this.#writes.begun === turn) this.#learn(live, found);
+        else if (this.#writes.revision === turn) this.#learn(live, found);
       };
     });
   }
@@ -461,7 +461,7 @@ export class Session<TData extends object = SessionData> implements SessionInter
         if (live.end !== undefined) return;
         live.id = await this.#host.records.delete(live.id, live.expiresAt);
         live.end = "gone";
-        this.#host.reporter.ended("destroyed", live.id, live.meta.principal);
+        this.#host.reporter.emitEnded("destroyed", live.id, live.meta.principal);
       };
     });
   }
@@ -565,10 +565,10 @@ export class Session<TData extends object = SessionData> implements SessionInter
     let begun: number;
     do {
       if (waits) await this.#writes.idle();
-      begun = this.#writes.begun;
+      begun = this.#writes.revision;
       found = await this.#read(live);
       // What was written while the store was asked is not in its answer.
-    } while (begun !== this.#writes.begun);
+    } while (begun !== this.#writes.revision);
     if (typeof found !== "string") return this.#learn(live, found);
     this.#learnEnd(live);
     return NO_VALUES;
@@ -591,13 +591,13 @@ export class Session<TData extends object = SessionData> implements SessionInter
     this.#send(live);
     return () =>
       chain(() => records.create(live.id, record), () => {
-        this.#host.reporter.created(live.id, live.meta.principal);
+        this.#host.reporter.emitCreated(live.id, live.meta.principal);
         return principal === undefined ? undefined : this.#host.users.limit(principal, live.id);
       }, (error) => {
         // There is no record that the cookie could name, and the next write may begin again.
         live.end = { error: error as Error };
         this.#live = undefined;
-        if (!this.#destroyed) this.#cookie.withdraw();
+        if (!this.#destroyed) this.#cookie.cancel();
         throw error;
       });
   }
@@ -620,7 +620,7 @@ export class Session<TData extends object = SessionData> implements SessionInter
     live.meta = { ...live.meta, ...meta };
     live.graced = false;
     if (!this.#destroyed) this.#send(live);
-    reporter.renewed(id, previous, live.meta.principal);
+    reporter.emitRenewed(id, previous, live.meta.principal);
     if (principal !== undefined) await users.limit(principal, id);
   }
 
@@ -666,7 +666,7 @@ export class Session<TData extends object = SessionData> implements SessionInter
       if (session === undefined) return noop;
       const known = version === undefined ? undefined : { version, value: session.values?.get(key) };
       this.#unknown++;
-      const turn = this.#writes.begun;
+      const turn = this.#writes.revision;
       return async () => {
         try {
           await begin();
@@ -683,7 +683,7 @@ export class Session<TData extends object = SessionData> implements SessionInter
           };
           await this.#step(operation, session, () => records.update(session, operation, key, remembering, known));
           // A write that began since counts as later, and is in `values` already: what is left there in the end, the store knows.
-          if (this.#writes.begun !== turn) session.values = undefined;
+          if (this.#writes.revision !== turn) session.values = undefined;
           else if (next === undefined) session.values?.delete(key);
           else session.values?.set(key, next);
           return cloneValue(key, answer(before, next));
@@ -717,7 +717,7 @@ export class Session<TData extends object = SessionData> implements SessionInter
   /** Asks the store; a failure is reported here, because not every read is a write's. */
   #read({ id }: LoadedSession): MaybePromise<Found | Ended> {
     const { records, reporter } = this.#host;
-    return reporter.watch("get", id, records.read(id));
+    return reporter.reportFailures("get", id, records.read(id));
   }
 
   /** Takes over what is in the store. */
@@ -734,13 +734,13 @@ export class Session<TData extends object = SessionData> implements SessionInter
   #learnMove(live: LoadedSession, old: string): void {
     // It was with a grace, or noop would have led to the new id; so the token goes on being made of the old one.
     live.meta = { ...live.meta, csrfSeed: live.meta.csrfSeed ?? old };
-    if (!this.#destroyed) this.#cookie.withdraw();
+    if (!this.#destroyed) this.#cookie.cancel();
   }
 
   /** Somebody else has ended the session: a cookie that is on its way would lead nowhere. */
   #learnEnd(live: LoadedSession): void {
     live.end = "gone";
-    if (!this.#destroyed) this.#cookie.withdraw();
+    if (!this.#destroyed) this.#cookie.cancel();
   }
 }
 

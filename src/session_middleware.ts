@@ -30,7 +30,7 @@ import type { MaybePromise } from "./util/maybe_promise.ts";
 import { CookieWarnings } from "./cookie/cookie_warnings.ts";
 import { LoadedSession } from "./core/loaded_session.ts";
 import { type Ended, type Found, type Records, recordsOf } from "./persistence/session_repository.ts";
-import type { CookieRequest } from "./cookie/response_cookie.ts";
+import type { CookiePolicy } from "./cookie/response_cookie.ts";
 
 /** For how long requests under way find a session by the id that it had before its renewal, in seconds. */
 const RENEWAL_GRACE = 30;
@@ -69,7 +69,7 @@ export class SessionMiddleware implements MiddlewareTarget {
   readonly #host: SessionHost;
   readonly #reporter: Reporter;
   readonly #activityInterval: number;
-  readonly #diagnosis: CookieWarnings;
+  readonly #cookieWarnings: CookieWarnings;
   /** Where a context has its session. */
   readonly #place: symbol;
 
@@ -103,16 +103,17 @@ export class SessionMiddleware implements MiddlewareTarget {
     this.#cookie = new SessionCookie(settings);
     this.#records = records;
     this.#place = records.placeOf(settings.name);
-    const reporter = new Reporter(settings.onEvent, (id) => signer.hash(id));
+    const reporter = new Reporter(settings.onEvent, (id) => signer.eventHash(id));
     checkUsers(settings, records);
     this.#reporter = reporter;
     this.#activityInterval = activityInterval(settings);
-    this.#diagnosis = new CookieWarnings(settings);
+    this.#cookieWarnings = new CookieWarnings(settings);
     this.sessions = new UserSessions(settings, signer, records, reporter);
-    const cookies: CookieRequest = {
+    const cookies: CookiePolicy = {
       cookie: this.#cookie,
       isSecure: (context) => this.#isSecure(context),
-      sent: (context, line) => this.#diagnosis.sent(context, line, this.#isSecure(context), this.#isHttps(context)),
+      onCookieSet: (context, line) =>
+        this.#cookieWarnings.checkSetCookie(context, line, this.#isSecure(context), this.#isHttps(context)),
     };
     this.#host = { settings, signer, store, records, reporter, users: this.sessions, cookies };
   }
@@ -149,7 +150,9 @@ export class SessionMiddleware implements MiddlewareTarget {
     const session = this.#sessionOf(context);
     if (session === undefined) return;
     const threw = context.response.error !== undefined;
-    if (threw && isCookiePending(session)) this.#diagnosis.threw(context, () => !isCookiePending(session));
+    if (threw && isCookiePending(session)) {
+      this.#cookieWarnings.checkLostCookie(context, () => !isCookiePending(session));
+    }
     const writes = writesOf(session);
     if (writes === undefined) return;
     // Where the action has thrown, Alosaur would answer with our error in place of the application's own.
@@ -181,7 +184,7 @@ export class SessionMiddleware implements MiddlewareTarget {
     if (verified.size === 0) return undefined;
     return Promise.all(Array.from(verified.values(), (id) => this.#lookUp(id))).then((found) => {
       const [first, ...others] = found.filter((live) => live !== undefined);
-      for (const { id } of others) this.#reporter.refused("ambiguous", id);
+      for (const { id } of others) this.#reporter.emitRefused("ambiguous", id);
       return first;
     });
   }
@@ -190,30 +193,30 @@ export class SessionMiddleware implements MiddlewareTarget {
   #verify(cookie: string): VerifiedId | undefined {
     const verified = this.#signer.verify(cookie);
     if (typeof verified !== "string") return verified;
-    this.#reporter.refused(verified);
+    this.#reporter.emitRefused(verified);
     return undefined;
   }
 
   /** Looks a session up. */
   #lookUp(verified: VerifiedId): MaybePromise<LoadedSession | undefined> {
-    const found = this.#reporter.watch("get", verified.id, this.#records.read(verified.id));
+    const found = this.#reporter.reportFailures("get", verified.id, this.#records.read(verified.id));
     return found instanceof Promise
       ? found.then((found) => this.#judge(verified, found))
       : this.#judge(verified, found);
   }
 
-  #judge({ id, outdated }: VerifiedId, found: Found | Ended): LoadedSession | undefined {
+  #judge({ id, needsResign }: VerifiedId, found: Found | Ended): LoadedSession | undefined {
     if (typeof found === "string") return this.#noteEnd(id, found);
     const { record } = found;
     const { meta } = record;
     const expiresAt = effectiveExpiry(this.#settings, record.expiresAt, meta);
     if (Date.now() >= expiresAt) return this.#noteEnd(id, "expired");
-    return new LoadedSession(found.id, expiresAt, meta, record, found.graced, outdated);
+    return new LoadedSession(found.id, expiresAt, meta, record, found.graced, needsResign);
   }
 
   #noteEnd(id: string, ended: Ended): undefined {
-    if (ended === "expired") this.#reporter.ended(ended, id);
-    else this.#reporter.refused(ended, id);
+    if (ended === "expired") this.#reporter.emitEnded(ended, id);
+    else this.#reporter.emitRefused(ended, id);
   }
 
   #renewIfDue(context: HttpContext, live: LoadedSession | undefined): MaybePromise<LoadedSession | undefined> {
@@ -239,25 +242,25 @@ export class SessionMiddleware implements MiddlewareTarget {
     } catch (error) {
       if (error instanceof SessionStoreError) {
         // It was found: what could not be renewed goes on with the id that it has.
-        this.#reporter.storeFailed("regenerate", error, old);
+        this.#reporter.emitStoreFailed("regenerate", error, old);
         return live;
       }
       if (!(error instanceof SessionGoneError)) throw error;
       // Another request of this session has renewed it at the same time, or ended it.
       return await this.#lookUp(live);
     }
-    this.#reporter.renewed(id, old, meta.principal);
+    this.#reporter.emitRenewed(id, old, meta.principal);
     live.id = id;
     live.meta = { ...meta, ...changed };
     // Its cookie has to be written anew, as one that an older secret has signed.
-    live.outdated = true;
+    live.needsResign = true;
     return live;
   }
 
   /** Puts the session on the context, and takes the steps that it needs before the action. */
   #attach(context: HttpContext, live: LoadedSession | undefined): void | Promise<void> {
     const session = this.#makeSession(context, live);
-    if (live !== undefined && live.outdated) sendCookie(session);
+    if (live !== undefined && live.needsResign) sendCookie(session);
     return this.#firstStep(session, live)?.catch((error) => makeUnavailable(session, this.#tolerated(error)));
   }
 

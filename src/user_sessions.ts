@@ -120,22 +120,22 @@ export class UserSessions {
   /** The id that a session has now, where another request has given it a new one. */
   async #present(operation: string, sid: string | undefined): Promise<string | undefined> {
     if (sid === undefined) return undefined;
-    const found = await this.#reporter.watch(operation, sid, this.#records.read(sid));
+    const found = await this.#reporter.reportFailures(operation, sid, this.#records.read(sid));
     return typeof found === "object" ? found.id : sid;
   }
 
   async #find(operation: string, principal: string): Promise<{ sid: string; meta: SessionMeta }[]> {
     checkPrincipal(operation, principal);
     const now = Date.now();
-    return (await this.#reporter.watch(operation, undefined, this.#records.list(principal)))
+    return (await this.#reporter.reportFailures(operation, undefined, this.#records.list(principal)))
       .filter(({ meta }) => now < computeExpiry(this.#settings, meta))
       .sort((a, b) => boundAt(a) - boundAt(b));
   }
 
   async #end(operation: string, principal: string, { sid, meta }: { sid: string; meta: SessionMeta }): Promise<void> {
     const expiresAt = computeExpiry(this.#settings, meta);
-    const last = await this.#reporter.watch(operation, sid, this.#records.delete(sid, expiresAt));
-    this.#reporter.ended("revoked", last, principal);
+    const last = await this.#reporter.reportFailures(operation, sid, this.#records.delete(sid, expiresAt));
+    this.#reporter.emitEnded("revoked", last, principal);
   }
 }
 

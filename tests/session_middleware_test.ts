@@ -20,7 +20,7 @@ const write = async ({ security: { session } }: ReturnType<typeof contextOf>): P
 };
 /** What stands for the session of a cookie in events. */
 const hashOf = (cookie: string): string =>
-  new Signer("sid", [new TextEncoder().encode(SECRET)]).hash(cookie.slice(4, 28));
+  new Signer("sid", [new TextEncoder().encode(SECRET)]).eventHash(cookie.slice(4, 28));
 const turns = async (count = 50): Promise<void> => {
   for (let i = 0; i < count; i++) await undefined;
 };

@@ -10,26 +10,26 @@ import type { ResolvedOptions } from "../options.ts";
 const MAX_COOKIE = 4096;
 
 /** How many promise jobs Alosaur may need from the end of the middlewares to the merge of the response. */
-const TURNS_TO_MERGE = 20;
+const MERGE_MICROTASK_LIMIT = 20;
 
 /** Warns of cookies that the browser will not keep or never gets, each cause once. */
 export class CookieWarnings {
   readonly #settings: ResolvedOptions;
-  readonly #said = new Set<string>();
+  readonly #warned = new Set<string>();
 
   constructor(settings: ResolvedOptions) {
     this.#settings = settings;
   }
 
   /** Looks at a `Set-Cookie` line that is on its way. */
-  sent(context: HttpContext, line: string, isSecure: boolean, isHttps: boolean): void {
+  checkSetCookie(context: HttpContext, line: string, isSecure: boolean, isHttps: boolean): void {
     const { domain: configured } = this.#settings;
     // Nearly every line is beyond suspicion: only for another is the host worth looking at.
     if ((isHttps || !isSecure) && configured === undefined && line.length <= MAX_COOKIE) return;
     const { hostname } = new URL(context.request.url);
-    if (!this.#isOn(hostname)) return;
+    if (!this.#isEnabled(hostname)) return;
     if (isSecure && !isHttps) {
-      this.#say(
+      this.#warnOnce(
         "secure",
         isLoopback(hostname)
           ? "The session cookie is Secure and the request came over http. On localhost most browsers keep it all the same; Safari does not."
@@ -39,14 +39,14 @@ export class CookieWarnings {
     }
     const domain = configured?.replace(/^\./, "").toLowerCase();
     if (domain !== undefined && hostname !== domain && !hostname.endsWith(`.${domain}`)) {
-      this.#say(
+      this.#warnOnce(
         "domain",
         `The session cookie's Domain, ${domain}, does not match the host of the request: browsers drop it. Leave the option out, and it ` +
           "is for the very host.",
       );
     }
     if (line.length > MAX_COOKIE) {
-      this.#say(
+      this.#warnOnce(
         "size",
         `The session cookie has more than ${MAX_COOKIE} bytes: browsers drop it. Shorten its name or path.`,
       );
@@ -58,24 +58,24 @@ export class CookieWarnings {
    *
    * @param wasMerged tells whether the response's headers were used by now
    */
-  async threw(context: HttpContext, wasMerged: () => boolean): Promise<void> {
-    if (!this.#isOn(new URL(context.request.url).hostname)) return;
-    for (let i = 0; i < TURNS_TO_MERGE; i++) await undefined;
+  async checkLostCookie(context: HttpContext, wasMerged: () => boolean): Promise<void> {
+    if (!this.#isEnabled(new URL(context.request.url).hostname)) return;
+    for (let i = 0; i < MERGE_MICROTASK_LIMIT; i++) await undefined;
     if (wasMerged()) return;
-    this.#say(
+    this.#warnOnce(
       "lost",
       "The session cookie was lost: the action threw, and Alosaur answers an uncaught error without the response's headers. Catch it in the " +
         "action, or answer it in app.error() with context.response.setImmediately().",
     );
   }
 
-  #isOn(hostname: string): boolean {
+  #isEnabled(hostname: string): boolean {
     return this.#settings.diagnose ?? isLoopback(hostname);
   }
 
-  #say(cause: string, text: string): void {
-    if (this.#said.has(cause)) return;
-    this.#said.add(cause);
+  #warnOnce(cause: string, text: string): void {
+    if (this.#warned.has(cause)) return;
+    this.#warned.add(cause);
     console.warn(`[session] ${text} (Said once. Option diagnose: false keeps it quiet.)`);
   }
 }

@@ -4,18 +4,18 @@
  * @module
  */
 import type { AlosaurResponse, HttpContext } from "../../deps.ts";
-import { isClearing, type SessionCookie } from "./session_cookie.ts";
+import { isDeletion, type SessionCookie } from "./session_cookie.ts";
 
 type Merged = ReturnType<AlosaurResponse["getMergedResult"]>;
 
 /** What the middleware knows of requests and their cookies. */
-export interface CookieRequest {
+export interface CookiePolicy {
   /** The cookie that they are about. */
   readonly cookie: SessionCookie;
   /** Tells whether the cookie of a request is for https alone. */
   isSecure(context: HttpContext): boolean;
   /** Told of a line that gives the client the cookie. */
-  sent(context: HttpContext, line: string): void;
+  onCookieSet(context: HttpContext, line: string): void;
 }
 
 /**
@@ -29,15 +29,15 @@ export interface CookieRequest {
 export class ResponseCookie {
   readonly #context: HttpContext;
   readonly #cookie: SessionCookie;
-  readonly #request: CookieRequest;
+  readonly #policy: CookiePolicy;
   #line: string | undefined;
   #wasMerged = false;
-  #isSilent = false;
+  #isDisabled = false;
 
-  constructor(context: HttpContext, request: CookieRequest) {
+  constructor(context: HttpContext, policy: CookiePolicy) {
     this.#context = context;
-    this.#cookie = request.cookie;
-    this.#request = request;
+    this.#cookie = policy.cookie;
+    this.#policy = policy;
     const response = context.response;
     const merge = response.getMergedResult;
     response.getMergedResult = () => this.#merge(response, merge);
@@ -55,29 +55,29 @@ export class ResponseCookie {
    * @param until the end of the cookie, in milliseconds since the epoch
    */
   send(value: string, until: number): void {
-    const line = this.#cookie.line(value, this.#request.isSecure(this.#context), until);
+    const line = this.#cookie.serialize(value, this.#policy.isSecure(this.#context), until);
     this.#put(line);
-    this.#request.sent(this.#context, line);
+    this.#policy.onCookieSet(this.#context, line);
   }
 
   /** Takes the cookie from the client. */
   clear(): void {
-    this.#put(this.#cookie.clearingLine(this.#request.isSecure(this.#context)));
+    this.#put(this.#cookie.serializeDeletion(this.#policy.isSecure(this.#context)));
   }
 
   /** Says nothing, whatever was said before. */
-  withdraw(): void {
+  cancel(): void {
     this.#put(undefined);
   }
 
   /** From now on neither gives nor takes the cookie. */
-  silence(): void {
-    this.withdraw();
-    this.#isSilent = true;
+  disable(): void {
+    this.cancel();
+    this.#isDisabled = true;
   }
 
   #put(line: string | undefined): void {
-    if (this.#isSilent) return;
+    if (this.#isDisabled) return;
     this.#line = line;
     this.#rewrite(this.#context.response.headers, line);
   }
@@ -86,10 +86,10 @@ export class ResponseCookie {
   #rewrite(headers: Headers, line: string | undefined): void {
     const lines = cookiesIn(headers);
     if (lines.length === 1 && lines[0] === line) return;
-    if (lines.some((other) => this.#cookie.isNamedIn(other))) {
+    if (lines.some((other) => this.#cookie.matches(other))) {
       headers.delete("set-cookie");
       for (const other of lines) {
-        if (!this.#cookie.isNamedIn(other)) headers.append("set-cookie", other);
+        if (!this.#cookie.matches(other)) headers.append("set-cookie", other);
       }
     }
     if (line !== undefined) headers.append("set-cookie", line);
@@ -97,13 +97,13 @@ export class ResponseCookie {
 
   #merge(response: AlosaurResponse, merge: AlosaurResponse["getMergedResult"]): Merged {
     this.#wasMerged = true;
-    if (this.#isSilent) return merge.call(response);
+    if (this.#isDisabled) return merge.call(response);
     const result: unknown = response.result;
     const own = cookiesIn(response.headers);
     const theirs = cookiesIn(headersOf(result));
     if (this.#line === undefined && own.length === 0 && theirs.length === 0) return merge.call(response);
     // A line that something else put there after ours, and that takes the cookie away, is obeyed.
-    const clears = (line: string): boolean => line !== this.#line && this.#cookie.isNamedIn(line) && isClearing(line);
+    const clears = (line: string): boolean => line !== this.#line && this.#cookie.matches(line) && isDeletion(line);
     if (own.some(clears) || theirs.some(clears)) this.clear();
     let merged: Merged;
     try {
@@ -113,21 +113,21 @@ export class ResponseCookie {
     } finally {
       response.result = result;
     }
-    if (merged instanceof Response) return this.#onto(merged);
-    this.#finish(merged.headers);
+    if (merged instanceof Response) return this.#applyToResponse(merged);
+    this.#finalizeHeaders(merged.headers);
     return merged;
   }
 
   /** Puts the line on a native response, which may be immutable and may be returned again: on a copy. */
-  #onto(response: Response): Response {
+  #applyToResponse(response: Response): Response {
     // An upgrade to a WebSocket and a network error cannot be copied; a body that was read cannot be sent at all.
     if (response.status < 200 || response.bodyUsed) return response;
     const headers = new Headers(response.headers);
-    this.#finish(headers);
+    this.#finalizeHeaders(headers);
     return new Response(response.body, { status: response.status, statusText: response.statusText, headers });
   }
 
-  #finish(headers: Headers): void {
+  #finalizeHeaders(headers: Headers): void {
     this.#rewrite(headers, this.#line);
     if (this.#line !== undefined && !isPrivate(headers.get("cache-control"))) headers.set("cache-control", "no-store");
   }

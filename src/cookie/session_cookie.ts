@@ -23,8 +23,8 @@ export class SessionCookie {
     this.#settings = settings;
     this.name = settings.name;
     this.#prefix = `${settings.name}=`;
-    this.#attributes = this.#write(false, undefined, settings.expires);
-    this.#secureAttributes = this.#write(true, undefined, settings.expires);
+    this.#attributes = this.#serializeAttributes(false, undefined, settings.expires);
+    this.#secureAttributes = this.#serializeAttributes(true, undefined, settings.expires);
   }
 
   /**
@@ -66,23 +66,23 @@ export class SessionCookie {
    * @param secure whether the cookie is for https alone
    * @param until the end of the cookie, in milliseconds since the epoch; Max-Age is what is left of it
    */
-  line(value: string, secure: boolean, until: number): string {
+  serialize(value: string, secure: boolean, until: number): string {
     const maxAge = this.#settings.maxAge === undefined ? "" : `; Max-Age=${secondsUntil(until)}`;
     return this.#prefix + value + (secure ? this.#secureAttributes : this.#attributes) + maxAge;
   }
 
   /** Writes the line that takes the cookie from the client: the attributes it was set with, and a moment long past. */
-  clearingLine(secure: boolean): string {
-    return this.#prefix + this.#write(secure, 0, 0);
+  serializeDeletion(secure: boolean): string {
+    return this.#prefix + this.#serializeAttributes(secure, 0, 0);
   }
 
   /** Tells whether a `Set-Cookie` line is of this name. */
-  isNamedIn(line: string): boolean {
+  matches(line: string): boolean {
     return line.trimStart().startsWith(this.#prefix);
   }
 
   /** What follows the value. */
-  #write(secure: boolean, maxAge: number | undefined, expires: number | undefined): string {
+  #serializeAttributes(secure: boolean, maxAge: number | undefined, expires: number | undefined): string {
     const settings = this.#settings;
     const scratch = new Headers();
     setCookie(scratch, {
@@ -101,7 +101,7 @@ export class SessionCookie {
 }
 
 /** Tells whether a `Set-Cookie` line takes a cookie away: no value, or a life that is over (RFC 6265 section 5.3). */
-export function isClearing(line: string): boolean {
+export function isDeletion(line: string): boolean {
   const [pair = "", ...attributes] = line.split(";");
   if (pair.slice(pair.indexOf("=") + 1).trim() === "") return true;
   const value = (name: string): string | undefined =>

@@ -20,7 +20,7 @@ export interface VerifiedId {
   /** The session id. */
   readonly id: string;
   /** Whether it was signed by a secret that only verifies any more, and so should be signed anew. */
-  readonly outdated: boolean;
+  readonly needsResign: boolean;
 }
 
 /** Signs session ids for one cookie name, and verifies what comes back. */
@@ -72,9 +72,9 @@ export class Signer {
   verify(pair: string): VerifiedId | "malformed" | "signature" {
     // What is found here is a whole cookie of ours: there is nothing to learn from how long it takes.
     const known = this.#verified.get(pair);
-    if (known !== undefined) return { id: known, outdated: false };
+    if (known !== undefined) return { id: known, needsResign: false };
     const value = pair.slice(this.#name.length);
-    const isOurs = value.length === SESSION_ID_LENGTH + 1 + SIGNATURE_LENGTH && FORM.test(value) &&
+    const isOurs = value.length === SESSION_ID_LENGTH + 1 + SIGNATURE_LENGTH && COOKIE_VALUE_PATTERN.test(value) &&
       pair.startsWith(this.#name);
     return isOurs ? this.#check(value) : "malformed";
   }
@@ -90,9 +90,9 @@ export class Signer {
       // Made of our own bytes: a part of the client's string would keep the whole header alive.
       const id = String.fromCharCode(...this.#message.subarray(this.#name.length));
       // What another key has signed is signed anew, and does not come back.
-      const outdated = age > 0;
-      if (!outdated) this.#verified.set(`${this.#name}${id}.${signature}`, id);
-      return { id, outdated };
+      const needsResign = age > 0;
+      if (!needsResign) this.#verified.set(`${this.#name}${id}.${signature}`, id);
+      return { id, needsResign };
     }
     return "signature";
   }
@@ -107,7 +107,7 @@ export class Signer {
    *
    * @param id a verified id or one of our own: hashing what a client chose would answer it with a value under our key
    */
-  hash(id: string): string {
+  eventHash(id: string): string {
     return encodeBase64Url(this.#events.digest(asciiBytes(id)).subarray(0, 16));
   }
 
@@ -125,7 +125,7 @@ export class Signer {
   /** Verifies a CSRF token, in a time that does not depend on where a wrong one differs. */
   verifyCsrfToken(seed: string, token: string): boolean {
     // What is not of this form never was a token; that says nothing of the right one.
-    if (token.length !== SIGNATURE_LENGTH || !TOKEN.test(token)) return false;
+    if (token.length !== SIGNATURE_LENGTH || !BASE64URL_PATTERN.test(token)) return false;
     const presented = asciiBytes(token);
     return this.#csrf.some((key) =>
       timingSafeEqual(presented, asciiBytes(encodeBase64Url(key.digest(asciiBytes(seed)))))
@@ -133,8 +133,8 @@ export class Signer {
   }
 }
 
-const FORM = /^[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+$/;
-const TOKEN = /^[A-Za-z0-9_-]+$/;
+const COOKIE_VALUE_PATTERN = /^[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+$/;
+const BASE64URL_PATTERN = /^[A-Za-z0-9_-]+$/;
 
 function deriveKey(key: Uint8Array, purpose: string): Uint8Array {
   return new HmacSha256(key).digest(asciiBytes(`session/${purpose}/1`));

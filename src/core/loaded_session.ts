@@ -15,7 +15,7 @@ export class LoadedSession {
   /** Whether the client has an older id, and is not to be given the present one. */
   graced: boolean;
   /** Whether the client's cookie is to be signed anew. */
-  outdated: boolean;
+  needsResign: boolean;
   /** The version of the record that the request began with, as long as it has written nothing and read nothing anew. */
   version: number | undefined;
   /** Why no more can be written. */
@@ -30,13 +30,13 @@ export class LoadedSession {
     meta: SessionMeta,
     source: { readonly values: Map<string, unknown>; readonly version?: number },
     graced = false,
-    outdated = false,
+    needsResign = false,
   ) {
     this.id = id;
     this.expiresAt = expiresAt;
     this.meta = meta;
     this.graced = graced;
-    this.outdated = outdated;
+    this.needsResign = needsResign;
     this.version = source.version;
     this.#source = source;
   }

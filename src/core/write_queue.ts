@@ -12,7 +12,7 @@ import { runAfter } from "../util/keyed_mutex.ts";
 export type FailureListener = (operation: string, error: Error, awaited: boolean) => void;
 
 /** How many promise jobs a function may need, from the end of a write that it awaits, to begin the next one: three, and some for those around it. */
-const TURNS_TO_NEXT = 6;
+const MICROTASK_LIMIT = 6;
 
 /**
  * Runs the writes of a request one after the other. Where one fails because the store took too long, those that wait for it fail too.
@@ -23,7 +23,7 @@ const TURNS_TO_NEXT = 6;
 export class WriteQueue {
   readonly #onFailure: FailureListener;
   #last: Promise<Error | undefined> | undefined;
-  #begun = 0;
+  #revision = 0;
   readonly #failures: { write: { observed: boolean }; error: Error }[] = [];
 
   constructor(onFailure: FailureListener) {
@@ -31,18 +31,18 @@ export class WriteQueue {
   }
 
   /** How many writes have begun. */
-  get begun(): number {
-    return this.#begun;
+  get revision(): number {
+    return this.#revision;
   }
 
   /** Resolves when no write is under way, and none begins that waited for another. */
   async idle(): Promise<void> {
-    for (let quiet = 0; quiet < TURNS_TO_NEXT; quiet++) {
+    for (let quiet = 0; quiet < MICROTASK_LIMIT; quiet++) {
       const last = this.#last;
-      const begun = this.#begun;
+      const revision = this.#revision;
       await last;
       // One that is done as soon as it has begun is never the last.
-      if (last !== undefined || this.#begun !== begun) quiet = -1;
+      if (last !== undefined || this.#revision !== revision) quiet = -1;
     }
   }
 
@@ -54,41 +54,41 @@ export class WriteQueue {
    *   for the writes before
    */
   run<T>(operation: string, begin: () => () => MaybePromise<T>): Promise<T> {
-    this.#begun++;
+    this.#revision++;
     const before = this.#last;
     let outcome: MaybePromise<T>;
     // What those that come later have to wait for too: what fails at once has not waited for the writes before.
-    let beside: Promise<Error | undefined> | undefined;
+    let predecessor: Promise<Error | undefined> | undefined;
     try {
       outcome = runAfter(before, begin());
     } catch (error) {
       outcome = Promise.reject(error);
-      beside = before;
+      predecessor = before;
     }
     // A listener that was told of this write has begun another.
-    if (this.#last !== before) beside = this.#last;
-    return isPending(outcome) ? this.#watch(operation, outcome, beside) : Promise.resolve(outcome);
+    if (this.#last !== before) predecessor = this.#last;
+    return isPending(outcome) ? this.#watch(operation, outcome, predecessor) : Promise.resolve(outcome);
   }
 
-  #watch<T>(operation: string, outcome: Promise<T>, beside: Promise<Error | undefined> | undefined): Promise<T> {
+  #watch<T>(operation: string, outcome: Promise<T>, predecessor: Promise<Error | undefined> | undefined): Promise<T> {
     const { promise: write, resolve, reject } = ObservedPromise.pending<T>();
     const leave = (timeout?: Error): Error | undefined => {
-      if (this.#last === noted) this.#last = undefined;
+      if (this.#last === tracked) this.#last = undefined;
       return timeout;
     };
     const end = (timeout?: Error): MaybePromise<Error | undefined> =>
-      beside === undefined ? leave(timeout) : beside.then(leave);
-    const noted: Promise<Error | undefined> = outcome.then((value) => {
+      predecessor === undefined ? leave(timeout) : predecessor.then(leave);
+    const tracked: Promise<Error | undefined> = outcome.then((value) => {
       resolve(value);
       return end();
     }, (error) => {
       this.#failures.push({ write, error });
       this.#report(operation, write, error);
-      write.silence();
+      write.markHandled();
       reject(error);
       return end(findTimeout(error));
     });
-    this.#last = noted;
+    this.#last = tracked;
     return write;
   }
 
@@ -126,7 +126,7 @@ class ObservedPromise<T> extends Promise<T> {
   }
 
   /** Listens, past our own `then()`: a rejection that nobody hears of does not end the process. */
-  silence(): void {
+  markHandled(): void {
     super.then(undefined, () => {});
   }
 

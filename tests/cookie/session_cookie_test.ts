@@ -1,7 +1,7 @@
 import { assert, assertEquals } from "../helpers/assert.ts";
 import { FakeClock } from "../helpers/clock.ts";
 import { SECRET, setCookies } from "../helpers/request.ts";
-import { isClearing, SessionCookie } from "../../src/cookie/session_cookie.ts";
+import { isDeletion, SessionCookie } from "../../src/cookie/session_cookie.ts";
 import { resolveOptions, type SessionOptions } from "../../src/options.ts";
 
 const cookie = (options: Partial<SessionOptions> = {}): SessionCookie =>
@@ -55,7 +55,7 @@ Deno.test("SessionCookie.read() passes over a megabyte of separators and blanks 
   assertEquals(cookie().read(`${noise}; sid=a`), ["sid=a"]);
 });
 
-Deno.test("SessionCookie.line() writes the attributes", async (t) => {
+Deno.test("SessionCookie.serialize() writes the attributes", async (t) => {
   using clock = new FakeClock();
   const expires = new Date(clock.now + 3600_000);
   const cases: [Partial<SessionOptions>, boolean, Record<string, string | true>][] = [
@@ -80,23 +80,24 @@ Deno.test("SessionCookie.line() writes the attributes", async (t) => {
   ];
   for (const [options, secure, attributes] of cases) {
     await t.step(JSON.stringify(options), () => {
-      const line = cookie(options).line("value", secure, clock.now + 60_000);
+      const line = cookie(options).serialize("value", secure, clock.now + 60_000);
       assertEquals(setCookies(new Headers([["set-cookie", line]])), [{ name: "sid", value: "value", attributes }]);
     });
   }
 });
 
-Deno.test("SessionCookie.line() says what is left of the session, rounded up and never nothing", () => {
+Deno.test("SessionCookie.serialize() says what is left of the session, rounded up and never nothing", () => {
   using clock = new FakeClock();
   const written = cookie({ maxAge: 60 });
   const maxAge = (left: number): unknown =>
-    setCookies(new Headers([["set-cookie", written.line("v", false, clock.now + left)]]))[0]?.attributes["max-age"];
+    setCookies(new Headers([["set-cookie", written.serialize("v", false, clock.now + left)]]))[0]
+      ?.attributes["max-age"];
   assertEquals([60_000, 59_999, 1000, 1, 60_000].map(maxAge), ["60", "60", "1", "1", "60"]);
 });
 
-Deno.test("SessionCookie.clearingLine() has the attributes of the cookie it clears", () => {
+Deno.test("SessionCookie.serializeDeletion() has the attributes of the cookie it clears", () => {
   const [cleared] = setCookies(
-    new Headers([["set-cookie", cookie({ path: "/a", domain: "example.com", maxAge: 9 }).clearingLine(true)]]),
+    new Headers([["set-cookie", cookie({ path: "/a", domain: "example.com", maxAge: 9 }).serializeDeletion(true)]]),
   );
   assertEquals(cleared, {
     name: "sid",
@@ -113,7 +114,7 @@ Deno.test("SessionCookie.clearingLine() has the attributes of the cookie it clea
   });
 });
 
-Deno.test("isClearing() tells a line that takes a cookie away", () => {
+Deno.test("isDeletion() tells a line that takes a cookie away", () => {
   for (
     const line of [
       "sid=",
@@ -122,7 +123,7 @@ Deno.test("isClearing() tells a line that takes a cookie away", () => {
       "sid=x; max-age=-5; Expires=Fri, 01 Jan 2999 00:00:00 GMT",
       "sid=x; Path=/; expires=Thu, 01 Jan 1970 00:00:00 GMT",
     ]
-  ) assert(isClearing(line), line);
+  ) assert(isDeletion(line), line);
   for (
     const line of [
       "sid=x",
@@ -131,5 +132,5 @@ Deno.test("isClearing() tells a line that takes a cookie away", () => {
       "sid=x; Expires=never",
       "sid=x; Path=/Max-Age=0",
     ]
-  ) assert(!isClearing(line), line);
+  ) assert(!isDeletion(line), line);
 });

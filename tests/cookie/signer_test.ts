@@ -59,7 +59,7 @@ Deno.test("Signer.sign() works with keys longer than a block", () => {
 Deno.test("Signer.verify() accepts its own signature, again and again", () => {
   const signer = new Signer("sid", [KEY]);
   const value = signer.sign(ID);
-  for (let i = 0; i < 3; i++) assertEquals(signer.verify(`sid=${value}`), { id: ID, outdated: false });
+  for (let i = 0; i < 3; i++) assertEquals(signer.verify(`sid=${value}`), { id: ID, needsResign: false });
 });
 
 Deno.test("Signer.verify() refuses", async (t) => {
@@ -128,7 +128,7 @@ Deno.test("Signer.verify() accepts older secrets and says that they are", () => 
   const old = bytes("the secret of last year, 32 long");
   const value = new Signer("sid", [old]).sign(ID);
   const both = new Signer("sid", [KEY, old]);
-  for (let i = 0; i < 2; i++) assertEquals(both.verify(`sid=${value}`), { id: ID, outdated: true });
+  for (let i = 0; i < 2; i++) assertEquals(both.verify(`sid=${value}`), { id: ID, needsResign: true });
   assertEquals(new Signer("sid", [KEY]).verify(`sid=${value}`), "signature");
   assertEquals(new Signer("sid", [KEY, old]).sign(ID), new Signer("sid", [KEY]).sign(ID));
 });
@@ -137,7 +137,7 @@ Deno.test("Signer.verify() accepts every one of three secrets, and only the firs
   const keys = ["a", "b", "c"].map((letter) => bytes(letter.repeat(32)));
   const signer = new Signer("sid", keys);
   for (const [age, key] of keys.entries()) {
-    assertEquals(signer.verify(`sid=${new Signer("sid", [key]).sign(ID)}`), { id: ID, outdated: age > 0 });
+    assertEquals(signer.verify(`sid=${new Signer("sid", [key]).sign(ID)}`), { id: ID, needsResign: age > 0 });
   }
 });
 
@@ -166,14 +166,14 @@ Deno.test("Signer.verify() knows our form alone", () => {
   }
 });
 
-Deno.test("Signer.hash() is keyed by a derived key, and is not the signature", () => {
+Deno.test("Signer.eventHash() is keyed by a derived key, and is not the signature", () => {
   const derived = createHmac("sha256", KEY).update("session/event/1").digest();
   const expected = createHmac("sha256", derived).update(ID).digest().subarray(0, 16).toString("base64url");
   const signer = new Signer("sid", [KEY]);
-  assertEquals(signer.hash(ID), expected);
-  assertEquals(signer.hash(ID), signer.hash(ID));
-  assertNotEquals(signer.hash(ID), signer.hash("b" + ID.slice(1)));
-  assert(!signer.sign(ID).includes(signer.hash(ID)));
+  assertEquals(signer.eventHash(ID), expected);
+  assertEquals(signer.eventHash(ID), signer.eventHash(ID));
+  assertNotEquals(signer.eventHash(ID), signer.eventHash("b" + ID.slice(1)));
+  assert(!signer.sign(ID).includes(signer.eventHash(ID)));
 });
 
 Deno.test("readSecrets() turns every kind of secret into its bytes", () => {

@@ -229,7 +229,7 @@ class World {
     const live = new Map<Life, number>();
     for (const sid of this.sids) {
       if (!await this.#raw.exist(sid)) continue;
-      const id = this.ids.get(signer.hash(sid));
+      const id = this.ids.get(signer.eventHash(sid));
       this.expect(id !== undefined, "there is a record that nobody can know of");
       this.expect(!id.life.destroyed, "a destroyed session has a record");
       live.set(id.life, (live.get(id.life) ?? 0) + 1);
@@ -300,7 +300,7 @@ class Visit {
     const context = contextOf({ cookie: this.#presented === undefined ? undefined : `sid=${this.#presented}` });
     const presented = this.#presented === undefined
       ? undefined
-      : world.ids.get(signer.hash(this.#presented.split(".")[0] ?? ""));
+      : world.ids.get(signer.eventHash(this.#presented.split(".")[0] ?? ""));
 
     this.#log("arrives" + (presented === undefined ? "" : ` with session ${world.lives.indexOf(presented.life)}`));
     const begun = world.step();
@@ -349,7 +349,7 @@ class Visit {
     const world = this.#world;
     const { life } = presented;
     // Where the id is not known yet, the request that has made it has not heard so.
-    const id = world.idOf(signer.hash(session.sessionId), life);
+    const id = world.idOf(signer.eventHash(session.sessionId), life);
     this.#graced = id !== presented && this.#own === undefined;
     life.see(world.now);
     // It may have expired while its id was renewed.
@@ -429,7 +429,9 @@ class Visit {
     const world = this.#world;
     const begun = world.step();
     const life = this.#life;
-    const held = life && session.expiresAt !== undefined ? world.ids.get(signer.hash(session.sessionId)) : undefined;
+    const held = life && session.expiresAt !== undefined
+      ? world.ids.get(signer.eventHash(session.sessionId))
+      : undefined;
     const write: Write = {
       what: `${kind} ${key}`,
       steps: [],
@@ -564,14 +566,14 @@ class Visit {
       return this.#expect(sid === "" && cookie?.attributes["max-age"] === "0", "the cookie was not cleared");
     }
     this.#expect(sid !== "", "a cookie was cleared and nobody asked for it");
-    const hash = sid === undefined ? undefined : signer.hash(sid);
+    const hash = sid === undefined ? undefined : signer.eventHash(sid);
     const hasEnded = session.expiresAt === undefined && this.#life !== undefined;
     // Where the session is merely too old, its cookie does no harm.
     const isGone = hasEnded && this.#world.now < this.#until;
     this.#expect(!isGone || sid === undefined, "a request that knows that its session is gone hands its cookie out");
     if (this.#own !== undefined) {
       // Where the request has learnt of a later id, its own cookie would replace that one in the browser.
-      const isReplaced = signer.hash(session.sessionId) !== this.#own;
+      const isReplaced = signer.eventHash(session.sessionId) !== this.#own;
       const isMissing = hash === undefined && !hasEnded && !isReplaced;
       this.#expect(!isMissing, "a response lacks the cookie of the id that the request made");
       this.#expect(
@@ -607,7 +609,7 @@ class Visit {
     this.#expect(session.isNew, "a session began that was there");
     this.#life = new Life(world.options, world.now);
     world.lives.push(this.#life);
-    this.#own = signer.hash(session.sessionId);
+    this.#own = signer.eventHash(session.sessionId);
     this.#expect(!world.ids.has(this.#own), "an id was used again");
     world.idOf(this.#own, this.#life);
     this.#log(`begins session ${world.lives.length - 1}`);
