@@ -8,7 +8,7 @@
  */
 import type { HttpContext, MiddlewareTarget } from "../deps.ts";
 import { SessionStoreError } from "./errors.ts";
-import { Session, verifyCsrfToken } from "./session.ts";
+import { Session } from "./session.ts";
 
 /** The options of `CsrfMiddleware`. */
 export interface CsrfOptions {
@@ -146,9 +146,9 @@ export class CsrfMiddleware implements MiddlewareTarget {
       );
     }
     const header = context.request.headers.get(HEADER);
-    if (header !== null && verifyCsrfToken(session, header)) return undefined;
+    if (header !== null && session.verifyCsrfToken(header)) return undefined;
     const field = await readField(context);
-    if (field !== undefined && verifyCsrfToken(session, field)) return undefined;
+    if (field !== undefined && session.verifyCsrfToken(field)) return undefined;
     return refusal(
       context,
       "the request says nothing of where it comes from, and does not carry the token of its session",

@@ -3,60 +3,76 @@
  *
  * @module
  */
+import type { Signer } from "./cookie/signer.ts";
+import { computeExpiry } from "./core/lifetime.ts";
+import { checkPrincipal } from "./core/validate.ts";
 import { SessionNotSupportedError, SessionStoreError } from "./errors.ts";
 import type { Reporter } from "./events.ts";
-import { computeExpiry } from "./core/lifetime.ts";
 import type { ResolvedOptions } from "./options.ts";
-import { checkPrincipal } from "./session.ts";
+import type { SessionRepository } from "./persistence/session_repository.ts";
 import type { SessionMeta } from "./session_store.ts";
-import type { Signer } from "./cookie/signer.ts";
-import type { Records } from "./persistence/session_repository.ts";
 
 /** One session of a user, as it may be shown to that user. */
 export interface UserSession {
   /**
-   * Names the session towards its user: 22 characters of base64url, derived from its id, which cannot be had from it. It changes with the
-   * id: after a `regenerate()` the session has another.
+   * Identifies the session to its user: 22 characters of base64url, derived from the session id. It cannot be reversed. `regenerate()`
+   * changes it together with the id.
    */
   handle: string;
   /** When the session began. */
   createdAt: Date;
-  /** When it was last used, as far as that was written: with a sliding limit at least once per tenth of it, else when it got its id. */
+  /** When it was last used, as far as that was stored: with a sliding limit at least once per tenth of it, otherwise when it got its id. */
   lastSeenAt: Date;
-  /** Whether it is the session that `current` names. */
+  /** Whether it is the session that the option `current` names. */
   current: boolean;
 }
 
+/** A session as a store lists it. */
+interface ListedSession {
+  readonly sid: string;
+  readonly meta: SessionMeta;
+}
+
 /**
- * Lists and ends the sessions of a user, at `middleware.sessions`. A session belongs to the user whom `regenerate({ principal })` has
- * bound it to. Needs a store that finds them (`PrincipalStore`, as every store of this project is).
+ * Lists and ends the sessions of a user, at `middleware.sessions`. `regenerate({ principal })` binds a session to a user. Needs a store
+ * that can find them (`PrincipalStore`), as every store of this project can.
  */
 export class UserSessions {
-  readonly #settings: ResolvedOptions;
+  readonly #options: ResolvedOptions;
   readonly #signer: Signer;
-  readonly #records: Records;
+  readonly #repository: SessionRepository;
   readonly #reporter: Reporter;
 
-  /** Note: `SessionMiddleware` makes it. */
-  constructor(settings: ResolvedOptions, signer: Signer, records: Records, reporter: Reporter) {
-    this.#settings = settings;
+  /**
+   * Note: `SessionMiddleware` creates it.
+   *
+   * @throws {SessionNotSupportedError} if `maxSessionsPerPrincipal` is given and the store cannot find the sessions of a user
+   */
+  constructor(options: ResolvedOptions, signer: Signer, repository: SessionRepository, reporter: Reporter) {
+    if (options.maxSessionsPerPrincipal !== undefined && !repository.supportsPrincipals) {
+      throw new SessionNotSupportedError(
+        "limit",
+        "Cannot start sessions: `maxSessionsPerPrincipal` needs a store that finds the sessions of a user",
+      );
+    }
+    this.#options = options;
     this.#signer = signer;
-    this.#records = records;
+    this.#repository = repository;
     this.#reporter = reporter;
   }
 
   /**
-   * Lists a user's live sessions, the one that signed in first at the top.
+   * Lists a user's live sessions, beginning with the one that signed in first.
    *
    * @param principal the user
    * @param options `current`: the id of the session that asks, to be marked
    * @throws {TypeError} if `principal` is not a well-formed string
    * @throws {RangeError} if it is empty
-   * @throws {SessionNotSupportedError} if the store does not find the sessions of a user
+   * @throws {SessionNotSupportedError} if the store cannot find the sessions of a user
    * @throws {SessionStoreError} if the store failed
    */
   async list(principal: string, options: { current?: string } = {}): Promise<UserSession[]> {
-    const current = await this.#present("list", options.current);
+    const current = await this.#presentId("list", options.current);
     return (await this.#find("list", principal)).map(({ sid, meta }) => ({
       handle: this.#signer.handle(sid),
       createdAt: new Date(meta.createdAt),
@@ -68,8 +84,8 @@ export class UserSessions {
   /**
    * Ends one session of a user.
    *
-   * @param principal the user; a handle of another user's session ends nothing
-   * @param handle names the session, as {@linkcode UserSessions.list} told it
+   * @param principal the user; the handle of another user's session ends nothing
+   * @param handle the session, as {@linkcode UserSessions.list} returned it
    * @returns whether there was such a session
    * @throws as {@linkcode UserSessions.list}
    */
@@ -86,73 +102,60 @@ export class UserSessions {
    * Ends all sessions of a user, as after a change of the password.
    *
    * @param principal the user
-   * @param options `except`: the id of a session to be kept
+   * @param options `except`: the id of a session that stays
    * @returns how many were ended
    * @throws as {@linkcode UserSessions.list}
    */
   async revokeAll(principal: string, options: { except?: string } = {}): Promise<number> {
-    const except = await this.#present("revoke", options.except);
+    const except = await this.#presentId("revoke", options.except);
     const sessions = (await this.#find("revoke", principal)).filter(({ sid }) => sid !== except);
     await Promise.all(sessions.map((session) => this.#end("revoke", principal, session)));
     return sessions.length;
   }
 
   /**
-   * Ends the oldest sessions of a user who has more than the options allow; `current` is kept. A store that fails is reported and no more: the
-   * user is signed in by now, and the next sign-in tries again.
+   * Ends the oldest sessions of a user who has more than the options allow, but not `current`. If the store fails, that is reported and not
+   * thrown: the user has signed in already, and the next sign-in tries again.
    */
-  async limit(principal: string, current: string): Promise<void> {
-    const { maxSessionsPerPrincipal } = this.#settings;
+  async enforceLimit(principal: string, current: string): Promise<void> {
+    const { maxSessionsPerPrincipal } = this.#options;
     if (maxSessionsPerPrincipal === undefined) return;
-    // In turn: two sign-ins at once must not each end the other.
-    await this.#records.turnsOfUsers.run(principal, async () => {
+    // One after the other: two concurrent sign-ins must not end each other.
+    await this.#repository.userMutex.run(principal, async () => {
       const sessions = await this.#find("limit", principal);
-      // One that signed in after this one may have ended it already.
+      // A later sign-in may have ended this one already.
       if (!sessions.some(({ sid }) => sid === current)) return;
       const others = sessions.filter(({ sid }) => sid !== current);
-      const tooMany = others.slice(0, Math.max(0, sessions.length - maxSessionsPerPrincipal));
-      await Promise.all(tooMany.map((session) => this.#end("limit", principal, session)));
+      const excess = others.slice(0, Math.max(0, sessions.length - maxSessionsPerPrincipal));
+      await Promise.all(excess.map((session) => this.#end("limit", principal, session)));
     }).catch((error) => {
       if (!(error instanceof SessionStoreError)) throw error;
     });
   }
 
-  /** The id that a session has now, where another request has given it a new one. */
-  async #present(operation: string, sid: string | undefined): Promise<string | undefined> {
+  /** Returns the id that a session has now: another request may have renewed it. */
+  async #presentId(operation: string, sid: string | undefined): Promise<string | undefined> {
     if (sid === undefined) return undefined;
-    const found = await this.#reporter.reportFailures(operation, sid, this.#records.read(sid));
+    const found = await this.#reporter.reportFailures(operation, sid, this.#repository.read(sid));
     return typeof found === "object" ? found.id : sid;
   }
 
-  async #find(operation: string, principal: string): Promise<{ sid: string; meta: SessionMeta }[]> {
+  /** Returns the live sessions of a user, beginning with the one that signed in first, however old it was then. */
+  async #find(operation: string, principal: string): Promise<ListedSession[]> {
     checkPrincipal(operation, principal);
     const now = Date.now();
-    return (await this.#reporter.reportFailures(operation, undefined, this.#records.list(principal)))
-      .filter(({ meta }) => now < computeExpiry(this.#settings, meta))
-      .sort((a, b) => boundAt(a) - boundAt(b));
+    return (await this.#reporter.reportFailures(operation, undefined, this.#repository.list(principal)))
+      .filter(({ meta }) => now < computeExpiry(this.#options, meta))
+      .sort((a, b) => signedInAt(a) - signedInAt(b));
   }
 
-  async #end(operation: string, principal: string, { sid, meta }: { sid: string; meta: SessionMeta }): Promise<void> {
-    const expiresAt = computeExpiry(this.#settings, meta);
-    const last = await this.#reporter.reportFailures(operation, sid, this.#records.delete(sid, expiresAt));
-    this.#reporter.emitEnded("revoked", last, principal);
+  async #end(operation: string, principal: string, { sid, meta }: ListedSession): Promise<void> {
+    const expiresAt = computeExpiry(this.#options, meta);
+    const lastId = await this.#reporter.reportFailures(operation, sid, this.#repository.delete(sid, expiresAt));
+    this.#reporter.emitEnded("revoked", lastId, principal);
   }
 }
 
-/** The oldest session of a user is the one that has been signed in for longest, however long it was there before. */
-function boundAt({ meta }: { meta: SessionMeta }): number {
+function signedInAt({ meta }: ListedSession): number {
   return meta.boundAt ?? meta.createdAt;
-}
-
-/**
- * Checks that a store can do what the options ask.
- *
- * @throws {SessionNotSupportedError} if it does not find the sessions of a user, and `maxSessionsPerPrincipal` is given
- */
-export function checkUsers(settings: ResolvedOptions, records: Records): void {
-  if (settings.maxSessionsPerPrincipal === undefined || records.findsUsers) return;
-  throw new SessionNotSupportedError(
-    "limit",
-    "Cannot start sessions: `maxSessionsPerPrincipal` needs a store that finds the sessions of a user",
-  );
 }

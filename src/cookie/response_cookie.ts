@@ -4,19 +4,13 @@
  * @module
  */
 import type { AlosaurResponse, HttpContext } from "../../deps.ts";
+import type { CookiePolicy } from "./cookie_policy.ts";
 import { isDeletion, type SessionCookie } from "./session_cookie.ts";
 
 type Merged = ReturnType<AlosaurResponse["getMergedResult"]>;
 
-/** What the middleware knows of requests and their cookies. */
-export interface CookiePolicy {
-  /** The cookie that they are about. */
-  readonly cookie: SessionCookie;
-  /** Tells whether the cookie of a request is for https alone. */
-  isSecure(context: HttpContext): boolean;
-  /** Told of a line that gives the client the cookie. */
-  onCookieSet(context: HttpContext, line: string): void;
-}
+/** What a response's cookie needs to know of the options. */
+type Policy = Pick<CookiePolicy, "cookie" | "isSecure" | "onCookieSet">;
 
 /**
  * The session's `Set-Cookie` line of one response.
@@ -29,12 +23,12 @@ export interface CookiePolicy {
 export class ResponseCookie {
   readonly #context: HttpContext;
   readonly #cookie: SessionCookie;
-  readonly #policy: CookiePolicy;
+  readonly #policy: Policy;
   #line: string | undefined;
   #wasMerged = false;
   #isDisabled = false;
 
-  constructor(context: HttpContext, policy: CookiePolicy) {
+  constructor(context: HttpContext, policy: Policy) {
     this.#context = context;
     this.#cookie = policy.cookie;
     this.#policy = policy;

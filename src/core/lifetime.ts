@@ -5,6 +5,7 @@
  */
 import type { ResolvedOptions } from "../options.ts";
 import type { SessionMeta } from "../session_store.ts";
+import type { LoadedSession } from "./loaded_session.ts";
 
 /** When a session began and when it was last used, in milliseconds since the epoch. */
 export type ActivityTimes = Pick<SessionMeta, "createdAt" | "seenAt">;
@@ -40,8 +41,20 @@ export function effectiveExpiry(settings: ResolvedOptions, expiresAt: number, me
   return Math.min(expiresAt, computeExpiry(settings, meta));
 }
 
-/** How old a note of activity may grow before it is written again, in milliseconds; `Infinity` where nothing depends on it. */
+/**
+ * Returns how old the stored time of the last activity may become, in milliseconds; `Infinity` if no limit depends on it. A tenth of the
+ * shortest sliding limit: then a session expires at most a tenth early, and most requests write nothing.
+ */
 export function activityInterval({ maxAge, rolling, idleTimeout }: ResolvedOptions): number {
   const sliding = Math.min(rolling && maxAge !== undefined ? maxAge : Infinity, idleTimeout ?? Infinity);
   return sliding * 1000 / 10;
+}
+
+/** Returns whether the activity of a request is to be stored. With `rolling` its cookie is sent again too. */
+export function isActivityDue(options: ResolvedOptions, { meta, viaOldId }: LoadedSession): boolean {
+  const interval = activityInterval(options);
+  if (interval === Infinity) return false;
+  const { createdAt, seenAt, sentAt } = meta;
+  const since = options.rolling && !viaOldId ? Math.min(seenAt, sentAt ?? createdAt) : seenAt;
+  return Date.now() - since >= interval;
 }

@@ -1,173 +1,193 @@
 /**
- * A session's steps on a store that has the eight methods and no more.
+ * The operations of a session on a basic store, which has the eight methods of `SessionStore` and no more.
  *
- * What the store has no word for lives in the record, under a reserved key. A step that needs several calls is atomic within this
- * process, by a queue per session.
+ * Expiry and the other facts about a session are kept in its record, under a reserved key. An operation that needs several calls is
+ * atomic within this process only.
  *
  * @module
  */
 import { SessionGoneError, SessionStoreError } from "../errors.ts";
-import type { RecordChange, SessionMeta, SessionRecord, SessionStore, SessionTrace } from "../session_store.ts";
-import { withStoreErrors } from "./store_errors.ts";
-import type { Compute, Move, Steps } from "./session_repository.ts";
+import type { SessionMeta, SessionRecord, SessionStore, SessionTrace } from "../session_store.ts";
 import { ExpiringMap } from "../util/expiring_map.ts";
+import type { KeyedMutex } from "../util/keyed_mutex.ts";
+import type { RenewOptions, SessionChange, StoreAdapter, ValueUpdater } from "./store_adapter.ts";
+import { withStoreErrors } from "./store_errors.ts";
 import { findTimeout } from "./store_timeout.ts";
-import { KeyedMutex } from "../util/keyed_mutex.ts";
 
-/** Where a bare store keeps what is not the application's: a key that every backend can hold. */
-const RESERVED = "__session";
+/** The key of what is not the application's. Every backend can hold it. */
+const RESERVED_KEY = "__session";
 
-/** What is kept there. */
-interface Reserved extends SessionMeta {
+/** The value of {@linkcode RESERVED_KEY}. */
+interface ReservedValue extends SessionMeta {
   expiresAt: number;
 }
 
-/** How many ids that were replaced are remembered. */
+/** Returns the key that a value is stored under. An application's key that begins like the reserved one gets a prefix. */
+function toStoredKey(key: string): string {
+  return key.startsWith(RESERVED_KEY) ? `${RESERVED_KEY}:${key}` : key;
+}
+
+/** Reverses {@linkcode toStoredKey}; `undefined` for the reserved key. */
+function fromStoredKey(key: string): string | undefined {
+  if (!key.startsWith(RESERVED_KEY)) return key;
+  return key === RESERVED_KEY ? undefined : key.slice(RESERVED_KEY.length + 1);
+}
+
+/** Bounds how many replaced ids are remembered. */
 const MAX_TRACES = 100_000;
 
-/** The application's keys that begin like the reserved one move behind it, so that none is ever equal to it. */
-function toStored(key: string): string {
-  return key.startsWith(RESERVED) ? `${RESERVED}:${key}` : key;
+/** Where a session went whose id was replaced. */
+interface Trace {
+  readonly movedTo: string;
+  readonly graceUntil: number;
+  readonly expiresAt: number;
 }
 
-/** Undoes {@linkcode toStored}; `undefined` where the key is the reserved one. */
-function fromStored(key: string): string | undefined {
-  if (!key.startsWith(RESERVED)) return key;
-  return key === RESERVED ? undefined : key.slice(RESERVED.length + 1);
-}
+/** What this process knows of the sessions of a basic store, beside what is in the store. */
+export class BasicStoreState {
+  /** Runs the operations on a session one after the other. */
+  readonly mutex: KeyedMutex;
+  /** The sessions whose id was replaced, by their old id. */
+  readonly traces: ExpiringMap<Trace> = new ExpiringMap(MAX_TRACES);
+  /** The expiry of these sessions, by their present id. All traces of a session share it, because it can be extended. */
+  readonly traceExpiry: ExpiringMap<{ expiresAt: number }> = new ExpiringMap(MAX_TRACES);
 
-/** The steps on a store with the eight methods alone. */
-export class BareSteps implements Steps {
-  #store: SessionStore;
-  readonly #turns = new KeyedMutex(findTimeout);
-  /** Where the ids went that were replaced here, in the order of that. */
-  readonly #traces = new ExpiringMap<{ movedTo: string; graceUntil: number; readonly expiresAt: number }>(MAX_TRACES);
-  /** The deadlines of sessions whose id was replaced here, by their present id: the traces of a session end with it. */
-  readonly #deadlines = new ExpiringMap<{ expiresAt: number }>(MAX_TRACES);
-
-  constructor(store: SessionStore) {
-    this.#store = store;
+  constructor(mutex: KeyedMutex) {
+    this.mutex = mutex;
   }
+}
 
-  use(store: SessionStore): void {
+/** Adapts a store with the eight methods. */
+export class BasicStoreAdapter implements StoreAdapter {
+  readonly #store: SessionStore;
+  readonly #state: BasicStoreState;
+
+  constructor(store: SessionStore, state: BasicStoreState) {
     this.#store = store;
+    this.#state = state;
   }
 
   async read(sid: string): Promise<SessionRecord | SessionTrace | undefined> {
     const stored = await this.#get("get", sid);
-    const reserved = stored && reservedOf(stored);
-    // Without a deadline it is a record whose making was cut off: nobody was given a cookie for it.
-    if (stored === undefined || reserved === undefined) return this.#traces.get(sid);
+    const reserved = stored && reservedValue(stored);
+    // A record without an expiry was not created completely: no client has its cookie.
+    if (stored === undefined || reserved === undefined) return this.#state.traces.get(sid);
     const { expiresAt, ...meta } = reserved;
     if (Date.now() >= expiresAt) {
-      await this.#discardExpired(sid);
+      await this.#deleteExpired(sid);
       return { expired: true };
     }
     const values = new Map<string, unknown>();
-    for (const [name, value] of Object.entries(stored)) {
-      const key = fromStored(name);
+    for (const [storedKey, value] of Object.entries(stored)) {
+      const key = fromStoredKey(storedKey);
       if (key !== undefined && value !== undefined) values.set(key, value);
     }
     return { values, expiresAt, meta };
   }
 
   create(sid: string, { values, expiresAt, meta }: SessionRecord): Promise<void> {
-    return this.#turns.run(sid, async () => {
+    return this.#exclusively(sid, async () => {
       await this.#store.create(sid);
-      const stored = Array.from(values, ([key, value]): [string, unknown] => [toStored(key), value]);
+      const stored = Array.from(values, ([key, value]): [string, unknown] => [toStoredKey(key), value]);
       await this.#fill(sid, stored, { ...meta, expiresAt });
     });
   }
 
   set(sid: string, key: string, value: unknown): Promise<void> {
-    return this.#turns.run(sid, () => this.#write("set", sid, toStored(key), value));
+    return this.#exclusively(sid, () => this.#setValue("set", sid, toStoredKey(key), value));
   }
 
-  update(sid: string, key: string, compute: Compute): Promise<void> {
-    return this.#turns.run(sid, async () => {
-      const stored = await this.#live("update", sid);
-      const name = toStored(key);
-      const value: unknown = Object.hasOwn(stored, name) ? (stored as Record<string, unknown>)[name] : undefined;
-      const next = await compute(value);
-      if (next !== undefined || value !== undefined) await this.#write("update", sid, name, next);
+  update(sid: string, key: string, updater: ValueUpdater): Promise<void> {
+    return this.#exclusively(sid, async () => {
+      const stored = await this.#getLive("update", sid);
+      const storedKey = toStoredKey(key);
+      const value: unknown = Object.hasOwn(stored, storedKey) ? stored[storedKey] : undefined;
+      const next = await updater(value);
+      if (next !== undefined || value !== undefined) await this.#setValue("update", sid, storedKey, next);
     });
   }
 
-  change(sid: string, { clear, meta, expiresAt }: Omit<RecordChange, "ifVersion" | "set">): Promise<void> {
-    return this.#turns.run(sid, async () => {
-      const stored = await this.#live("change", sid);
+  change(sid: string, { clear, meta, expiresAt }: SessionChange): Promise<void> {
+    return this.#exclusively(sid, async () => {
+      const stored = await this.#getLive("change", sid);
       if (clear) {
-        for (const name of Object.keys(stored)) {
-          if (name !== RESERVED) await this.#write("clear", sid, name, undefined);
+        for (const storedKey of Object.keys(stored)) {
+          if (storedKey !== RESERVED_KEY) await this.#setValue("clear", sid, storedKey, undefined);
         }
       }
-      const reserved = { ...reservedOf(stored), ...meta, ...(expiresAt === undefined ? {} : { expiresAt }) };
-      await this.#write("change", sid, RESERVED, withoutUndefined(reserved));
-      const deadline = this.#deadlines.get(sid);
-      if (deadline !== undefined && expiresAt !== undefined) deadline.expiresAt = expiresAt;
+      const reserved = { ...reservedValue(stored), ...meta, ...(expiresAt === undefined ? {} : { expiresAt }) };
+      await this.#setValue("change", sid, RESERVED_KEY, withoutUndefined(reserved));
+      const traceExpiry = this.#state.traceExpiry.get(sid);
+      if (traceExpiry !== undefined && expiresAt !== undefined) traceExpiry.expiresAt = expiresAt;
     });
   }
 
-  move(sid: string, newSid: string, { meta, graceUntil }: Move): Promise<void> {
-    return this.#turns.run(sid, async () => {
-      const stored = await this.#live("regenerate", sid);
-      const reserved = reservedOf(stored);
+  move(sid: string, newSid: string, { meta, graceUntil }: RenewOptions): Promise<void> {
+    return this.#exclusively(sid, async () => {
+      const stored = await this.#getLive("regenerate", sid);
+      const reserved = reservedValue(stored);
       await this.#store.create(newSid);
-      const values = Object.entries(stored).filter(([name]) => name !== RESERVED);
+      const values = Object.entries(stored).filter(([storedKey]) => storedKey !== RESERVED_KEY);
       await this.#fill(newSid, values, { ...reserved, ...meta });
-      // From here on the old id leads to the new one, which is complete.
-      const deadline = this.#deadlines.get(sid) ?? { expiresAt: reserved?.expiresAt ?? 0 };
-      this.#deadlines.set(newSid, deadline);
-      this.#traces.set(sid, {
+      // The new record is complete: the old id may lead to it now.
+      const traceExpiry = this.#state.traceExpiry.get(sid) ?? { expiresAt: reserved?.expiresAt ?? 0 };
+      this.#state.traceExpiry.set(newSid, traceExpiry);
+      this.#state.traces.set(sid, {
         movedTo: newSid,
         graceUntil,
-        // Read when it is asked: with a sliding limit the deadline moves on.
+        // A getter, because a sliding expiry moves on.
         get expiresAt(): number {
-          return Math.max(deadline.expiresAt, graceUntil);
+          return Math.max(traceExpiry.expiresAt, graceUntil);
         },
       });
       try {
         await this.#store.delete(sid);
       } catch (error) {
-        // Both ids would be alive: better the old one alone, which the client has.
-        this.#traces.delete(sid);
-        await this.#discard(newSid);
+        // Two live ids are worse than a failed renewal. The old one stays, because the client has it.
+        this.#state.traces.delete(sid);
+        await this.#deleteQuietly(newSid);
         throw error;
       }
     });
   }
 
   delete(sid: string): Promise<void> {
-    return this.#turns.run(sid, () => this.#store.delete(sid));
+    return this.#exclusively(sid, () => this.#store.delete(sid));
   }
 
-  async #get(operation: string, sid: string): Promise<object | undefined> {
+  /** Runs an operation after those of the same session that were requested before it. */
+  #exclusively(sid: string, operation: () => Promise<void>): Promise<void> {
+    return this.#state.mutex.run(sid, operation);
+  }
+
+  async #get(operation: string, sid: string): Promise<Record<string, unknown> | undefined> {
     const stored: unknown = await this.#store.get(sid);
     if (stored === undefined || stored === null) return undefined;
-    if (typeof stored === "object") return stored;
-    throw new SessionStoreError(operation, `Cannot ${operation}: the session store did not answer with an object`);
+    if (typeof stored === "object") return stored as Record<string, unknown>;
+    throw new SessionStoreError(
+      operation,
+      `Cannot ${operation}: the session store returned a wrong type from get(); expected an object, received a ${typeof stored}`,
+    );
   }
 
-  /** What is in a record that can be written to. */
-  async #live(operation: string, sid: string): Promise<object> {
+  /** Returns a record that can be written to. */
+  async #getLive(operation: string, sid: string): Promise<Record<string, unknown>> {
     const stored = await this.#get(operation, sid);
-    const expiresAt = stored && reservedOf(stored)?.expiresAt;
+    const expiresAt = stored && reservedValue(stored)?.expiresAt;
     if (stored === undefined || expiresAt === undefined || Date.now() >= expiresAt) {
       throw new SessionGoneError(operation);
     }
     return stored;
   }
 
-  /** Writes into a record that should be there. */
-  async #write(operation: string, sid: string, name: string, value: unknown): Promise<void> {
+  /** Writes into a record that should exist. */
+  async #setValue(operation: string, sid: string, storedKey: string, value: unknown): Promise<void> {
     try {
-      await this.#store.setValue(sid, name, value);
+      await this.#store.setValue(sid, storedKey, value);
     } catch (error) {
-      // A store says in its own words that the record is missing: whether it is, it can be asked.
+      // A basic store reports a missing record with an error of its own, so ask whether it is missing.
       const isKnown = error instanceof SessionGoneError || findTimeout(error) !== undefined;
-      if (!isKnown && await this.#isMissing(sid)) {
-        throw new SessionGoneError(operation, { cause: error });
-      }
+      if (!isKnown && await this.#isMissing(sid)) throw new SessionGoneError(operation, { cause: error });
       throw error;
     }
   }
@@ -175,37 +195,37 @@ export class BareSteps implements Steps {
   /** Fills a record that was just created, or removes it. */
   async #fill(sid: string, values: [string, unknown][], reserved: object): Promise<void> {
     try {
-      for (const [name, value] of values) {
-        await withStoreErrors("set", () => this.#store.setValue(sid, name, value), fromStored(name));
+      for (const [storedKey, value] of values) {
+        await withStoreErrors("set", () => this.#store.setValue(sid, storedKey, value), fromStoredKey(storedKey));
       }
-      // Last: until the deadline is there, the record is nobody's session.
-      await this.#store.setValue(sid, RESERVED, withoutUndefined(reserved));
+      // Last, because a record is a session only once it has an expiry.
+      await this.#store.setValue(sid, RESERVED_KEY, withoutUndefined(reserved));
     } catch (error) {
-      await this.#discard(sid);
+      await this.#deleteQuietly(sid);
       throw error;
     }
   }
 
-  /** Removes an expired record, which nothing else would ever do. That the session has ended is known, whatever comes of this. */
-  async #discardExpired(sid: string): Promise<void> {
-    await this.#turns.run(sid, async () => {
+  /** Removes an expired record. Nothing else ever would, because a basic store knows no expiry. */
+  async #deleteExpired(sid: string): Promise<void> {
+    await this.#exclusively(sid, async () => {
       try {
-        // A step that was under way may have moved the deadline on.
+        // A write that was under way may have extended the session.
         const stored = await this.#get("destroy", sid);
-        const expiresAt = stored && reservedOf(stored)?.expiresAt;
+        const expiresAt = stored && reservedValue(stored)?.expiresAt;
         if (expiresAt !== undefined && Date.now() >= expiresAt) await this.#store.delete(sid);
       } catch {
-        // The next one who asks for it tries again.
+        // The session has ended in any case. The next lookup tries again.
       }
     });
   }
 
-  /** Removes what a failed step left, as far as the store still can; the failure itself is what the caller hears of. */
-  async #discard(sid: string): Promise<void> {
+  /** Removes what a failed operation left. The caller reports the failure itself. */
+  async #deleteQuietly(sid: string): Promise<void> {
     try {
       await this.#store.delete(sid);
     } catch {
-      // Without a deadline, past it, or under an id that nobody has, the record cannot be used.
+      // Harmless: the record has no expiry, or no client has its id.
     }
   }
 
@@ -218,13 +238,13 @@ export class BareSteps implements Steps {
   }
 }
 
-function reservedOf(stored: object): Reserved | undefined {
-  const kept: unknown = Object.hasOwn(stored, RESERVED) ? (stored as Record<string, unknown>)[RESERVED] : undefined;
-  if (typeof kept !== "object" || kept === null || !("expiresAt" in kept)) return undefined;
-  return typeof kept.expiresAt === "number" && Number.isFinite(kept.expiresAt) ? kept as Reserved : undefined;
+function reservedValue(stored: object): ReservedValue | undefined {
+  const value: unknown = Object.hasOwn(stored, RESERVED_KEY) ? Reflect.get(stored, RESERVED_KEY) : undefined;
+  if (typeof value !== "object" || value === null || !("expiresAt" in value)) return undefined;
+  return typeof value.expiresAt === "number" && Number.isFinite(value.expiresAt) ? value as ReservedValue : undefined;
 }
 
-/** A backend of JSON would leave them out; another should not have to keep them. */
+/** Removes the keys without a value: a backend of JSON leaves them out, and no other should have to keep them. */
 function withoutUndefined(object: object): object {
   return Object.fromEntries(Object.entries(object).filter(([, value]) => value !== undefined));
 }

@@ -546,7 +546,7 @@ for (const [name, make] of Object.entries(STORES)) {
     const first = session.set("a", 1);
     const second = session.set("b", 2);
     await assertRejects(() => first, SessionStoreError);
-    const error = await assertRejects(() => second, SessionStoreError, "could not be made");
+    const error = await assertRejects(() => second, SessionStoreError, "could not be created");
     assertInstanceOf(error.cause, SessionStoreError);
     assertEquals((error.cause.cause as Error).message, "down");
     down = false;

@@ -96,7 +96,7 @@ for (const how of ["throws", "rejects"]) {
     const user = session.set("user", "ada");
     const cart = session.set("cart", 1);
     await assertRejects(() => user, SessionStoreError, "Cannot create");
-    await assertRejects(() => cart, SessionStoreError, "Cannot set: the session could not be made");
+    await assertRejects(() => cart, SessionStoreError, "Cannot set: the session could not be created");
     assertEquals(await session.entries(), {});
   });
 }

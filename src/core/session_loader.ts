@@ -1,0 +1,134 @@
+/**
+ * From the Cookie header of a request to its session.
+ *
+ * @module
+ */
+import { newSessionId } from "../cookie/session_id.ts";
+import type { VerifiedId } from "../cookie/signer.ts";
+import { SessionGoneError, SessionStoreError } from "../errors.ts";
+import type { LookupHit, LookupMiss } from "../persistence/session_repository.ts";
+import { isPending, type MaybePromise } from "../util/maybe_promise.ts";
+import { effectiveExpiry } from "./lifetime.ts";
+import { LoadedSession } from "./loaded_session.ts";
+import type { SessionServices } from "./session_services.ts";
+
+/** For how long requests that are under way find a session by the id that it had before its renewal. */
+const RENEWAL_GRACE_MS = 30_000;
+
+/** Verifies the cookie, looks up the session, and renews its id if that is due. */
+export class SessionLoader {
+  readonly #services: SessionServices;
+
+  constructor(services: SessionServices) {
+    this.#services = services;
+  }
+
+  /**
+   * Returns the session that a request presents, or `undefined`: synchronously if the store answers synchronously.
+   *
+   * @throws {SessionStoreError} if the cookie is validly signed and the store failed
+   */
+  load(headers: Headers): MaybePromise<LoadedSession | undefined> {
+    const header = headers.get("cookie");
+    if (header === null) return undefined;
+    const found = this.#find(this.#services.cookies.cookie.read(header));
+    return isPending(found)
+      ? found.then((session) => this.#renewIfDue(session, headers))
+      : this.#renewIfDue(found, headers);
+  }
+
+  /** Returns the first live session that one of the cookies names. */
+  #find(cookies: readonly string[]): MaybePromise<LoadedSession | undefined> {
+    const [first] = cookies;
+    if (first !== undefined && cookies.length === 1) {
+      const id = this.#verify(first);
+      return id && this.#lookUp(id);
+    }
+    return cookies.length === 0 ? undefined : this.#findFirst(cookies);
+  }
+
+  #findFirst(cookies: readonly string[]): MaybePromise<LoadedSession | undefined> {
+    // By id: one id can have been signed with two secrets.
+    const ids = new Map<string, VerifiedId>();
+    for (const cookie of cookies) {
+      const id = this.#verify(cookie);
+      if (id !== undefined && !ids.has(id.id)) ids.set(id.id, id);
+    }
+    if (ids.size === 0) return undefined;
+    return Promise.all(Array.from(ids.values(), (id) => this.#lookUp(id))).then((found) => {
+      const [first, ...others] = found.filter((session) => session !== undefined);
+      for (const { id } of others) this.#services.reporter.emitRefused("ambiguous", id);
+      return first;
+    });
+  }
+
+  /** Verifies a cookie. Never throws, whatever the client sent. */
+  #verify(cookie: string): VerifiedId | undefined {
+    const verified = this.#services.signer.verify(cookie);
+    if (typeof verified !== "string") return verified;
+    this.#services.reporter.emitRefused(verified);
+    return undefined;
+  }
+
+  #lookUp(verified: VerifiedId): MaybePromise<LoadedSession | undefined> {
+    const { reporter, repository } = this.#services;
+    const found = reporter.reportFailures("get", verified.id, repository.read(verified.id));
+    return isPending(found)
+      ? found.then((found) => this.#toLoadedSession(verified, found))
+      : this.#toLoadedSession(verified, found);
+  }
+
+  #toLoadedSession({ id, needsResign }: VerifiedId, found: LookupHit | LookupMiss): LoadedSession | undefined {
+    if (typeof found === "string") return this.#reportMiss(id, found);
+    const { record, viaOldId } = found;
+    const { meta } = record;
+    const expiresAt = effectiveExpiry(this.#services.options, record.expiresAt, meta);
+    if (Date.now() >= expiresAt) return this.#reportMiss(id, "expired");
+    return new LoadedSession(found.id, expiresAt, meta, record, viaOldId, needsResign);
+  }
+
+  #reportMiss(id: string, miss: LookupMiss): undefined {
+    if (miss === "expired") this.#services.reporter.emitEnded(miss, id);
+    else this.#services.reporter.emitRefused(miss, id);
+  }
+
+  #renewIfDue(session: LoadedSession | undefined, headers: Headers): MaybePromise<LoadedSession | undefined> {
+    if (session === undefined || !this.#isRenewalDue(session, headers)) return session;
+    return this.#renew(session).then((renewed) =>
+      renewed !== undefined && Date.now() < renewed.expiresAt ? renewed : undefined
+    );
+  }
+
+  #isRenewalDue({ meta, viaOldId }: LoadedSession, headers: Headers): boolean {
+    const { renewalTimeout } = this.#services.options;
+    if (renewalTimeout === undefined || viaOldId || Date.now() - meta.renewedAt < renewalTimeout * 1000) return false;
+    // The response to an upgrade, such as to a WebSocket, carries no cookie: the client would keep the old id.
+    return !headers.has("upgrade");
+  }
+
+  async #renew(session: LoadedSession): Promise<LoadedSession | undefined> {
+    const { repository, reporter } = this.#services;
+    const { id: oldId, meta } = session;
+    const id = newSessionId();
+    const now = Date.now();
+    // Only what changes: another request may be unbinding the session from its user.
+    const changed = { renewedAt: now, sentAt: now, csrfSeed: session.csrfSeed };
+    try {
+      await repository.renew(oldId, id, { meta: changed, graceUntil: now + RENEWAL_GRACE_MS });
+    } catch (error) {
+      if (error instanceof SessionStoreError) {
+        // The session was found, so the request continues with the id that it has.
+        reporter.emitStoreFailed("regenerate", error, oldId);
+        return session;
+      }
+      if (!(error instanceof SessionGoneError)) throw error;
+      // Another request has renewed or ended the session in the meantime.
+      return await this.#lookUp({ id: oldId, needsResign: session.needsResign });
+    }
+    reporter.emitRenewed(id, oldId, meta.principal);
+    session.id = id;
+    session.meta = { ...meta, ...changed };
+    session.needsResign = true;
+    return session;
+  }
+}

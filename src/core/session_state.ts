@@ -1,0 +1,432 @@
+/**
+ * What one request knows of its session, and the operations on it.
+ *
+ * `Session` is the documented face of this class. The middleware calls the members under "For the middleware".
+ *
+ * @module
+ */
+import type { HttpContext } from "../../deps.ts";
+import { ResponseCookie } from "../cookie/response_cookie.ts";
+import { newSessionId } from "../cookie/session_id.ts";
+import { SessionGoneError, SessionStoreError } from "../errors.ts";
+import type { LookupHit, LookupMiss } from "../persistence/session_repository.ts";
+import type { ValueUpdater } from "../persistence/store_adapter.ts";
+import type { SessionMeta, SessionRecord } from "../session_store.ts";
+import { cloneValue } from "../util/clone_value.ts";
+import { chain, type MaybePromise, noop } from "../util/maybe_promise.ts";
+import { computeExpiry, cookieExpiry, effectiveExpiry } from "./lifetime.ts";
+import { LoadedSession } from "./loaded_session.ts";
+import type { SessionServices } from "./session_services.ts";
+import { checkKey, checkRegenerateOptions, type RegenerateOptions } from "./validate.ts";
+import { WriteQueue } from "./write_queue.ts";
+
+type Values = ReadonlyMap<string, unknown>;
+
+const NO_VALUES: Values = new Map();
+
+/** The session of one request. */
+export class SessionState {
+  readonly services: SessionServices;
+  /** Whether the request came without a live session. */
+  isNew: boolean;
+  readonly #cookie: ResponseCookie;
+  #queue: WriteQueue | undefined = undefined;
+  /** `undefined` while the visitor has no session. */
+  #loaded: LoadedSession | undefined;
+  /** The id of a session that was not created yet. */
+  #nextId: string | undefined = undefined;
+  #isDestroyed = false;
+  /** Why the session is not available to this request. */
+  #outage: SessionStoreError | undefined = undefined;
+  /** Updates that were called and are not done: the values are not known until then. */
+  #pendingUpdates = 0;
+  /** Updaters that are running. They read the values from before their update, or they would wait for themselves. */
+  #activeUpdaters = 0;
+
+  constructor(services: SessionServices, context: HttpContext, loaded: LoadedSession | undefined) {
+    this.services = services;
+    this.#cookie = new ResponseCookie(context, services.cookies);
+    this.#loaded = loaded;
+    this.isNew = loaded === undefined;
+  }
+
+  // For the middleware.
+
+  /** Lets the request continue without its session, because the store could not look it up. */
+  markUnavailable(error: SessionStoreError): void {
+    this.#outage = error;
+    this.#loaded = undefined;
+    this.#nextId = undefined;
+    this.isNew = true;
+    this.#cookie.disable();
+  }
+
+  /** Creates an empty session with its cookie. */
+  create(): Promise<void> {
+    return this.#writes.run("create", () => this.#create(new Map()));
+  }
+
+  /** Sends the cookie again. */
+  resendCookie(): void {
+    if (this.#loaded !== undefined) this.#setCookie(this.#loaded);
+  }
+
+  /** Stores that the session was used, unless it has ended in the meantime. With `rolling` the cookie is sent again too. */
+  async recordActivity(): Promise<void> {
+    try {
+      await this.touch(true);
+    } catch (error) {
+      if (!(error instanceof SessionGoneError)) throw error;
+    }
+  }
+
+  /** Whether the response has a cookie of ours that was not sent yet. */
+  get isCookiePending(): boolean {
+    return this.#cookie.isPending;
+  }
+
+  /** The writes of this request; `undefined` if there were none. */
+  get writes(): WriteQueue | undefined {
+    return this.#queue;
+  }
+
+  // For `Session`.
+
+  /** The session as it is now; `undefined` if there is none, or it has ended. */
+  get current(): LoadedSession | undefined {
+    return this.#isDestroyed || !this.#loaded?.isLive ? undefined : this.#loaded;
+  }
+
+  get sessionId(): string {
+    return this.current?.id ?? (this.#nextId ??= newSessionId());
+  }
+
+  get isAvailable(): boolean {
+    return this.#outage === undefined;
+  }
+
+  /** Passes the values, with the writes of this request applied, to a function: synchronously if they are known. */
+  async read<T>(select: (values: Values) => T): Promise<T> {
+    const values = this.#currentValues();
+    return select(values instanceof Promise ? await values : values);
+  }
+
+  /** Writes one value; `undefined` removes it. */
+  write(operation: "set" | "delete", key: string, value: unknown): Promise<void> {
+    return this.#writes.run(operation, () => {
+      checkKey(operation, key);
+      const copy = cloneValue(key, value);
+      const session = this.#requireWritable(operation);
+      if (session === undefined) return copy === undefined ? noop : this.#create(new Map([[key, copy]]));
+      session.setValue(key, copy);
+      return () =>
+        this.#runOperation(operation, session, () => this.services.repository.set(session, operation, key, copy));
+    });
+  }
+
+  /**
+   * Replaces one value by what an updater computes from the value in the store.
+   *
+   * @param createsSession whether a session is created if there is none
+   * @param select chooses the result from the value before and the value after
+   */
+  update(
+    operation: "update" | "take",
+    key: string,
+    updater: ValueUpdater,
+    createsSession: boolean,
+    select: (before: unknown, after: unknown) => unknown,
+  ): Promise<unknown> {
+    return this.#writes.run<unknown>(operation, () => {
+      checkKey(operation, key);
+      const version = this.#loaded?.version;
+      let create = noop;
+      if (this.#requireWritable(operation) === undefined && createsSession) create = this.#create(new Map());
+      const session = this.#loaded;
+      if (session === undefined) return noop;
+      const cached = version === undefined ? undefined : { version, value: session.values?.get(key) };
+      this.#pendingUpdates++;
+      const { revision } = this.#writes;
+      return async () => {
+        try {
+          await create();
+          let before: unknown;
+          let after: unknown;
+          const observed: ValueUpdater = async (value) => {
+            this.#activeUpdaters++;
+            try {
+              return after = await updater(before = value);
+            } finally {
+              this.#activeUpdaters--;
+            }
+          };
+          await this.#runOperation(
+            operation,
+            session,
+            () => this.services.repository.update(session, operation, key, observed, cached),
+          );
+          // A write that was called since then is in `values` already, and comes after this one: let the next read ask the store.
+          if (this.#writes.revision !== revision) session.values = undefined;
+          else session.setValue(key, after);
+          return cloneValue(key, select(before, after));
+        } finally {
+          this.#pendingUpdates--;
+        }
+      };
+    });
+  }
+
+  clear(): Promise<void> {
+    return this.#writes.run("clear", () => {
+      const session = this.#requireWritable("clear");
+      if (session === undefined) return noop;
+      session.values = new Map();
+      return () =>
+        this.#runOperation("clear", session, async () => {
+          await this.services.repository.change(session, "clear", { clear: true, meta: { principal: undefined } });
+          session.meta = { ...session.meta, principal: undefined };
+        });
+    });
+  }
+
+  /** @param resends whether the response can still carry the cookie, whose expiry changes with `rolling` */
+  touch(resends = false): Promise<void> {
+    return this.#writes.run("touch", () => {
+      const session = this.#requireWritable("touch");
+      if (session === undefined) return noop;
+      const { options } = this.services;
+      const seenAt = Date.now();
+      const meta = options.rolling && resends && !session.viaOldId ? { seenAt, sentAt: seenAt } : { seenAt };
+      session.meta = { ...session.meta, ...meta };
+      const expiresAt = session.expiresAt = computeExpiry(options, session.meta);
+      return () =>
+        this.#runOperation("touch", session, async () => {
+          await this.services.repository.change(session, "touch", { expiresAt, meta });
+          // Not before the store knows: if the id was renewed in the meantime, the old cookie would replace the new one.
+          if (options.rolling && this.current !== undefined) this.#setCookie(session);
+        });
+    });
+  }
+
+  reload(): Promise<void> {
+    return this.#writes.run("reload", () => {
+      this.#requireAvailable("reload");
+      const session = this.#loaded;
+      // Not `current`: other requests may have extended a session that has expired as far as this one knows.
+      if (session === undefined || this.#isDestroyed || session.ended !== undefined) return noop;
+      session.values = undefined;
+      const { revision } = this.#writes;
+      return async () => {
+        const found = await this.#lookUp(session);
+        if (typeof found === "string") this.#onEnded(session);
+        // The record lacks what was written since, so the next read asks again.
+        else if (this.#writes.revision === revision) this.#applyRecord(session, found);
+      };
+    });
+  }
+
+  regenerate(options: RegenerateOptions): Promise<void> {
+    return this.#writes.run("regenerate", () => {
+      checkRegenerateOptions(options);
+      const { graceSeconds = 0, principal } = options;
+      const session = this.#requireWritable("regenerate");
+      if (session === undefined) {
+        this.#nextId = undefined;
+        return principal === undefined ? noop : this.#create(new Map(), principal);
+      }
+      return () => this.#runOperation("regenerate", session, () => this.#move(session, graceSeconds, principal));
+    });
+  }
+
+  destroy(): Promise<void> {
+    return this.#writes.run("destroy", () => {
+      this.#requireAvailable("destroy");
+      const session = this.#loaded;
+      // Writes that were called before still run. Later ones are refused.
+      this.#isDestroyed = true;
+      this.#nextId = undefined;
+      this.#cookie.clear();
+      if (session === undefined) return noop;
+      return async () => {
+        if (session.ended !== undefined) return;
+        session.id = await this.services.repository.delete(session.id, session.expiresAt);
+        session.ended = "gone";
+        this.services.reporter.emitEnded("destroyed", session.id, session.meta.principal);
+      };
+    });
+  }
+
+  csrfToken(): Promise<string> {
+    return this.#writes.run("csrfToken", () => {
+      const create = this.#requireWritable("csrfToken") === undefined ? this.#create(new Map()) : noop;
+      return async () => {
+        await create();
+        // Read after the writes that were called before: a new id changes the token.
+        const session = this.current;
+        if (session === undefined) throw new SessionGoneError("csrfToken");
+        return this.services.signer.csrfToken(session.csrfSeed);
+      };
+    });
+  }
+
+  verifyCsrfToken(token: string): boolean {
+    const session = this.current;
+    return session !== undefined && this.services.signer.verifyCsrfToken(session.csrfSeed, token);
+  }
+
+  get #writes(): WriteQueue {
+    return this.#queue ??= new WriteQueue((operation, error, awaited) => {
+      this.services.reporter.emitWriteFailed(operation, error, this.#loaded?.id, awaited);
+    });
+  }
+
+  #requireAvailable(operation: string): void {
+    if (this.#outage === undefined) return;
+    throw new SessionStoreError(
+      operation,
+      `Cannot ${operation}: the session is not available, because the store failed`,
+      { cause: this.#outage },
+    );
+  }
+
+  #requireNotEnded(operation: string): void {
+    this.#requireAvailable(operation);
+    if (this.#isDestroyed || (this.#loaded !== undefined && this.current === undefined)) {
+      throw new SessionGoneError(operation);
+    }
+  }
+
+  /** Returns the session to write to; `undefined` if there is none yet. */
+  #requireWritable(operation: string): LoadedSession | undefined {
+    this.#requireNotEnded(operation);
+    if (this.#loaded !== undefined) this.#loaded.version = undefined;
+    return this.#loaded;
+  }
+
+  #currentValues(): MaybePromise<Values> {
+    const waits = this.#activeUpdaters === 0;
+    if (this.#pendingUpdates > 0 && waits) return this.#writes.idle().then(() => this.#valuesOf(this.current, waits));
+    return this.#valuesOf(this.current, waits);
+  }
+
+  #valuesOf(session: LoadedSession | undefined, waits: boolean): MaybePromise<Values> {
+    return session === undefined ? NO_VALUES : session.values ?? this.#loadValues(session, waits);
+  }
+
+  async #loadValues(session: LoadedSession, waits: boolean): Promise<Values> {
+    let found: LookupHit | LookupMiss;
+    let revision: number;
+    do {
+      if (waits) await this.#writes.idle();
+      revision = this.#writes.revision;
+      found = await this.#lookUp(session);
+      // The record lacks what was written while the store was asked.
+    } while (revision !== this.#writes.revision);
+    if (typeof found !== "string") return this.#applyRecord(session, found);
+    this.#onEnded(session);
+    return NO_VALUES;
+  }
+
+  /** Creates a session. Everything but its record exists when this returns; the returned function creates that. */
+  #create(values: Map<string, unknown>, principal?: string): () => MaybePromise<void> {
+    this.#requireNotEnded("create");
+    const { options, reporter } = this.services;
+    const now = Date.now();
+    const meta: SessionMeta = { createdAt: now, seenAt: now, renewedAt: now };
+    if (principal !== undefined) Object.assign(meta, { principal, boundAt: now });
+    const expiresAt = computeExpiry(options, meta);
+    // The option `expires` is a fixed date, after which no session can begin.
+    if (now >= expiresAt) throw new SessionGoneError("create");
+    const session = new LoadedSession(this.sessionId, expiresAt, meta, { values });
+    const record: SessionRecord = { values: new Map(values), expiresAt, meta };
+    this.#loaded = session;
+    this.#nextId = undefined;
+    this.#setCookie(session);
+    return () =>
+      chain(() => this.services.repository.create(session.id, record), () => {
+        reporter.emitCreated(session.id, session.meta.principal);
+        return principal === undefined ? undefined : this.services.enforceSessionLimit(principal, session.id);
+      }, (error) => {
+        session.ended = { error: error as Error };
+        // The next write may create another session.
+        this.#loaded = undefined;
+        this.#cancelCookie();
+        throw error;
+      });
+  }
+
+  /** Gives the session a new id. */
+  async #move(session: LoadedSession, graceSeconds: number, principal: string | undefined): Promise<void> {
+    const { reporter, enforceSessionLimit } = this.services;
+    const id = newSessionId();
+    const now = Date.now();
+    const meta: Partial<SessionMeta> = {
+      renewedAt: now,
+      sentAt: now,
+      // With a grace, forms that are open keep working until the next new id without one.
+      csrfSeed: graceSeconds > 0 ? session.csrfSeed : undefined,
+    };
+    if (principal !== undefined) Object.assign(meta, { principal, boundAt: now });
+    await this.services.repository.move(session, id, { meta, graceUntil: now + graceSeconds * 1000 });
+    const previous = session.id;
+    session.id = id;
+    session.meta = { ...session.meta, ...meta };
+    session.viaOldId = false;
+    if (!this.#isDestroyed) this.#setCookie(session);
+    reporter.emitRenewed(id, previous, session.meta.principal);
+    if (principal !== undefined) await enforceSessionLimit(principal, id);
+  }
+
+  /** Puts the cookie on the response, unless the client presented an older id: whoever has that must not get the present one. */
+  #setCookie(session: LoadedSession): void {
+    if (session.viaOldId) return;
+    const { options, signer } = this.services;
+    this.#cookie.send(signer.sign(session.id), cookieExpiry(options, session.meta));
+  }
+
+  /** Takes our cookie off the response, unless `destroy()` has put a deletion there. */
+  #cancelCookie(): void {
+    if (!this.#isDestroyed) this.#cookie.cancel();
+  }
+
+  /** Runs an operation on the record, and keeps up with what it finds. */
+  #runOperation(operation: string, session: LoadedSession, run: () => MaybePromise<void>): MaybePromise<void> {
+    // The session may have ended while the operation waited in the queue.
+    session.requireLive(operation);
+    const { id, viaOldId } = session;
+    return chain(run, () => {
+      if (session.viaOldId && !viaOldId) this.#onMoved(session, id);
+    }, (error) => {
+      if (error instanceof SessionGoneError) this.#onEnded(session);
+      // It is not known whether the value was written, so the next read asks the store.
+      else session.values = undefined;
+      throw error;
+    });
+  }
+
+  /** Asks the store. Failures are reported here: those of writes are reported by the queue, but reads have none. */
+  #lookUp({ id }: LoadedSession): MaybePromise<LookupHit | LookupMiss> {
+    return this.services.reporter.reportFailures("get", id, this.services.repository.read(id));
+  }
+
+  /** Replaces what is known of the session by what is in the store. */
+  #applyRecord(session: LoadedSession, found: LookupHit): Values {
+    if (found.viaOldId && found.id !== session.id) this.#onMoved(session, session.id);
+    const { record } = found;
+    session.apply(found, effectiveExpiry(this.services.options, record.expiresAt, record.meta));
+    return session.values = record.values;
+  }
+
+  /** Another request has renewed the id. The old cookie, if it is on this response, would replace the new one in the browser. */
+  #onMoved(session: LoadedSession, oldId: string): void {
+    // The old id has a grace, or it would not lead to the new one. So the token is still derived from the old id.
+    session.meta = { ...session.meta, csrfSeed: session.meta.csrfSeed ?? oldId };
+    this.#cancelCookie();
+  }
+
+  /** The session was ended elsewhere, so its cookie is not sent. */
+  #onEnded(session: LoadedSession): void {
+    session.ended = "gone";
+    this.#cancelCookie();
+  }
+}

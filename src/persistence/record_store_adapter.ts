@@ -1,0 +1,77 @@
+/**
+ * The operations of a session on a `RecordStore`: one round trip each.
+ *
+ * @module
+ */
+import { SessionGoneError } from "../errors.ts";
+import type { RecordAnswer, RecordStore, SessionRecord } from "../session_store.ts";
+import type { KeyedMutex } from "../util/keyed_mutex.ts";
+import { callAsync, isPending, type MaybePromise } from "../util/maybe_promise.ts";
+import type { CachedValue, RenewOptions, SessionChange, StoreAdapter, ValueUpdater } from "./store_adapter.ts";
+
+/** How often an update is tried. Each failure means that another update succeeded. */
+const MAX_TRIES = 1000;
+
+/** Adapts a store that has the capability. */
+export class RecordStoreAdapter implements StoreAdapter {
+  readonly #store: RecordStore;
+  readonly #mutex: KeyedMutex;
+
+  /** @param mutex serialises the updates of one session in this process */
+  constructor(store: RecordStore, mutex: KeyedMutex) {
+    this.#store = store;
+    this.#mutex = mutex;
+  }
+
+  read(sid: string): MaybePromise<RecordAnswer> {
+    const answer = callAsync(() => this.#store.readRecord(sid));
+    // A store written in JavaScript may answer null.
+    return isPending(answer) ? answer.then((record) => record ?? undefined) : answer ?? undefined;
+  }
+
+  create(sid: string, record: SessionRecord): Promise<void> {
+    return this.#store.createRecord(sid, record);
+  }
+
+  set(sid: string, key: string, value: unknown): Promise<void> {
+    return this.#store.setValue(sid, key, value);
+  }
+
+  update(sid: string, key: string, updater: ValueUpdater, cached?: CachedValue): Promise<void> {
+    // A cached value is not worth trying if another update is about to change it.
+    let guess = this.#mutex.has(sid) ? undefined : cached;
+    // Updates of this process wait for each other, so that only those of other processes conflict.
+    return this.#mutex.run(sid, async () => {
+      for (let tries = 0; tries < MAX_TRIES; tries++) {
+        const { version, value } = guess ?? await this.#readValue(sid, key);
+        const next = await updater(value);
+        const isUnchanged = next === undefined && value === undefined;
+        // Only a value that was just read proves that there is nothing to write.
+        if (isUnchanged && guess === undefined) return;
+        if (!isUnchanged && await this.#store.changeRecord(sid, { ifVersion: version, set: new Map([[key, next]]) })) {
+          return;
+        }
+        guess = undefined;
+      }
+      throw new Error(`The session store refused ${MAX_TRIES} changes of one record because its version had changed`);
+    });
+  }
+
+  async #readValue(sid: string, key: string): Promise<CachedValue> {
+    const record = await this.read(sid);
+    if (record === undefined || !("values" in record)) throw new SessionGoneError("update");
+    return { version: record.version, value: record.values.get(key) };
+  }
+
+  async change(sid: string, change: SessionChange): Promise<void> {
+    await this.#store.changeRecord(sid, change);
+  }
+
+  async move(sid: string, newSid: string, options: RenewOptions): Promise<void> {
+    await this.#store.moveRecord(sid, newSid, options);
+  }
+
+  delete(sid: string): Promise<void> {
+    return this.#store.delete(sid);
+  }
+}

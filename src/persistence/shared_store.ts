@@ -1,0 +1,69 @@
+/**
+ * A store, as all middlewares of this process use it.
+ *
+ * @module
+ */
+import { isPrincipalStore, isRecordStore, type PrincipalStore, type SessionStore } from "../session_store.ts";
+import { ExpiringMap } from "../util/expiring_map.ts";
+import { KeyedMutex } from "../util/keyed_mutex.ts";
+import { BasicStoreAdapter, BasicStoreState } from "./basic_store_adapter.ts";
+import { RecordStoreAdapter } from "./record_store_adapter.ts";
+import type { StoreAdapter } from "./store_adapter.ts";
+import { findTimeout, withStoreTimeout } from "./store_timeout.ts";
+
+/** Bounds {@linkcode SharedStore.ended}: only lookups that were under way when a session ended need it. */
+const MAX_ENDED = 10_000;
+
+/** What the middlewares on one store have in common. */
+export class SharedStore {
+  /** Runs the operations on a user's sessions one after the other. */
+  readonly userMutex: KeyedMutex = new KeyedMutex(findTimeout);
+  /** The sessions that this process has ended, by their id. */
+  readonly ended: ExpiringMap<{ expiresAt: number }> = new ExpiringMap(MAX_ENDED);
+  readonly #sessionMutex = new KeyedMutex(findTimeout);
+  readonly #basicState = new BasicStoreState(this.#sessionMutex);
+  readonly #store: SessionStore;
+  #timeoutSeconds = Infinity;
+  #adapter: StoreAdapter;
+  #principals: PrincipalStore | undefined;
+
+  constructor(store: SessionStore) {
+    this.#store = store;
+    this.#adapter = this.#createAdapter(store);
+    this.#principals = isPrincipalStore(store) ? store : undefined;
+  }
+
+  /** The operations of sessions. */
+  get adapter(): StoreAdapter {
+    return this.#adapter;
+  }
+
+  /** The store, if it can find the sessions of a user. */
+  get principals(): PrincipalStore | undefined {
+    return this.#principals;
+  }
+
+  /** Limits each call of the store to some seconds, unless the limit is shorter already. */
+  limit(seconds: number): void {
+    if (seconds >= this.#timeoutSeconds) return;
+    this.#timeoutSeconds = seconds;
+    const limited = withStoreTimeout(this.#store, seconds);
+    this.#adapter = this.#createAdapter(limited);
+    this.#principals = isPrincipalStore(limited) ? limited : undefined;
+  }
+
+  #createAdapter(store: SessionStore): StoreAdapter {
+    return isRecordStore(store)
+      ? new RecordStoreAdapter(store, this.#sessionMutex)
+      : new BasicStoreAdapter(store, this.#basicState);
+  }
+}
+
+const sharedStores = new WeakMap<SessionStore, SharedStore>();
+
+/** Returns what the middlewares on a store share. */
+export function sharedStoreOf(store: SessionStore): SharedStore {
+  let shared = sharedStores.get(store);
+  if (shared === undefined) sharedStores.set(store, shared = new SharedStore(store));
+  return shared;
+}
