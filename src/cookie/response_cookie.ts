@@ -26,6 +26,7 @@ export class ResponseCookie {
   readonly #policy: Policy;
   #line: string | undefined;
   #wasMerged = false;
+  #isFinal = false;
   #isDisabled = false;
 
   constructor(context: HttpContext, policy: Policy) {
@@ -54,9 +55,10 @@ export class ResponseCookie {
     this.#policy.onCookieSet(this.#context, line);
   }
 
-  /** Takes the cookie from the client. */
+  /** Removes the cookie from the client. Later calls change nothing. */
   clear(): void {
     this.#put(this.#cookie.serializeDeletion(this.#policy.isSecure(this.#context)));
+    this.#isFinal = true;
   }
 
   /** Says nothing, whatever was said before. */
@@ -71,7 +73,7 @@ export class ResponseCookie {
   }
 
   #put(line: string | undefined): void {
-    if (this.#isDisabled) return;
+    if (this.#isDisabled || this.#isFinal) return;
     this.#line = line;
     this.#rewrite(this.#context.response.headers, line);
   }

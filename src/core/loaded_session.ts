@@ -3,9 +3,11 @@
  *
  * @module
  */
+import type { ResponseCookie } from "../cookie/response_cookie.ts";
 import { SessionGoneError, SessionStoreError } from "../errors.ts";
 import type { LookupHit } from "../persistence/session_repository.ts";
 import type { SessionMeta } from "../session_store.ts";
+import { chain, type MaybePromise } from "../util/maybe_promise.ts";
 
 /** Where the values of a session come from. */
 export interface ValueSource {
@@ -82,24 +84,50 @@ export class LoadedSession {
   }
 
   /**
-   * Checks that the session has not ended.
+   * Runs an operation on the record, and notes what it finds out about the session.
    *
-   * @throws {SessionStoreError} if its record could not be created
-   * @throws {SessionGoneError} if it was destroyed or has expired
+   * @param operation what is being done, such as `"set"`
+   * @param cookie the response's cookie; cancelled if it would replace a newer one, or name a session that is gone
+   * @throws {SessionStoreError} if the record could not be created before
+   * @throws {SessionGoneError} if the session has ended
    */
-  requireLive(operation: string): void {
+  run(operation: string, cookie: ResponseCookie, run: () => MaybePromise<void>): MaybePromise<void> {
     if (typeof this.ended === "object") {
       const { error: cause } = this.ended;
       throw new SessionStoreError(operation, `Cannot ${operation}: the session could not be created`, { cause });
     }
+    // The session may have ended while the operation waited in the queue.
     if (!this.isLive) throw new SessionGoneError(operation);
+    const { id, viaOldId } = this;
+    return chain(run, () => {
+      if (this.viaOldId && !viaOldId) this.#noteMove(id, cookie);
+    }, (error) => {
+      if (error instanceof SessionGoneError) this.markGone(cookie);
+      // It is not known whether the value was written, so the next read asks the store.
+      else this.values = undefined;
+      throw error;
+    });
   }
 
   /** Takes over what a lookup found, except for the values. */
-  apply({ id, record, viaOldId }: LookupHit, expiresAt: number): void {
+  apply({ id, record, viaOldId }: LookupHit, expiresAt: number, cookie: ResponseCookie): void {
+    if (viaOldId && id !== this.id) this.#noteMove(this.id, cookie);
     this.id = id;
     this.viaOldId ||= viaOldId;
     this.meta = record.meta;
     this.expiresAt = expiresAt;
+  }
+
+  /** The session was ended elsewhere, so its cookie is not sent. */
+  markGone(cookie: ResponseCookie): void {
+    this.ended = "gone";
+    cookie.cancel();
+  }
+
+  /** Another request has renewed the id. The old cookie would replace the new one in the browser, so it is not sent. */
+  #noteMove(oldId: string, cookie: ResponseCookie): void {
+    // The old id has a grace, or it would not lead to the new one. So the token is still derived from the old id.
+    this.meta = { ...this.meta, csrfSeed: this.meta.csrfSeed ?? oldId };
+    cookie.cancel();
   }
 }

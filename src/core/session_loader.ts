@@ -10,6 +10,7 @@ import type { LookupHit, LookupMiss } from "../persistence/session_repository.ts
 import { isPending, type MaybePromise } from "../util/maybe_promise.ts";
 import { effectiveExpiry } from "./lifetime.ts";
 import { LoadedSession } from "./loaded_session.ts";
+import { renewedMeta } from "./session_meta.ts";
 import type { SessionServices } from "./session_services.ts";
 
 /** For how long requests that are under way find a session by the id that it had before its renewal. */
@@ -110,11 +111,10 @@ export class SessionLoader {
     const { repository, reporter } = this.#services;
     const { id: oldId, meta } = session;
     const id = newSessionId();
-    const now = Date.now();
     // Only what changes: another request may be unbinding the session from its user.
-    const changed = { renewedAt: now, sentAt: now, csrfSeed: session.csrfSeed };
+    const changed = renewedMeta(session.csrfSeed);
     try {
-      await repository.renew(oldId, id, { meta: changed, graceUntil: now + RENEWAL_GRACE_MS });
+      await repository.renew(oldId, id, { meta: changed, graceUntil: changed.renewedAt + RENEWAL_GRACE_MS });
     } catch (error) {
       if (error instanceof SessionStoreError) {
         // The session was found, so the request continues with the id that it has.

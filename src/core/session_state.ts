@@ -8,16 +8,17 @@
 import type { HttpContext } from "../../deps.ts";
 import { ResponseCookie } from "../cookie/response_cookie.ts";
 import { newSessionId } from "../cookie/session_id.ts";
-import { SessionGoneError, SessionStoreError } from "../errors.ts";
+import { SessionGoneError, type SessionStoreError } from "../errors.ts";
 import type { LookupHit, LookupMiss } from "../persistence/session_repository.ts";
 import type { ValueUpdater } from "../persistence/store_adapter.ts";
-import type { SessionMeta, SessionRecord } from "../session_store.ts";
+import type { SessionRecord } from "../session_store.ts";
 import { cloneValue } from "../util/clone_value.ts";
 import { chain, type MaybePromise, noop } from "../util/maybe_promise.ts";
 import { computeExpiry, cookieExpiry, effectiveExpiry } from "./lifetime.ts";
 import { LoadedSession } from "./loaded_session.ts";
+import { initialMeta, renewedMeta } from "./session_meta.ts";
 import type { SessionServices } from "./session_services.ts";
-import { checkKey, checkRegenerateOptions, type RegenerateOptions } from "./validate.ts";
+import { checkKey, checkRegenerateOptions, type RegenerateOptions, unavailableError } from "./validate.ts";
 import { WriteQueue } from "./write_queue.ts";
 
 type Values = ReadonlyMap<string, unknown>;
@@ -72,12 +73,10 @@ export class SessionState {
   }
 
   /** Stores that the session was used, unless it has ended in the meantime. With `rolling` the cookie is sent again too. */
-  async recordActivity(): Promise<void> {
-    try {
-      await this.touch(true);
-    } catch (error) {
+  recordActivity(): Promise<void> {
+    return this.touch(true).catch((error) => {
       if (!(error instanceof SessionGoneError)) throw error;
-    }
+    });
   }
 
   /** Whether the response has a cookie of ours that was not sent yet. */
@@ -120,7 +119,7 @@ export class SessionState {
       if (session === undefined) return copy === undefined ? noop : this.#create(new Map([[key, copy]]));
       session.setValue(key, copy);
       return () =>
-        this.#runOperation(operation, session, () => this.services.repository.set(session, operation, key, copy));
+        session.run(operation, this.#cookie, () => this.services.repository.set(session, operation, key, copy));
     });
   }
 
@@ -140,8 +139,8 @@ export class SessionState {
     return this.#writes.run<unknown>(operation, () => {
       checkKey(operation, key);
       const version = this.#loaded?.version;
-      let create = noop;
-      if (this.#requireWritable(operation) === undefined && createsSession) create = this.#create(new Map());
+      const isMissing = this.#requireWritable(operation) === undefined;
+      const create = isMissing && createsSession ? this.#create(new Map()) : noop;
       const session = this.#loaded;
       if (session === undefined) return noop;
       const cached = version === undefined ? undefined : { version, value: session.values?.get(key) };
@@ -160,9 +159,9 @@ export class SessionState {
               this.#activeUpdaters--;
             }
           };
-          await this.#runOperation(
+          await session.run(
             operation,
-            session,
+            this.#cookie,
             () => this.services.repository.update(session, operation, key, observed, cached),
           );
           // A write that was called since then is in `values` already, and comes after this one: let the next read ask the store.
@@ -182,7 +181,7 @@ export class SessionState {
       if (session === undefined) return noop;
       session.values = new Map();
       return () =>
-        this.#runOperation("clear", session, async () => {
+        session.run("clear", this.#cookie, async () => {
           await this.services.repository.change(session, "clear", { clear: true, meta: { principal: undefined } });
           session.meta = { ...session.meta, principal: undefined };
         });
@@ -200,7 +199,7 @@ export class SessionState {
       session.meta = { ...session.meta, ...meta };
       const expiresAt = session.expiresAt = computeExpiry(options, session.meta);
       return () =>
-        this.#runOperation("touch", session, async () => {
+        session.run("touch", this.#cookie, async () => {
           await this.services.repository.change(session, "touch", { expiresAt, meta });
           // Not before the store knows: if the id was renewed in the meantime, the old cookie would replace the new one.
           if (options.rolling && this.current !== undefined) this.#setCookie(session);
@@ -218,7 +217,7 @@ export class SessionState {
       const { revision } = this.#writes;
       return async () => {
         const found = await this.#lookUp(session);
-        if (typeof found === "string") this.#onEnded(session);
+        if (typeof found === "string") session.markGone(this.#cookie);
         // The record lacks what was written since, so the next read asks again.
         else if (this.#writes.revision === revision) this.#applyRecord(session, found);
       };
@@ -234,7 +233,7 @@ export class SessionState {
         this.#nextId = undefined;
         return principal === undefined ? noop : this.#create(new Map(), principal);
       }
-      return () => this.#runOperation("regenerate", session, () => this.#move(session, graceSeconds, principal));
+      return () => session.run("regenerate", this.#cookie, () => this.#move(session, graceSeconds, principal));
     });
   }
 
@@ -281,24 +280,13 @@ export class SessionState {
   }
 
   #requireAvailable(operation: string): void {
-    if (this.#outage === undefined) return;
-    throw new SessionStoreError(
-      operation,
-      `Cannot ${operation}: the session is not available, because the store failed`,
-      { cause: this.#outage },
-    );
-  }
-
-  #requireNotEnded(operation: string): void {
-    this.#requireAvailable(operation);
-    if (this.#isDestroyed || (this.#loaded !== undefined && this.current === undefined)) {
-      throw new SessionGoneError(operation);
-    }
+    if (this.#outage !== undefined) throw unavailableError(operation, this.#outage);
   }
 
   /** Returns the session to write to; `undefined` if there is none yet. */
   #requireWritable(operation: string): LoadedSession | undefined {
-    this.#requireNotEnded(operation);
+    this.#requireAvailable(operation);
+    if (this.#isDestroyed || this.#loaded?.isLive === false) throw new SessionGoneError(operation);
     if (this.#loaded !== undefined) this.#loaded.version = undefined;
     return this.#loaded;
   }
@@ -323,20 +311,17 @@ export class SessionState {
       // The record lacks what was written while the store was asked.
     } while (revision !== this.#writes.revision);
     if (typeof found !== "string") return this.#applyRecord(session, found);
-    this.#onEnded(session);
+    session.markGone(this.#cookie);
     return NO_VALUES;
   }
 
   /** Creates a session. Everything but its record exists when this returns; the returned function creates that. */
   #create(values: Map<string, unknown>, principal?: string): () => MaybePromise<void> {
-    this.#requireNotEnded("create");
     const { options, reporter } = this.services;
-    const now = Date.now();
-    const meta: SessionMeta = { createdAt: now, seenAt: now, renewedAt: now };
-    if (principal !== undefined) Object.assign(meta, { principal, boundAt: now });
+    const meta = initialMeta(principal);
     const expiresAt = computeExpiry(options, meta);
     // The option `expires` is a fixed date, after which no session can begin.
-    if (now >= expiresAt) throw new SessionGoneError("create");
+    if (meta.createdAt >= expiresAt) throw new SessionGoneError("create");
     const session = new LoadedSession(this.sessionId, expiresAt, meta, { values });
     const record: SessionRecord = { values: new Map(values), expiresAt, meta };
     this.#loaded = session;
@@ -350,7 +335,7 @@ export class SessionState {
         session.ended = { error: error as Error };
         // The next write may create another session.
         this.#loaded = undefined;
-        this.#cancelCookie();
+        this.#cookie.cancel();
         throw error;
       });
   }
@@ -359,20 +344,14 @@ export class SessionState {
   async #move(session: LoadedSession, graceSeconds: number, principal: string | undefined): Promise<void> {
     const { reporter, enforceSessionLimit } = this.services;
     const id = newSessionId();
-    const now = Date.now();
-    const meta: Partial<SessionMeta> = {
-      renewedAt: now,
-      sentAt: now,
-      // With a grace, forms that are open keep working until the next new id without one.
-      csrfSeed: graceSeconds > 0 ? session.csrfSeed : undefined,
-    };
-    if (principal !== undefined) Object.assign(meta, { principal, boundAt: now });
-    await this.services.repository.move(session, id, { meta, graceUntil: now + graceSeconds * 1000 });
+    // With a grace, forms that are open keep working until the next new id without one.
+    const meta = renewedMeta(graceSeconds > 0 ? session.csrfSeed : undefined, principal);
+    await this.services.repository.move(session, id, { meta, graceUntil: meta.renewedAt + graceSeconds * 1000 });
     const previous = session.id;
     session.id = id;
     session.meta = { ...session.meta, ...meta };
     session.viaOldId = false;
-    if (!this.#isDestroyed) this.#setCookie(session);
+    this.#setCookie(session);
     reporter.emitRenewed(id, previous, session.meta.principal);
     if (principal !== undefined) await enforceSessionLimit(principal, id);
   }
@@ -384,26 +363,6 @@ export class SessionState {
     this.#cookie.send(signer.sign(session.id), cookieExpiry(options, session.meta));
   }
 
-  /** Takes our cookie off the response, unless `destroy()` has put a deletion there. */
-  #cancelCookie(): void {
-    if (!this.#isDestroyed) this.#cookie.cancel();
-  }
-
-  /** Runs an operation on the record, and keeps up with what it finds. */
-  #runOperation(operation: string, session: LoadedSession, run: () => MaybePromise<void>): MaybePromise<void> {
-    // The session may have ended while the operation waited in the queue.
-    session.requireLive(operation);
-    const { id, viaOldId } = session;
-    return chain(run, () => {
-      if (session.viaOldId && !viaOldId) this.#onMoved(session, id);
-    }, (error) => {
-      if (error instanceof SessionGoneError) this.#onEnded(session);
-      // It is not known whether the value was written, so the next read asks the store.
-      else session.values = undefined;
-      throw error;
-    });
-  }
-
   /** Asks the store. Failures are reported here: those of writes are reported by the queue, but reads have none. */
   #lookUp({ id }: LoadedSession): MaybePromise<LookupHit | LookupMiss> {
     return this.services.reporter.reportFailures("get", id, this.services.repository.read(id));
@@ -411,22 +370,9 @@ export class SessionState {
 
   /** Replaces what is known of the session by what is in the store. */
   #applyRecord(session: LoadedSession, found: LookupHit): Values {
-    if (found.viaOldId && found.id !== session.id) this.#onMoved(session, session.id);
     const { record } = found;
-    session.apply(found, effectiveExpiry(this.services.options, record.expiresAt, record.meta));
+    const expiresAt = effectiveExpiry(this.services.options, record.expiresAt, record.meta);
+    session.apply(found, expiresAt, this.#cookie);
     return session.values = record.values;
-  }
-
-  /** Another request has renewed the id. The old cookie, if it is on this response, would replace the new one in the browser. */
-  #onMoved(session: LoadedSession, oldId: string): void {
-    // The old id has a grace, or it would not lead to the new one. So the token is still derived from the old id.
-    session.meta = { ...session.meta, csrfSeed: session.meta.csrfSeed ?? oldId };
-    this.#cancelCookie();
-  }
-
-  /** The session was ended elsewhere, so its cookie is not sent. */
-  #onEnded(session: LoadedSession): void {
-    session.ended = "gone";
-    this.#cancelCookie();
   }
 }

@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { SessionStoreError } from "../errors.ts";
 import { MAX_DATE_MS } from "../options.ts";
 
 /** How a session gets a new id. */
@@ -69,4 +70,10 @@ export function checkRegenerateOptions({ graceSeconds, principal }: RegenerateOp
     );
   }
   if (principal !== undefined) checkPrincipal("regenerate", principal);
+}
+
+/** Creates the error of an operation on a session that the store failed to look up. */
+export function unavailableError(operation: string, cause?: SessionStoreError): SessionStoreError {
+  const message = `Cannot ${operation}: the session is not available, because the store failed`;
+  return new SessionStoreError(operation, message, { cause });
 }
