@@ -19,7 +19,7 @@ import { toObject } from "../util/clone_value.ts";
 import { decodeValue, encodeValue } from "./_codec.ts";
 import type { Content, KeptRecord, Place } from "./_kv_place.ts";
 import { decodeHead, decodePlace, encodeContent, encodeHead, NOTHING } from "./_kv_place.ts";
-import { emptyRecord, idInUse, moment } from "./_records.ts";
+import { emptyRecord, idInUseError, normalizeTimestamp } from "./_records.ts";
 
 /** The options of {@linkcode DenoKvStore}. */
 export interface DenoKvStoreOptions {
@@ -161,13 +161,18 @@ export class DenoKvStore implements PrincipalStore {
    */
   async createRecord(sid: string, { values, expiresAt, meta }: SessionRecord): Promise<void> {
     const set = encodeTexts(values);
-    const empty = { values: new Map<string, string>(), version: 0, expiresAt: moment(expiresAt), meta: { ...meta } };
+    const empty = {
+      values: new Map<string, string>(),
+      version: 0,
+      expiresAt: normalizeTimestamp(expiresAt),
+      meta: { ...meta },
+    };
     await this.#write({
       sids: [sid],
       fresh: sid,
       set,
       plan: (version, place) => {
-        if (liveRecord(place)) throw idInUse("create");
+        if (liveRecord(place)) throw idInUseError("create");
         return [{ record: changed(empty, version, { set }) }];
       },
     });
@@ -266,7 +271,7 @@ export class DenoKvStore implements PrincipalStore {
    */
   async moveRecord(sid: string, newSid: string, move: RecordMove): Promise<boolean> {
     const { ifVersion } = move;
-    const graceUntil = moment(move.graceUntil);
+    const graceUntil = normalizeTimestamp(move.graceUntil);
     const change = { set: encodeTexts(move.set ?? []), meta: { ...move.meta } };
     return await this.#write({
       sids: [sid, newSid],
@@ -276,7 +281,7 @@ export class DenoKvStore implements PrincipalStore {
         const record = liveRecord(place);
         if (record === undefined) throw new SessionGoneError("regenerate");
         if (liveRecord(newPlace)) {
-          throw idInUse("regenerate");
+          throw idInUseError("regenerate");
         }
         if (ifVersion !== undefined && ifVersion !== record.version) return undefined;
         const trace = { movedTo: newSid, graceUntil, expiresAt: Math.max(record.expiresAt, graceUntil) };
@@ -494,7 +499,7 @@ function changed(record: KeptRecord, version: number, { clear, set, meta, expire
   return {
     values,
     version,
-    expiresAt: expiresAt === undefined ? record.expiresAt : moment(expiresAt),
+    expiresAt: expiresAt === undefined ? record.expiresAt : normalizeTimestamp(expiresAt),
     meta: { ...record.meta, ...meta },
   };
 }

@@ -14,7 +14,7 @@ import type {
   SessionStore,
 } from "../session_store.ts";
 import { toObject } from "../util/clone_value.ts";
-import { idInUse } from "./_records.ts";
+import { idInUseError } from "./_records.ts";
 import { type DerivedKey, type EncryptionKey, readKeys, SessionCipher } from "./_session_cipher.ts";
 
 export type { EncryptionKey };
@@ -204,7 +204,7 @@ function optionalMethods(store: PrincipalStore, keys: Keys): Omit<PrincipalStore
         const read = await store.readRecord(sid);
         if (read === undefined || !("values" in read)) throw new SessionGoneError("regenerate");
         if (ifVersion !== undefined && ifVersion !== read.version) {
-          if (await store.exist(newSid)) throw idInUse("regenerate");
+          if (await store.exist(newSid)) throw idInUseError("regenerate");
           return false;
         }
         const kept = encryptValues(keys, newSid, decryptValues(keys, sid, read.values));

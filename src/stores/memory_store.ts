@@ -17,7 +17,7 @@ import { RESOLVED } from "../util/maybe_promise.ts";
 import { ExpiringMap } from "../util/expiring_map.ts";
 import { ShardedMap } from "../util/sharded_map.ts";
 import { cloneValue, toObject } from "../util/clone_value.ts";
-import { emptyRecord, idInUse, moment } from "./_records.ts";
+import { emptyRecord, idInUseError, normalizeTimestamp } from "./_records.ts";
 
 /** The options of {@linkcode MemoryStore}. */
 export interface MemoryStoreOptions {
@@ -305,7 +305,7 @@ export class MemoryStore implements PrincipalStore {
 
   #create(sid: string, record: SessionRecord): void {
     const held = HeldRecord.of(record);
-    if (this.#live(sid) !== undefined) throw idInUse("create");
+    if (this.#live(sid) !== undefined) throw idInUseError("create");
     this.#giveBack();
     this.#put(sid, held);
     this.#bind(sid, held.principal);
@@ -419,11 +419,11 @@ export class MemoryStore implements PrincipalStore {
   // deno-lint-ignore require-await -- what it throws must reject
   async moveRecord(sid: string, newSid: string, move: RecordMove): Promise<boolean> {
     const { ifVersion, meta } = move;
-    const graceUntil = moment(move.graceUntil);
+    const graceUntil = normalizeTimestamp(move.graceUntil);
     const set = copyValues(move.set);
     const record = this.#live(sid);
     if (record === undefined) throw new SessionGoneError("regenerate");
-    if (this.#live(newSid) !== undefined) throw idInUse("regenerate");
+    if (this.#live(newSid) !== undefined) throw idInUseError("regenerate");
     if (ifVersion !== undefined && ifVersion !== record.version) return false;
     // Shared by the record and its traces, which must not keep the values of a session alive that has ended.
     const deadline = record.deadline ?? { expiresAt: record.expiresAt };

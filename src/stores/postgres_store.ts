@@ -14,7 +14,7 @@ import type {
   SessionTrace,
   StoredRecord,
 } from "../session_store.ts";
-import { emptyRecord, idInUse, moment } from "./_records.ts";
+import { emptyRecord, idInUseError, normalizeTimestamp } from "./_records.ts";
 import { toObject } from "../util/clone_value.ts";
 import { decodeKey, decodeValue, encodeKey, encodeValue } from "./_codec.ts";
 import { PostgresClient, type PostgresRows } from "./_postgres_client.ts";
@@ -242,9 +242,9 @@ export class PostgresStore implements PrincipalStore, AsyncDisposable {
       ON CONFLICT (id) DO UPDATE SET data = excluded.data, meta = excluded.meta, version = old.version + 1,
         expires_at = excluded.expires_at, moved_to = NULL, grace_until = NULL
       WHERE old.moved_to IS NOT NULL OR old.expires_at <= $2`,
-      [encodeKey(sid), Date.now(), encodeTexts(values), encodeMeta(meta), moment(expiresAt)],
+      [encodeKey(sid), Date.now(), encodeTexts(values), encodeMeta(meta), normalizeTimestamp(expiresAt)],
     );
-    if (count === 0) throw idInUse("create");
+    if (count === 0) throw idInUseError("create");
     this.#removeNowAndThen();
   }
 
@@ -304,7 +304,7 @@ export class PostgresStore implements PrincipalStore, AsyncDisposable {
    */
   async changeRecord(sid: string, change: RecordChange): Promise<boolean> {
     const { ifVersion, clear = false, set = [], meta = {} } = change;
-    const expiresAt = change.expiresAt === undefined ? null : moment(change.expiresAt);
+    const expiresAt = change.expiresAt === undefined ? null : normalizeTimestamp(change.expiresAt);
     return await this.#change(
       "change",
       sid,
@@ -371,7 +371,7 @@ export class PostgresStore implements PrincipalStore, AsyncDisposable {
    */
   async moveRecord(sid: string, newSid: string, move: RecordMove): Promise<boolean> {
     const { ifVersion, set = [], meta } = move;
-    const graceUntil = moment(move.graceUntil);
+    const graceUntil = normalizeTimestamp(move.graceUntil);
     return await this.#change(
       "regenerate",
       sid,
@@ -395,7 +395,7 @@ export class PostgresStore implements PrincipalStore, AsyncDisposable {
       [encodeKey(newSid), encodeTexts(set), encodeMeta(meta), graceUntil],
     ).catch((error) => {
       if (!hasCode(error, "23505")) throw error; // unique_violation
-      throw idInUse("regenerate");
+      throw idInUseError("regenerate");
     });
   }
 

@@ -13,7 +13,7 @@ import type {
   SessionTrace,
   StoredRecord,
 } from "../session_store.ts";
-import { emptyRecord, idInUse, moment } from "./_records.ts";
+import { emptyRecord, idInUseError, normalizeTimestamp } from "./_records.ts";
 import { type RedisClientLike, type RedisClusterLike, RedisConnection } from "./_redis_connection.ts";
 import {
   CHANGE,
@@ -163,13 +163,13 @@ export class RedisStore implements PrincipalStore, AsyncDisposable {
    * @throws {TypeError} if a value cannot be kept
    */
   async createRecord(sid: string, { values, meta, ...record }: SessionRecord): Promise<void> {
-    const expiresAt = moment(record.expiresAt);
+    const expiresAt = normalizeTimestamp(record.expiresAt);
     const { principal } = meta;
     const fields = encode(values, meta).set(EXPIRES_AT, String(expiresAt)).set(VERSION, "0");
     // First: whoever ends all sessions of a user must find every one that lives.
     if (principal !== undefined) await this.#enter(principal, sid, expiresAt);
     if (!await this.#create(sid, fields, expiresAt)) {
-      throw idInUse("create");
+      throw idInUseError("create");
     }
   }
 
@@ -228,7 +228,7 @@ export class RedisStore implements PrincipalStore, AsyncDisposable {
    */
   async changeRecord(sid: string, change: RecordChange): Promise<boolean> {
     const { ifVersion, clear = false, set = [], meta = {} } = change;
-    const expiresAt = change.expiresAt === undefined ? undefined : moment(change.expiresAt);
+    const expiresAt = change.expiresAt === undefined ? undefined : normalizeTimestamp(change.expiresAt);
     const fields = encode(set, meta);
     if (expiresAt !== undefined) fields.set(EXPIRES_AT, String(expiresAt));
     if (meta.principal !== undefined) {
@@ -286,7 +286,7 @@ export class RedisStore implements PrincipalStore, AsyncDisposable {
    */
   async moveRecord(sid: string, newSid: string, move: RecordMove): Promise<boolean> {
     const { ifVersion, set = [], meta } = move;
-    const graceUntil = moment(move.graceUntil);
+    const graceUntil = normalizeTimestamp(move.graceUntil);
     const changes = encode(set, meta);
     for (;;) {
       const old = await this.#read(sid);
@@ -301,7 +301,7 @@ export class RedisStore implements PrincipalStore, AsyncDisposable {
         this.#create(newSid, fields, expiresAt),
         principal === undefined ? undefined : this.#enter(principal, newSid, expiresAt),
       ]);
-      if (!isNew) throw idInUse("regenerate");
+      if (!isNew) throw idInUseError("regenerate");
       const life = lifeUntil(Math.max(expiresAt, graceUntil));
       const trace = [String(Date.now()), life, String(version), newSid, String(graceUntil)];
       if (await this.#redis.run(LEAVE_TRACE, this.#keyOf(sid), trace) === 1) {

@@ -15,7 +15,7 @@ import type {
 } from "../session_store.ts";
 import { toObject } from "../util/clone_value.ts";
 import { decodeValues, encodeValues } from "./_codec.ts";
-import { emptyRecord, idInUse, moment } from "./_records.ts";
+import { emptyRecord, idInUseError, normalizeTimestamp } from "./_records.ts";
 
 /** The options of {@linkcode SqliteStore}. */
 export interface SqliteStoreOptions {
@@ -239,10 +239,10 @@ export class SqliteStore implements PrincipalStore, AsyncDisposable {
     const description = JSON.stringify(meta);
     await this.#atomically((open) => {
       if (live(open, sid) !== undefined) {
-        throw idInUse("create");
+        throw idInUseError("create");
       }
       open.sweep.run(Date.now());
-      open.insert.run(sid, data, description, moment(expiresAt));
+      open.insert.run(sid, data, description, normalizeTimestamp(expiresAt));
     });
   }
 
@@ -296,7 +296,7 @@ export class SqliteStore implements PrincipalStore, AsyncDisposable {
    */
   async changeRecord(sid: string, change: RecordChange): Promise<boolean> {
     const { ifVersion = null, clear = false, set = NO_VALUES, meta = {} } = change;
-    const expiresAt = change.expiresAt === undefined ? null : moment(change.expiresAt);
+    const expiresAt = change.expiresAt === undefined ? null : normalizeTimestamp(change.expiresAt);
     const patch = encodeValues(clear ? present(set) : set);
     const description = encodeMeta(meta);
     const run = (open: Open, whole: boolean, data: string): boolean => {
@@ -358,13 +358,13 @@ export class SqliteStore implements PrincipalStore, AsyncDisposable {
       const row = live(open, sid);
       if (row === undefined) throw new SessionGoneError("regenerate");
       if (live(open, newSid) !== undefined) {
-        throw idInUse("regenerate");
+        throw idInUseError("regenerate");
       }
       const [data, , expiresAt, version] = row;
       if (ifVersion !== undefined && ifVersion !== version) return false;
       open.move.run(sid, newSid, set.size > 0 ? patched(data, patch) : data, description);
-      const trace = JSON.stringify({ movedTo: newSid, graceUntil: moment(graceUntil) });
-      open.trace.run(sid, trace, Math.max(expiresAt, moment(graceUntil)));
+      const trace = JSON.stringify({ movedTo: newSid, graceUntil: normalizeTimestamp(graceUntil) });
+      open.trace.run(sid, trace, Math.max(expiresAt, normalizeTimestamp(graceUntil)));
       return true;
     });
   }
