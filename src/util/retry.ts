@@ -9,12 +9,12 @@ import type { MaybePromise } from "./maybe_promise.ts";
 const MAX_DELAY_MS = 32;
 
 /**
- * Calls an operation until it succeeds. The first call is synchronous. A random delay precedes every other call, so that processes
- * that failed together do not all come back at the same time.
+ * Calls an operation until it succeeds. The first call is synchronous. A random delay precedes
+ * every other call, so that processes that failed together do not all come back at the same time.
  *
  * @param operation what to call
- * @param deadline the time from which the operation is not called again, in milliseconds of `performance.now()`: `Date.now()` may be
- * adjusted meanwhile
+ * @param deadline the time from which the operation is not called again, in milliseconds of
+ * `performance.now()`: `Date.now()` may be adjusted meanwhile
  * @param isRetryable returns whether another call may succeed after this error
  * @returns the result of the first call that succeeds
  * @throws the error of the last call if it is not retryable, or if the deadline has passed
