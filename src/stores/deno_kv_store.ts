@@ -13,77 +13,107 @@ import type {
   SessionMeta,
   SessionRecord,
 } from "../session_store.ts";
+import { toObject } from "../util/clone_value.ts";
 import { ExpiringMap } from "../util/expiring_map.ts";
 import { KeyedMutex } from "../util/keyed_mutex.ts";
-import { toObject } from "../util/clone_value.ts";
+import { noop } from "../util/maybe_promise.ts";
+import { retry } from "../util/retry.ts";
+import { withTimeout } from "../util/timeout.ts";
 import { decodeValue, encodeValue } from "./_codec.ts";
-import type { Content, KeptRecord, Place } from "./_kv_place.ts";
-import { decodeHead, decodePlace, encodeContent, encodeHead, NOTHING } from "./_kv_place.ts";
+import {
+  decodeHeader,
+  decodeSession,
+  encodeContent,
+  type EncodedRecord,
+  encodeHeader,
+  NOTHING,
+  type SessionContent,
+  type StoredSession,
+} from "./_kv_session.ts";
 import { emptyRecord, idInUseError, normalizeTimestamp } from "./_records.ts";
 
 /** The options of {@linkcode DenoKvStore}. */
 export interface DenoKvStoreOptions {
   /**
-   * What the keys of this store begin with, one part at least. Where stores share a database, no prefix may begin with another.
+   * The first parts of every key of this store; at least one part. If several stores share a
+   * database, no prefix may begin with another.
    *
    * @default {["session"]}
    */
   prefix?: Deno.KvKey;
 }
 
-/** What changes in a record; its new values are text. */
-type Change = Omit<RecordChange, "ifVersion" | "set"> & { set: ReadonlyMap<string, string | undefined> };
+/** A {@linkcode RecordChange} whose values are encoded as text. */
+type EncodedChange = Omit<RecordChange, "ifVersion" | "set"> & { set: ReadonlyMap<string, string | undefined> };
 
-/** A write, in one commit. */
+/** A write, made in one commit. */
 interface Write {
-  /** The ids that it concerns. */
+  /** The session ids that it changes. */
   sids: readonly [string, ...string[]];
-  /** One of them that should not be there yet. */
-  fresh?: string;
+  /** The one of them that is expected to be unused. */
+  newSid?: string;
   /** The values that it sets. */
   set?: ReadonlyMap<string, unknown>;
-  /** Says what is to lie under each of the ids, given what does; `undefined` where nothing is to change. */
-  plan: (version: number, ...places: Place[]) => Content[] | undefined;
+  /**
+   * Computes the new content of each id from what is stored; returns `undefined` if nothing is to
+   * change.
+   */
+  plan: (version: number, ...stored: StoredSession[]) => SessionContent[] | undefined;
 }
 
-/** How long a write is tried, in milliseconds. */
-const PATIENCE = 5000;
+/** How long a write is retried, in milliseconds. */
+const RETRY_TIMEOUT_MS = 5000;
 
-/** How long a write holds up those behind it, in milliseconds. */
-const TURN = 1000;
-
-/** How many sessions are remembered from a look-up to the write. Each lies in one entry, 128 KiB as a string at most: 32 MiB together. */
-const MAX_RECENT = 256;
-
-/** How long after a session's end Deno KV is told to remove it, in milliseconds: the clocks of machines differ. */
-const EXPIRY_SLACK = 10 * 60 * 1000;
-
-/** The longest time that Deno KV is told, in milliseconds: thirty thousand years. It refuses one of ten times as many. */
-const MAX_EXPIRY = 1e15;
-
-/** How many entries `clear()` removes in one commit. */
-const REMOVED_AT_ONCE = 100;
+/** How long a write delays later writes to the same session, in seconds. */
+const MUTEX_TIMEOUT_S = 1;
 
 /**
- * Keeps sessions in Deno KV, which is built into Deno: a file on one machine, or a service.
+ * How many sessions are cached. Each fits in one entry and takes 128 KiB as a string at most: 32
+ * MiB in total.
+ */
+const MAX_CACHED = 256;
+
+/**
+ * How long after its expiry Deno KV may remove a session, in milliseconds: the clock skew allowed
+ * between machines.
+ */
+const CLOCK_SKEW_MS = 10 * 60 * 1000;
+
+/**
+ * The longest time until an expiry that Deno KV is told, in milliseconds: 30,000 years. It refuses
+ * 300,000 years.
+ */
+const MAX_EXPIRE_IN_MS = 1e15;
+
+/** How many entries `clear()` removes in one commit. */
+const CLEAR_BATCH_SIZE = 100;
+
+/**
+ * Keeps sessions in Deno KV, which is built into Deno: in a file on one machine, or in a service.
  *
- * The application opens the database and closes it. Deno needs to be told `"unstable": ["kv"]` in `deno.json`, or `--unstable-kv`.
+ * The application opens and closes the database. Deno needs `"unstable": ["kv"]` in `deno.json`, or
+ * the flag `--unstable-kv`.
  *
- * Every write is one atomic commit, the list of a user's sessions included. A session lies in as many entries of 64 KiB as it needs,
- * and its values are 768 KiB at most, as text (in which bytes take a third more): what would make them larger is refused with a
- * `RangeError`. From the end of a session on, this store answers that it is gone; Deno KV removes it ten minutes later or more.
+ * Every write is one atomic commit, which includes the list of a user's sessions. A session takes
+ * as many entries of 64 KiB as it needs. Its values are limited to 768 KiB in total, encoded as
+ * text (bytes take a third more as text). A write that would exceed this is refused with a
+ * `RangeError`. An expired session is treated as missing immediately; Deno KV removes its entries
+ * ten minutes later or more.
  *
- * Calls of the database: a look-up takes one, a new session one, and a write one, where this process has read or written that
- * session shortly before. It takes two where it has not, or where the session is larger than 64 KiB, and three where
- * somebody else has written to it meanwhile. For that the last 256 sessions are remembered, 32 MiB at most. A look-up always asks
- * the database.
+ * Database calls:
+ * - A lookup takes one call. It always asks the database.
+ * - A new session takes one call.
+ * - A write takes one call if this process has recently read or written the session. Otherwise, or
+ *   if the session is larger than 64 KiB, it takes two. It takes three if another process has
+ *   written to the session since. For this, the last 256 sessions are cached, 32 MiB at most.
  *
- * With a file, a commit that was acknowledged is on the disk, and several processes can share the file. Writes that meet are tried
- * again until each is in. One that is not after five seconds, because another process holds the file all the time, rejects with what
- * Deno KV says.
+ * With a file, an acknowledged commit is on the disk, and several processes can share the file.
+ * Conflicting writes are retried until each succeeds. A write that does not succeed within five
+ * seconds, because other processes keep the file locked, rejects with Deno KV's error.
  *
- * Note: with a service (Deno Deploy, or `denokv` on a machine of its own) nothing of this was tested: neither how long it takes, nor
- * what is seen in another region (every look-up asks for strong consistency), nor what a failing network does to it.
+ * Note: none of this was tested with a service (Deno Deploy, or `denokv` on another machine). Its
+ * latency, its consistency across regions (every lookup asks for strong consistency) and its
+ * behaviour on a failing network are unknown.
  *
  * @example Keep sessions in a file
  * ```ts
@@ -102,65 +132,61 @@ const REMOVED_AT_ONCE = 100;
 export class DenoKvStore implements PrincipalStore {
   readonly #kv: Deno.Kv;
   readonly #prefix: Deno.KvKey;
-  /** Writes of this process to one session wait for one another, for some time: then mostly those of others alone come between. */
-  readonly #turns = new KeyedMutex();
-  /** What was read or written last. */
-  readonly #recent = new ExpiringMap<{ place: Place; expiresAt: number }>(MAX_RECENT);
+  /**
+   * Serializes the writes of this process to one session, so that only other processes cause
+   * conflicts.
+   */
+  readonly #mutex = new KeyedMutex();
+  /** The sessions that were read or written last, by session id. */
+  readonly #cache = new ExpiringMap<{ stored: StoredSession; expiresAt: number }>(MAX_CACHED);
 
   /**
-   * Makes a store, and asks the database nothing yet.
+   * Creates a store. Does not call the database yet.
    *
    * @param kv the database, which the application opens and closes
-   * @param options where in the database the sessions are
+   * @param options the place of the sessions in the database
    * @throws {TypeError} if `kv` is not a `Deno.Kv`, or `prefix` is not a key of at least one part
    */
   constructor(kv: Deno.Kv, options: DenoKvStoreOptions = {}) {
     const { prefix = ["session"] } = options;
     if (typeof kv?.list !== "function" || typeof kv.atomic !== "function") {
-      throw new TypeError("Cannot make a DenoKvStore: `kv` must be a Deno.Kv (`await Deno.openKv()`)");
+      throw new TypeError(
+        `Cannot create a DenoKvStore: expected \`kv\` to be a Deno.Kv, received ${typeof kv}; ` +
+          "pass the result of `await Deno.openKv()`",
+      );
     }
     if (!Array.isArray(prefix) || prefix.length === 0 || !prefix.every(isKeyPart)) {
-      throw new TypeError("Cannot make a DenoKvStore: `prefix` must be a Deno.KvKey of at least one part");
+      throw new TypeError("Cannot create a DenoKvStore: expected `prefix` to be a Deno.KvKey of at least one part");
     }
     this.#kv = kv;
     this.#prefix = [...prefix];
   }
 
-  /** Does nothing: the database is open. */
+  /**
+   * Does nothing, because the application has opened the database. See {@linkcode
+   * SessionStore.init}.
+   */
   init(): Promise<void> {
     return Promise.resolve();
   }
 
-  /**
-   * Tells whether there is a live session of this id.
-   *
-   * @param sid the session id
-   */
+  /** Returns whether there is a live session, see {@linkcode SessionStore.exist}. */
   async exist(sid: string): Promise<boolean> {
-    return await this.#find(sid) !== undefined;
+    return await this.#readLive(sid) !== undefined;
   }
 
-  /**
-   * Makes an empty record without a deadline.
-   *
-   * @param sid the session id
-   * @throws {SessionStoreError} if the id is in use
-   */
+  /** Creates an empty record without an expiry, see {@linkcode SessionStore.create}. */
   create(sid: string): Promise<void> {
     return this.createRecord(sid, emptyRecord());
   }
 
   /**
-   * Makes a record with its deadline and its first values.
+   * Creates a record, see {@linkcode RecordStore.createRecord}.
    *
-   * @param sid the session id
-   * @param record what to keep; it is copied
-   * @throws {SessionStoreError} if the id is in use
-   * @throws {TypeError} if a value cannot be kept
-   * @throws {RangeError} if the values are too large together
+   * @throws {RangeError} if the values exceed 768 KiB in total
    */
   async createRecord(sid: string, { values, expiresAt, meta }: SessionRecord): Promise<void> {
-    const set = encodeTexts(values);
+    const set = encodeEach(values);
     const empty = {
       values: new Map<string, string>(),
       version: 0,
@@ -169,152 +195,111 @@ export class DenoKvStore implements PrincipalStore {
     };
     await this.#write({
       sids: [sid],
-      fresh: sid,
+      newSid: sid,
       set,
-      plan: (version, place) => {
-        if (liveRecord(place)) throw idInUseError("create");
-        return [{ record: changed(empty, version, { set }) }];
+      plan: (version, stored) => {
+        if (liveRecord(stored)) throw idInUseError("create");
+        return [{ record: applyChange(empty, version, { set }) }];
       },
     });
   }
 
-  /**
-   * Removes a record. Does nothing where there is none.
-   *
-   * @param sid the session id
-   */
+  /** Removes a record, see {@linkcode SessionStore.delete}. */
   async delete(sid: string): Promise<void> {
-    await this.#write({ sids: [sid], plan: (_, place) => place.record && [{}] });
+    await this.#write({ sids: [sid], plan: (_, stored) => stored.record && [{}] });
   }
 
-  /**
-   * Reads all values.
-   *
-   * @param sid the session id
-   * @returns a plain object without prototype, with a copy of each value; `undefined` where the session is missing or expired
-   */
+  /** Returns all values as a plain object without prototype, see {@linkcode SessionStore.get}. */
   async get(sid: string): Promise<Record<string, unknown> | undefined> {
-    const record = await this.#find(sid);
-    return record && toObject(decodeTexts(record.values));
+    const record = await this.#readLive(sid);
+    return record && toObject(decodeEach(record.values));
   }
 
-  /**
-   * Reads a whole record.
-   *
-   * @param sid the session id
-   * @returns a copy; or what is left of the id; or `undefined` where nothing is known of it
-   */
+  /** Returns a whole record or its trace, see {@linkcode RecordStore.readRecord}. */
   async readRecord(sid: string): Promise<RecordAnswer> {
-    const place = await this.#look(sid);
-    if (place.trace !== undefined) {
-      const { expiresAt, movedTo, graceUntil } = place.trace;
+    const stored = await this.#read(sid);
+    if (stored.trace !== undefined) {
+      const { expiresAt, movedTo, graceUntil } = stored.trace;
       return Date.now() < expiresAt ? { movedTo, graceUntil } : undefined;
     }
-    const record = liveRecord(place);
-    if (record === undefined) return place.record && { expired: true };
-    return { ...record, meta: { ...record.meta }, values: decodeTexts(record.values) };
+    const record = liveRecord(stored);
+    if (record === undefined) return stored.record && { expired: true };
+    return { ...record, meta: { ...record.meta }, values: decodeEach(record.values) };
   }
 
   /**
-   * Changes a record in one commit.
+   * Changes a record in one commit, see {@linkcode RecordStore.changeRecord}.
    *
-   * @param sid the session id
-   * @param change what is to change; values are copied
-   * @returns `false` where the record has another version than `ifVersion`; nothing was changed
-   * @throws {SessionGoneError} if the session is missing or expired; nothing is created
-   * @throws {TypeError} if a value cannot be kept; nothing is changed
-   * @throws {RangeError} if the values would be too large together; nothing is changed
+   * @throws {RangeError} if the values would exceed 768 KiB in total; nothing is changed
    */
   changeRecord(sid: string, change: RecordChange): Promise<boolean> {
     return this.#change("change", sid, change);
   }
 
   /**
-   * Writes one value and leaves the others alone.
+   * Writes one value, see {@linkcode SessionStore.setValue}.
    *
-   * @param sid the session id
-   * @param key any well-formed string
-   * @param value what to keep; `undefined` removes the key
-   * @throws {SessionGoneError} if the session is missing or expired; nothing is created
-   * @throws {TypeError} if the value cannot be kept; the message names the key
-   * @throws {RangeError} if the values would be too large together; the message names the key
+   * @throws {RangeError} if the values would exceed 768 KiB in total; nothing is changed
    */
   async setValue(sid: string, key: string, value: unknown): Promise<void> {
     await this.#change("set", sid, { set: new Map([[key, value]]) });
   }
 
-  /**
-   * Reads one value.
-   *
-   * @param sid the session id
-   * @param key any string
-   * @returns a copy; `undefined` where the session is missing or expired, or has no such key
-   */
-  // deno-lint-ignore no-explicit-any -- the seed's own signature
+  /** Returns one value, see {@linkcode SessionStore.getValue}. Reads the whole session. */
+  // deno-lint-ignore no-explicit-any -- Alosaur's own signature
   async getValue(sid: string, key: string): Promise<any> {
-    const text = (await this.#find(sid))?.values.get(key);
+    const text = (await this.#readLive(sid))?.values.get(key);
     return text === undefined ? undefined : decodeValue(text);
   }
 
   /**
-   * Gives a session a new id in one commit. The old one is missing from then on, and remembered until the deadline that the session
-   * has now, or until `graceUntil` where that is later.
+   * Moves a record to a new id in one commit, see {@linkcode RecordStore.moveRecord}. The trace is
+   * kept until the session's current expiry, or until `graceUntil` if that is later.
    *
-   * @param sid the session id
-   * @param newSid the new one
-   * @param move what to write with it, and how long the old id leads to the new one
-   * @returns `false` where the record has another version than `ifVersion`; nothing was changed
-   * @throws {SessionGoneError} if the session is missing or expired
-   * @throws {SessionStoreError} if the new id is in use
-   * @throws {TypeError} if a value cannot be kept; nothing is changed
-   * @throws {RangeError} if the values would be too large together; nothing is changed
+   * @throws {RangeError} if the values would exceed 768 KiB in total; nothing is changed
    */
   async moveRecord(sid: string, newSid: string, move: RecordMove): Promise<boolean> {
     const { ifVersion } = move;
     const graceUntil = normalizeTimestamp(move.graceUntil);
-    const change = { set: encodeTexts(move.set ?? []), meta: { ...move.meta } };
+    const change = { set: encodeEach(move.set ?? []), meta: { ...move.meta } };
     return await this.#write({
       sids: [sid, newSid],
-      fresh: newSid,
+      newSid,
       set: change.set,
-      plan: (version, place, newPlace) => {
-        const record = liveRecord(place);
+      plan: (version, stored, storedAtNewSid) => {
+        const record = liveRecord(stored);
         if (record === undefined) throw new SessionGoneError("regenerate");
-        if (liveRecord(newPlace)) {
-          throw idInUseError("regenerate");
-        }
+        if (liveRecord(storedAtNewSid)) throw idInUseError("regenerate");
         if (ifVersion !== undefined && ifVersion !== record.version) return undefined;
         const trace = { movedTo: newSid, graceUntil, expiresAt: Math.max(record.expiresAt, graceUntil) };
-        return [{ trace }, { record: changed(record, version, change) }];
+        return [{ trace }, { record: applyChange(record, version, change) }];
       },
     });
   }
 
   /**
-   * Lists the live sessions that are bound to a user; one call of the database for every thousand.
-   *
-   * @param principal the user
-   * @returns in no particular order
+   * Lists the live sessions of a user, see {@linkcode PrincipalStore.listSessions}. Takes a
+   * database call per 1,000 sessions.
    */
   async listSessions(principal: string): Promise<{ sid: string; meta: SessionMeta }[]> {
     const sessions: { sid: string; meta: SessionMeta }[] = [];
-    const listed = this.#kv.list<Uint8Array>({ prefix: this.#keyOfUser(principal) }, { batchSize: 1000 });
-    for await (const { key, value } of listed) {
-      const { expiresAt, meta } = decodeHead<Pick<KeptRecord, "expiresAt" | "meta">>(value);
+    const entries = this.#kv.list<Uint8Array>({ prefix: this.#userKey(principal) }, { batchSize: 1000 });
+    for await (const { key, value } of entries) {
+      const { expiresAt, meta } = decodeHeader<Pick<EncodedRecord, "expiresAt" | "meta">>(value);
       if (Date.now() < expiresAt) sessions.push({ sid: String(key.at(-1)), meta });
     }
     return sessions;
   }
 
-  /** Removes every session under this store's prefix, in as many commits as that takes. */
+  /**
+   * Removes every session of this store, see {@linkcode SessionStore.clear}. Takes a commit per 100
+   * entries.
+   */
   async clear(): Promise<void> {
     for (const part of ["id", "user"]) {
-      let keys: Deno.KvKey[] = [];
+      const keys: Deno.KvKey[] = [];
       for await (const { key } of this.#kv.list({ prefix: [...this.#prefix, part] })) {
-        keys.push(key);
-        if (keys.length < REMOVED_AT_ONCE) continue;
-        await this.#remove(keys);
-        keys = [];
+        if (keys.push(key) === CLEAR_BATCH_SIZE) await this.#remove(keys.splice(0));
       }
       if (keys.length > 0) await this.#remove(keys);
     }
@@ -323,174 +308,181 @@ export class DenoKvStore implements PrincipalStore {
   async #remove(keys: Deno.KvKey[]): Promise<void> {
     const operation = this.#kv.atomic();
     for (const key of keys) operation.delete(key);
-    await patiently(deadline(), async () => await send(operation));
+    await retry(() => commit(operation), retryDeadline(), isRetryable);
   }
 
-  #keyOf(sid: string): Deno.KvKey {
+  #sessionKey(sid: string): Deno.KvKey {
     return [...this.#prefix, "id", sid];
   }
 
-  /** A user's name can be of any length, a key has room for 2 KiB. */
-  #keyOfUser(principal: string): Deno.KvKey {
+  /** A key of Deno KV holds 2 KiB and a principal can be longer, so the key holds its hash. */
+  #userKey(principal: string): Deno.KvKey {
     return [...this.#prefix, "user", createHash("sha256").update(principal).digest("base64url")];
   }
 
-  /** Asks the database what lies under an id. */
-  async #look(sid: string): Promise<Place> {
-    // A list of less than a hundred entries is one request, and one snapshot.
-    const place = decodePlace(await Array.fromAsync(this.#kv.list<Uint8Array>({ prefix: this.#keyOf(sid) })));
-    this.#remember(sid, place);
-    return place;
+  async #read(sid: string): Promise<StoredSession> {
+    // Deno KV lists fewer than 100 entries in one call, from one snapshot.
+    const stored = decodeSession(await Array.fromAsync(this.#kv.list<Uint8Array>({ prefix: this.#sessionKey(sid) })));
+    this.#remember(sid, stored);
+    return stored;
   }
 
-  async #find(sid: string): Promise<KeptRecord | undefined> {
-    return liveRecord(await this.#look(sid));
+  async #readLive(sid: string): Promise<EncodedRecord | undefined> {
+    return liveRecord(await this.#read(sid));
   }
 
-  #remember(sid: string, place: Place): void {
-    if (place.record === undefined || place.entries > 1) this.#recent.delete(sid);
-    else this.#recent.set(sid, { place, expiresAt: place.record.expiresAt });
+  #remember(sid: string, stored: StoredSession): void {
+    if (stored.record === undefined || stored.chunks > 1) this.#cache.delete(sid);
+    else this.#cache.set(sid, { stored, expiresAt: stored.record.expiresAt });
   }
 
   async #change(operation: string, sid: string, { ifVersion, ...change }: RecordChange): Promise<boolean> {
-    const copy = { ...change, set: encodeTexts(change.set ?? []), meta: { ...change.meta } };
+    const copy = { ...change, set: encodeEach(change.set ?? []), meta: { ...change.meta } };
     return await this.#write({
       sids: [sid],
       set: copy.set,
-      plan: (version, place) => {
-        const record = liveRecord(place);
+      plan: (version, stored) => {
+        const record = liveRecord(stored);
         if (record === undefined) throw new SessionGoneError(operation);
         if (ifVersion !== undefined && ifVersion !== record.version) return undefined;
-        return [{ record: changed(record, version, copy) }];
+        return [{ record: applyChange(record, version, copy) }];
       },
     });
   }
 
   /**
-   * Takes a step after those on the same session before it. That keeps them out of each other's way, no more: where one gets no answer, the
-   * others go on, and what it commits in the end is checked like everything else.
+   * Runs a write after the earlier writes of this process to the same session, but waits for none
+   * longer than a second. This only avoids conflicts: each commit still checks that the session is
+   * unchanged.
    */
-  async #inTurn<T>(sid: string, step: () => Promise<T>): Promise<T> {
-    const { run } = await this.#turns.run(sid, async () => {
-      const run = step();
-      await settled(run, TURN);
-      return { run };
+  async #serialized<T>(sid: string, write: () => Promise<T>): Promise<T> {
+    const { result } = await this.#mutex.run(sid, async () => {
+      const result = write();
+      await withTimeout(result, MUTEX_TIMEOUT_S, () => new Error("The write takes too long")).catch(noop);
+      // In an object, because the mutex would wait for a promise.
+      return { result };
     });
-    return await run;
+    return await result;
   }
 
   /**
-   * Makes a write, again and again until nobody else comes between, or it has taken too long.
+   * Makes a write and retries it after a conflict.
    *
-   * @returns `false` where nothing was to change
+   * @returns `false` if nothing was to change
    */
   #write(write: Write): Promise<boolean> {
-    const { sids, fresh, plan } = write;
-    const until = deadline();
-    return this.#inTurn(sids[0], async () => {
+    const { sids, newSid, plan } = write;
+    const deadline = retryDeadline();
+    return this.#serialized(sids[0], async () => {
       const version = Math.floor(Math.random() * Number.MAX_SAFE_INTEGER);
-      const guess = sids.map((sid) => sid === fresh ? NOTHING : this.#recent.get(sid)?.place);
-      if (performance.now() < until && guess.every((place) => place !== undefined)) {
-        // What lay there a moment ago mostly still does, and then a commit is all it takes. Whatever else comes of it needs a look.
+      const cached = sids.map((sid) => sid === newSid ? NOTHING : this.#cache.get(sid)?.stored);
+      if (performance.now() < deadline && cached.every((stored) => stored !== undefined)) {
         try {
-          const contents = plan(version, ...guess);
-          if (contents !== undefined && await this.#commit(write, guess, contents)) return true;
+          const contents = plan(version, ...cached);
+          if (contents !== undefined) {
+            await this.#commit(write, cached, contents);
+            return true;
+          }
         } catch {
-          // What holds for what really lies there is thrown again, and so is what the database says, if it says it again. A commit that has
-          // failed may be in nevertheless: the look tells.
+          // The cache may be outdated, or a commit that failed may have taken effect. The lookup
+          // below finds out, and an error that still applies is thrown again.
         }
       }
-      return await patiently(until, async () => {
-        const places = await Promise.all(sids.map((sid) => this.#look(sid)));
-        // It is there already: only the answer to its commit was lost.
-        if (places.at(-1)?.record?.version === version) return true;
-        const contents = plan(version, ...places);
-        if (contents === undefined) return false;
-        return await this.#commit(write, places, contents) ? true : undefined;
-      });
+      if (performance.now() >= deadline) throw new WriteConflictError();
+      return await retry(
+        async () => {
+          const stored = await Promise.all(sids.map((sid) => this.#read(sid)));
+          // An earlier attempt took effect, but its result was lost.
+          if (stored.at(-1)?.record?.version === version) return true;
+          const contents = plan(version, ...stored);
+          if (contents === undefined) return false;
+          await this.#commit(write, stored, contents);
+          return true;
+        },
+        deadline,
+        isRetryable,
+      );
     });
   }
 
-  /** Puts contents in the place of what lies there, in one commit; `false` where somebody else came between. */
-  async #commit({ sids, set = new Map() }: Write, places: Place[], contents: Content[]): Promise<boolean> {
+  /** Replaces the stored sessions, in one commit. */
+  async #commit({ sids, set = new Map() }: Write, stored: StoredSession[], contents: SessionContent[]): Promise<void> {
     const operation = this.#kv.atomic();
     const changes = sids.map((sid, i) => {
       const content = contents[i] ?? {};
-      return { sid, content, place: places[i] ?? NOTHING, entries: encodeContent(content, set.keys()) };
+      return { sid, content, before: stored[i] ?? NOTHING, chunks: encodeContent(content, set.keys()) };
     });
-    for (const { sid, content, place, entries } of changes) {
-      const key = this.#keyOf(sid);
+    for (const { sid, content, before, chunks } of changes) {
+      const key = this.#sessionKey(sid);
       const expireIn = expiryOf(content);
-      operation.check({ key: [...key, 0], versionstamp: place.versionstamp });
-      entries.forEach((entry, n) => operation.set([...key, n], entry, { expireIn }));
-      for (let n = entries.length; n < place.entries; n++) operation.delete([...key, n]);
+      operation.check({ key: [...key, 0], versionstamp: before.versionstamp });
+      chunks.forEach((chunk, n) => operation.set([...key, n], chunk, { expireIn }));
+      for (let n = chunks.length; n < before.chunks; n++) operation.delete([...key, n]);
 
       const { expiresAt, meta } = content.record ?? {};
-      const before = place.record?.meta.principal;
-      if (before !== undefined && before !== meta?.principal) operation.delete([...this.#keyOfUser(before), sid]);
+      const oldPrincipal = before.record?.meta.principal;
+      if (oldPrincipal !== undefined && oldPrincipal !== meta?.principal) {
+        operation.delete([...this.#userKey(oldPrincipal), sid]);
+      }
       if (meta?.principal !== undefined) {
-        operation.set([...this.#keyOfUser(meta.principal), sid], encodeHead({ expiresAt, meta }), { expireIn });
+        operation.set([...this.#userKey(meta.principal), sid], encodeHeader({ expiresAt, meta }), { expireIn });
       }
     }
-    const versionstamp = await send(operation);
-    if (versionstamp === undefined) return false;
-    for (const { sid, content, entries } of changes) {
-      this.#remember(sid, { ...content, versionstamp, entries: entries.length });
+    const versionstamp = await commit(operation);
+    for (const { sid, content, chunks } of changes) {
+      this.#remember(sid, { ...content, versionstamp, chunks: chunks.length });
     }
-    return true;
   }
 }
 
-/** Commits; `undefined` where somebody else came between. */
-async function send(operation: Deno.AtomicOperation): Promise<string | undefined> {
+/** The session was changed between the lookup and the commit. */
+class WriteConflictError extends SessionStoreError {
+  constructor() {
+    super("set", "Cannot write: other writers changed the session during every attempt; retry the request");
+  }
+}
+
+/**
+ * Commits.
+ *
+ * @returns the versionstamp of the commit
+ * @throws {WriteConflictError} if a check failed
+ */
+async function commit(operation: Deno.AtomicOperation): Promise<string> {
   const result = await operation.commit();
-  return result.ok ? result.versionstamp : undefined;
+  if (!result.ok) throw new WriteConflictError();
+  return result.versionstamp;
 }
 
-/** Until when a write that begins now is tried. Not by `Date.now()`: that clock can be set. */
-function deadline(): number {
-  return performance.now() + PATIENCE;
+function retryDeadline(): number {
+  return performance.now() + RETRY_TIMEOUT_MS;
 }
 
-/** Tries again while somebody else is writing: while there is no answer, or the file is locked. */
-async function patiently<T>(until: number, attempt: () => Promise<T | undefined>): Promise<T> {
-  let failure: unknown = new SessionStoreError("set", "Cannot write: others have been writing all the time");
-  for (let attempts = 0; performance.now() < until; attempts++) {
-    try {
-      const answer = await attempt();
-      if (answer !== undefined) return answer;
-    } catch (error) {
-      // So it says of a file to which another process writes at the same moment. Nothing was written.
-      if (!(error instanceof TypeError && error.message === "database is locked")) throw error;
-      failure = error;
-    }
-    await pause(attempts);
-  }
-  throw failure;
+/**
+ * Returns whether a commit wrote nothing and can be retried: after a conflict, or while another
+ * process has locked the file.
+ */
+function isRetryable(error: unknown): boolean {
+  return error instanceof WriteConflictError || error instanceof TypeError && error.message === "database is locked";
 }
 
-/** Waits until something is done or has failed, for so many milliseconds at most. */
-async function settled(run: Promise<unknown>, milliseconds: number): Promise<void> {
-  const { promise, resolve } = Promise.withResolvers<void>();
-  const timer = setTimeout(resolve, milliseconds);
-  run.then(() => resolve(), () => resolve());
-  await promise;
-  clearTimeout(timer);
-}
-
-/** Waits for a random time: those who got in each other's way should not do so again. */
-function pause(attempt: number): Promise<void> {
-  return new Promise((resolve) => setTimeout(resolve, Math.random() * Math.min(2 ** attempt, 32)));
-}
-
-/** The record of a session that has not ended. */
-function liveRecord({ record, torn }: Place): KeptRecord | undefined {
+/** Returns the record unless it has expired. */
+function liveRecord({ record, incomplete }: StoredSession): EncodedRecord | undefined {
   if (record === undefined || Date.now() >= record.expiresAt) return undefined;
-  if (torn) throw new SessionStoreError("get", "Cannot get: a part of the session is missing in the database");
+  if (incomplete) {
+    throw new SessionStoreError(
+      "get",
+      "Cannot get: a part of the session is missing in the database; destroy the session",
+    );
+  }
   return record;
 }
 
-function changed(record: KeptRecord, version: number, { clear, set, meta, expiresAt }: Change): KeptRecord {
+function applyChange(
+  record: EncodedRecord,
+  version: number,
+  { clear, set, meta, expiresAt }: EncodedChange,
+): EncodedRecord {
   const values = new Map(clear ? [] : record.values);
   for (const [key, text] of set) {
     if (text === undefined) values.delete(key);
@@ -504,19 +496,19 @@ function changed(record: KeptRecord, version: number, { clear, set, meta, expire
   };
 }
 
-/** After how many milliseconds Deno KV may remove what it is given; `undefined` for never. */
-function expiryOf({ record, trace }: Content): number | undefined {
+/** Returns after how many milliseconds Deno KV may remove the content; `undefined` for never. */
+function expiryOf({ record, trace }: SessionContent): number | undefined {
   const left = ((record ?? trace)?.expiresAt ?? 0) - Date.now();
-  return left < MAX_EXPIRY ? Math.ceil(Math.max(left, 0)) + EXPIRY_SLACK : undefined;
+  return left < MAX_EXPIRE_IN_MS ? Math.ceil(Math.max(left, 0)) + CLOCK_SKEW_MS : undefined;
 }
 
-function encodeTexts(values: Iterable<[string, unknown]>): Map<string, string | undefined> {
+function encodeEach(values: Iterable<[string, unknown]>): Map<string, string | undefined> {
   const texts = new Map<string, string | undefined>();
   for (const [key, value] of values) texts.set(key, value === undefined ? undefined : encodeValue(key, value));
   return texts;
 }
 
-function decodeTexts(texts: Iterable<[string, string]>): Map<string, unknown> {
+function decodeEach(texts: Iterable<[string, string]>): Map<string, unknown> {
   const values = new Map<string, unknown>();
   for (const [key, text] of texts) values.set(key, decodeValue(text));
   return values;

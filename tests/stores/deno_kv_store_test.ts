@@ -168,7 +168,7 @@ Deno.test("DenoKvStore refuses a session that is too large for a commit, naming 
       () => store.moveRecord(sid, "b", { set: new Map([["l", 1]]), meta: {}, graceUntil: 0 }),
       () => store.createRecord("c", record(Infinity, [["k", "x".repeat(most)], ["l", 1]])),
     ]
-  ) await assertRejects(refused, RangeError, '"l": Deno KV keeps sessions of at most 768 KiB');
+  ) await assertRejects(refused, RangeError, '"l": the session is too large for Deno KV; expected at most 768 KiB');
   assertEquals(await entriesOf(kv), before);
   await store.changeRecord(sid, { meta: { principal: "x".repeat(1000) } });
   await store.moveRecord(sid, "j".repeat(512), { meta: { principal: "bob" }, graceUntil: 0 });
@@ -463,10 +463,14 @@ Deno.test("DenoKvStore reads what was written before", async () => {
 
 Deno.test("DenoKvStore refuses what is no database, and a prefix that is no key", async () => {
   for (const kv of [undefined, null, {}, "kv", Deno.openKv]) {
-    assertThrows(() => new DenoKvStore(kv as unknown as Deno.Kv), TypeError, "`kv` must be a Deno.Kv");
+    assertThrows(() => new DenoKvStore(kv as unknown as Deno.Kv), TypeError, "expected `kv` to be a Deno.Kv");
   }
   using kv = await Deno.openKv(":memory:");
   for (const prefix of [[], "session", [undefined], ["a", {}], null]) {
-    assertThrows(() => new DenoKvStore(kv, { prefix: prefix as unknown as Deno.KvKey }), TypeError, "`prefix` must be");
+    assertThrows(
+      () => new DenoKvStore(kv, { prefix: prefix as unknown as Deno.KvKey }),
+      TypeError,
+      "expected `prefix` to be",
+    );
   }
 });
