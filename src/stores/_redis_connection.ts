@@ -1,167 +1,181 @@
 /**
- * A connection to Redis, whoever has made it.
+ * A connection to Redis, through a client of the application or of the store's own.
  *
  * @module
  */
 import { createHash } from "node:crypto";
 import { createClient, type RedisClientType } from "npm:redis@6.3.1";
+import { noop } from "../util/maybe_promise.ts";
 
-/** What every client that a {@linkcode RedisStore} is given has to have: that of `npm:redis` has it, of its versions 5 and 6. */
+/**
+ * What {@linkcode RedisStore} requires of every client. Versions 5 and 6 of `npm:redis` have it.
+ */
 export interface RedisScripting {
-  /** Whether it is connected, or about to be. */
+  /** Whether the client is connected or connecting. */
   readonly isOpen: boolean;
-  /** Connects it. */
+  /** Connects the client. */
   connect(): Promise<unknown>;
-  /** Tells how many listen to an event. */
+  /** Returns the number of listeners to an event. */
   listenerCount(event: "error"): number;
-  /** Listens to an event. */
+  /** Adds a listener to an event. */
   on(event: "error", listener: (error: unknown) => void): unknown;
   /** Runs a script. */
   eval(script: string, options: { keys: string[]; arguments: string[] }): Promise<unknown>;
-  /** Runs a script that Redis knows, by its digest. */
+  /** Runs a script that the server has cached, by its SHA-1 digest. */
   evalSha(sha1: string, options: { keys: string[]; arguments: string[] }): Promise<unknown>;
 }
 
-/** A client of one Redis, or a pool of them: what `createClient()` and `createClientPool()` of `npm:redis` return. */
+/**
+ * A client of one Redis server, or a pool of them, as returned by `createClient()` and
+ * `createClientPool()` of `npm:redis`.
+ */
 export interface RedisClientLike extends RedisScripting {
-  /** Sends a command as it is. */
+  /** Sends a command unchanged. */
   sendCommand(args: string[]): Promise<unknown>;
 }
 
-/** A client of a Redis Cluster: what `createCluster()` of `npm:redis` returns. */
+/** A client of a Redis Cluster, as returned by `createCluster()` of `npm:redis`. */
 export interface RedisClusterLike extends RedisScripting {
-  /** The masters, at this moment. */
+  /** The current masters. */
   readonly masters: readonly unknown[];
   /** Returns the client of a master. */
   nodeClient(master: unknown): Promise<RedisClientLike>;
 }
 
-/** The longest wait before another attempt to connect, in milliseconds. */
-const MAX_BACKOFF = 250;
-/** After how long without any answer a connection is given up, in milliseconds. */
-const SILENCE = 5000;
+/** The longest delay before another attempt to connect, in milliseconds. */
+const MAX_RECONNECT_DELAY_MS = 250;
 
-/** A script on one key, and its digest, by which Redis knows it. */
+/**
+ * How long a connection may leave every command unanswered before it is replaced, in milliseconds.
+ */
+const RESPONSE_TIMEOUT_MS = 5000;
+
+/** A script on one key, and its digest, by which Redis caches it. */
 export interface Script {
   readonly sha: string;
   readonly text: string;
 }
 
-/** Makes a script. */
+/** Creates a script. */
 export function script(text: string): Script {
   return { text, sha: createHash("sha1").update(text).digest("hex") };
 }
 
-/** Tells how the server sees a key, which a client may have put a prefix before. */
-const ECHO = script(`return KEYS[1]`);
+/** Returns the key as the server sees it: a client may add a prefix to every key. */
+const ECHO_KEY = script(`return KEYS[1]`);
 
-/** Runs scripts on a client: one that was handed in, or one of its own. */
+/** Runs scripts on a client of the application, or on a client of its own. */
 export class RedisConnection {
   #client: RedisClientLike | RedisClusterLike;
-  /** The client, where it was made here. */
-  #own: RedisClientType | undefined;
-  /** Since when a client of its own has answered nothing of what it was asked; by the clock of the process. */
-  #unanswered: number | undefined;
+  /** The client, if this connection has created it. */
+  #ownClient: RedisClientType | undefined;
+  /** Since when the own client has answered no command, by `performance.now()`. */
+  #unansweredSince: number | undefined;
 
   /**
-   * Connects to nothing yet.
+   * Creates a connection. Does not connect yet.
    *
-   * @throws {TypeError} if it is neither a client nor a URL of Redis
+   * @throws {TypeError} if the argument is neither a client nor a URL of Redis
    */
   constructor(clientOrUrl: RedisClientLike | RedisClusterLike | string | URL) {
     if (typeof clientOrUrl === "string" || clientOrUrl instanceof URL) {
-      this.#client = this.#own = ownClient(checkUrl(clientOrUrl));
+      this.#client = this.#ownClient = createOwnClient(checkUrl(clientOrUrl));
     } else {
       if (typeof clientOrUrl?.evalSha !== "function") {
-        throw new TypeError("Cannot make a RedisStore: it needs a client of npm:redis, or a URL");
+        throw new TypeError(
+          `Cannot create a RedisStore: expected a client of npm:redis, or a URL, received ${typeof clientOrUrl}`,
+        );
       }
       this.#client = clientOrUrl;
     }
   }
 
-  /** Connects, and asks for an answer about a key. */
+  /** Connects, and checks with a key that the server answers. */
   async open(key: string): Promise<void> {
-    if (this.#client.listenerCount("error") === 0) this.#client.on("error", ignore);
-    if (this.#own !== undefined) await firstAttempt(this.#own);
+    // Failures are reported by the calls that fail. An error event without a listener would throw.
+    if (this.#client.listenerCount("error") === 0) this.#client.on("error", noop);
+    if (this.#ownClient !== undefined) await firstAttempt(this.#ownClient);
     else if (!this.#client.isOpen) await this.#client.connect();
-    await this.#onServer(key);
+    await this.#serverKey(key);
   }
 
-  /** Runs a script on a key: in one round trip, where Redis has seen the script before. */
+  /** Runs a script on a key, in one round trip if the server has cached the script. */
   async run({ sha, text }: Script, key: string, args: string[] = []): Promise<unknown> {
     const options = { keys: [key], arguments: args };
-    if (this.#own?.isOpen) this.#giveUpSilence(this.#own);
+    if (this.#ownClient?.isOpen) this.#replaceIfUnresponsive(this.#ownClient);
     try {
       return await this.#client.evalSha(sha, options);
     } catch (error) {
-      // It forgets them when it is restarted, and a replica that takes over has never seen them.
+      // A server that has restarted, or a replica that takes over, has no scripts cached.
       if (!(error instanceof Error && error.message.startsWith("NOSCRIPT"))) throw error;
       return await this.#client.eval(text, options);
     } finally {
-      if (this.#own?.isReady) this.#unanswered = undefined;
+      if (this.#ownClient?.isReady) this.#unansweredSince = undefined;
     }
   }
 
   /** Removes every key with a prefix, on every master. */
   async removeKeys(prefix: string): Promise<void> {
-    const pattern = (await this.#onServer(prefix)).replace(/[\\*?[\]]/g, "\\$&") + "*";
+    const pattern = (await this.#serverKey(prefix)).replace(/[\\*?[\]]/g, "\\$&") + "*";
     const client = this.#client;
     const nodes = "masters" in client ? client.masters.map((master) => client.nodeClient(master)) : [client];
     await Promise.all(nodes.map(async (node) => removeMatches(await node, pattern)));
   }
 
-  /** Closes a client of its own at once. */
+  /** Closes the own client immediately. Does nothing to a client of the application. */
   close(): void {
-    this.#own?.destroy();
+    this.#ownClient?.destroy();
   }
 
-  async #onServer(key: string): Promise<string> {
-    const seen = await this.run(ECHO, key);
-    if (typeof seen === "string") return seen;
-    throw new TypeError("Cannot use this Redis client: it answers with Buffers in place of strings (`typeMapping`)");
+  async #serverKey(key: string): Promise<string> {
+    const serverKey = await this.run(ECHO_KEY, key);
+    if (typeof serverKey === "string") return serverKey;
+    throw new TypeError(
+      "Cannot use this Redis client: it answers with Buffers; expected strings; remove its `typeMapping`",
+    );
   }
 
   /**
-   * Connects anew where nothing was answered for too long. A machine that vanishes closes no connection: without this the process would
-   * wait for it for as long as TCP sends again, many minutes after another machine has taken over its name.
+   * Reconnects if no command was answered for too long. A machine that disappears closes no
+   * connection. Without this, the process would wait as long as TCP retransmits: many minutes, even
+   * after another machine has taken over the address.
    */
-  #giveUpSilence(own: RedisClientType): void {
+  #replaceIfUnresponsive(client: RedisClientType): void {
     const now = performance.now();
-    this.#unanswered ??= now;
-    if (now - this.#unanswered < SILENCE) return;
-    this.#unanswered = now;
-    // Another client: this one may be just about to connect again.
-    own.destroy();
-    this.#client = this.#own = own.duplicate().on("error", ignore);
-    this.#own.connect().catch(ignore);
+    this.#unansweredSince ??= now;
+    if (now - this.#unansweredSince < RESPONSE_TIMEOUT_MS) return;
+    this.#unansweredSince = now;
+    // A new client, because this one may be about to reconnect by itself.
+    client.destroy();
+    this.#client = this.#ownClient = client.duplicate().on("error", noop);
+    this.#ownClient.connect().catch(noop);
   }
 }
-
-/** What fails is told by the calls that fail. Without a listener to it, Node's events would throw it. */
-function ignore(): void {}
 
 function checkUrl(url: string | URL): string {
   const { protocol } = URL.parse(url) ?? {};
   if (protocol === "redis:" || protocol === "rediss:") return String(url);
-  // Without the URL: there may be a password in it.
-  throw new TypeError("Cannot make a RedisStore: the URL must begin with redis:// or rediss://");
+  // The message leaves out the URL, which may contain a password.
+  throw new TypeError("Cannot create a RedisStore: expected a URL that begins with redis:// or rediss://");
 }
 
-/** Makes a client. */
-function ownClient(url: string): RedisClientType {
+function createOwnClient(url: string): RedisClientType {
   return createClient({
     url,
-    // While Redis is down a request fails at once; its commands are not kept for later.
+    // While Redis is down, commands fail immediately instead of being queued.
     disableOfflineQueue: true,
     socket: {
-      reconnectStrategy: (retries) => Math.min(2 ** retries * 25, MAX_BACKOFF) * (0.5 + Math.random() / 2),
+      reconnectStrategy: (retries) => Math.min(2 ** retries * 25, MAX_RECONNECT_DELAY_MS) * (0.5 + Math.random() / 2),
     },
-    // Of Redis Enterprise alone; it would need the permission to read the environment.
+    // Only Redis Enterprise has these. They would need the permission to read the environment.
     maintNotifications: "disabled",
   });
 }
 
-/** Waits until a client is connected, or has failed to connect for the first time. It goes on trying. */
+/**
+ * Waits until a client is connected, or its first attempt to connect has failed. The client keeps
+ * trying after that.
+ */
 async function firstAttempt(client: RedisClientType): Promise<void> {
   if (client.isReady) return;
   const { promise, resolve, reject } = Promise.withResolvers<void>();
@@ -177,7 +191,7 @@ async function removeMatches(client: RedisClientLike, pattern: string): Promise<
       string,
       string[],
     ];
-    // One by one: in a cluster they lie in different slots.
+    // One command per key, because the keys are in different slots of a cluster.
     await Promise.all(keys.map((key) => client.sendCommand(["UNLINK", key])));
     cursor = next;
   } while (cursor !== "0");

@@ -1,5 +1,5 @@
 /**
- * A session as it lies in Redis, and the scripts that take the steps on it.
+ * How a session is encoded in Redis, and the scripts that operate on it.
  *
  * @module
  */
@@ -7,7 +7,8 @@ import type { SessionMeta } from "../session_store.ts";
 import { decodeValue, encodeValue } from "./_codec.ts";
 import { script } from "./_redis_connection.ts";
 
-// A session is one hash. These are its fields; of what is left of a replaced id, `movedTo` and `graceUntil` alone.
+// A session is one hash with these fields. The trace of an id that was replaced has only `movedTo`
+// and `graceUntil`.
 export const VALUE = "v:";
 const META = "m:";
 export const EXPIRES_AT = "expiresAt";
@@ -17,8 +18,8 @@ export const MOVED_TO = "movedTo";
 export const GRACE_UNTIL = "graceUntil";
 export const PRINCIPAL = `${META}principal`;
 
-/** How each member of what is known of a session is read. */
-const META_MEMBERS: { readonly [Name in keyof SessionMeta]-?: (text: string) => SessionMeta[Name] } = {
+/** How each member of a {@linkcode SessionMeta} is decoded. */
+const META_DECODERS: { readonly [Name in keyof SessionMeta]-?: (text: string) => SessionMeta[Name] } = {
   createdAt: Number,
   seenAt: Number,
   renewedAt: Number,
@@ -27,17 +28,19 @@ const META_MEMBERS: { readonly [Name in keyof SessionMeta]-?: (text: string) => 
   boundAt: Number,
   csrfSeed: String,
 };
-export const META_FIELDS = Object.keys(META_MEMBERS).map((name) => META + name);
+export const META_FIELDS = Object.keys(META_DECODERS).map((name) => META + name);
 
-/** A hash as it lies in Redis, or what is to be written into one; `undefined` removes a field. */
+/** The fields of a hash, or changes of them: `undefined` removes a field. */
 export type Fields = Map<string, string | undefined>;
 
+/** Returns whether the fields are those of a session that has not expired. */
 export function isLive(fields: Fields): boolean {
   const expiresAt = fields.get(EXPIRES_AT);
   return expiresAt !== undefined && Date.now() < Number(expiresAt);
 }
 
-export function encode(values: Iterable<readonly [string, unknown]>, meta: Partial<SessionMeta>): Fields {
+/** Encodes values and meta as fields. */
+export function encodeFields(values: Iterable<readonly [string, unknown]>, meta: Partial<SessionMeta>): Fields {
   const fields: Fields = new Map();
   for (const [key, value] of values) fields.set(VALUE + key, value === undefined ? value : encodeValue(key, value));
   for (const [name, member] of Object.entries(meta)) {
@@ -46,8 +49,8 @@ export function encode(values: Iterable<readonly [string, unknown]>, meta: Parti
   return fields;
 }
 
-/** The fields to write, each followed by its text, and those to remove. */
-export function split(fields: Fields): { written: string[]; removed: string[] } {
+/** Separates the fields to write, each followed by its text, from the fields to remove. */
+export function splitFields(fields: Fields): { written: string[]; removed: string[] } {
   const written: string[] = [];
   const removed: string[] = [];
   for (const [field, text] of fields) {
@@ -57,6 +60,7 @@ export function split(fields: Fields): { written: string[]; removed: string[] } 
   return { written, removed };
 }
 
+/** Decodes the values of a session. */
 export function decodeValues(fields: Fields): Map<string, unknown> {
   const values = new Map<string, unknown>();
   for (const [field, text] of fields) {
@@ -65,33 +69,56 @@ export function decodeValues(fields: Fields): Map<string, unknown> {
   return values;
 }
 
+/** Decodes the meta of a session. */
 export function decodeMeta(fields: Fields): SessionMeta {
-  const members = Object.entries(META_MEMBERS).flatMap(([name, read]) => {
+  const members = Object.entries(META_DECODERS).flatMap(([name, decode]) => {
     const text = fields.get(META + name);
-    return text === undefined ? [] : [[name, read(text)]];
+    return text === undefined ? [] : [[name, decode(text)]];
   });
   return Object.fromEntries(members);
 }
 
-// Each step is one script on one key. Those that write get the caller's clock as ARGV[1], and as ARGV[2] for how long Redis is to keep the
-// key, in milliseconds. Redis does not undo what a script has done before an error. When it is out of memory it refuses a script's first
-// write, unless that frees memory, and lets all that follow through: so nothing is half done.
+/** The time to live of a key without an expiry. */
+export const FOREVER = "forever";
+/** The time to live of a key that keeps the one that it has. */
+export const UNCHANGED = "unchanged";
+
+// Each operation is one script on one key. A script that writes receives the caller's clock as
+// ARGV[1] and the key's time to live in milliseconds as ARGV[2]. Redis does not roll back a script
+// that fails halfway. But when it is out of memory, it refuses the first write of a script unless
+// that frees memory, and allows all later ones. So no operation is done by half.
 const LIVE = `
   local head = redis.call('HMGET', KEYS[1], '${EXPIRES_AT}', '${VERSION}')
   local live = head[1] and tonumber(ARGV[1]) < tonumber(head[1])`;
-const KEEP = `
-  if ARGV[2] == 'forever' then redis.call('PERSIST', KEYS[1]) else redis.call('PEXPIRE', KEYS[1], ARGV[2]) end`;
+const SET_TTL = `
+  if ARGV[2] == '${FOREVER}' then redis.call('PERSIST', KEYS[1]) else redis.call('PEXPIRE', KEYS[1], ARGV[2]) end`;
 
+/** Returns all fields, each followed by its text. */
 export const READ = script(`return redis.call('HGETALL', KEYS[1])`);
-/** ARGV: the fields. */
-export const READ_SOME = script(`return redis.call('HMGET', KEYS[1], unpack(ARGV))`);
-/** ARGV[3]...: fields and their texts. */
+
+/** Returns the text of each field in ARGV. */
+export const READ_FIELDS = script(`return redis.call('HMGET', KEYS[1], unpack(ARGV))`);
+
+/**
+ * Creates a session and returns 1, or returns 0 if the id is in use.
+ *
+ * ARGV[3...]: the fields, each followed by its text.
+ */
 export const CREATE = script(`${LIVE}
   if live then return 0 end
   if redis.call('EXISTS', KEYS[1]) == 1 then redis.call('DEL', KEYS[1]) end
-  for i = 3, #ARGV, 2 do redis.call('HSET', KEYS[1], ARGV[i], ARGV[i + 1]) end ${KEEP}
+  for i = 3, #ARGV, 2 do redis.call('HSET', KEYS[1], ARGV[i], ARGV[i + 1]) end ${SET_TTL}
   return 1`);
-/** ARGV[3]: the version that it must have; ARGV[4]: whether to clear; ARGV[5]: how many fields to write; then these; then those to remove. */
+
+/**
+ * Changes a session and returns 1 and its principal. Returns 0 if the session has another version,
+ * and nil if it is missing or expired.
+ *
+ * - ARGV[3]: the expected version, or `any`.
+ * - ARGV[4]: `clear` to remove all values first.
+ * - ARGV[5]: the number of fields to write.
+ * - ARGV[6...]: these fields, each followed by its text; then the fields to remove.
+ */
 export const CHANGE = script(`${LIVE}
   if not live then return false end
   if ARGV[3] ~= 'any' and ARGV[3] ~= head[2] then return {0} end
@@ -104,27 +131,45 @@ export const CHANGE = script(`${LIVE}
   for i = last + 1, #ARGV do redis.call('HDEL', KEYS[1], ARGV[i]) end
   for i = 6, last, 2 do redis.call('HSET', KEYS[1], ARGV[i], ARGV[i + 1]) end
   redis.call('HINCRBY', KEYS[1], '${VERSION}', 1)
-  if ARGV[2] ~= 'as it is' then ${KEEP} end
+  if ARGV[2] ~= '${UNCHANGED}' then ${SET_TTL} end
   return {1, redis.call('HGET', KEYS[1], '${PRINCIPAL}')}`);
-/** ARGV[3]: the version that it must have; ARGV[4]: the new id; ARGV[5]: until when the old one leads to it. */
-export const LEAVE_TRACE = script(`${LIVE}
+
+/**
+ * Replaces a session with the trace of its move and returns 1. Returns 0 if the session has another
+ * version, or is missing or expired.
+ *
+ * ARGV[3]: the expected version; ARGV[4]: the new id; ARGV[5]: the end of the grace period.
+ */
+export const REPLACE_WITH_TRACE = script(`${LIVE}
   if not live or ARGV[3] ~= head[2] then return 0 end
   redis.call('DEL', KEYS[1])
-  redis.call('HSET', KEYS[1], '${MOVED_TO}', ARGV[4], '${GRACE_UNTIL}', ARGV[5]) ${KEEP}
+  redis.call('HSET', KEYS[1], '${MOVED_TO}', ARGV[4], '${GRACE_UNTIL}', ARGV[5]) ${SET_TTL}
   return 1`);
+
+/** Deletes a session and returns its principal. A trace stays. */
 export const DELETE = script(`
   if redis.call('HEXISTS', KEYS[1], '${MOVED_TO}') == 1 then return false end
   local principal = redis.call('HGET', KEYS[1], '${PRINCIPAL}')
   redis.call('DEL', KEYS[1])
   return principal`);
 
-// The sessions of a user are a sorted set, by the moment up to which the entry is kept.
-/** ARGV[1]: the caller's clock; ARGV[2]: up to when the entry is kept; ARGV[3]: the session id. */
-export const ENTER = script(`
+// The index of a user is a sorted set of session ids. Each is scored by the time until which the
+// index keeps it.
+
+/**
+ * Adds a session id to an index, or extends its time, and removes the ids whose time has passed.
+ *
+ * ARGV[1]: the caller's clock; ARGV[2]: the time until which the id is kept; ARGV[3]: the id.
+ */
+export const INDEX_ADD = script(`
   redis.call('ZADD', KEYS[1], 'GT', ARGV[2], ARGV[3])
   redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', '(' .. ARGV[1])
-  local last = tonumber(redis.call('ZRANGE', KEYS[1], -1, -1, 'WITHSCORES')[2]) - ARGV[1]
-  if last == math.huge then redis.call('PERSIST', KEYS[1])
-  else redis.call('PEXPIRE', KEYS[1], string.format('%.0f', last)) end`);
-export const ENTRIES = script(`return redis.call('ZRANGE', KEYS[1], 0, -1)`);
-export const LEAVE = script(`redis.call('ZREM', KEYS[1], ARGV[1])`);
+  local ttl = tonumber(redis.call('ZRANGE', KEYS[1], -1, -1, 'WITHSCORES')[2]) - ARGV[1]
+  if ttl == math.huge then redis.call('PERSIST', KEYS[1])
+  else redis.call('PEXPIRE', KEYS[1], string.format('%.0f', ttl)) end`);
+
+/** Returns the session ids of an index. */
+export const INDEX_LIST = script(`return redis.call('ZRANGE', KEYS[1], 0, -1)`);
+
+/** Removes the session id ARGV[1] from an index. */
+export const INDEX_REMOVE = script(`redis.call('ZREM', KEYS[1], ARGV[1])`);

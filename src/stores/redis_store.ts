@@ -13,6 +13,8 @@ import type {
   SessionTrace,
   StoredRecord,
 } from "../session_store.ts";
+import { toObject } from "../util/clone_value.ts";
+import { noop } from "../util/maybe_promise.ts";
 import { emptyRecord, idInUseError, normalizeTimestamp } from "./_records.ts";
 import { type RedisClientLike, type RedisClusterLike, RedisConnection } from "./_redis_connection.ts";
 import {
@@ -21,22 +23,24 @@ import {
   decodeMeta,
   decodeValues,
   DELETE,
-  encode,
-  ENTER,
-  ENTRIES,
+  encodeFields,
   EXPIRES_AT,
   type Fields,
+  FOREVER,
   GRACE_UNTIL,
+  INDEX_ADD,
+  INDEX_LIST,
+  INDEX_REMOVE,
   isLive,
-  LEAVE,
-  LEAVE_TRACE,
   META_FIELDS,
   MOVED_FROM,
   MOVED_TO,
   PRINCIPAL,
   READ,
-  READ_SOME,
-  split,
+  READ_FIELDS,
+  REPLACE_WITH_TRACE,
+  splitFields,
+  UNCHANGED,
   VALUE,
   VERSION,
 } from "./_redis_record.ts";
@@ -46,8 +50,8 @@ export type { RedisClientLike, RedisClusterLike, RedisScripting } from "./_redis
 /** The options of {@linkcode RedisStore}. */
 export interface RedisStoreOptions {
   /**
-   * What the keys in Redis begin with, not empty: `<prefix>id:<session id>` and `<prefix>user:<user>`. Two stores on one Redis are apart
-   * where neither's prefix is the beginning of the other's.
+   * The beginning of every key of this store, not empty. The keys are `<prefix>id:<session id>` and
+   * `<prefix>user:<user>`. If several stores share a Redis, no prefix may begin with another.
    *
    * @default {"session:"}
    */
@@ -55,21 +59,27 @@ export interface RedisStoreOptions {
 }
 
 /**
- * For how much longer than a session lives Redis keeps its record, in milliseconds. Whether a session has ended is decided by the clock of
- * whoever asks: this is how far the clocks of the machines may be apart.
+ * How long Redis keeps a record after its expiry, in milliseconds: the clock skew allowed between
+ * machines. The clock of the machine that reads a session decides whether it has expired.
  */
-const SLACK = 5 * 60 * 1000;
+const CLOCK_SKEW_MS = 5 * 60 * 1000;
 
 /**
- * Keeps sessions in Redis 6.2 or later, or in a Redis Cluster: shared by any number of machines, as durable as that Redis is set up to be.
+ * Keeps sessions in Redis 6.2 or later, or in a Redis Cluster. Any number of machines can share it.
  *
- * Every step of a session is one round trip. A session that is bound to a user takes more where it is made, moved, ended or
- * given another deadline, because the user's list is another key. Redis removes what has ended by itself, five minutes later.
+ * Every operation takes one round trip. If a session is bound to a user, then creating, moving and
+ * removing it, and changing its expiry, take more, because the index of the user's sessions is
+ * another key. Redis removes an expired session by itself, five minutes later.
  *
- * What a crash of Redis loses is a matter of its settings: with `appendonly yes` and `appendfsync always` no acknowledged write, with
- * `everysec` those of the last second, without `appendonly` all since its last snapshot. It replicates after it has answered, so a
- * replica that takes over may lack the last writes, a logout among them. And it must not evict keys (`maxmemory-policy noeviction`,
- * its default): an evicted session has ended without a word.
+ * Note: the settings of Redis decide what is lost when it crashes. With `appendonly yes` and
+ * `appendfsync always`, no acknowledged write is lost. With `everysec`, the writes of the last
+ * second are. Without `appendonly`, all writes since the last snapshot are.
+ *
+ * Note: Redis replicates a write after it has acknowledged it. A replica that takes over may lack
+ * the last writes, including a logout.
+ *
+ * Note: Redis must not evict keys (`maxmemory-policy noeviction`, its default). An evicted session
+ * ends without any error.
  *
  * @example
  * ```ts ignore
@@ -88,7 +98,7 @@ const SLACK = 5 * 60 * 1000;
  *
  * const cluster = createCluster({
  *   rootNodes: [{ url: "redis://10.0.0.1:6379" }, { url: "redis://10.0.0.2:6379" }],
- *   // A master that is down is an error at once, and its replica is looked for after a second.
+ *   // A command to a master that is down fails immediately, and its replica is looked up after a second.
  *   defaults: { disableOfflineQueue: true },
  *   topologyRefreshOnReconnectionAttemptStrategy: 1000,
  * });
@@ -102,12 +112,16 @@ export class RedisStore implements PrincipalStore, AsyncDisposable {
   #opening: Promise<void> | undefined;
 
   /**
-   * Makes a store; connects to nothing.
+   * Creates a store. Does not connect yet.
    *
-   * @param clientOrUrl a URL (`redis://` or `rediss://`, with user, password and database number where needed), for a connection of the
-   * store's own, which comes back by itself and refuses at once while Redis is down; or a client, a pool or a cluster client of
-   * `npm:redis`, which stays the application's to close. What becomes of a request while Redis is down is up to it then: with
-   * `disableOfflineQueue` it is refused at once, otherwise it waits for five seconds.
+   * With a URL, the store has a connection of its own. It reconnects by itself, and commands fail
+   * immediately while Redis is down.
+   *
+   * A client stays the application's to close. It also decides what happens while Redis is down:
+   * with `disableOfflineQueue`, commands fail immediately, otherwise they wait for five seconds.
+   *
+   * @param clientOrUrl a URL (`redis://` or `rediss://`, with user, password and database number if
+   * needed); or a client, a pool or a cluster client of `npm:redis`
    * @param options the prefix of the keys
    * @throws {TypeError} if `clientOrUrl` is neither, or `prefix` is not a well-formed string
    * @throws {RangeError} if `prefix` is empty
@@ -115,18 +129,22 @@ export class RedisStore implements PrincipalStore, AsyncDisposable {
   constructor(clientOrUrl: RedisClientLike | RedisClusterLike | string | URL, options: RedisStoreOptions = {}) {
     const { prefix = "session:" } = options;
     if (typeof prefix !== "string" || !prefix.isWellFormed()) {
-      throw new TypeError("Cannot make a RedisStore: `prefix` must be a well-formed string");
+      throw new TypeError("Cannot create a RedisStore: expected `prefix` to be a well-formed string");
     }
-    if (prefix === "") throw new RangeError("Cannot make a RedisStore: `prefix` must not be empty");
+    if (prefix === "") throw new RangeError("Cannot create a RedisStore: expected `prefix` not to be empty");
     this.#prefix = prefix;
     this.#redis = new RedisConnection(clientOrUrl);
   }
 
   /**
-   * Connects, and asks Redis for an answer. A client that was handed in and is not open yet is opened; where nobody listens to its
-   * errors, from now on a listener does nothing with them, because otherwise a lost connection would end the process.
+   * Connects and waits for an answer of Redis, see {@linkcode SessionStore.init}.
    *
-   * @throws where Redis cannot be reached. A connection of the store's own goes on trying, so the store works as soon as Redis does.
+   * Connects a client of the application if it is not connected yet. If the client has no listener
+   * for errors, this adds one that ignores them, because otherwise a lost connection would end the
+   * process.
+   *
+   * @throws if Redis cannot be reached. The store's own connection keeps trying, so the store works
+   * as soon as Redis does.
    */
   init(): Promise<void> {
     return this.#opening ??= this.#redis.open(this.#prefix).catch((error) => {
@@ -135,74 +153,46 @@ export class RedisStore implements PrincipalStore, AsyncDisposable {
     });
   }
 
-  /**
-   * Tells whether there is a live session of this id.
-   *
-   * @param sid the session id
-   */
+  /** Returns whether there is a live session, see {@linkcode SessionStore.exist}. */
   async exist(sid: string): Promise<boolean> {
-    return isLive(await this.#readSome(sid, [EXPIRES_AT]));
+    return isLive(await this.#readFields(sid, [EXPIRES_AT]));
   }
 
-  /**
-   * Makes an empty record without a deadline.
-   *
-   * @param sid the session id
-   * @throws {SessionStoreError} if the id is in use
-   */
+  /** Creates an empty record without an expiry, see {@linkcode SessionStore.create}. */
   create(sid: string): Promise<void> {
     return this.createRecord(sid, emptyRecord());
   }
 
   /**
-   * Makes a record with its deadline and its first values.
-   *
-   * @param sid the session id
-   * @param record what to keep; it is copied
-   * @throws {SessionStoreError} if the id is in use
-   * @throws {TypeError} if a value cannot be kept
+   * Creates a record, see {@linkcode RecordStore.createRecord}. Takes two round trips if it is
+   * bound to a user.
    */
   async createRecord(sid: string, { values, meta, ...record }: SessionRecord): Promise<void> {
     const expiresAt = normalizeTimestamp(record.expiresAt);
     const { principal } = meta;
-    const fields = encode(values, meta).set(EXPIRES_AT, String(expiresAt)).set(VERSION, "0");
-    // First: whoever ends all sessions of a user must find every one that lives.
-    if (principal !== undefined) await this.#enter(principal, sid, expiresAt);
-    if (!await this.#create(sid, fields, expiresAt)) {
-      throw idInUseError("create");
-    }
+    const fields = encodeFields(values, meta).set(EXPIRES_AT, String(expiresAt)).set(VERSION, "0");
+    // The index comes first, so that it never lacks a live session when all sessions of a user are
+    // ended.
+    if (principal !== undefined) await this.#addToIndex(principal, sid, expiresAt);
+    if (!await this.#create(sid, fields, expiresAt)) throw idInUseError("create");
   }
 
   /**
-   * Removes a record. Does nothing where there is none.
-   *
-   * @param sid the session id
+   * Removes a record, see {@linkcode SessionStore.delete}. Takes two round trips if it is bound to
+   * a user.
    */
   async delete(sid: string): Promise<void> {
-    const principal = await this.#redis.run(DELETE, this.#keyOf(sid));
-    if (typeof principal === "string") await this.#leave(principal, sid);
+    const principal = await this.#redis.run(DELETE, this.#sessionKey(sid));
+    if (typeof principal === "string") await this.#removeFromIndex(principal, sid);
   }
 
-  /**
-   * Reads all values.
-   *
-   * @param sid the session id
-   * @returns a plain object without prototype; `undefined` where the session is missing or expired
-   */
+  /** Returns all values as a plain object without prototype, see {@linkcode SessionStore.get}. */
   async get(sid: string): Promise<Record<string, unknown> | undefined> {
     const fields = await this.#read(sid);
-    if (!isLive(fields)) return undefined;
-    const object: Record<string, unknown> = Object.create(null);
-    for (const [key, value] of decodeValues(fields)) object[key] = value;
-    return object;
+    return isLive(fields) ? toObject(decodeValues(fields)) : undefined;
   }
 
-  /**
-   * Reads a whole record.
-   *
-   * @param sid the session id
-   * @returns the record; or what is left of the id; or `undefined` where nothing is known of it
-   */
+  /** Returns a whole record or its trace, see {@linkcode RecordStore.readRecord}. */
   async readRecord(sid: string): Promise<StoredRecord | SessionTrace | undefined> {
     const fields = await this.#read(sid);
     const movedTo = fields.get(MOVED_TO);
@@ -218,76 +208,52 @@ export class RedisStore implements PrincipalStore, AsyncDisposable {
   }
 
   /**
-   * Changes a record in one step.
-   *
-   * @param sid the session id
-   * @param change what is to change; values are copied
-   * @returns `false` where the record has another version than `ifVersion`; nothing was changed
-   * @throws {SessionGoneError} if the session is missing or expired; nothing is created
-   * @throws {TypeError} if a value cannot be kept; nothing is changed
+   * Changes a record, see {@linkcode RecordStore.changeRecord}. Takes three round trips to bind it
+   * to a user, and two to change the expiry of a session that is bound to one.
    */
   async changeRecord(sid: string, change: RecordChange): Promise<boolean> {
     const { ifVersion, clear = false, set = [], meta = {} } = change;
     const expiresAt = change.expiresAt === undefined ? undefined : normalizeTimestamp(change.expiresAt);
-    const fields = encode(set, meta);
+    const fields = encodeFields(set, meta);
     if (expiresAt !== undefined) fields.set(EXPIRES_AT, String(expiresAt));
     if (meta.principal !== undefined) {
-      const present = await this.#readSome(sid, [EXPIRES_AT]);
+      const present = await this.#readFields(sid, [EXPIRES_AT]);
       if (!isLive(present)) throw new SessionGoneError("change");
-      await this.#enter(meta.principal, sid, expiresAt ?? Number(present.get(EXPIRES_AT)));
+      await this.#addToIndex(meta.principal, sid, expiresAt ?? Number(present.get(EXPIRES_AT)));
     }
     const changed = await this.#change("change", sid, fields, { ifVersion, clear, expiresAt });
     if (changed === false) return false;
     if (expiresAt !== undefined && changed.principal !== undefined) {
-      await this.#enter(changed.principal, sid, expiresAt);
+      await this.#addToIndex(changed.principal, sid, expiresAt);
     }
     return true;
   }
 
-  /**
-   * Writes one value; `undefined` removes it.
-   *
-   * @param sid the session id
-   * @param key any well-formed string
-   * @param value what to keep; it is copied
-   * @throws {SessionGoneError} if the session is missing or expired; nothing is created
-   * @throws {TypeError} if the value cannot be kept
-   */
+  /** Writes one value, see {@linkcode SessionStore.setValue}. */
   async setValue(sid: string, key: string, value: unknown): Promise<void> {
-    await this.#change("set", sid, encode([[key, value]], {}), {});
+    await this.#change("set", sid, encodeFields([[key, value]], {}), {});
   }
 
-  /**
-   * Reads one value.
-   *
-   * @param sid the session id
-   * @param key any string
-   * @returns the value; `undefined` where the session is missing or expired, or has no such key
-   */
-  // deno-lint-ignore no-explicit-any -- the seed's own signature
+  /** Returns one value, see {@linkcode SessionStore.getValue}. Reads no other value. */
+  // deno-lint-ignore no-explicit-any -- Alosaur's own signature
   async getValue(sid: string, key: string): Promise<any> {
-    const fields = await this.#readSome(sid, [EXPIRES_AT, VALUE + key]);
+    const fields = await this.#readFields(sid, [EXPIRES_AT, VALUE + key]);
     return isLive(fields) ? decodeValues(fields).get(key) : undefined;
   }
 
   /**
-   * Gives a session a new id. The old one is missing from then on, and remembered until the session's deadline.
+   * Moves a record to a new id, see {@linkcode RecordStore.moveRecord}. Takes three round trips, or
+   * four if it is bound to a user. The trace is kept until the session's current expiry, or until
+   * `graceUntil` if that is later.
    *
-   * The two lie in different slots of a cluster, so the record is copied first, and then the old one gives way, if nothing has changed it
-   * meanwhile. Whatever ends between the two leaves a copy whose id nobody has, and which expires.
-   *
-   * @param sid the session id
-   * @param newSid the new one
-   * @param move what to write with it, and how long the old id leads to the new one
-   * @returns `false` where the record has another version than `ifVersion`; nothing was changed
-   * @throws {SessionGoneError} if the session is missing or expired
-   * @throws {SessionStoreError} if the new id is in use
-   * @throws {TypeError} if a value cannot be kept; nothing is changed
+   * The two ids are in different slots of a cluster, so this copies the record first. It then
+   * replaces the old record with the trace, unless the record has been changed meanwhile. A failure
+   * in between leaves a copy under an id that nobody knows, and the copy expires.
    */
   async moveRecord(sid: string, newSid: string, move: RecordMove): Promise<boolean> {
     const { ifVersion, set = [], meta } = move;
     const graceUntil = normalizeTimestamp(move.graceUntil);
-    const changes = encode(set, meta);
+    const changes = encodeFields(set, meta);
     for (;;) {
       const old = await this.#read(sid);
       if (!isLive(old)) throw new SessionGoneError("regenerate");
@@ -297,104 +263,106 @@ export class RedisStore implements PrincipalStore, AsyncDisposable {
       const fields: Fields = new Map([...old, ...changes]);
       fields.set(VERSION, String(version + 1)).set(MOVED_FROM, sid);
       const principal = fields.get(PRINCIPAL);
-      const [isNew] = await Promise.all([
+      const [created] = await Promise.all([
         this.#create(newSid, fields, expiresAt),
-        principal === undefined ? undefined : this.#enter(principal, newSid, expiresAt),
+        principal === undefined ? undefined : this.#addToIndex(principal, newSid, expiresAt),
       ]);
-      if (!isNew) throw idInUseError("regenerate");
-      const life = lifeUntil(Math.max(expiresAt, graceUntil));
-      const trace = [String(Date.now()), life, String(version), newSid, String(graceUntil)];
-      if (await this.#redis.run(LEAVE_TRACE, this.#keyOf(sid), trace) === 1) {
-        const left = old.get(PRINCIPAL);
-        if (left !== undefined) await this.#leave(left, sid);
+      if (!created) throw idInUseError("regenerate");
+      const ttl = ttlUntil(Math.max(expiresAt, graceUntil));
+      const trace = [String(Date.now()), ttl, String(version), newSid, String(graceUntil)];
+      if (await this.#redis.run(REPLACE_WITH_TRACE, this.#sessionKey(sid), trace) === 1) {
+        const oldPrincipal = old.get(PRINCIPAL);
+        if (oldPrincipal !== undefined) await this.#removeFromIndex(oldPrincipal, sid);
         return true;
       }
-      // It was changed, moved or ended meanwhile.
+      // The old record was changed, moved or removed meanwhile, or it has expired.
       await this.delete(newSid);
     }
   }
 
   /**
-   * Lists the live sessions that are bound to a user.
-   *
-   * @param principal the user
-   * @returns in no particular order
+   * Lists the live sessions of a user, see {@linkcode PrincipalStore.listSessions}. Takes two round
+   * trips.
    */
   async listSessions(principal: string): Promise<{ sid: string; meta: SessionMeta }[]> {
-    let sids = await this.#redis.run(ENTRIES, this.#listOf(principal)) as string[];
-    const asked = new Set<string>();
+    let sids = await this.#redis.run(INDEX_LIST, this.#indexKey(principal)) as string[];
+    const visited = new Set<string>();
     const found = new Map<string, Fields>();
     while (sids.length > 0) {
       const next: string[] = [];
-      // All at once: the client sends them together.
+      // The client sends concurrent commands in one round trip.
       await Promise.all(sids.map(async (sid) => {
-        asked.add(sid);
-        const fields = await this.#readSome(sid, [EXPIRES_AT, MOVED_TO, MOVED_FROM, ...META_FIELDS]);
+        visited.add(sid);
+        const fields = await this.#readFields(sid, [EXPIRES_AT, MOVED_TO, MOVED_FROM, ...META_FIELDS]);
         const movedTo = fields.get(MOVED_TO);
-        // Its new id may have been entered after the list was read.
+        // The new id may have been added to the index after the index was read.
         if (movedTo !== undefined) next.push(movedTo);
         if (isLive(fields) && fields.get(PRINCIPAL) === principal) found.set(sid, fields);
       }));
-      sids = next.filter((sid) => !asked.has(sid));
+      sids = next.filter((sid) => !visited.has(sid));
     }
     return [...found]
-      // One that is being moved is there twice, and still has its old id.
+      // During a move both records exist, and the old id is still the valid one.
       .filter(([, fields]) => !found.has(fields.get(MOVED_FROM) ?? ""))
       .map(([sid, fields]) => ({ sid, meta: decodeMeta(fields) }));
   }
 
   /**
-   * Removes every session of this store: every key that begins as its keys do. It looks through all keys of Redis (SCAN), which takes
-   * a while where there are many; sessions that begin meanwhile may stay.
+   * Removes every key that begins with this store's prefix and `id:` or `user:`, see {@linkcode
+   * SessionStore.clear}. Scans all keys of Redis, which takes a while if there are many. A session
+   * that is created meanwhile may stay.
    */
   async clear(): Promise<void> {
-    await Promise.all([this.#keyOf(""), this.#listOf("")].map((prefix) => this.#redis.removeKeys(prefix)));
+    await Promise.all([this.#sessionKey(""), this.#indexKey("")].map((prefix) => this.#redis.removeKeys(prefix)));
   }
 
-  /** Closes the connection, where it is the store's own; a call that is under way rejects. */
+  /**
+   * Closes the store's own connection. A pending call rejects. A client of the application stays
+   * open.
+   */
   [Symbol.asyncDispose](): Promise<void> {
     this.#opening = undefined;
     this.#redis.close();
     return Promise.resolve();
   }
 
-  #keyOf(sid: string): string {
+  #sessionKey(sid: string): string {
     return `${this.#prefix}id:${sid}`;
   }
 
-  #listOf(principal: string): string {
+  #indexKey(principal: string): string {
     return `${this.#prefix}user:${principal}`;
   }
 
   async #read(sid: string): Promise<Fields> {
-    const reply = await this.#redis.run(READ, this.#keyOf(sid)) as string[];
+    const reply = await this.#redis.run(READ, this.#sessionKey(sid)) as string[];
     const fields: Fields = new Map();
     for (let i = 0; i < reply.length; i += 2) fields.set(reply[i] ?? "", reply[i + 1]);
     return fields;
   }
 
-  async #readSome(sid: string, names: string[]): Promise<Fields> {
-    const reply = await this.#redis.run(READ_SOME, this.#keyOf(sid), names) as (string | null)[];
+  async #readFields(sid: string, names: string[]): Promise<Fields> {
+    const reply = await this.#redis.run(READ_FIELDS, this.#sessionKey(sid), names) as (string | null)[];
     return new Map(names.map((name, i) => [name, reply[i] ?? undefined]));
   }
 
-  /** @returns whether the id was free */
+  /** Creates a record and returns whether the id was unused. */
   async #create(sid: string, fields: Fields, expiresAt: number): Promise<boolean> {
-    const args = [String(Date.now()), lifeUntil(expiresAt), ...split(fields).written];
-    return await this.#redis.run(CREATE, this.#keyOf(sid), args) === 1;
+    const args = [String(Date.now()), ttlUntil(expiresAt), ...splitFields(fields).written];
+    return await this.#redis.run(CREATE, this.#sessionKey(sid), args) === 1;
   }
 
-  /** @returns `false` where the record has another version, else the user that it is bound to */
+  /** Changes a record and returns its principal, or `false` if it has another version. */
   async #change(
     operation: string,
     sid: string,
     fields: Fields,
     { ifVersion, clear, expiresAt }: Pick<RecordChange, "ifVersion" | "clear" | "expiresAt">,
   ): Promise<false | { principal: string | undefined }> {
-    const { written, removed } = split(fields);
-    const reply = await this.#redis.run(CHANGE, this.#keyOf(sid), [
+    const { written, removed } = splitFields(fields);
+    const reply = await this.#redis.run(CHANGE, this.#sessionKey(sid), [
       String(Date.now()),
-      expiresAt === undefined ? "as it is" : lifeUntil(expiresAt),
+      expiresAt === undefined ? UNCHANGED : ttlUntil(expiresAt),
       ifVersion === undefined ? "any" : String(ifVersion),
       clear ? "clear" : "",
       String(written.length / 2),
@@ -407,28 +375,31 @@ export class RedisStore implements PrincipalStore, AsyncDisposable {
   }
 
   /**
-   * Enters a session into the list of a user, for twice as long as it lives: if what would prolong the entry fails once, it is still
-   * there when the session is prolonged the next time.
+   * Adds a session to the index of a user, for twice its remaining lifetime. If extending that time
+   * fails once, the session is still in the index when its expiry is extended the next time.
    *
-   * Note: a session that is unbound stays in the list until then. Another request may be binding it again, and the two must not
-   * leave a session that lives and is not listed. Whoever reads the list looks at the records.
+   * Note: a session that is unbound from its user stays in the index until then. Removing it could
+   * race with another request that binds it again, and would leave a live session that is not
+   * listed. `listSessions()` checks the record of every id.
    */
-  async #enter(principal: string, sid: string, expiresAt: number): Promise<void> {
+  async #addToIndex(principal: string, sid: string, expiresAt: number): Promise<void> {
     const now = Date.now();
-    const until = Math.max(2 * expiresAt - now, now) + SLACK;
+    const until = Math.max(2 * expiresAt - now, now) + CLOCK_SKEW_MS;
     const score = until <= Number.MAX_SAFE_INTEGER ? String(until) : "+inf";
-    await this.#redis.run(ENTER, this.#listOf(principal), [String(now), score, sid]);
+    await this.#redis.run(INDEX_ADD, this.#indexKey(principal), [String(now), score, sid]);
   }
 
-  /** Removes from the list of a user a session that has ended; a list that cannot be reached keeps the entry until it expires. */
-  async #leave(principal: string, sid: string): Promise<void> {
-    await this.#redis.run(LEAVE, this.#listOf(principal), [sid]).catch(() => {});
+  /** Removes an ended session from the index of a user. If that fails, the index drops it later. */
+  async #removeFromIndex(principal: string, sid: string): Promise<void> {
+    await this.#redis.run(INDEX_REMOVE, this.#indexKey(principal), [sid]).catch(noop);
   }
 }
 
-/** For how long Redis is to keep a key that is needed until a moment. */
-function lifeUntil(moment: number): string {
-  // As a duration, so that the clock of Redis does not matter.
-  const life = Math.max(Math.ceil(moment - Date.now() + SLACK), 1);
-  return life <= Number.MAX_SAFE_INTEGER ? String(life) : "forever";
+/**
+ * Returns for how many milliseconds Redis keeps a key that is needed until a time: a duration does
+ * not depend on the clock of Redis.
+ */
+function ttlUntil(timestamp: number): string {
+  const ttl = Math.max(Math.ceil(timestamp - Date.now() + CLOCK_SKEW_MS), 1);
+  return ttl <= Number.MAX_SAFE_INTEGER ? String(ttl) : FOREVER;
 }

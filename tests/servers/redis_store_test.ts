@@ -96,9 +96,9 @@ Deno.test("RedisStore refuses wrong arguments when it is made, and says no passw
     [{}, {}, TypeError, "a client of npm:redis, or a URL"],
     ["http://secret@localhost", {}, TypeError, "redis:// or rediss://"],
     ["secret", {}, TypeError, "redis:// or rediss://"],
-    [REDIS_URL, { prefix: 1 }, TypeError, "`prefix` must be a well-formed string"],
-    [REDIS_URL, { prefix: "\ud800" }, TypeError, "`prefix` must be a well-formed string"],
-    [REDIS_URL, { prefix: "" }, RangeError, "`prefix` must not be empty"],
+    [REDIS_URL, { prefix: 1 }, TypeError, "expected `prefix` to be a well-formed string"],
+    [REDIS_URL, { prefix: "\ud800" }, TypeError, "expected `prefix` to be a well-formed string"],
+    [REDIS_URL, { prefix: "" }, RangeError, "expected `prefix` not to be empty"],
   ];
   for (const [client, options, type, message] of wrong) {
     const error = assertThrows(() => Reflect.construct(RedisStore, [client, options]), type, message);
@@ -206,7 +206,7 @@ if (await isThere("redis", "the tests on a Redis", findRedis)) {
 
   Deno.test("RedisStore.init() refuses a client that answers with Buffers", async () => {
     const client = createClient({ url: REDIS_URL }).withTypeMapping({ [RESP_TYPES.BLOB_STRING]: Buffer });
-    await assertRejects(() => new RedisStore(client).init(), TypeError, "Buffers in place of strings");
+    await assertRejects(() => new RedisStore(client).init(), TypeError, "it answers with Buffers");
     await client.close();
   });
 
