@@ -1,13 +1,15 @@
-/** The round trips of a request (README, "Stores"), counted on the wire. */
+/** Checks the round trips of a request (README, "Stores") on the wire. */
 import { assertEquals } from "../helpers/assert.ts";
 import { signUp, start, visit } from "../helpers/request.ts";
 import type { SecurityContext, SessionStore } from "../../mod.ts";
 
 /**
- * Tests that requests take the trips that the budget grants.
+ * Checks that each kind of request takes the round trips of the budget.
  *
- * @param proxy counts them
- * @param each how many the client takes for one step of the store
+ * @param t the context of the test
+ * @param store the store, connected through the proxy
+ * @param proxy counts the round trips
+ * @param each the round trips of the client for one operation of the store
  */
 export async function keepsToBudget(
   t: Deno.TestContext,
@@ -38,7 +40,7 @@ export async function keepsToBudget(
     }],
     ["new visitor, one write", 1, undefined, write],
   ];
-  // Once, so that the server has seen every script or statement.
+  // A first pass, so that the server has cached every script or statement.
   for (const [, , cookie, action] of requests) await visit(middleware, { cookie }, action);
   for (const [what, budget, cookie, action] of requests) {
     const trips = budget * each;

@@ -1,43 +1,44 @@
 /**
- * Counts round trips on the wire, whatever the protocol.
+ * Counts round trips on the wire, for any protocol.
  *
  * @module
  */
 
-/** A proxy before a server. */
+/** A proxy in front of a server. */
 export interface CountingProxy extends AsyncDisposable {
-  /** Where it listens, on 127.0.0.1. */
+  /** The port on which it listens, on 127.0.0.1. */
   readonly port: number;
-  /** How many times a client has sent something for which it had not yet had an answer, since the proxy was started. */
+  /** The number of round trips since the proxy was started. */
   readonly trips: number;
 }
 
-/** How long an answer is held back, in milliseconds: what a client sends at once, in however many packets, comes before it. */
-const LATENCY = 3;
+/** How long an answer is delayed, in milliseconds, so that it follows every packet of a request. */
+const LATENCY_MS = 3;
 
 /**
- * Starts a proxy before a server.
+ * Starts a proxy in front of a server.
  *
- * A round trip begins when a client sends its first byte, or its first byte after an answer; what it sends before the answer
- * belongs to the same trip. That is exact for a client that does one thing at a time on a connection. Opening a connection
- * takes trips too: compare `trips` before and after.
+ * A round trip begins with the first byte that a client sends, and with the first one after an
+ * answer. Everything that it sends before the answer belongs to the same round trip. This is exact
+ * if the client sends one request at a time on a connection. Opening a connection takes round trips
+ * too, so compare `trips` before and after a request.
  *
- * @param server where the server listens
+ * @param server the address of the server
  */
 export function countTrips({ hostname = "127.0.0.1", port }: { hostname?: string; port: number }): CountingProxy {
   const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
   const open = new Set<Deno.Conn>();
   let trips = 0;
 
-  async function pass(from: Deno.Conn, to: Deno.Conn, before: () => void | Promise<void>): Promise<void> {
+  async function forward(from: Deno.Conn, to: Deno.Conn, beforeWrite: () => void | Promise<void>): Promise<void> {
     const buffer = new Uint8Array(64 * 1024);
     try {
       for (let n = await from.read(buffer); n !== null; n = await from.read(buffer)) {
-        await before();
+        await beforeWrite();
         for (let at = 0; at < n;) at += await to.write(buffer.subarray(at, n));
       }
     } catch {
-      // One side has gone: so will the other.
+      // One side was closed. The other is closed below.
     } finally {
       for (const end of [from, to]) if (open.delete(end)) end.close();
     }
@@ -51,17 +52,17 @@ export function countTrips({ hostname = "127.0.0.1", port }: { hostname?: string
       return;
     }
     open.add(upstream);
-    let asked = false;
-    const ask = (): void => {
-      if (!asked) trips++;
-      asked = true;
+    let awaitsAnswer = false;
+    const onRequest = (): void => {
+      if (!awaitsAnswer) trips++;
+      awaitsAnswer = true;
     };
-    const answer = async (): Promise<void> => {
-      if (!asked) return;
-      await new Promise((resolve) => setTimeout(resolve, LATENCY));
-      asked = false;
+    const onAnswer = async (): Promise<void> => {
+      if (!awaitsAnswer) return;
+      await new Promise((resolve) => setTimeout(resolve, LATENCY_MS));
+      awaitsAnswer = false;
     };
-    await Promise.all([pass(client, upstream, ask), pass(upstream, client, answer)]);
+    await Promise.all([forward(client, upstream, onRequest), forward(upstream, client, onAnswer)]);
   }
 
   const serving = (async () => {

@@ -1,31 +1,35 @@
-/** A proxy before a server, which fails as it is told. */
+/** A proxy in front of a server, for tests of network failures. */
 
-/** What it does with its clients: */
+/** How the proxy treats its clients. */
 export type Fault =
-  /** passes everything on, */
+  /** It forwards everything. */
   | "none"
-  /** hangs up on a client that sends something, */
+  /** It closes the connection of a client that sends something. */
   | "hang up"
-  /** or lets everything from either side disappear, for connections of that time for ever. */
+  /** It discards everything from either side. The connections that are affected stay so forever. */
   | "swallow";
 
+/** A proxy that can fail. */
 export interface FaultyProxy extends AsyncDisposable {
+  /** The port on which it listens, on 127.0.0.1. */
   readonly port: number;
+  /** The current fault; `"none"` at first. */
   fault: Fault;
-  /** How many clients have connected. */
+  /** The number of clients that have connected. */
   readonly clients: number;
-  /** How many of them are still connected. */
+  /** The number of clients that are still connected. */
   readonly open: number;
-  /** Closes one of the connections, whatever is on its way. */
+  /** Closes a random connection without waiting for pending data. */
   cut(): void;
 }
 
+/** Starts a proxy in front of a server. */
 export function faultyProxy(server: { hostname?: string; port: number }): FaultyProxy {
   const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
   const open = new Set<Deno.Conn>();
   let clients = 0;
 
-  async function pass(from: Deno.Conn, to: Deno.Conn): Promise<void> {
+  async function forward(from: Deno.Conn, to: Deno.Conn): Promise<void> {
     const buffer = new Uint8Array(64 * 1024);
     let swallow = false;
     try {
@@ -36,7 +40,7 @@ export function faultyProxy(server: { hostname?: string; port: number }): Faulty
         for (let at = 0; at < n;) at += await to.write(buffer.subarray(at, n));
       }
     } catch {
-      // One side has gone: so will the other.
+      // One side was closed. The other is closed below.
     } finally {
       for (const end of [from, to]) if (open.delete(end)) end.close();
     }
@@ -47,7 +51,7 @@ export function faultyProxy(server: { hostname?: string; port: number }): Faulty
     open.add(client);
     const upstream = await Deno.connect(server);
     open.add(upstream);
-    await Promise.all([pass(client, upstream), pass(upstream, client)]);
+    await Promise.all([forward(client, upstream), forward(upstream, client)]);
   }
 
   const serving = (async () => {

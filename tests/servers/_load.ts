@@ -1,52 +1,57 @@
 /**
- * Visitors who keep coming, whatever happens to the store.
+ * A load of requests that continues while a store fails.
  *
  * @module
  */
 import { type SessionMiddleware, SessionStoreError } from "../../mod.ts";
 import { setCookies, visit } from "../helpers/request.ts";
 
-/** What became of the requests. */
+/** The number of requests by outcome. */
 export interface Outcome {
   sent: number;
   answered: number;
-  /** With 503. */
+  /** Failed with status 503. */
   refused: number;
-  /** Acknowledged writes that the store does not have. */
+  /** Acknowledged writes that the store has lost. */
   lost: number;
 }
 
-/** A load, going on. */
+/** A running load. */
 export interface Load {
-  /** How many requests were answered up to now. */
+  /** The number of requests that were answered. */
   readonly answered: number;
-  /** How many were refused. */
+  /** The number of requests that were refused. */
   readonly refused: number;
-  /** Lets the visitors leave, and looks whether the store has what it acknowledged; it must be back by then. */
+  /** Stops the load and checks every acknowledged write. The store must work again by then. */
   stop(): Promise<Outcome>;
 }
 
-/** What a visitor has been told is written. */
+/** The acknowledged writes of a visitor. */
 interface Acknowledged {
   cookie: string;
-  /** Numbers that grow, each written in the place of the one before. */
+  /** Increasing numbers, each of which replaced the one before. */
   numbers: number[];
 }
 
-/** How many visitors there are at a time, and after how many answers another one comes in the place of each. */
+/** The number of concurrent visitors. */
 const VISITORS = 16;
-const STAY = 25;
 
-/** Starts a load. Each request reads a value and writes another one. An error other than a 503 fails `stop()`. */
+/** How many answers a visitor gets before another one takes its place. */
+const ANSWERS_PER_VISITOR = 25;
+
+/**
+ * Starts a load. Each request reads a number and writes the next one. `stop()` rejects after an
+ * error other than a 503.
+ */
 export function startLoad(middleware: SessionMiddleware): Load {
   const outcome: Outcome = { sent: 0, answered: 0, refused: 0, lost: 0 };
   const sessions: Acknowledged[] = [];
   let stopped = false;
 
-  /** Notes what is missing, once. */
-  function compare({ numbers }: Acknowledged, found: unknown): void {
-    const there = typeof found === "number" ? found : 0;
-    while ((numbers.at(-1) ?? 0) > there) {
+  /** Counts the writes that are missing, each once. */
+  function countLost({ numbers }: Acknowledged, found: unknown): void {
+    const stored = typeof found === "number" ? found : 0;
+    while ((numbers.at(-1) ?? 0) > stored) {
       numbers.pop();
       outcome.lost++;
     }
@@ -57,7 +62,7 @@ export function startLoad(middleware: SessionMiddleware): Load {
     try {
       const cookie = session.cookie === "" ? undefined : session.cookie;
       const response = await visit(middleware, { cookie }, async (context) => {
-        compare(session, await context.security.session.get("number"));
+        countLost(session, await context.security.session.get("number"));
         await context.security.session.set("number", number);
       });
       outcome.answered++;
@@ -73,13 +78,15 @@ export function startLoad(middleware: SessionMiddleware): Load {
   async function visitor(): Promise<void> {
     while (!stopped) {
       const session: Acknowledged = { cookie: "", numbers: [] };
-      for (let number = 1; !stopped && session.numbers.length < STAY; number++) await request(session, number);
+      for (let number = 1; !stopped && session.numbers.length < ANSWERS_PER_VISITOR; number++) {
+        await request(session, number);
+      }
       if (session.cookie !== "") sessions.push(session);
     }
   }
 
   const visitors = Promise.all(Array.from({ length: VISITORS }, visitor));
-  // It is awaited in the end, and may fail before.
+  // `stop()` awaits this promise. Without a handler, a rejection before that would end the process.
   visitors.catch(() => {});
   return {
     get answered(): number {
@@ -93,7 +100,7 @@ export function startLoad(middleware: SessionMiddleware): Load {
       await visitors;
       for (const session of sessions) {
         await visit(middleware, { cookie: session.cookie }, async (context) => {
-          compare(session, await context.security.session.get("number"));
+          countLost(session, await context.security.session.get("number"));
         });
       }
       return outcome;

@@ -1,25 +1,26 @@
 /**
- * A server process of its own, for tests that need two of them on one store.
+ * Server processes, for tests that need several of them on one store.
  *
- * It is this file too, run with an entry point, the name of the store's class, and what that is made with, as JSON. It does what it is
- * told on its standard input, a line of JSON each, and answers on its standard output.
+ * Each process runs this file with an entry point, the name of the store's class and the
+ * constructor's arguments as JSON. It reads actions from its standard input, one line of JSON each,
+ * and writes their results to its standard output.
  *
  * @module
  */
 import { type SessionMiddleware, type SessionStore, SessionStoreError } from "../../mod.ts";
 import { open, type Opened, signUp, start, visit } from "../helpers/request.ts";
 
-/** What a process can be told to do with the session of a cookie. */
+/** The actions of a process. Most of them take the cookie of a session. */
 const ACTIONS = {
-  /** Begins a session. */
+  /** Creates a session and returns its cookie. */
   signUp: (middleware: SessionMiddleware) => signUp(middleware, { user: "ada" }),
-  /** What the session's user is, as a new request finds it. */
+  /** Returns the user of the session, read in a new request. */
   async user(middleware: SessionMiddleware, cookie: string): Promise<unknown> {
     let user: unknown;
     await visit(middleware, { cookie }, async ({ security }) => user = await security.session.get("user"));
     return user ?? null;
   },
-  /** Counts up, in so many requests, ten of them at a time. */
+  /** Increments a counter in as many requests as given, ten of them concurrently. */
   async count(middleware: SessionMiddleware, cookie: string, times: number): Promise<void> {
     const countUp = async (): Promise<void> => {
       while (times-- > 0) {
@@ -32,35 +33,37 @@ const ACTIONS = {
     };
     await Promise.all(Array.from({ length: 10 }, countUp));
   },
-  /** How far it has been counted. */
+  /** Returns the counter. */
   async counted(middleware: SessionMiddleware, cookie: string): Promise<unknown> {
     let counted: unknown;
     await visit(middleware, { cookie }, async ({ security }) => counted = await security.session.get("count"));
     return counted;
   },
-  /** Begins a request that goes on. */
+  /** Begins a request that stays pending, and returns the user of the session. */
   async begin(middleware: SessionMiddleware, cookie: string): Promise<unknown> {
-    underWay = await open(middleware, cookie);
-    return await underWay.session.get("user");
+    pendingRequest = await open(middleware, cookie);
+    return await pendingRequest.session.get("user");
   },
-  /** Writes in the request that goes on; returns the name of the error. */
+  /** Writes in the pending request and returns the name of the error, if any. */
   write: async (): Promise<string | undefined> =>
-    await underWay?.session.set("user", "eve").then(() => undefined, (error: Error) => error.name),
-  /** Ends the session. */
+    await pendingRequest?.session.set("user", "eve").then(() => undefined, (error: Error) => error.name),
+  /** Destroys the session. */
   async logout(middleware: SessionMiddleware, cookie: string): Promise<void> {
     await visit(middleware, { cookie }, ({ security }) => security.session.destroy());
   },
 };
 
-let underWay: Opened | undefined;
+let pendingRequest: Opened | undefined;
 
 /** A server process. */
 export interface ServerProcess extends AsyncDisposable {
-  /** Has it do something; fails where that failed there. */
+  /** Runs an action in the process. Rejects if the action failed. */
   tell(action: keyof typeof ACTIONS, ...args: unknown[]): Promise<unknown>;
 }
 
-/** Starts a process with a store of its own, such as `startProcess("@alosaur/session/redis", "RedisStore", url)`. */
+/**
+ * Starts a process with a store, as in `startProcess("@alosaur/session/redis", "RedisStore", url)`.
+ */
 export function startProcess(entryPoint: string, className: string, ...args: unknown[]): ServerProcess {
   const child = new Deno.Command(Deno.execPath(), {
     args: ["run", "-A", "--quiet", import.meta.filename ?? "", entryPoint, className, JSON.stringify(args)],
@@ -71,12 +74,12 @@ export function startProcess(entryPoint: string, className: string, ...args: unk
   const input = child.stdin.getWriter();
   const answers = linesOf(child.stdout);
   return {
-    async tell(...what): Promise<unknown> {
-      await input.write(new TextEncoder().encode(`${JSON.stringify(what)}\n`));
+    async tell(...message): Promise<unknown> {
+      await input.write(new TextEncoder().encode(`${JSON.stringify(message)}\n`));
       const { value } = await answers.next();
-      if (value === undefined) throw new Error(`The process has ended instead of ${what[0]}`);
+      if (value === undefined) throw new Error(`The process ended during ${message[0]}`);
       const { result, error } = JSON.parse(value);
-      if (error !== undefined) throw new Error(`${what[0]} failed: ${error}`);
+      if (error !== undefined) throw new Error(`${message[0]} failed: ${error}`);
       return result;
     },
     async [Symbol.asyncDispose](): Promise<void> {

@@ -1,23 +1,23 @@
 /**
- * Which servers the tests may count on.
+ * Finds out which servers the tests can use.
  *
  * @module
  */
 
-/** A server that tests need. */
+/** A server that tests can need. */
 export type ServerName = "redis" | "postgres";
 
 const SERVERS: readonly string[] = ["redis", "postgres"] satisfies ServerName[];
 
 /**
- * Tells whether a server is there for some tests.
+ * Returns whether a server is available to some tests.
  *
- * Where it is not, a line of the test run says which tests are left out, and why. Where env TEST_REQUIRE names the server (a list,
- * such as `redis,postgres`), that is a failed test in their place.
+ * If it is not, an ignored test says which tests are skipped, and why. If the environment variable
+ * TEST_REQUIRE names the server (a list, such as `redis,postgres`), a failing test says so instead.
  *
- * @param server what is needed
- * @param tests what is left out without it, such as `"the tests of RedisStore"`
- * @param look rejects where the server is not there; the message says where it was looked for
+ * @param server the server
+ * @param tests the tests that are skipped without it, such as `"the tests of RedisStore"`
+ * @param look rejects if the server is not available; the message says where it looked
  */
 export async function isThere(server: ServerName, tests: string, look: () => Promise<unknown>): Promise<boolean> {
   const required = isRequired(server);
@@ -25,12 +25,12 @@ export async function isThere(server: ServerName, tests: string, look: () => Pro
     await look();
     return true;
   } catch (error) {
-    const why = error instanceof Error ? error.message : String(error);
+    const reason = error instanceof Error ? error.message : String(error);
     if (required) {
       Deno.test(`${tests} need ${server}, as TEST_REQUIRE says`, () => {
-        throw new Error(why, { cause: error });
+        throw new Error(reason, { cause: error });
       });
-    } else Deno.test.ignore(`left out: ${tests}, ${why}`, () => {});
+    } else Deno.test.ignore(`skipped: ${tests}, ${reason}`, () => {});
     return false;
   }
 }
@@ -40,7 +40,9 @@ function isRequired(server: ServerName): boolean {
     name !== ""
   );
   const unknown = names.filter((name) => !SERVERS.includes(name));
-  // A name misspelt would require nothing.
-  if (unknown.length > 0) throw new Error(`TEST_REQUIRE names ${unknown.join(", ")}; there are ${SERVERS.join(", ")}`);
+  // A misspelt name would require nothing.
+  if (unknown.length > 0) {
+    throw new Error(`Cannot require ${unknown.join(", ")}: TEST_REQUIRE accepts ${SERVERS.join(", ")}`);
+  }
   return names.includes(server);
 }

@@ -5,7 +5,7 @@ import { assert, assertEquals, assertRejects } from "../helpers/assert.ts";
 import { keepsToBudget } from "./_budget.ts";
 import { countTrips } from "./_counting_proxy.ts";
 import { isThere } from "./_require.ts";
-import { findRedisServer, startCluster, startRedis } from "./_servers.ts";
+import { findRedisServer, startCluster, startRedis } from "./_redis.ts";
 
 const MINUTE = 60_000;
 
@@ -15,8 +15,8 @@ function record(principal?: string): Parameters<RedisStore["createRecord"]>[1] {
   return { expiresAt: now + MINUTE, values: new Map([["k", 1]]), meta: principal ? { ...meta, principal } : meta };
 }
 
-/** Every step but `clear()`, and how many round trips it takes. */
-const STEPS: [string, number, (store: RedisStore) => Promise<unknown>][] = [
+/** Every operation but `clear()`, and its number of round trips. */
+const OPERATIONS: [string, number, (store: RedisStore) => Promise<unknown>][] = [
   ["createRecord", 1, (store) => store.createRecord("a", record())],
   ["create", 1, (store) => store.create("b")],
   ["a refused create", 1, (store) => assertRejects(() => store.create("a"), SessionStoreError)],
@@ -38,12 +38,12 @@ const STEPS: [string, number, (store: RedisStore) => Promise<unknown>][] = [
   ["moveRecord", 3, (store) => store.moveRecord("a", "c", { meta: {}, graceUntil: 0 })],
   ["readRecord of a trace", 1, (store) => store.readRecord("a")],
   ["delete", 1, (store) => store.delete("c")],
-  ["init once more", 0, (store) => store.init()],
-  // With a user, whose list is another key.
+  ["a second init", 0, (store) => store.init()],
+  // The index of a user is another key.
   ["createRecord of a user", 2, (store) => store.createRecord("a", record("ada"))],
   ["setValue of a user", 1, (store) => store.setValue("a", "k", 2)],
   ["changeRecord of a user", 1, (store) => store.changeRecord("a", { meta: { seenAt: 1 } })],
-  ["another deadline of a user", 2, (store) => store.changeRecord("a", { expiresAt: Infinity })],
+  ["changing the expiry for a user", 2, (store) => store.changeRecord("a", { expiresAt: Infinity })],
   ["binding to a user", 3, (store) => store.changeRecord("b", { meta: { principal: "ada" } })],
   ["moveRecord of a user", 4, (store) => store.moveRecord("a", "c", { meta: {}, graceUntil: 0 })],
   ["listSessions", 2, (store) => store.listSessions("ada")],
@@ -52,20 +52,20 @@ const STEPS: [string, number, (store: RedisStore) => Promise<unknown>][] = [
 ];
 
 if (await isThere("redis", "the round trips to a Redis", findRedisServer)) {
-  Deno.test("RedisStore takes one round trip a step, and never looks through the keys", async (t) => {
+  Deno.test("RedisStore makes the documented number of round trips and never scans the keys", async (t) => {
     await using server = await startRedis();
     await using proxy = countTrips(server);
     await using store = new RedisStore(`redis://127.0.0.1:${proxy.port}`);
     await store.init();
-    // Once, so that Redis has seen every script.
-    for (const [, , step] of STEPS) await step(store);
+    // A first pass, so that Redis has cached every script.
+    for (const [, , operation] of OPERATIONS) await operation(store);
     await store.clear();
     await server.cli("CONFIG", "RESETSTAT");
 
-    for (const [what, trips, step] of STEPS) {
+    for (const [what, trips, operation] of OPERATIONS) {
       await t.step(`${what}: ${trips}`, async () => {
         const before = proxy.trips;
-        await step(store);
+        await operation(store);
         assertEquals(proxy.trips - before, trips);
       });
     }
@@ -75,23 +75,23 @@ if (await isThere("redis", "the round trips to a Redis", findRedisServer)) {
     assert(/cmdstat_scan\b/.test(await server.cli("INFO", "commandstats")));
   });
 
-  Deno.test("RedisStore on a cluster sends one command, to the right node, where it takes one round trip", async () => {
+  Deno.test("RedisStore on a cluster sends an operation of one round trip directly to the right node", async () => {
     await using cluster = await startCluster();
     const client = createCluster({ rootNodes: cluster.nodes.map(({ url }) => ({ url })) });
     const store = new RedisStore(client);
     await store.init();
-    // So often that every master has seen every script.
+    // Often enough that every master has cached every script.
     for (let i = 0; i < 8; i++) {
-      for (const [, , step] of STEPS) await step(store);
+      for (const [, , operation] of OPERATIONS) await operation(store);
       await store.clear();
     }
     const calls = async (): Promise<number> => {
       const stats = await Promise.all(cluster.nodes.map((node) => node.cli("INFO", "commandstats")));
       return stats.reduce((sum, stat) => sum + Number(/cmdstat_evalsha:calls=(\d+)/.exec(stat)?.[1] ?? 0), 0);
     };
-    for (const [what, trips, step] of STEPS) {
+    for (const [what, trips, operation] of OPERATIONS) {
       const before = await calls();
-      await step(store);
+      await operation(store);
       if (trips === 1) assertEquals(await calls() - before, 1, what);
     }
     await client.close();

@@ -6,9 +6,9 @@ import { read, signUp, start } from "../helpers/request.ts";
 import { type Load, startLoad } from "./_load.ts";
 import { startProcess } from "./_process.ts";
 import { isThere } from "./_require.ts";
-import { findRedisServer, startCluster, startRedis, until } from "./_servers.ts";
+import { findRedisServer, startCluster, startRedis, until } from "./_redis.ts";
 
-/** Told of what fails, in place of the console. */
+/** Options that keep failures from the console. */
 const quiet = { onEvent: () => {} };
 
 const META = { createdAt: 1, seenAt: 2, renewedAt: 3 };
@@ -19,13 +19,13 @@ async function opened(url: string): Promise<RedisStore> {
   return store;
 }
 
-/** Waits until a load has had some answers more. */
+/** Waits until more requests of a load were answered. */
 async function answeredMore(load: Load, more = 200): Promise<void> {
   const enough = load.answered + more;
   await until("more requests are answered", () => load.answered >= enough);
 }
 
-/** Milliseconds until something succeeds. */
+/** Returns the milliseconds until an attempt succeeds. */
 async function timeUntil(what: string, attempt: () => Promise<unknown>): Promise<number> {
   const begin = performance.now();
   await until(what, () => attempt().then(() => true, () => false));
@@ -33,13 +33,14 @@ async function timeUntil(what: string, attempt: () => Promise<unknown>): Promise
 }
 
 /**
- * A cluster client that answers when a replica has confirmed what was written, or rejects after a second: what an application puts between
- * its cluster and the store that is to lose nothing when a master is lost.
+ * Returns a cluster client whose writes wait until a replica has confirmed them, for a second at
+ * most. An application that must lose nothing when a master fails puts this between its cluster and
+ * the store.
  */
-function waitingFor(cluster: RedisClusterType): RedisClusterLike {
+function withConfirmedWrites(cluster: RedisClusterType): RedisClusterLike {
   const confirmed = (send: "eval" | "evalSha"): RedisClusterLike["eval"] => async (script, options) => {
     const reply = await cluster[send](script, options);
-    // On the connection that has written: WAIT is about that one's writes.
+    // WAIT covers the writes of its own connection.
     const node = await cluster.getNodeClientForKey(options.keys[0] ?? "");
     if (Number(await node.sendCommand(["WAIT", "1", "1000"])) < 1) {
       throw new Error("No replica has confirmed the write");
@@ -71,7 +72,7 @@ if (await isThere("redis", "the faults of Redis", findRedisServer)) {
     assert(back < 1000);
   });
 
-  Deno.test("RedisStore works as soon as Redis does, where that was down when the application began", async () => {
+  Deno.test("RedisStore works as soon as Redis does if Redis was down at the start", async () => {
     await using redis = await startRedis();
     redis.signal("SIGKILL");
     await using store = new RedisStore(redis.url);
@@ -82,7 +83,7 @@ if (await isThere("redis", "the faults of Redis", findRedisServer)) {
     await store.init();
   });
 
-  Deno.test("RedisStore goes on when a master of its cluster is killed and a replica takes over", async (t) => {
+  Deno.test("RedisStore recovers when a master of its cluster is killed and a replica takes over", async (t) => {
     await using cluster = await startCluster();
     const connect = (): RedisClusterType =>
       createCluster({
@@ -92,7 +93,7 @@ if (await isThere("redis", "the faults of Redis", findRedisServer)) {
       });
     const clients = [connect(), connect()] as const;
     const plain = new RedisStore(clients[0], { prefix: "plain:" });
-    const waiting = new RedisStore(waitingFor(clients[1]), { prefix: "waiting:" });
+    const waiting = new RedisStore(withConfirmedWrites(clients[1]), { prefix: "waiting:" });
     await Promise.all([plain.init(), waiting.init()]);
     const middlewares = [start(quiet, plain), start(quiet, waiting)] as const;
 
@@ -114,7 +115,7 @@ if (await isThere("redis", "the faults of Redis", findRedisServer)) {
         heir.signal("SIGCONT");
         await until("requests are refused", () => loads.every((load) => load.refused > 0));
         const back = await timeUntil("the replica has taken over", () => signUpMany(middlewares[0]));
-        // WAIT needs a replica: the one that took over has none before the old master is back.
+        // WAIT needs a replica, which the new master lacks until the old one is back.
         await master.restart();
         await timeUntil("the old master is a replica", () => signUpMany(middlewares[1]));
         await Promise.all(loads.map((load) => answeredMore(load)));
@@ -124,14 +125,14 @@ if (await isThere("redis", "the faults of Redis", findRedisServer)) {
             `  without WAIT: ${JSON.stringify(without)}\n  with WAIT: ${JSON.stringify(confirmed)}`,
         );
         assertEquals(confirmed.lost, 0);
-        // What this test would see.
+        // Proves that the test would notice lost writes.
         if (replica === "is behind") assert(without.lost > 0);
       });
     }
     await Promise.all(clients.map((client) => client.close()));
   });
 
-  Deno.test("RedisStore signs in with the user, the password and the database of its URL, and never says them", async () => {
+  Deno.test("RedisStore uses the user, password and database of its URL and never names them in an error", async () => {
     await using redis = await startRedis();
     await redis.cli("ACL", "SETUSER", "app", "on", ">right@word", "~session:*", "+@all");
     const url = (password: string): string => `redis://app:${password}@127.0.0.1:${redis.port}/3`;
@@ -143,7 +144,7 @@ if (await isThere("redis", "the faults of Redis", findRedisServer)) {
     assert(!message.includes("word@") && !message.includes("wrong"));
   });
 
-  Deno.test("RedisStore that hangs is refused after storeTimeout, and works when Redis goes on", async () => {
+  Deno.test("SessionMiddleware fails requests after storeTimeout while Redis hangs, and works when it continues", async () => {
     await using redis = await startRedis();
     await using store = await opened(redis.url);
     const middleware = start({ ...quiet, storeTimeout: 0.2 }, store);
@@ -160,28 +161,28 @@ if (await isThere("redis", "the faults of Redis", findRedisServer)) {
     console.log(`Redis hung: 50 requests refused within ${Math.round(took)} ms, and the next was answered`);
   });
 
-  Deno.test("RedisStore gives up a connection that answers nothing, and no other", async () => {
+  Deno.test("RedisStore replaces a connection that answers nothing, and no other", async () => {
     await using healthy = await startRedis();
     await using other = await opened(healthy.url);
     await using redis = await startRedis();
     await using store = await opened(redis.url);
     redis.signal("SIGSTOP");
     const begin = performance.now();
-    const asked = store.exist("a").then(() => 0, () => Math.round(performance.now() - begin));
-    // Requests that keep coming.
+    const rejectedAfter = store.exist("a").then(() => 0, () => Math.round(performance.now() - begin));
+    // Requests keep arriving.
     await until("a request is refused", async () => {
       await other.exist("a");
       return await Promise.race([store.exist("a").then(() => false, () => true), pause(20)]);
     });
-    const silence = await asked;
+    const unansweredFor = await rejectedAfter;
     redis.signal("SIGCONT");
     const back = await timeUntil("the store works", () => store.exist("a"));
-    console.log(`Redis silent: given up after ${silence} ms, back after ${back} ms`);
-    assert(silence > 4900 && silence < 6000 && back < 1000);
+    console.log(`Redis silent: given up after ${unansweredFor} ms, back after ${back} ms`);
+    assert(unansweredFor > 4900 && unansweredFor < 6000 && back < 1000);
     await other.exist("a");
   });
 
-  Deno.test("RedisStore rejects what Redis refuses, and nothing is half done", async (t) => {
+  Deno.test("RedisStore rejects a write that Redis refuses and changes nothing", async (t) => {
     await using redis = await startRedis();
     await using store = await opened(redis.url);
     const expiresAt = Date.now() + 60_000;
@@ -209,7 +210,7 @@ if (await isThere("redis", "the faults of Redis", findRedisServer)) {
       await t.step(what, async () => {
         assertEquals(await redis.cli(...refuse), "OK");
         for (const [, write] of writes) await assertRejects(write, Error, error);
-        // What it has can still be read.
+        // The data can still be read.
         assertEquals({ ...await store.get("a") }, { k: 1, l: 2 });
         assertEquals((await store.listSessions("ada")).map(({ sid }) => sid), ["a"]);
         assertEquals(await store.exist("b"), false);
@@ -217,7 +218,7 @@ if (await isThere("redis", "the faults of Redis", findRedisServer)) {
         await store.setValue("a", "k", 1);
       });
     }
-    await t.step("out of memory, but sessions can end", async () => {
+    await t.step("out of memory, sessions can still end", async () => {
       await redis.cli("CONFIG", "SET", "maxmemory", "1");
       await store.setValue("a", "l", undefined);
       await store.changeRecord("a", { clear: true, meta: { principal: undefined } });
@@ -227,7 +228,7 @@ if (await isThere("redis", "the faults of Redis", findRedisServer)) {
     });
   });
 
-  Deno.test("Two server processes on one Redis count together, and a logout in one is refused in the other", async () => {
+  Deno.test("Two processes on one Redis share a counter, and a logout in one ends the session in the other", async () => {
     await using redis = await startRedis();
     await using one = startProcess("@alosaur/session/redis", "RedisStore", redis.url);
     await using two = startProcess("@alosaur/session/redis", "RedisStore", redis.url);
@@ -238,7 +239,7 @@ if (await isThere("redis", "the faults of Redis", findRedisServer)) {
 
     assertEquals(await two.tell("begin", cookie), "ada");
     await one.tell("logout", cookie);
-    // In a request that was under way, and in the next one.
+    // In a pending request and in the next one.
     assertEquals(await two.tell("write"), "SessionGoneError");
     assertEquals(await two.tell("user", cookie), null);
     assertEquals(await one.tell("user", cookie), null);
@@ -250,7 +251,7 @@ function pause(milliseconds: number): Promise<false> {
   return new Promise((resolve) => setTimeout(() => resolve(false), milliseconds));
 }
 
-/** Begins a few sessions for every master, one after the other. */
+/** Creates 24 sessions sequentially, a few on every master. */
 async function signUpMany(middleware: SessionMiddleware | undefined): Promise<void> {
   assert(middleware);
   for (let i = 0; i < 24; i++) await signUp(middleware);

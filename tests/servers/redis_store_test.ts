@@ -6,15 +6,15 @@ import { testSessionStore } from "@alosaur/session/testing";
 import { assert, assertEquals, assertRejects, assertThrows } from "../helpers/assert.ts";
 import { FakeClock } from "../helpers/clock.ts";
 import { isThere } from "./_require.ts";
-import { findRedis, findRedisServer, type OwnCluster, REDIS_URL, startCluster } from "./_servers.ts";
+import { findRedis, findRedisServer, type OwnCluster, REDIS_URL, startCluster } from "./_redis.ts";
 
 const CLAIMS = { values: "all", traces: "deadline" } as const;
 
-/** Keys that are nobody else's, whoever else runs these tests. */
+/** A prefix of this run only, because other runs may share the server. */
 const PREFIX = `test-${crypto.randomUUID()}:`;
 
-/** A store on a client that was handed in, which is closed with it. */
-class HandedStore extends RedisStore {
+/** A store on a client of the application, which it closes too. */
+class StoreWithClient extends RedisStore {
   readonly #client: { close(): Promise<unknown> };
 
   constructor(client: (RedisClientLike | RedisClusterLike) & { close(): Promise<unknown> }, prefix: string) {
@@ -28,7 +28,7 @@ class HandedStore extends RedisStore {
   }
 }
 
-/** A store on a client of the test's own, and a client that looks at what it has written. */
+/** Opens a store on a client of the test, with that client and the interruptions of its scripts. */
 async function open(
   prefix = PREFIX,
 ): Promise<AsyncDisposable & { store: RedisStore; client: RedisClientType; interrupt: Interrupt }> {
@@ -47,12 +47,12 @@ async function open(
   };
 }
 
-/** What is to happen before a script runs: the first one from now on, the second one, and so on. */
+/** What happens before the next scripts run, one function per script. */
 interface Interrupt {
   before?: (() => unknown)[];
 }
 
-/** A client whose scripts are preceded by something else. */
+/** Returns a client that calls the interruptions before its scripts. */
 function interrupted(client: RedisClientType, interrupt: Interrupt): RedisClientLike {
   return new Proxy(client, {
     get(target, name): unknown {
@@ -67,10 +67,10 @@ function interrupted(client: RedisClientType, interrupt: Interrupt): RedisClient
   });
 }
 
-function record(life: number, meta: Partial<SessionMeta> = {}): Parameters<RedisStore["createRecord"]>[1] {
+function record(lifetime: number, meta: Partial<SessionMeta> = {}): Parameters<RedisStore["createRecord"]>[1] {
   const now = Date.now();
   const values = new Map<string, unknown>([["k", 1]]);
-  return { expiresAt: now + life, values, meta: { createdAt: now, seenAt: now, renewedAt: now, ...meta } };
+  return { expiresAt: now + lifetime, values, meta: { createdAt: now, seenAt: now, renewedAt: now, ...meta } };
 }
 
 async function sidsOf(store: RedisStore, principal: string): Promise<string[]> {
@@ -79,7 +79,7 @@ async function sidsOf(store: RedisStore, principal: string): Promise<string[]> {
 
 const MINUTE = 60_000;
 
-Deno.test("RedisStore takes clients of every kind, as their types are", () => {
+Deno.test("RedisStore() accepts every kind of client without a cast", () => {
   const clients: (RedisClientLike | RedisClusterLike)[] = [
     createClient(),
     createClient({ RESP: 2 }),
@@ -90,7 +90,7 @@ Deno.test("RedisStore takes clients of every kind, as their types are", () => {
   for (const client of clients) new RedisStore(client);
 });
 
-Deno.test("RedisStore refuses wrong arguments when it is made, and says no password", () => {
+Deno.test("RedisStore() refuses wrong arguments without naming a password", () => {
   const wrong: [unknown, unknown, typeof TypeError | typeof RangeError, string][] = [
     [undefined, {}, TypeError, "a client of npm:redis, or a URL"],
     [{}, {}, TypeError, "a client of npm:redis, or a URL"],
@@ -106,8 +106,8 @@ Deno.test("RedisStore refuses wrong arguments when it is made, and says no passw
   }
 });
 
-if (await isThere("redis", "the tests on a Redis", findRedis)) {
-  // What a test that failed has left, too.
+if (await isThere("redis", "the tests on a Redis server", findRedis)) {
+  // Also removes what a failed test has left.
   Deno.test.afterAll(async () => {
     const client = await createClient({ url: REDIS_URL }).connect();
     for await (const keys of client.scanIterator({ MATCH: `*${PREFIX}*` })) {
@@ -123,11 +123,11 @@ if (await isThere("redis", "the tests on a Redis", findRedis)) {
   });
   testSessionStore(
     "RedisStore on a pool",
-    () => new HandedStore(createClientPool({ url: REDIS_URL }, { minimum: 2, maximum: 4 }), PREFIX),
+    () => new StoreWithClient(createClientPool({ url: REDIS_URL }, { minimum: 2, maximum: 4 }), PREFIX),
     CLAIMS,
   );
 
-  Deno.test("RedisStore keeps a session in one hash, which Redis removes some minutes after its deadline", async () => {
+  Deno.test("RedisStore keeps a session in one hash, which Redis removes five minutes after its expiry", async () => {
     await using opened = await open();
     const { store, client } = opened;
     await store.createRecord("a", record(MINUTE, { principal: "ada", boundAt: 5 }));
@@ -138,32 +138,33 @@ if (await isThere("redis", "the tests on a Redis", findRedis)) {
       "v:k",
       "version",
     ]);
-    const life = async (key: string): Promise<number> => Math.ceil(await client.pTTL(`${PREFIX}${key}`) / MINUTE);
-    assertEquals(await life("id:a"), 6);
+    const minutesLeft = async (key: string): Promise<number> =>
+      Math.ceil(await client.pTTL(`${PREFIX}${key}`) / MINUTE);
+    assertEquals(await minutesLeft("id:a"), 6);
     await store.changeRecord("a", { expiresAt: Date.now() + 10 * MINUTE });
-    assertEquals(await life("id:a"), 15);
-    // A write leaves it alone.
+    assertEquals(await minutesLeft("id:a"), 15);
+    // A write does not change it.
     await store.setValue("a", "k", 2);
-    assertEquals(await life("id:a"), 15);
+    assertEquals(await minutesLeft("id:a"), 15);
     await store.moveRecord("a", "b", { meta: {}, graceUntil: Date.now() + 20 * MINUTE });
-    assertEquals(await life("id:b"), 15);
-    assertEquals(await life("id:a"), 25);
-    // The list of the user goes with the last of its sessions.
-    assertEquals(await life("user:ada"), 25);
+    assertEquals(await minutesLeft("id:b"), 15);
+    assertEquals(await minutesLeft("id:a"), 25);
+    // The index of the user is removed with the last of its sessions.
+    assertEquals(await minutesLeft("user:ada"), 25);
     await store.createRecord("c", record(MINUTE, { principal: "ada" }));
-    assertEquals(await life("user:ada"), 25);
+    assertEquals(await minutesLeft("user:ada"), 25);
 
-    await store.create("for ever");
-    assertEquals(await client.pTTL(`${PREFIX}id:for ever`), -1);
-    await store.changeRecord("for ever", { meta: { principal: "ada" } });
+    await store.create("forever");
+    assertEquals(await client.pTTL(`${PREFIX}id:forever`), -1);
+    await store.changeRecord("forever", { meta: { principal: "ada" } });
     assertEquals(await client.pTTL(`${PREFIX}user:ada`), -1);
-    await store.changeRecord("for ever", { expiresAt: Date.now() + MINUTE });
-    assertEquals(await life("id:for ever"), 6);
-    await store.changeRecord("for ever", { expiresAt: Infinity });
-    assertEquals(await client.pTTL(`${PREFIX}id:for ever`), -1);
+    await store.changeRecord("forever", { expiresAt: Date.now() + MINUTE });
+    assertEquals(await minutesLeft("id:forever"), 6);
+    await store.changeRecord("forever", { expiresAt: Infinity });
+    assertEquals(await client.pTTL(`${PREFIX}id:forever`), -1);
   });
 
-  Deno.test("RedisStore mistakes no session for the list of a user", async () => {
+  Deno.test("RedisStore keeps the keys of sessions and of indexes apart", async () => {
     await using opened = await open();
     const { store } = opened;
     for (const sid of ["a", "user:ada", "id:a", "er:ada"]) {
@@ -174,7 +175,7 @@ if (await isThere("redis", "the tests on a Redis", findRedis)) {
     assertEquals((await sidsOf(store, "id:a")).length, 4);
   });
 
-  Deno.test("RedisStore.clear() leaves every other key alone, whatever is in the prefix", async () => {
+  Deno.test("RedisStore.clear() leaves every other key alone if the prefix has pattern characters", async () => {
     const odd = `${PREFIX}*[a-z]?\\`;
     await using opened = await open(odd);
     const { store, client } = opened;
@@ -187,7 +188,7 @@ if (await isThere("redis", "the tests on a Redis", findRedis)) {
     await client.del(others);
   });
 
-  Deno.test("RedisStore works on a client that puts a prefix before every key", async () => {
+  Deno.test("RedisStore works on a client that adds a prefix to every key", async () => {
     await using opened = await open();
     const { client: plain } = opened;
     const client = createClient({ url: REDIS_URL, keyPrefix: `app-${PREFIX}` });
@@ -210,7 +211,7 @@ if (await isThere("redis", "the tests on a Redis", findRedis)) {
     await client.close();
   });
 
-  Deno.test("RedisStore opens a client that is handed in, listens to its errors where nobody does, and never closes it", async () => {
+  Deno.test("RedisStore connects a client of the application, adds a listener for errors if it has none, and never closes it", async () => {
     for (const listens of [false, true]) {
       const client = createClient({ url: REDIS_URL });
       if (listens) client.on("error", () => {});
@@ -227,7 +228,7 @@ if (await isThere("redis", "the tests on a Redis", findRedis)) {
   });
 
   Deno.test({
-    name: "RedisStore needs no permission but that to connect",
+    name: "RedisStore needs only the permission to connect",
     permissions: { net: true },
     fn: async () => {
       await using store = new RedisStore(REDIS_URL, { prefix: PREFIX });
@@ -236,30 +237,30 @@ if (await isThere("redis", "the tests on a Redis", findRedis)) {
     },
   });
 
-  Deno.test("RedisStore goes on when Redis has forgotten its scripts", async () => {
+  Deno.test("RedisStore works after Redis has dropped its cached scripts", async () => {
     await using opened = await open();
     const { store, client } = opened;
-    const forget = (): Promise<unknown> => client.scriptFlush("SYNC");
-    await forget();
+    const dropScripts = (): Promise<unknown> => client.scriptFlush("SYNC");
+    await dropScripts();
     await store.createRecord("a", record(MINUTE, { principal: "ada" }));
-    await forget();
+    await dropScripts();
     await store.setValue("a", "k", 2);
-    await forget();
+    await dropScripts();
     assertEquals(await store.getValue("a", "k"), 2);
-    await forget();
+    await dropScripts();
     assertEquals(await sidsOf(store, "ada"), ["a"]);
-    await forget();
+    await dropScripts();
     await store.moveRecord("a", "b", { meta: {}, graceUntil: 0 });
-    await forget();
+    await dropScripts();
     await store.delete("b");
     assertEquals(await store.exist("b"), false);
   });
 
-  Deno.test("RedisStore.moveRecord() takes along what is written while it moves", async () => {
+  Deno.test("RedisStore.moveRecord() keeps a write that happens during the move", async () => {
     await using opened = await open();
     const { store, interrupt } = opened;
     await store.createRecord("a", record(MINUTE, { principal: "ada" }));
-    // It reads, copies and enters the copy into the list, and leaves a trace.
+    // The scripts: read, create the copy, add it to the index, replace with the trace.
     interrupt.before = [() => {}, () => {}, () => {}, () => store.setValue("a", "meanwhile", true)];
     const set = new Map([["with it", true]]);
     assertEquals(await store.moveRecord("a", "b", { meta: { principal: "eve" }, set, graceUntil: 0 }), true);
@@ -268,7 +269,7 @@ if (await isThere("redis", "the tests on a Redis", findRedis)) {
     assertEquals(await sidsOf(store, "eve"), ["b"]);
   });
 
-  Deno.test("RedisStore.moveRecord() moves nothing that ends while it moves", async () => {
+  Deno.test("RedisStore.moveRecord() leaves no copy of a session that ends during the move", async () => {
     using clock = new FakeClock(Date.now());
     await using opened = await open();
     const { store, client, interrupt } = opened;
@@ -280,7 +281,8 @@ if (await isThere("redis", "the tests on a Redis", findRedis)) {
     ];
     for (const [how, end] of ends) {
       await store.createRecord("a", record(MINUTE, { principal: "ada" }));
-      // Time passes before the last of these, which is asked at the moment at which it begins.
+      // The expiry is checked by the caller's clock, which is read before the last script is
+      // called.
       const last = how === "expired" ? [end] : [() => {}, end];
       interrupt.before = [() => {}, () => {}, ...last];
       await assertRejects(() => store.moveRecord("a", "b", { meta: {}, graceUntil: 0 }), SessionGoneError);
@@ -290,24 +292,24 @@ if (await isThere("redis", "the tests on a Redis", findRedis)) {
     }
   });
 
-  Deno.test("RedisStore.moveRecord() that breaks off leaves the session as it was, and a copy that expires", async () => {
+  Deno.test("RedisStore.moveRecord() leaves the session unchanged when it fails, and a copy that expires", async () => {
     await using opened = await open();
     const { store, client, interrupt } = opened;
     await store.createRecord("a", record(MINUTE, { principal: "ada" }));
-    const breakOff = (): never => {
+    const loseConnection = (): never => {
       throw new Error("the connection is lost");
     };
-    interrupt.before = [() => {}, () => {}, () => {}, breakOff];
+    interrupt.before = [() => {}, () => {}, () => {}, loseConnection];
     await assertRejects(() => store.moveRecord("a", "b", { meta: {}, graceUntil: 0 }), Error, "the connection is lost");
     assertEquals({ ...await store.get("a") }, { k: 1 });
     assert(await client.pTTL(`${PREFIX}id:b`) > 0);
     assertEquals(await sidsOf(store, "ada"), ["a"]);
-    // What is left does not keep it from moving.
+    // The copy does not prevent another move.
     assertEquals(await store.moveRecord("a", "c", { meta: {}, graceUntil: 0 }), true);
     assert((await sidsOf(store, "ada")).includes("c"));
   });
 
-  Deno.test("RedisStore does what it was asked, even if the list of the user is out of reach afterwards", async () => {
+  Deno.test("RedisStore ends and moves a session even if updating the index fails afterwards", async () => {
     await using opened = await open();
     const { store, interrupt } = opened;
     const fail = (): never => {
@@ -319,7 +321,7 @@ if (await isThere("redis", "the tests on a Redis", findRedis)) {
     interrupt.before = [() => {}, () => {}, () => {}, () => {}, fail];
     await store.moveRecord("b", "c", { meta: {}, graceUntil: 0 });
     assertEquals(await sidsOf(store, "ada"), ["c"]);
-    // But a session that could not be listed is not bound.
+    // But a session that could not be added to the index is not bound.
     interrupt.before = [fail];
     await assertRejects(() => store.createRecord("d", record(MINUTE, { principal: "ada" })), Error, "lost");
     assertEquals(await store.exist("d"), false);
@@ -331,7 +333,7 @@ if (await isThere("redis", "the tests on a Redis", findRedis)) {
     await assertRejects(() => store.changeRecord("c", { expiresAt: Infinity }), Error, "lost");
   });
 
-  Deno.test("RedisStore.listSessions() finds a session that moves while it looks", async () => {
+  Deno.test("RedisStore.listSessions() finds a session that moves during the call", async () => {
     await using opened = await open();
     const { store, interrupt } = opened;
     await store.createRecord("a", record(MINUTE, { principal: "ada" }));
@@ -342,7 +344,7 @@ if (await isThere("redis", "the tests on a Redis", findRedis)) {
     assertEquals(await sidsOf(store, "ada"), ["c"]);
   });
 
-  Deno.test("RedisStore.listSessions() lists a session once while it moves", async () => {
+  Deno.test("RedisStore.listSessions() lists a session once during its move", async () => {
     await using opened = await open();
     const { store, interrupt } = opened;
     await store.createRecord("a", record(MINUTE, { principal: "ada" }));
@@ -354,14 +356,14 @@ if (await isThere("redis", "the tests on a Redis", findRedis)) {
     assertEquals(listed, ["a"]);
   });
 
-  Deno.test("RedisStore.listSessions() finds a session that slides, however long it lives", async () => {
+  Deno.test("RedisStore.listSessions() finds a session whose expiry was extended many times", async () => {
     using clock = new FakeClock(Date.now());
     await using opened = await open();
     const { store, client, interrupt } = opened;
     await store.createRecord("a", record(MINUTE, { principal: "ada" }));
     for (let i = 0; i < 20; i++) {
       clock.tick(MINUTE * 0.9);
-      // Every second time the entry cannot be prolonged.
+      // Every other extension fails to update the index.
       if (i % 2 === 0) {
         interrupt.before = [() => {}, () => {
           throw new Error("the connection is lost");
@@ -369,7 +371,7 @@ if (await isThere("redis", "the tests on a Redis", findRedis)) {
       }
       await store.changeRecord("a", { expiresAt: clock.now + MINUTE }).catch(() => {});
       interrupt.before = [];
-      // Another sign-in removes the entries whose time is over.
+      // Another sign-in removes the entries whose time has passed.
       await store.createRecord(`b${i}`, record(1, { principal: "ada" }));
       assertEquals(await sidsOf(store, "ada"), ["a", `b${i}`]);
       await store.delete(`b${i}`);
@@ -379,7 +381,7 @@ if (await isThere("redis", "the tests on a Redis", findRedis)) {
     assertEquals(await client.zRange(`${PREFIX}user:ada`, 0, -1), ["c"]);
   });
 
-  Deno.test("RedisStore.listSessions() finds a session whose deadlines are written out of order", async () => {
+  Deno.test("RedisStore.listSessions() finds a session whose expiries are written out of order", async () => {
     using clock = new FakeClock(Date.now());
     await using opened = await open();
     const { store, interrupt } = opened;
@@ -391,11 +393,11 @@ if (await isThere("redis", "the tests on a Redis", findRedis)) {
     assertEquals(await sidsOf(store, "ada"), ["a", "b"]);
   });
 
-  Deno.test("RedisStore takes deadlines that are long past, and those that never come", async () => {
+  Deno.test("RedisStore accepts an expiry in the distant past and one that is never reached", async () => {
     await using opened = await open();
     const { store } = opened;
-    const deadlines = [-Infinity, 0, Date.now() - MINUTE, 8.64e15, Number.MAX_VALUE, Infinity];
-    for (const [i, expiresAt] of deadlines.entries()) {
+    const expiries = [-Infinity, 0, Date.now() - MINUTE, 8.64e15, Number.MAX_VALUE, Infinity];
+    for (const [i, expiresAt] of expiries.entries()) {
       await store.createRecord(`a${i}`, { ...record(0, { principal: "ada" }), expiresAt });
       await store.createRecord(`b${i}`, record(MINUTE, { principal: "ada" }));
       await store.changeRecord(`b${i}`, { expiresAt });
@@ -405,13 +407,13 @@ if (await isThere("redis", "the tests on a Redis", findRedis)) {
     assertEquals(await sidsOf(store, "ada"), ["a3", "a4", "a5", "b3", "b4", "b5"]);
   });
 
-  Deno.test("RedisStore rejects where a key holds something else, and names no id", async () => {
+  Deno.test("RedisStore rejects if a key holds another type, and names no id", async () => {
     await using opened = await open();
     const { store, client } = opened;
     const sid = "an id";
     await client.set(`${PREFIX}id:${sid}`, "text");
     await client.set(`${PREFIX}user:ada`, "text");
-    const asks: (() => Promise<unknown>)[] = [
+    const calls: (() => Promise<unknown>)[] = [
       () => store.exist(sid),
       () => store.create(sid),
       () => store.delete(sid),
@@ -424,8 +426,8 @@ if (await isThere("redis", "the tests on a Redis", findRedis)) {
       () => store.listSessions("ada"),
       () => store.createRecord("b", record(MINUTE, { principal: "ada" })),
     ];
-    for (const ask of asks) {
-      const { message } = await assertRejects(ask, Error, "WRONGTYPE");
+    for (const call of calls) {
+      const { message } = await assertRejects(call, Error, "WRONGTYPE");
       assert(!message.includes(sid) && !message.includes("ada"));
     }
     assertEquals(await store.exist("b"), false);
@@ -440,8 +442,8 @@ if (await isThere("redis", "the suite on a Redis Cluster", findRedisServer)) {
   Deno.test.afterAll(async () => await cluster[Symbol.asyncDispose]());
 
   const store = (prefix: string): RedisStore =>
-    new HandedStore(
-      // Replicas are behind: with this on, whatever could be read from one would be.
+    new StoreWithClient(
+      // Replicas lag behind. This option would show any command that may run on one.
       createCluster({ rootNodes: cluster.nodes.map(({ url }) => ({ url })), useReplicas: true }),
       prefix,
     );

@@ -1,4 +1,4 @@
-/** Sessions over TLS, on servers whose certificate was signed by an authority of the test's own. */
+/** Sessions over TLS, on servers whose certificate was issued by the test's own authority. */
 import { assertEquals, assertMatch, assertRejects } from "../helpers/assert.ts";
 import { PostgresStore } from "@alosaur/session/postgres";
 import { RedisStore } from "@alosaur/session/redis";
@@ -6,17 +6,19 @@ import { client, ownServer, postgresCanBeStarted } from "./_postgres.ts";
 import { freePort } from "./_port.ts";
 import { type ServerProcess, startProcess } from "./_process.ts";
 import { isThere } from "./_require.ts";
-import { findRedisServer, startRedis } from "./_servers.ts";
+import { findRedisServer, startRedis } from "./_redis.ts";
 
-/** What openssl makes a server's key and certificate of, and the authority's that has signed it. */
+/** Creates the authority's certificate, and a server's key and certificate that it has signed. */
 const CERTIFICATES = `
   openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj "/CN=a test" -keyout ca.key -out ca.pem
   openssl req -newkey rsa:2048 -nodes -subj "/CN=localhost" -keyout key.pem -out request.pem
   echo "subjectAltName=DNS:localhost" > names
   openssl x509 -req -in request.pem -CA ca.pem -CAkey ca.key -CAcreateserial -days 2 -extfile names -out cert.pem`;
 
-/** Makes a server's key and certificate, in a directory that a server under another user can read. */
-async function certificates(): Promise<{ directory: string } & AsyncDisposable> {
+/**
+ * Creates a server's key and certificate, in a directory that a server under another user can read.
+ */
+async function createCertificates(): Promise<{ directory: string } & AsyncDisposable> {
   const directory = await Deno.makeTempDir({ prefix: "session-tls-" });
   await Deno.chmod(directory, 0o755);
   const { success, stderr } = await new Deno.Command("sh", { args: ["-ec", CERTIFICATES], cwd: directory }).output();
@@ -24,7 +26,7 @@ async function certificates(): Promise<{ directory: string } & AsyncDisposable> 
   return { directory, [Symbol.asyncDispose]: () => Deno.remove(directory, { recursive: true }) };
 }
 
-/** Starts a process that trusts the authority too, as `deno run --cert` has it. */
+/** Starts a process that also trusts the authority, as with `deno run --cert`. */
 function startTrusting(directory: string, ...store: Parameters<typeof startProcess>): ServerProcess {
   Deno.env.set("DENO_CERT", `${directory}/ca.pem`);
   try {
@@ -34,7 +36,7 @@ function startTrusting(directory: string, ...store: Parameters<typeof startProce
   }
 }
 
-/** This process was started without the authority. */
+/** Checks that this process, which does not trust the authority, refuses the server. */
 async function expectRefused(store: RedisStore | PostgresStore): Promise<void> {
   const error = await assertRejects(() => store.init(), Error);
   assertMatch(String(error) + String(error.cause), /certificate/);
@@ -52,8 +54,8 @@ const withRedis = await isThere("redis", "the tests of RedisStore over TLS", asy
 });
 
 if (withRedis) {
-  Deno.test("RedisStore keeps sessions over TLS, and refuses a server that nobody vouches for", async () => {
-    await using tls = await certificates();
+  Deno.test("RedisStore keeps sessions over TLS and refuses a server with an untrusted certificate", async () => {
+    await using tls = await createCertificates();
     const port = freePort();
     await using _redis = await startRedis({
       "tls-port": String(port),
@@ -75,8 +77,8 @@ const withPostgres = await postgresCanBeStarted("the tests of PostgresStore over
   await isThere("postgres", "the tests of PostgresStore over TLS", findOpenssl);
 
 if (withPostgres) {
-  Deno.test("PostgresStore keeps sessions over TLS, and refuses a server that nobody vouches for", async () => {
-    await using tls = await certificates();
+  Deno.test("PostgresStore keeps sessions over TLS and refuses a server with an untrusted certificate", async () => {
+    await using tls = await createCertificates();
     await using server = await ownServer(tls.directory);
     const url = `postgres://postgres@localhost:${server.port}/postgres`;
     {

@@ -6,7 +6,7 @@ import { testSessionStore } from "../../src/testing.ts";
 
 const directory = Deno.makeTempDirSync();
 const path = `${directory}/sessions.sqlite3`;
-// Two handles of one file: what one does is as far from the other as if it were done by another process.
+// Two handles of one file are as separate as two processes.
 const handles = [await Deno.openKv(path), await Deno.openKv(path)] as const;
 const closed = await Deno.openKv(":memory:");
 closed.close();
@@ -15,28 +15,28 @@ addEventListener("unload", () => {
   Deno.removeSync(directory, { recursive: true });
 });
 
-let made = 0;
-testSessionStore("DenoKvStore", () => new DenoKvStore(handles[++made % 2 === 0 ? 0 : 1]), {
+let stores = 0;
+testSessionStore("DenoKvStore", () => new DenoKvStore(handles[++stores % 2 === 0 ? 0 : 1]), {
   values: "all",
   traces: "deadline",
   neighbour: () => new DenoKvStore(handles[0], { prefix: ["another"] }),
   broken: () => new DenoKvStore(closed),
 });
 
-/** What a {@linkcode watched} database saw, and does. */
+/** A database that records its calls and can replace its commits. */
 interface Watch {
   kv: Deno.Kv;
-  /** The calls that reach the database, in their order. */
+  /** The calls that reached the database, in order. */
   calls: ("list" | "commit")[];
-  /** What the last commit would set, and when the database may remove it. */
+  /** The entries that the last commit set, with their time until expiry. */
   set: { key: Deno.KvKey; expireIn?: number }[];
-  /** Makes a commit, or does not. */
+  /** Replaces a commit. By default it makes the real one. */
   commit: (real: Commit) => ReturnType<Commit>;
 }
 
 type Commit = Deno.AtomicOperation["commit"];
 
-/** Watches the calls of a database: those of `list` and `commit` are its round trips. */
+/** Records the calls of a database: each `list` and each `commit` is a round trip. */
 function watched(kv: Deno.Kv): Watch {
   const watch: Watch = { kv, calls: [], set: [], commit: (real) => real() };
   const atomic = (): Deno.AtomicOperation => {
@@ -62,7 +62,7 @@ function watched(kv: Deno.Kv): Watch {
   return watch;
 }
 
-/** Every entry of a database. */
+/** Returns every entry of a database. */
 async function entriesOf(kv: Deno.Kv): Promise<Deno.KvEntry<unknown>[]> {
   return await Array.fromAsync(kv.list({ prefix: [] }));
 }
@@ -75,33 +75,33 @@ function record(expiresAt: number, values: [string, unknown][] = [], principal?:
   return { expiresAt, values: new Map(values), meta: principal === undefined ? META : { ...META, principal } };
 }
 
-Deno.test("DenoKvStore calls the database as rarely as its documentation says", async (t) => {
+Deno.test("DenoKvStore makes the documented number of database calls", async (t) => {
   using kv = await Deno.openKv(":memory:");
   const { kv: watchedKv, calls } = watched(kv);
   const [store, other] = [new DenoKvStore(watchedKv), new DenoKvStore(kv)];
   const steps: [string, () => Promise<unknown>, string[]][] = [
     ["a new session", () => store.createRecord("a", record(Infinity, [["k", 0]], "ada")), ["commit"]],
     ["a write after it", () => store.setValue("a", "k", 1), ["commit"]],
-    ["a look-up", () => store.readRecord("a"), ["list"]],
+    ["a lookup", () => store.readRecord("a"), ["list"]],
     ["a write after it", () => store.setValue("a", "k", 2), ["commit"]],
     ["another value", () => store.setValue("a", "l", 2), ["commit"]],
     ["one value", () => store.getValue("a", "k"), ["list"]],
     ["all values", () => store.get("a"), ["list"]],
-    ["whether it is there", () => store.exist("a"), ["list"]],
+    ["whether it exists", () => store.exist("a"), ["list"]],
     ["a change", () => store.changeRecord("a", { clear: true, meta: { seenAt: 9 }, expiresAt: 8e15 }), ["commit"]],
     ["a new id", () => store.moveRecord("a", "b", { meta: {}, graceUntil: 0 }), ["commit"]],
     ["a write after it", () => store.setValue("b", "k", 3), ["commit"]],
-    ["where the old one went", () => store.readRecord("a"), ["list"]],
+    ["the trace of the old id", () => store.readRecord("a"), ["list"]],
     ["the sessions of a user", () => store.listSessions("ada"), ["list"]],
-    ["somebody else's write", () => other.setValue("b", "k", 4), []],
+    ["a write of another process", () => other.setValue("b", "k", 4), []],
     ["a write after that", () => store.setValue("b", "k", 5), ["commit", "list", "commit"]],
     ["a session of 100 KiB", () => store.setValue("b", "long", "x".repeat(102_400)), ["commit"]],
     ["a write after it", () => store.setValue("b", "k", 6), ["list", "commit"]],
-    ["a look-up", () => store.readRecord("b"), ["list"]],
+    ["a lookup", () => store.readRecord("b"), ["list"]],
     ["a shorter one", () => store.setValue("b", "long", undefined), ["list", "commit"]],
-    ["its end", () => store.delete("b"), ["commit"]],
+    ["its removal", () => store.delete("b"), ["commit"]],
     ["a write to an unknown session", () => store.setValue("c", "k", 1).catch(() => {}), ["list"]],
-    ["its end", () => store.delete("c"), ["list"]],
+    ["its removal", () => store.delete("c"), ["list"]],
   ];
   for (const [name, step, expected] of steps) {
     await t.step(name, async () => {
@@ -112,11 +112,11 @@ Deno.test("DenoKvStore calls the database as rarely as its documentation says", 
   }
 });
 
-Deno.test("DenoKvStore remembers the last 256 sessions, and lets the writes of one wait for one another", async () => {
+Deno.test("DenoKvStore caches the last 256 sessions and serializes the writes to each", async () => {
   using kv = await Deno.openKv(":memory:");
   const { kv: watchedKv, calls } = watched(kv);
   const store = new DenoKvStore(watchedKv);
-  // One after the other: commits that are under way at once end in any order.
+  // Sequentially, because concurrent commits finish in any order.
   for (let i = 0; i < 257; i++) await store.create(`${i}`);
   calls.length = 0;
   await store.setValue("1", "k", 1);
@@ -129,7 +129,7 @@ Deno.test("DenoKvStore remembers the last 256 sessions, and lets the writes of o
   assertEquals(Object.keys(await store.get("0") ?? {}).length, 101);
 });
 
-Deno.test("DenoKvStore leaves nothing of a session, whatever its sizes were", async () => {
+Deno.test("DenoKvStore leaves no entry behind when a session shrinks, moves or ends", async () => {
   using kv = await Deno.openKv(":memory:");
   const store = new DenoKvStore(kv);
   await store.createRecord("a", record(Infinity, [["k", "x".repeat(700_000)]], "ada"));
@@ -144,18 +144,18 @@ Deno.test("DenoKvStore leaves nothing of a session, whatever its sizes were", as
   }
   await store.setValue("a", "k", "x".repeat(100_000));
   await store.moveRecord("a", "b", { meta: { principal: "bob" }, graceUntil: 0 });
-  // The trace, the session, and its place among those of its user.
+  // The trace, the session in two chunks, and its entry in the list of the user.
   assertEquals((await sizes()).map(([key]) => key.slice(0, 5)), ["id/a/", "id/b/", "id/b/", "user/"]);
   await store.delete("b");
   assertEquals((await sizes()).map(([key]) => key), ["id/a/0"]);
 });
 
-Deno.test("DenoKvStore refuses a session that is too large for a commit, naming the key, and changes nothing", async () => {
+Deno.test("DenoKvStore refuses a session that is too large for a commit, names the key, and changes nothing", async () => {
   using kv = await Deno.openKv(":memory:");
   const store = new DenoKvStore(kv);
-  // As text: {"k":"…"} takes a NUL, three characters of key, a NUL, and four characters around the value.
+  // The overhead of one value is 9 bytes: two NULs, 3 characters for the key, 4 around the value.
   const most = 768 * 1024 - 9;
-  // A key of Deno KV holds 2 KiB: the longest id leaves the least of a commit.
+  // The longest id that fits leaves the least space in a commit.
   const sid = "i".repeat(512);
   await store.createRecord(sid, record(Infinity, [["k", "x".repeat(most)]], "ada"));
   assertEquals((await store.getValue(sid, "k")).length, most);
@@ -175,29 +175,29 @@ Deno.test("DenoKvStore refuses a session that is too large for a commit, naming 
   assertEquals((await store.getValue("j".repeat(512), "k")).length, most);
 });
 
-Deno.test("DenoKvStore has Deno KV remove a session ten minutes after its end", async () => {
+Deno.test("DenoKvStore tells Deno KV to remove a session ten minutes after its expiry", async () => {
   using clock = new FakeClock(Date.now());
   using kv = await Deno.openKv(":memory:");
   const watch = watched(kv);
   const store = new DenoKvStore(watch.kv);
-  const slack = 600_000;
+  const skew = 600_000;
   const expiries = (): unknown[] => watch.set.map(({ key, expireIn }) => [key.slice(1, 3).join(), expireIn]);
   await store.createRecord("a", record(clock.now + 1000.5, [["k", "x".repeat(70_000)]]));
-  assertEquals(expiries(), [["id,a", 1001 + slack], ["id,a", 1001 + slack]]);
+  assertEquals(expiries(), [["id,a", 1001 + skew], ["id,a", 1001 + skew]]);
   clock.tick(400);
   await store.setValue("a", "k", 1);
-  assertEquals(expiries(), [["id,a", 601 + slack]]);
+  assertEquals(expiries(), [["id,a", 601 + skew]]);
   await store.changeRecord("a", { expiresAt: clock.now + 5000, meta: { principal: "ada" } });
   const user = String(watch.set[1]?.key.slice(1, 3));
-  assertEquals(expiries(), [["id,a", 5000 + slack], [user, 5000 + slack]]);
+  assertEquals(expiries(), [["id,a", 5000 + skew], [user, 5000 + skew]]);
   await store.moveRecord("a", "b", { meta: {}, graceUntil: clock.now + 9000 });
-  assertEquals(expiries(), [["id,a", 9000 + slack], ["id,b", 5000 + slack], [user, 5000 + slack]]);
+  assertEquals(expiries(), [["id,a", 9000 + skew], ["id,b", 5000 + skew], [user, 5000 + skew]]);
   await store.moveRecord("b", "c", { meta: {}, graceUntil: 0 });
-  assertEquals(expiries(), [["id,b", 5000 + slack], ["id,c", 5000 + slack], [user, 5000 + slack]]);
+  assertEquals(expiries(), [["id,b", 5000 + skew], ["id,c", 5000 + skew], [user, 5000 + skew]]);
   await store.changeRecord("c", { expiresAt: clock.now - 1e12 });
-  assertEquals(expiries(), [["id,c", slack], [user, slack]]);
-  // Deno KV refuses a time as long as the last but one.
-  for (const [expiresAt, expireIn] of [[1e15, 1e15 - clock.now + slack], [8.64e15, undefined], [Infinity, undefined]]) {
+  assertEquals(expiries(), [["id,c", skew], [user, skew]]);
+  // Deno KV would refuse 8.64e15 ms.
+  for (const [expiresAt, expireIn] of [[1e15, 1e15 - clock.now + skew], [8.64e15, undefined], [Infinity, undefined]]) {
     await store.createRecord("d", record(expiresAt ?? 0));
     assertEquals(expiries(), [["id,d", expireIn]]);
     const read = await store.readRecord("d");
@@ -206,7 +206,7 @@ Deno.test("DenoKvStore has Deno KV remove a session ten minutes after its end", 
   }
 });
 
-Deno.test("DenoKvStore remembers where an id went until the session's deadline at that time", async () => {
+Deno.test("DenoKvStore keeps the trace of an old id until the expiry that the session had when it moved", async () => {
   using clock = new FakeClock(Date.now());
   using kv = await Deno.openKv(":memory:");
   const store = new DenoKvStore(kv);
@@ -219,7 +219,7 @@ Deno.test("DenoKvStore remembers where an id went until the session's deadline a
   assertEquals([await store.readRecord("a"), await store.exist("b")], [undefined, true]);
 });
 
-Deno.test("DenoKvStore writes what it was handed at the call, also where it has to ask first", async () => {
+Deno.test("DenoKvStore copies its arguments before it looks the session up", async () => {
   using kv = await Deno.openKv(":memory:");
   const [store, other] = [new DenoKvStore(kv), new DenoKvStore(kv)];
   for (const sid of ["a", "b"]) await other.createRecord(sid, record(Infinity));
@@ -240,7 +240,7 @@ Deno.test("DenoKvStore writes what it was handed at the call, also where it has 
   }
 });
 
-Deno.test("DenoKvStore never takes a part of a session for the whole", async () => {
+Deno.test("DenoKvStore never reads an incomplete session as a complete one", async () => {
   using kv = await Deno.openKv(":memory:");
   const store = new DenoKvStore(kv);
   const long: [string, unknown][] = [["k", "x".repeat(150_000)], ["l", 1]];
@@ -249,7 +249,7 @@ Deno.test("DenoKvStore never takes a part of a session for the whole", async () 
     await store.createRecord("a", record(Infinity, [...values], "ada"));
     await kv.delete(["session", "id", "a", lost]);
     for (
-      const ask of [
+      const call of [
         () => store.exist("a"),
         () => store.get("a"),
         () => store.getValue("a", "l"),
@@ -258,11 +258,11 @@ Deno.test("DenoKvStore never takes a part of a session for the whole", async () 
         () => store.moveRecord("a", "b", { meta: {}, graceUntil: 0 }),
         () => store.createRecord("a", record(Infinity)),
       ]
-    ) await assertRejects(ask, SessionStoreError, "a part of the session is missing");
+    ) await assertRejects(call, SessionStoreError, "a part of the session is missing");
     await store.delete("a");
     assertEquals(await entriesOf(kv), []);
   }
-  // What an earlier commit has left is not taken for a part of it.
+  // A chunk of an earlier commit is ignored.
   await store.createRecord("a", record(Infinity, [["k", 1]]));
   await kv.set(["session", "id", "a", 1], new Uint8Array(10));
   assertEquals(await store.getValue("a", "k"), 1);
@@ -274,7 +274,7 @@ Deno.test("DenoKvStore never takes a part of a session for the whole", async () 
   assertEquals(await store.exist("b"), true);
 });
 
-Deno.test("DenoKvStore tries again where another process writes to the file at the same moment", async () => {
+Deno.test("DenoKvStore retries a write while another process has locked the file", async () => {
   using kv = await Deno.openKv(":memory:");
   const watch = watched(kv);
   const store = new DenoKvStore(watch.kv);
@@ -289,7 +289,7 @@ Deno.test("DenoKvStore tries again where another process writes to the file at t
   assertEquals([(await entriesOf(kv)).length, locked], [0, 15]);
 });
 
-/** Runs something on a faked `performance.now()`. */
+/** Runs a function while `performance.now()` only moves by `tick()`. */
 async function withStopwatch(run: (tick: (milliseconds: number) => void) => Promise<void>): Promise<void> {
   const real = performance.now;
   let now = real.call(performance);
@@ -301,7 +301,7 @@ async function withStopwatch(run: (tick: (milliseconds: number) => void) => Prom
   }
 }
 
-/** Every kind of write, to a store that holds the session "a". */
+/** Returns every kind of write to a store with the session "a". */
 function writesOf(store: DenoKvStore): (() => Promise<unknown>)[] {
   return [
     () => store.setValue("a", "k", 1),
@@ -320,21 +320,21 @@ Deno.test("DenoKvStore gives up a write after five seconds", async () => {
   const locked = new TypeError("database is locked");
   const obstacles: [Commit, (error: Error) => boolean][] = [
     [() => Promise.reject(locked), (error) => error === locked],
-    // As if somebody else had written before, each time.
+    // A conflict with another writer on every attempt.
     [() => Promise.resolve({ ok: false }), (error) => error instanceof SessionStoreError],
   ];
   for (const [commit, isExpected] of obstacles) {
     for (const write of writesOf(store)) {
       await withStopwatch(async (tick) => {
-        let tries = 0;
+        let attempts = 0;
         watch.commit = (real) => {
-          // A mistake in the store is not to hang the test.
-          if (++tries > 20) return real();
+          // Stops the retries of a defective store.
+          if (++attempts > 20) return real();
           tick(1000);
           return commit();
         };
         assert(isExpected(await assertRejects(write, Error)));
-        assertEquals(tries, 5);
+        assertEquals(attempts, 5);
       });
     }
   }
@@ -348,35 +348,35 @@ Deno.test("DenoKvStore gives up a write after five seconds", async () => {
     tick(5000);
     watch.commit = (real) => real();
     writes.resolve({ ok: false });
-    // What was refused, or would be by now, does not come in later.
+    // Neither the write that was refused nor the one behind it takes effect later.
     await assertRejects(() => first, SessionStoreError);
     await assertRejects(() => second, SessionStoreError);
     assertEquals({ ...await store.get("a") }, {});
   });
 });
 
-Deno.test("DenoKvStore goes on where a commit gets no answer, and loses nothing when that one comes in after all", async () => {
+Deno.test("DenoKvStore does not wait for a commit without an answer, and loses nothing if it takes effect later", async () => {
   using kv = await Deno.openKv(":memory:");
   const watch = watched(kv);
   const store = new DenoKvStore(watch.kv);
   await store.create("a");
-  const { promise: late, resolve: comeIn } = Promise.withResolvers<void>();
+  const { promise: late, resolve: release } = Promise.withResolvers<void>();
   watch.commit = async (real) => {
     watch.commit = (real) => real();
     await late;
     return await real();
   };
   const first = store.setValue("a", "first", 1);
-  // Before the first one is in: that it holds the others up no longer is what lets this end.
+  // These would wait forever if the first commit still delayed them.
   await Promise.all(Array.from({ length: 100 }, (_, i) => store.setValue("a", `${i}`, i)));
-  comeIn();
+  release();
   await first;
   assertEquals(Object.keys(await store.get("a") ?? {}).length, 101);
   await store.delete("a");
   assertEquals(await store.exist("a"), false);
 });
 
-Deno.test("DenoKvStore rejects with what the database says, and goes on when it works again", async () => {
+Deno.test("DenoKvStore rejects with the error of the database and works again when the database does", async () => {
   using kv = await Deno.openKv(":memory:");
   const watch = watched(kv);
   const store = new DenoKvStore(watch.kv);
@@ -389,11 +389,11 @@ Deno.test("DenoKvStore rejects with what the database says, and goes on when it 
   assertEquals(await store.getValue("a", "k"), 1);
 });
 
-Deno.test("DenoKvStore knows its own write again where the answer to it was lost", async () => {
+Deno.test("DenoKvStore recognises its own write if the answer to the commit was lost", async () => {
   using kv = await Deno.openKv(":memory:");
   const watch = watched(kv);
   const store = new DenoKvStore(watch.kv);
-  // A client that sends a commit once more is told that somebody came between: it was itself.
+  // A client that repeats a commit gets a conflict with its own first attempt.
   watch.commit = async (real) => {
     await real();
     return { ok: false };
@@ -407,7 +407,7 @@ Deno.test("DenoKvStore knows its own write again where the answer to it was lost
   assertEquals(await store.exist("b"), false);
 });
 
-Deno.test("DenoKvStore loses no write of two processes on one file", async () => {
+Deno.test("DenoKvStore loses no write when two processes share a file", async () => {
   const store = new DenoKvStore(handles[0], { prefix: ["processes"] });
   await store.create("a");
   const script = `
@@ -427,7 +427,7 @@ Deno.test("DenoKvStore loses no write of two processes on one file", async () =>
   await store.clear();
 });
 
-Deno.test("DenoKvStore.clear() removes what is under its prefix, and nothing else", async () => {
+Deno.test("DenoKvStore.clear() removes only the entries under its prefix", async () => {
   using kv = await Deno.openKv(":memory:");
   const [store, other] = [new DenoKvStore(kv), new DenoKvStore(kv, { prefix: ["other", 1, new Uint8Array(2)] })];
   await kv.set(["session"], 1);
@@ -443,7 +443,7 @@ Deno.test("DenoKvStore.clear() removes what is under its prefix, and nothing els
   await store.clear();
 });
 
-Deno.test("DenoKvStore reads what was written before", async () => {
+Deno.test("DenoKvStore reads the stored format of the first release", async () => {
   using kv = await Deno.openKv(":memory:");
   const put = (key: Deno.KvKey, text: string): Promise<unknown> =>
     kv.set(["p", ...key], new TextEncoder().encode(text));
@@ -461,7 +461,7 @@ Deno.test("DenoKvStore reads what was written before", async () => {
   assertEquals(await store.listSessions("ada"), [{ sid: "a", meta: META }]);
 });
 
-Deno.test("DenoKvStore refuses what is no database, and a prefix that is no key", async () => {
+Deno.test("DenoKvStore() refuses a value that is not a Deno.Kv and a prefix that is not a key", async () => {
   for (const kv of [undefined, null, {}, "kv", Deno.openKv]) {
     assertThrows(() => new DenoKvStore(kv as unknown as Deno.Kv), TypeError, "expected `kv` to be a Deno.Kv");
   }

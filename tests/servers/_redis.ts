@@ -1,36 +1,37 @@
 /**
- * Redis servers for tests: the one that is there, and others that a test starts, breaks and stops.
+ * Redis servers for tests: a shared one, and others that a test starts, breaks and stops.
  *
  * @module
  */
 import { RedisStore } from "@alosaur/session/redis";
 import { freePort } from "./_port.ts";
 
-/** Where the Redis is that tests share with whoever else uses it: they keep to prefixes of their own. */
+/** The URL of a Redis that others may use too. Tests use prefixes of their own on it. */
 export const REDIS_URL = Deno.env.get("TEST_REDIS_URL") ?? "redis://127.0.0.1:6379";
 
-/** A Redis that is the test's own. */
+/** A Redis server that a test has started. */
 export interface OwnRedis extends AsyncDisposable {
+  /** The port on which it listens, on 127.0.0.1. */
   readonly port: number;
   readonly url: string;
-  /** Sends a signal, such as SIGKILL to have it crash, or SIGSTOP to have it hang. */
+  /** Sends a signal: SIGKILL crashes the server, SIGSTOP makes it hang. */
   signal(name: Deno.Signal): void;
-  /** Starts it once more, with what it has kept; waits until it answers. */
+  /** Starts the server again with its persisted data, and waits until it answers. */
   restart(): Promise<void>;
-  /** Runs a command with redis-cli; returns what that prints. */
+  /** Runs a command with redis-cli and returns its output. */
   cli(...args: string[]): Promise<string>;
 }
 
-/** Three masters, each with a replica. */
+/** A cluster of three masters, each with a replica. */
 export interface OwnCluster extends AsyncDisposable {
   readonly nodes: readonly OwnRedis[];
-  /** The nodes that are masters at this moment. */
+  /** Returns the nodes that are currently masters. */
   masters(): Promise<OwnRedis[]>;
 }
 
-// One line on its standard input starts the server, and another one starts it again. When the input ends, because the test is done or
-// because its process has died of whatever, nothing of the server is left.
-const KEEPER = `
+// Each line on the standard input of this script starts the server. When the input ends, because
+// the test has finished or its process has died, the script removes the server and its files.
+const SUPERVISOR = `
   trap '' INT TERM HUP
   dir=$1; shift
   while read -r _; do
@@ -42,7 +43,7 @@ const KEEPER = `
   wait
   rm -rf "$dir"`;
 
-/** Fails where the shared Redis cannot be reached. */
+/** Rejects if the shared Redis cannot be reached. */
 export async function findRedis(): Promise<void> {
   await using store = new RedisStore(REDIS_URL);
   await store.init().catch((cause) => {
@@ -50,7 +51,7 @@ export async function findRedis(): Promise<void> {
   });
 }
 
-/** Fails where no Redis can be started here. */
+/** Rejects if no Redis server can be started. */
 export async function findRedisServer(): Promise<void> {
   await new Deno.Command("redis-server", { args: ["--version"], stdout: "null" }).output().catch((cause) => {
     throw new Error("no redis-server on the PATH", { cause });
@@ -58,27 +59,27 @@ export async function findRedisServer(): Promise<void> {
 }
 
 /**
- * Starts a Redis on a free port of 127.0.0.1, which keeps its files in a directory of its own.
+ * Starts a Redis server on a free port of 127.0.0.1, with its files in a temporary directory.
  *
- * @param settings what redis.conf would say, such as `{ appendonly: "yes" }`
+ * @param settings the settings of redis.conf, such as `{ appendonly: "yes" }`
  */
 export async function startRedis(settings: Record<string, string> = {}): Promise<OwnRedis> {
   const port = freePort();
   const dir = await Deno.makeTempDir({ prefix: "session_redis_" });
   const all = { port, dir, bind: "127.0.0.1", save: "", ...settings };
-  const keeper = new Deno.Command("sh", {
+  const supervisor = new Deno.Command("sh", {
     args: [
       "-c",
-      KEEPER,
-      "keeper",
+      SUPERVISOR,
+      "supervisor",
       dir,
       ...Object.entries(all).flatMap(([name, value]) => [`--${name}`, String(value)]),
     ],
     stdin: "piped",
     stdout: "piped",
   }).spawn();
-  const input = keeper.stdin.getWriter();
-  const pids = keeper.stdout.pipeThrough(new TextDecoderStream()).getReader();
+  const input = supervisor.stdin.getWriter();
+  const pids = supervisor.stdout.pipeThrough(new TextDecoderStream()).getReader();
   let pid = 0;
 
   const cli = async (...args: string[]): Promise<string> => {
@@ -99,7 +100,7 @@ export async function startRedis(settings: Record<string, string> = {}): Promise
     async [Symbol.asyncDispose](): Promise<void> {
       await input.close();
       await pids.cancel();
-      await keeper.status;
+      await supervisor.status;
     },
   };
   try {
@@ -111,7 +112,7 @@ export async function startRedis(settings: Record<string, string> = {}): Promise
   return server;
 }
 
-/** Starts a Redis Cluster, which gives a master up after half a second. */
+/** Starts a Redis Cluster, which replaces a master after half a second without an answer. */
 export async function startCluster(): Promise<OwnCluster> {
   await using nodes = new AsyncDisposableStack();
   const start = async (): Promise<OwnRedis> =>
@@ -127,7 +128,7 @@ export async function startCluster(): Promise<OwnCluster> {
   const addresses = started.map(({ port }) => `127.0.0.1:${port}`);
   const [first] = started;
   const created = await first.cli("--cluster", "create", ...addresses, "--cluster-replicas", "1", "--cluster-yes");
-  if (!created.includes("All 16384 slots covered")) throw new Error(`The cluster could not be made: ${created}`);
+  if (!created.includes("All 16384 slots covered")) throw new Error(`Cannot create the cluster: ${created}`);
   const masters = async (): Promise<OwnRedis[]> => {
     const roles = await Promise.all(started.map((node) => node.cli("ROLE")));
     return started.filter((_, i) => roles[i]?.startsWith("master"));
@@ -142,11 +143,11 @@ export async function startCluster(): Promise<OwnCluster> {
   return { nodes: started, masters, [Symbol.asyncDispose]: () => owned.disposeAsync() };
 }
 
-/** Waits until something holds; fails after 20 seconds. */
-export async function until(what: string, holds: () => Promise<boolean> | boolean): Promise<void> {
+/** Waits until a condition holds. Rejects after 20 seconds. */
+export async function until(condition: string, holds: () => Promise<boolean> | boolean): Promise<void> {
   const start = performance.now();
   while (!await holds()) {
-    if (performance.now() - start > 20_000) throw new Error(`Waited too long until ${what}`);
+    if (performance.now() - start > 20_000) throw new Error(`Timed out after 20 seconds waiting until ${condition}`);
     await new Promise((resolve) => setTimeout(resolve, 20));
   }
 }
