@@ -1,103 +1,110 @@
 /**
- * A PostgreSQL client of the store's own.
+ * The PostgreSQL client of a `PostgresStore` that was created with a URL.
  *
  * @module
  */
 import { clearTimeout, setTimeout } from "node:timers";
 import postgres from "npm:postgres@3.4.9";
 
-/** What a query gave: cells as the server sent them, which no setting of the client has touched. */
+/** A parameter of a query. */
+export type PostgresParameter = string | number | boolean | null;
+
+/** The result of a query: cells as the server sent them, untouched by the client's settings. */
 export interface PostgresRows extends ArrayLike<ArrayLike<Uint8Array | null>> {
   /** How many rows were read or written. */
   readonly count: number | null;
 }
 
-/** What a server is allowed. */
-export interface Patience {
-  /** How long it may be silent before connections are opened beside those that it has, in milliseconds. */
-  silence: number;
-  /** How many answers it may owe. More would fill the memory while it is silent. */
-  questions: number;
-  /** How long it has to answer, after a connection broke, what was asked before on the others, in milliseconds. */
-  grace: number;
+/** How long a {@linkcode PostgresClient} waits for its server, and how much it asks of it meanwhile. */
+export interface ServerLimits {
+  /** How long the oldest pending query may take before further queries go to new connections, in milliseconds. */
+  silenceMs: number;
+  /** How many queries may be pending. More would fill the memory while the server is silent. */
+  pendingQueries: number;
+  /** How long pending queries may take after another connection of their pool broke, in milliseconds. */
+  graceMs: number;
 }
 
-const PATIENCE: Patience = { silence: 5_000, questions: 10_000, grace: 5_000 };
+const DEFAULT_LIMITS: ServerLimits = { silenceMs: 5_000, pendingQueries: 10_000, graceMs: 5_000 };
 
-/** How many pools may wait for a silent server at most: each holds up to ten of its connections. */
-const MAX_SILENT = 2;
+/** How many retired pools may wait for a silent server. Each holds up to ten of the server's connections. */
+const MAX_RETIRED = 2;
 
 /**
- * Asks a server, and trusts no connection that may be lost.
+ * Sends queries to a server and stops using connections that may be lost.
  *
- * Where a connection broke, or is silent for long, what is asked from then on goes to a new pool; what was asked before stays where it
- * is. postgres.js 3.4.9 would go on with the old pool, and that can be damaged: a connection that broke while something was being
- * written to it may never send anything again, and may answer with the error that ended it.
+ * After a connection broke or was silent for long, further queries go to a new pool, and pending queries stay in the old one.
+ * postgres.js 3.4.9 would go on with the old pool, which may be damaged: a connection that broke during a write may never send
+ * anything again, and may answer with the error that ended it.
  */
 export class PostgresClient implements AsyncDisposable {
   readonly #url: string;
-  readonly #patience: Patience;
+  readonly #limits: ServerLimits;
   readonly #retired = new Set<Pool>();
   #pool: Pool;
   #disposed = false;
 
   /**
-   * @throws {TypeError} if the URL cannot be read; the message does not repeat it, as it may hold a password
+   * @param url the server, such as `"postgres://user:password@host:5432/database"`
+   * @param limits those that differ from the default
+   * @throws {TypeError} if the URL cannot be parsed. The message does not repeat it, because it may contain a password.
    */
-  constructor(url: string, patience: Partial<Patience> = {}) {
+  constructor(url: string, limits: Partial<ServerLimits> = {}) {
     this.#url = url;
-    this.#patience = { ...PATIENCE, ...patience };
+    this.#limits = { ...DEFAULT_LIMITS, ...limits };
     this.#pool = new Pool(url);
   }
 
-  /** Asks; rejects with the error of the server or of the connection. */
-  async query(text: string, parameters: (string | number | boolean | null)[]): Promise<PostgresRows> {
-    this.#leaveSilent();
+  /** Sends a query. Rejects with the error of the server or of the connection. */
+  async query(text: string, parameters: PostgresParameter[]): Promise<PostgresRows> {
+    this.#replaceSilentPool();
     const pool = this.#pool;
-    if (pool.questions.size >= this.#patience.questions) throw new Error("PostgreSQL owes too many answers");
+    if (pool.pendingQueries.size >= this.#limits.pendingQueries) {
+      throw new Error("Cannot query PostgreSQL: too many queries are pending; the server does not respond");
+    }
     try {
       return await pool.query(text, parameters);
     } catch (error) {
-      // What the server itself says is said over a connection that works.
+      // A PostgresError comes from the server, over a connection that works.
       if (!(error instanceof postgres.PostgresError)) {
         this.#replace(pool);
-        this.#endWithin(pool, this.#patience.grace);
+        this.#endAfter(pool, this.#limits.graceMs);
       }
       throw error;
     } finally {
-      if (this.#retired.has(pool) && pool.oldest === undefined) this.#end(pool, 0);
+      if (this.#retired.has(pool) && pool.oldestPending === undefined) this.#end(pool, 0);
     }
   }
 
-  /** Closes every connection. What is under way has five seconds. */
+  /** Closes every connection. Pending queries have five seconds to finish. */
   async [Symbol.asyncDispose](): Promise<void> {
     this.#disposed = true;
     await Promise.all([this.#pool, ...this.#retired].map((pool) => this.#end(pool, 5)));
   }
 
-  /** Sees to it that the next question goes to a server that speaks, if there is one. */
-  #leaveSilent(): void {
+  /** Replaces the pool if its server has been silent for too long. */
+  #replaceSilentPool(): void {
     const pool = this.#pool;
-    if (pool.oldest === undefined || performance.now() - pool.oldest < this.#patience.silence) return;
+    if (pool.oldestPending === undefined || performance.now() - pool.oldestPending < this.#limits.silenceMs) return;
     if (!pool.connected) {
       this.#replace(pool);
-      // Where each attempt to connect is hung up on, postgres.js 3.4.9 tries again without end and without a pause.
-      this.#endWithin(pool, 0);
-    } else if (this.#retired.size < MAX_SILENT) {
-      // Not to be ended: the server may be busy with what was asked, and would not notice.
+      // If every attempt to connect is hung up on, postgres.js 3.4.9 reconnects without limit and without a pause.
+      this.#endAfter(pool, 0);
+    } else if (this.#retired.size < MAX_RETIRED) {
+      // The pool is not ended: the server may be busy with its queries, and would not notice that nobody waits for them.
       this.#replace(pool);
     }
   }
 
-  /** Lets a new pool take a pool's place. The old one ends when all that was asked is answered. */
+  /** Opens a new pool for further queries. The old one ends when its last pending query is done. */
   #replace(pool: Pool): void {
     if (pool !== this.#pool || this.#disposed) return;
     this.#pool = new Pool(this.#url);
     this.#retired.add(pool);
   }
 
-  /** Ends a pool after a time, whatever is not yet answered. */
-  #endWithin(pool: Pool, milliseconds: number): void {
+  /** Ends a pool after a delay, whether or not queries are pending. */
+  #endAfter(pool: Pool, milliseconds: number): void {
     if (pool.timer !== undefined || this.#disposed) return;
     pool.timer = setTimeout(() => this.#end(pool, 0), milliseconds).unref();
   }
@@ -111,32 +118,32 @@ export class PostgresClient implements AsyncDisposable {
 /** Connections that are used, and given up, together. */
 class Pool {
   readonly sql: ReturnType<typeof postgres>;
-  /** Whether a server has ever spoken. */
+  /** Whether the server has ever responded. */
   connected = false;
-  /** When it has ended. */
+  /** Resolves when the pool has ended; `undefined` while it is in use. */
   ended: Promise<void> | undefined;
-  /** Ends it. */
+  /** The timer that ends the pool. */
   timer: ReturnType<typeof setTimeout> | undefined;
-  /** What is not yet answered, the oldest first; `since` is of `performance.now()`. */
-  readonly questions = new Set<{ since: number }>();
+  /** The queries without a result yet, oldest first; `since` is a time of `performance.now()`. */
+  readonly pendingQueries = new Set<{ since: number }>();
 
   constructor(url: string) {
     this.sql = open(url, () => this.connected = true);
   }
 
-  /** When the oldest question was asked that is not yet answered. */
-  get oldest(): number | undefined {
-    const [question] = this.questions;
-    return question?.since;
+  /** When the oldest pending query was sent. */
+  get oldestPending(): number | undefined {
+    const [query] = this.pendingQueries;
+    return query?.since;
   }
 
-  async query(text: string, parameters: (string | number | boolean | null)[]): Promise<PostgresRows> {
-    const question = { since: performance.now() };
-    this.questions.add(question);
+  async query(text: string, parameters: PostgresParameter[]): Promise<PostgresRows> {
+    const query = { since: performance.now() };
+    this.pendingQueries.add(query);
     try {
       return await this.sql.unsafe(text, parameters, { prepare: true }).raw();
     } finally {
-      this.questions.delete(question);
+      this.pendingQueries.delete(query);
     }
   }
 }
@@ -145,11 +152,11 @@ function open(url: string, onConnected: () => void): ReturnType<typeof postgres>
   try {
     return postgres(url, {
       connect_timeout: 5,
-      // What lies between forgets a connection that nobody uses. It also ends one that opened for a pool after that was given up.
+      // Firewalls forget idle connections. This also ends a connection that opened after its pool was given up.
       idle_timeout: 300,
-      // An attempt to connect is a request's: it is not to wait for long because others have failed.
+      // A request waits for each attempt to connect: it must not wait longer because earlier attempts failed.
       backoff: () => 0,
-      // Only arrays need them, and they cost a round trip on each connection.
+      // Only arrays need the types, and fetching them takes a round trip on each connection.
       fetch_types: false,
       onparameter: onConnected,
       onnotice: () => {},
@@ -157,7 +164,7 @@ function open(url: string, onConnected: () => void): ReturnType<typeof postgres>
   } catch (error) {
     if (!(error instanceof TypeError || error instanceof URIError)) throw error;
     throw new TypeError(
-      "Cannot make a PostgresStore: the URL must be one like postgres://user:password@host:5432/database",
+      "Cannot create a PostgresStore: the URL is malformed; expected one such as postgres://user:password@host:5432/database",
     );
   }
 }

@@ -3,7 +3,6 @@
  *
  * @module
  */
-import { clearTimeout, setTimeout } from "node:timers";
 import { SessionGoneError, SessionStoreError } from "../errors.ts";
 import type {
   PrincipalStore,
@@ -14,14 +13,18 @@ import type {
   SessionTrace,
   StoredRecord,
 } from "../session_store.ts";
-import { emptyRecord, idInUseError, normalizeTimestamp } from "./_records.ts";
 import { toObject } from "../util/clone_value.ts";
+import { noop } from "../util/maybe_promise.ts";
+import { withTimeout } from "../util/timeout.ts";
 import { decodeKey, decodeValue, encodeKey, encodeValue } from "./_codec.ts";
-import { PostgresClient, type PostgresRows } from "./_postgres_client.ts";
+import { PostgresClient, type PostgresParameter, type PostgresRows } from "./_postgres_client.ts";
+import { decodeMeta, decodeNumber, decodeText, decodeTexts, encodeMeta, encodeTexts } from "./_postgres_row.ts";
+import { postgresSchema, quoteTable } from "./_postgres_schema.ts";
+import { emptyRecord, idInUseError, normalizeTimestamp } from "./_records.ts";
 
-/** What the store needs of a client: the `sql` that `postgres()` of `npm:postgres` makes. */
+/** What the store needs of a client: the `sql` that `postgres()` of `npm:postgres` returns. */
 export interface PostgresSql {
-  /** Makes a query. */
+  /** Creates a query. */
   unsafe(
     query: string,
     parameters: (string | number | boolean | null)[],
@@ -31,117 +34,61 @@ export interface PostgresSql {
 
 /** A query of {@linkcode PostgresSql}. */
 export interface PostgresQuery {
-  /** Sends it; gives the cells as the server sent them, which no transformation of the client has touched. */
+  /** Sends the query and returns the cells as the server sent them, untouched by the client's transformations. */
   raw(): Promise<PostgresRows>;
 }
 
-export type { PostgresRows };
+export { type PostgresRows, postgresSchema };
 
 /** The options of {@linkcode PostgresStore}. */
 export interface PostgresStoreOptions {
   /**
-   * The table that keeps the sessions, if need be with its schema: letters, digits and `_`, at most 50 each, such as `"auth.sessions"`.
-   * Upper and lower case differ. It is the store's own.
+   * The table of the sessions, optionally with its schema, such as `"auth.sessions"`. Each name has letters, digits and `_`, at most 50
+   * characters, and is case-sensitive. The table must belong to this store alone.
    *
    * @default {"sessions"}
    */
   table?: string;
   /**
-   * Whether `init()` makes the table where there is none. With `false` the database's user needs no right to create; make the table
-   * with the SQL of {@linkcode postgresSchema}.
+   * Whether `init()` creates a missing table. With `false` the database user needs no right to create; create the table with the
+   * SQL of {@linkcode postgresSchema}.
    *
    * @default {true}
    */
   migrate?: boolean;
 }
 
-type Parameter = string | number | boolean | null;
-
-const NAME = /^[A-Za-z_][A-Za-z0-9_]{0,49}$/;
-
-/** Whose row, of those that have the right id, is a session: `$2` is the present moment. */
+/** The condition for a row to be a live session. `$2` is the current time. */
 const LIVE = "moved_to IS NULL AND expires_at > $2";
 
-/** How long a write waits for one before it, in milliseconds. */
-const PATIENCE = 5_000;
-
-/** How many expired rows one statement removes. */
-const BATCH = 1000;
-/** How long rows outlast their time, in milliseconds: the clocks of two machines may differ. */
-const SLACK = 60_000;
-/** How often expired rows are looked for, in milliseconds. */
-const INTERVAL = 60_000;
-
-/**
- * Writes the SQL that makes the table of a {@linkcode PostgresStore}, for those who migrate by other means. It is what `init()` runs; a
- * table that exists stays as it is.
- *
- * ```sql
- * CREATE TABLE IF NOT EXISTS "sessions" (
- *   id text COLLATE "C" PRIMARY KEY,
- *   data jsonb NOT NULL,
- *   meta jsonb NOT NULL,
- *   version bigint NOT NULL,
- *   expires_at double precision NOT NULL,
- *   moved_to text,
- *   grace_until double precision,
- *   principal text COLLATE "C" GENERATED ALWAYS AS (meta ->> 'principal') STORED
- * );
- * CREATE INDEX IF NOT EXISTS "sessions_expires_at" ON "sessions" (expires_at);
- * CREATE INDEX IF NOT EXISTS "sessions_principal" ON "sessions" USING hash (principal) WHERE principal IS NOT NULL;
- * ```
- *
- * @param table as in {@linkcode PostgresStoreOptions.table}
- * @returns statements of PostgreSQL 12 or newer
- * @throws {TypeError} if `table` is not such a name
- *
- * @example For a table in another schema
- * ```ts
- * import { assert } from "jsr:@std/assert@1.0.13";
- * import { postgresSchema } from "@alosaur/session/postgres";
- *
- * const sql = postgresSchema("auth.sessions");
- *
- * assert(sql.startsWith('CREATE TABLE IF NOT EXISTS "auth"."sessions" ('));
- * ```
- */
-export function postgresSchema(table = "sessions"): string {
-  const quoted = quote("write the schema", table);
-  const [name] = table.split(".").slice(-1);
-  return `CREATE TABLE IF NOT EXISTS ${quoted} (
-  id text COLLATE "C" PRIMARY KEY,
-  data jsonb NOT NULL,
-  meta jsonb NOT NULL,
-  version bigint NOT NULL,
-  expires_at double precision NOT NULL,
-  moved_to text,
-  grace_until double precision,
-  principal text COLLATE "C" GENERATED ALWAYS AS (meta ->> 'principal') STORED
-);
-CREATE INDEX IF NOT EXISTS "${name}_expires_at" ON ${quoted} (expires_at);
-CREATE INDEX IF NOT EXISTS "${name}_principal" ON ${quoted} USING hash (principal) WHERE principal IS NOT NULL;
-`;
-}
+/** How long a write waits for earlier writes of this process to the same session, in seconds. */
+const QUEUE_TIMEOUT_SECONDS = 5;
+/** How long a row outlives its expiry, in milliseconds: the clocks of two machines may differ by so much. */
+const CLOCK_SKEW_MS = 60_000;
+/** The shortest time between two cleanups of a process, in milliseconds. */
+const CLEANUP_INTERVAL_MS = 60_000;
+/** How many expired rows one statement removes at most. */
+const CLEANUP_BATCH = 1000;
 
 /**
- * Keeps sessions in a table of PostgreSQL (12 or newer, in UTF-8): one row a session, one statement a step. For any number of processes
- * and machines; as durable as the database's `synchronous_commit` says.
+ * Stores sessions in a table of PostgreSQL (12 or newer, with the encoding UTF-8): one row per session, one statement per operation. Any
+ * number of processes and machines may share the table. Its durability is that of the database's `synchronous_commit`.
  *
- * - Made with a URL, it opens up to ten connections when they are needed, and new ones where they broke; dispose it to close them. A
- *   server that cannot be reached has failed after five seconds at most, and the next call tries again.
- * - Made with a client, it leaves that open, and cannot replace it: after a connection was lost under load, a client of postgres.js 3.4.9 may
- *   go on with one that never sends anything again. Prefer a URL. Otherwise set `connect_timeout`, and `backoff: () => 0.1`: by itself
- *   it waits up to 20 seconds before it tries again.
- * - It works through a pooler in transaction mode, because no statement relies on what one before it has set. A PgBouncer older than 1.21
- *   knows no prepared statements: say `prepare: false` to the client, or `?prepare=false` in the URL. Every call then takes two round
- *   trips in place of one, as otherwise only the first of its kind on each connection.
- * - Expired rows are removed beside the requests: after a session was made, at most once a minute. Where processes live shorter than
- *   that, call {@linkcode PostgresStore.removeExpired} now and then.
- * - Writes of one process to one session are done in their order, also where a request gave up waiting (`storeTimeout`) and another
- *   followed; unless the database is silent for more than five seconds.
- * - Of the database's errors only name, message and `code` are left: their other fields quote rows.
+ * - With a URL, the store opens up to ten connections when they are needed, and replaces broken ones. Dispose it to close
+ *   them. If the server cannot be reached, a call fails within five seconds, and the next call connects again.
+ * - With a client, the store never closes or replaces it. After a connection was lost under load, a client of postgres.js 3.4.9 may
+ *   go on with a connection that never sends anything again. Prefer a URL. Otherwise set `connect_timeout`, and
+ *   `backoff: () => 0.1`: by default the client waits up to 20 seconds before it reconnects.
+ * - A pooler in transaction mode works, because no statement relies on an earlier one's settings. A PgBouncer older than 1.21
+ *   does not support prepared statements: pass `prepare: false` to the client, or `?prepare=false` in the URL. Every call then takes two
+ *   round trips. With prepared statements only the first call of its kind on each connection does.
+ * - Expired rows are removed in the background, after a session was created, at most once a minute. If your processes
+ *   live for less than a minute, call {@linkcode PostgresStore.removeExpired} regularly.
+ * - The writes of one process to one session keep their order, even if a request gave up waiting (`storeTimeout`) and another
+ *   request followed. A write that has waited five seconds for earlier ones is sent without them.
+ * - Errors of the database keep their name, message and `code` only: their other fields quote rows.
  *
- * Deno needs `--allow-net`, and `--allow-env` for the variables that postgres.js knows.
+ * Deno needs `--allow-net`, and `--allow-env` for the variables that postgres.js reads.
  *
  * @example
  * ```ts ignore
@@ -154,225 +101,169 @@ CREATE INDEX IF NOT EXISTS "${name}_principal" ON ${quoted} USING hash (principa
  * ```
  */
 export class PostgresStore implements PrincipalStore, AsyncDisposable {
-  readonly #query: (text: string, parameters: Parameter[]) => Promise<PostgresRows>;
+  readonly #send: (text: string, parameters: PostgresParameter[]) => Promise<PostgresRows>;
+  /** The client that the store opened itself. */
   readonly #client: PostgresClient | undefined;
   readonly #table: string;
+  /** The SQL that creates the table, unless the application does. */
   readonly #migration: string | undefined;
   #ready: Promise<void> | undefined;
-  /** The last write to each session, as long as it is under way. */
+  /** The last pending write to each session. */
   readonly #writes = new Map<string, Promise<void>>();
-  #removed = Date.now();
-  #removal: Promise<unknown> | undefined;
+  #lastCleanup = Date.now();
+  #cleanup: Promise<unknown> | undefined;
 
   /**
-   * Makes the store. Nothing is connected before the first call.
+   * Creates the store. It connects at the first call.
    *
-   * @param sqlOrUrl a client that `postgres()` of `npm:postgres` made, or a URL such as `"postgres://user:password@host:5432/database"`
+   * @param sqlOrUrl a client that `postgres()` of `npm:postgres` returned, or a URL such as `"postgres://user:password@host:5432/database"`
    * @param options the table
-   * @throws {TypeError} if an argument or an option is of the wrong shape
+   * @throws {TypeError} if an argument or an option is invalid
    */
   constructor(sqlOrUrl: PostgresSql | string, options: PostgresStoreOptions = {}) {
     const { table = "sessions", migrate = true } = options;
-    this.#table = quote("make a PostgresStore", table);
+    this.#table = quoteTable("create a PostgresStore", table);
     if (typeof migrate !== "boolean") {
-      throw new TypeError("Cannot make a PostgresStore: `migrate` must be true or false");
+      throw new TypeError(`Cannot create a PostgresStore: \`migrate\` must be a boolean; received a ${typeof migrate}`);
     }
     if (migrate) this.#migration = postgresSchema(table);
     if (typeof sqlOrUrl === "string") {
       if (!/^postgres(ql)?:\/\//.test(sqlOrUrl)) {
-        throw new TypeError("Cannot make a PostgresStore: the URL must begin with postgres://");
+        throw new TypeError("Cannot create a PostgresStore: the URL must begin with postgres://");
       }
       const client = this.#client = new PostgresClient(sqlOrUrl);
-      this.#query = (text, parameters) => client.query(text, parameters);
+      this.#send = (text, parameters) => client.query(text, parameters);
     } else {
       if (typeof sqlOrUrl?.unsafe !== "function") {
-        throw new TypeError("Cannot make a PostgresStore: it needs a client of `npm:postgres`, or a URL");
+        throw new TypeError(
+          "Cannot create a PostgresStore: the first argument must be a client of `npm:postgres` or a URL",
+        );
       }
-      this.#query = (text, parameters) => sqlOrUrl.unsafe(text, parameters, { prepare: true }).raw();
+      this.#send = (text, parameters) => sqlOrUrl.unsafe(text, parameters, { prepare: true }).raw();
     }
   }
 
   /**
-   * Makes the table, unless it is there or `migrate` is false. Any number of processes may do so at once.
+   * Creates the table if it is missing, unless `migrate` is false. See {@linkcode SessionStore.init}. Any number of processes may call it
+   * concurrently.
    *
    * @throws {SessionStoreError} if the table is missing and `migrate` is false
    */
   init(): Promise<void> {
-    return this.#ready ??= this.#open().catch((error) => {
+    return this.#ready ??= this.#prepareTable().catch((error) => {
       this.#ready = undefined;
       throw error;
     });
   }
 
-  /**
-   * Tells whether there is a live session of this id.
-   *
-   * @param sid the session id
-   */
+  /** Implements {@linkcode SessionStore.exist}. */
   async exist(sid: string): Promise<boolean> {
-    const { length } = await this.#ask(`SELECT 1 FROM ${this.#table} WHERE id = $1 AND ${LIVE}`, [
-      encodeKey(sid),
-      Date.now(),
-    ]);
+    const { length } = await this.#queryRow(`SELECT 1 FROM ${this.#table} WHERE id = $1 AND ${LIVE}`, sid);
     return length > 0;
   }
 
-  /**
-   * Makes an empty record without a deadline.
-   *
-   * @param sid the session id
-   * @throws {SessionStoreError} if the id is in use
-   */
+  /** Implements {@linkcode SessionStore.create}. */
   create(sid: string): Promise<void> {
     return this.createRecord(sid, emptyRecord());
   }
 
   /**
-   * Makes a record with its deadline and its first values.
-   *
-   * @param sid the session id
-   * @param record what to keep; it is copied
-   * @throws {SessionStoreError} if the id is in use
-   * @throws {TypeError} if a value cannot be kept
+   * Implements {@linkcode RecordStore.createRecord}. Starts a cleanup of expired rows if the last one was a minute ago, and does not wait
+   * for it.
    */
   async createRecord(sid: string, { values, expiresAt, meta }: SessionRecord): Promise<void> {
-    const { count } = await this.#ask(
+    // An expired session or a trace is replaced. The version goes on: a write meant for the old session must not change the new one.
+    const { count } = await this.#queryRow(
       `INSERT INTO ${this.#table} AS old (id, data, meta, version, expires_at)
       VALUES ($1, jsonb_strip_nulls($3::text::jsonb), jsonb_strip_nulls($4::text::jsonb), 0, $5)
       ON CONFLICT (id) DO UPDATE SET data = excluded.data, meta = excluded.meta, version = old.version + 1,
         expires_at = excluded.expires_at, moved_to = NULL, grace_until = NULL
       WHERE old.moved_to IS NOT NULL OR old.expires_at <= $2`,
-      [encodeKey(sid), Date.now(), encodeTexts(values), encodeMeta(meta), normalizeTimestamp(expiresAt)],
+      sid,
+      [encodeTexts(values), encodeMeta(meta), normalizeTimestamp(expiresAt)],
     );
     if (count === 0) throw idInUseError("create");
-    this.#removeNowAndThen();
+    this.#scheduleCleanup();
   }
 
-  /**
-   * Removes a record. Does nothing where there is none.
-   *
-   * @param sid the session id
-   */
+  /** Implements {@linkcode SessionStore.delete}. */
   async delete(sid: string): Promise<void> {
-    await this.#ask(`DELETE FROM ${this.#table} WHERE id = $1 AND moved_to IS NULL`, [encodeKey(sid)]);
+    await this.#query(`DELETE FROM ${this.#table} WHERE id = $1 AND moved_to IS NULL`, [encodeKey(sid)]);
   }
 
-  /**
-   * Reads all values.
-   *
-   * @param sid the session id
-   * @returns a plain object without prototype; `undefined` where the session is missing or expired
-   */
+  /** Implements {@linkcode SessionStore.get}. The result has no prototype. */
   async get(sid: string): Promise<Record<string, unknown> | undefined> {
-    const rows = await this.#ask(`SELECT data FROM ${this.#table} WHERE id = $1 AND ${LIVE}`, [
-      encodeKey(sid),
-      Date.now(),
-    ]);
+    const rows = await this.#queryRow(`SELECT data FROM ${this.#table} WHERE id = $1 AND ${LIVE}`, sid);
     return rows[0] && toObject(decodeTexts(rows[0][0]));
   }
 
-  /**
-   * Reads a whole record.
-   *
-   * @param sid the session id
-   * @returns a copy; or what is left of the id, until a minute or more after the session's deadline; or `undefined`
-   */
+  /** Implements {@linkcode RecordStore.readRecord}. An expired session is remembered for a minute or more. */
   async readRecord(sid: string): Promise<StoredRecord | SessionTrace | undefined> {
-    const rows = await this.#ask(
+    const rows = await this.#query(
       `SELECT data, meta, version, expires_at, moved_to, grace_until FROM ${this.#table} WHERE id = $1`,
       [encodeKey(sid)],
     );
     const row = rows[0];
     if (row === undefined) return undefined;
-    const expiresAt = number(row[3]);
+    const expiresAt = decodeNumber(row[3]);
     const expired = Date.now() >= expiresAt;
     if (row[4] !== null) {
-      return expired ? undefined : { movedTo: decodeKey(text(row[4])), graceUntil: number(row[5]) };
+      return expired ? undefined : { movedTo: decodeKey(decodeText(row[4])), graceUntil: decodeNumber(row[5]) };
     }
     if (expired) return { expired };
-    return { values: decodeTexts(row[0]), meta: decodeMeta(row[1]), version: number(row[2]), expiresAt };
+    return { values: decodeTexts(row[0]), meta: decodeMeta(row[1]), version: decodeNumber(row[2]), expiresAt };
   }
 
-  /**
-   * Changes a record in one step.
-   *
-   * @param sid the session id
-   * @param change what is to change; values are copied
-   * @returns `false` where the record has another version than `ifVersion`; nothing was changed
-   * @throws {SessionGoneError} if the session is missing or expired; nothing is created
-   * @throws {TypeError} if a value cannot be kept; nothing is changed
-   */
+  /** Implements {@linkcode RecordStore.changeRecord}. */
   async changeRecord(sid: string, change: RecordChange): Promise<boolean> {
     const { ifVersion, clear = false, set = [], meta = {} } = change;
     const expiresAt = change.expiresAt === undefined ? null : normalizeTimestamp(change.expiresAt);
-    return await this.#change(
+    return await this.#writeVersion(
       "change",
       sid,
       ifVersion,
-      `WITH changed AS (
+      `WITH written AS (
         UPDATE ${this.#table} SET version = version + 1,
           data = jsonb_strip_nulls(CASE WHEN $4 THEN '{}' ELSE data END || $5::text::jsonb),
           meta = jsonb_strip_nulls(meta || $6::text::jsonb), expires_at = coalesce($7, expires_at)
         WHERE id = $1 AND ${LIVE} AND version = coalesce($3, version)
         RETURNING id
-      )
-      SELECT (SELECT count(*) FROM changed), (SELECT version FROM ${this.#table} WHERE id = $1 AND ${LIVE})`,
+      )`,
       [clear, encodeTexts(set), encodeMeta(meta), expiresAt],
     );
   }
 
-  /**
-   * Writes one value; `undefined` removes it.
-   *
-   * @param sid the session id
-   * @param key any string
-   * @param value what to keep; it is copied
-   * @throws {SessionGoneError} if the session is missing or expired; nothing is created
-   * @throws {TypeError} if the value cannot be kept
-   */
+  /** Implements {@linkcode SessionStore.setValue}. */
   async setValue(sid: string, key: string, value: unknown): Promise<void> {
     const { count } = await this.#write(
-      sid,
       `UPDATE ${this.#table} SET version = version + 1,
         data = CASE WHEN $4::text IS NULL THEN data - $3::text ELSE data || jsonb_build_object($3::text, $4::text) END
       WHERE id = $1 AND ${LIVE}`,
+      sid,
       [encodeKey(key), value === undefined ? null : encodeValue(key, value)],
     );
     if (count === 0) throw new SessionGoneError("set");
   }
 
-  /**
-   * Reads one value.
-   *
-   * @param sid the session id
-   * @param key any string
-   * @returns `undefined` where the session is missing or expired, or has no such key
-   */
-  // deno-lint-ignore no-explicit-any -- the seed's own signature
+  /** Implements {@linkcode SessionStore.getValue}. The database returns this value alone. */
+  // deno-lint-ignore no-explicit-any -- Alosaur's own signature
   async getValue(sid: string, key: string): Promise<any> {
-    const rows = await this.#ask(
+    const rows = await this.#queryRow(
       `SELECT data ->> $3::text FROM ${this.#table} WHERE id = $1 AND ${LIVE} AND data ? $3::text`,
-      [encodeKey(sid), Date.now(), encodeKey(key)],
+      sid,
+      [encodeKey(key)],
     );
-    return rows[0] && decodeValue(text(rows[0][0]));
+    return rows[0] && decodeValue(decodeText(rows[0][0]));
   }
 
   /**
-   * Gives a session a new id. The old one is missing from then on, and remembered until the session's deadline at that moment, or until
-   * `graceUntil` where that is later.
-   *
-   * @param sid the session id
-   * @param newSid the new one
-   * @param move what to write with it, and how long the old id leads to the new one
-   * @returns `false` where the record has another version than `ifVersion`; nothing was changed
-   * @throws {SessionGoneError} if the session is missing or expired, or another call has moved it
-   * @throws {SessionStoreError} if the new id is in use
-   * @throws {TypeError} if a value cannot be kept; nothing is changed
+   * Implements {@linkcode RecordStore.moveRecord}. The old id is remembered until the expiry that the session has now, or until `graceUntil`
+   * if that is later.
    */
   async moveRecord(sid: string, newSid: string, move: RecordMove): Promise<boolean> {
     const { ifVersion, set = [], meta } = move;
-    const graceUntil = normalizeTimestamp(move.graceUntil);
-    return await this.#change(
+    // The subquery on `ended` makes PostgreSQL free the new id before the row takes it.
+    return await this.#writeVersion(
       "regenerate",
       sid,
       ifVersion,
@@ -380,7 +271,7 @@ export class PostgresStore implements PrincipalStore, AsyncDisposable {
         DELETE FROM ${this.#table} WHERE id = $4 AND (moved_to IS NOT NULL OR expires_at <= $2)
         RETURNING id
       ),
-      moved AS (
+      written AS (
         UPDATE ${this.#table} SET id = $4, version = version + 1,
           data = jsonb_strip_nulls(data || $5::text::jsonb), meta = jsonb_strip_nulls(meta || $6::text::jsonb)
         FROM (SELECT count(*) FROM ended) AS first
@@ -389,63 +280,57 @@ export class PostgresStore implements PrincipalStore, AsyncDisposable {
       ),
       trace AS (
         INSERT INTO ${this.#table} (id, data, meta, version, expires_at, moved_to, grace_until)
-        SELECT $1, '{}', '{}', 0, greatest(expires_at, $7), $4, $7 FROM moved
-      )
-      SELECT (SELECT count(*) FROM moved), (SELECT version FROM ${this.#table} WHERE id = $1 AND ${LIVE})`,
-      [encodeKey(newSid), encodeTexts(set), encodeMeta(meta), graceUntil],
+        SELECT $1, '{}', '{}', 0, greatest(expires_at, $7), $4, $7 FROM written
+      )`,
+      [encodeKey(newSid), encodeTexts(set), encodeMeta(meta), normalizeTimestamp(move.graceUntil)],
     ).catch((error) => {
       if (!hasCode(error, "23505")) throw error; // unique_violation
       throw idInUseError("regenerate");
     });
   }
 
-  /**
-   * Lists the live sessions that are bound to a user.
-   *
-   * @param principal the user
-   * @returns in no particular order
-   */
+  /** Implements {@linkcode PrincipalStore.listSessions}. */
   async listSessions(principal: string): Promise<{ sid: string; meta: SessionMeta }[]> {
-    const rows = await this.#ask(`SELECT id, meta FROM ${this.#table} WHERE principal = $1 AND ${LIVE}`, [
-      encodeKey(principal),
-      Date.now(),
-    ]);
-    return Array.from(rows, (row) => ({ sid: decodeKey(text(row[0])), meta: decodeMeta(row[1]) }));
+    const rows = await this.#queryRow(
+      `SELECT id, meta FROM ${this.#table} WHERE principal = $1 AND ${LIVE}`,
+      principal,
+    );
+    return Array.from(rows, (row) => ({ sid: decodeKey(decodeText(row[0])), meta: decodeMeta(row[1]) }));
   }
 
-  /** Removes every session: every row of the table. */
+  /** Implements {@linkcode SessionStore.clear}. Removes every row of the table. */
   async clear(): Promise<void> {
-    await this.#ask(`DELETE FROM ${this.#table}`, []);
+    await this.#query(`DELETE FROM ${this.#table}`, []);
   }
 
   /**
-   * Removes the rows of sessions that ended more than a minute ago, a thousand in a statement. Two processes that do so at once do
-   * not wait for each other.
+   * Removes the rows that expired more than a minute ago, a thousand per statement. Two processes may do so concurrently: each skips the
+   * rows that the other has locked.
    *
-   * @returns how many it removed
+   * @returns how many rows it removed
    */
   async removeExpired(): Promise<number> {
     for (let removed = 0;;) {
-      const { count } = await this.#ask(
+      const { count } = await this.#query(
         `DELETE FROM ${this.#table} WHERE id = ANY(ARRAY(
-          SELECT id FROM ${this.#table} WHERE expires_at < $1 ORDER BY expires_at LIMIT ${BATCH} FOR UPDATE SKIP LOCKED
+          SELECT id FROM ${this.#table} WHERE expires_at < $1 ORDER BY expires_at LIMIT ${CLEANUP_BATCH} FOR UPDATE SKIP LOCKED
         ))`,
-        [Date.now() - SLACK],
+        [Date.now() - CLOCK_SKEW_MS],
       );
       removed += count ?? 0;
-      if (count !== BATCH) return removed;
+      if (count !== CLEANUP_BATCH) return removed;
     }
   }
 
-  /** Waits for a removal of expired rows that is under way, and closes the connections that the store opened itself. */
+  /** Waits for a running cleanup, and closes the connections that the store opened itself. */
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#client?.[Symbol.asyncDispose]();
-    await this.#removal;
+    await this.#cleanup;
   }
 
-  async #open(): Promise<void> {
+  async #prepareTable(): Promise<void> {
     try {
-      await this.#ask(
+      await this.#query(
         `SELECT id, data, meta, version, expires_at, moved_to, grace_until, principal FROM ${this.#table} LIMIT 0`,
         [],
       );
@@ -454,11 +339,11 @@ export class PostgresStore implements PrincipalStore, AsyncDisposable {
       if (this.#migration === undefined) {
         throw new SessionStoreError(
           "init",
-          `Cannot init: there is no table ${this.#table}; make it with the SQL of postgresSchema(), or leave out \`migrate: false\``,
+          `Cannot init: the table ${this.#table} does not exist; create it with the SQL of postgresSchema(), or omit \`migrate: false\``,
         );
       }
-      // All of it is one transaction, in which the lock makes others wait who do the same.
-      await this.#ask(
+      // The statements are one transaction. The lock lets one process at a time create the table.
+      await this.#query(
         `SET LOCAL client_min_messages = warning;
         SELECT pg_advisory_xact_lock(hashtext('${this.#table}'));
         ${this.#migration}`,
@@ -468,55 +353,73 @@ export class PostgresStore implements PrincipalStore, AsyncDisposable {
   }
 
   /**
-   * Changes a record; `false` where it has another version.
+   * Writes to a session, to a known version of it if the caller names one.
    *
-   * @param query gives how many records it changed, and the version that it found, which may be out of date by then
-   * @param parameters those after `$3`, the version
+   * @param operation for the message of an error
+   * @param statement a `WITH` clause whose CTE `written` returns the row that was written. `$3` is the version, or `null`.
+   * @param parameters `$4` and following
+   * @returns `false` if the session has another version
    */
-  async #change(
+  async #writeVersion(
     operation: string,
     sid: string,
     ifVersion: number | undefined,
-    query: string,
-    parameters: Parameter[],
+    statement: string,
+    parameters: PostgresParameter[],
   ): Promise<boolean> {
-    for (let looks = 0; looks < 2; looks++) {
-      const rows = await this.#write(sid, query, [ifVersion ?? null, ...parameters], ifVersion !== undefined);
-      if (number(rows[0]?.[0]) > 0) return true;
+    // Both subqueries see the table as it was before the statement, so that the version may be out of date.
+    const query = `${statement}
+      SELECT (SELECT count(*) FROM written), (SELECT version FROM ${this.#table} WHERE id = $1 AND ${LIVE})`;
+    for (let attempt = 0; attempt < 2; attempt++) {
+      const rows = ifVersion === undefined
+        ? await this.#write(query, sid, [null, ...parameters])
+        : await this.#queryRow(query, sid, [ifVersion, ...parameters]);
+      if (decodeNumber(rows[0]?.[0]) > 0) return true;
       const version = rows[0]?.[1];
       if (ifVersion === undefined || version === null) throw new SessionGoneError(operation);
-      if (number(version) !== ifVersion) return false;
-      // Somebody came between: only a second look tells whether there is another version now, or none.
+      if (decodeNumber(version) !== ifVersion) return false;
+      // A concurrent write came first. The second attempt shows whether it changed the session or ended it.
     }
-    throw new SessionStoreError(operation, `Cannot ${operation}: the database does not change a row that it shows`);
+    throw new SessionStoreError(operation, `Cannot ${operation}: the database does not write to a row that it shows`);
   }
 
   /**
-   * Writes to a session after what this process has asked before to write to it: statements on two connections can overtake each other,
-   * and one that a request no longer waits for must not undo what the next request wrote. But nothing waits for a silent server for ever.
-   *
-   * @param parameters those after `$1`, the id, and `$2`, the present moment
-   * @param versioned whether it writes to a known version only: then it can undo nothing, and would only grow old as it waits
+   * Writes to a session after this process's earlier writes to it. Statements on two connections can overtake each other, and a write that a
+   * request no longer waits for must not undo the next request's. A write to a known version needs no queue: it cannot undo
+   * another, and its version would only grow old in the queue.
    */
-  #write(sid: string, query: string, parameters: Parameter[], versioned = false): Promise<PostgresRows> {
-    const ask = (): Promise<PostgresRows> => this.#ask(query, [encodeKey(sid), Date.now(), ...parameters]);
-    if (versioned) return ask();
-    const before = this.#writes.get(sid);
-    const write = before === undefined ? ask() : within(PATIENCE, before).then(ask);
-    const done = write.then(() => {}, () => {}).then(() => {
+  #write(query: string, sid: string, parameters: PostgresParameter[]): Promise<PostgresRows> {
+    const send = (): Promise<PostgresRows> => this.#queryRow(query, sid, parameters);
+    const previous = this.#writes.get(sid);
+    const write = previous === undefined
+      ? send()
+      : withTimeout(previous, QUEUE_TIMEOUT_SECONDS, () => new Error("The previous write takes long")).catch(noop).then(
+        send,
+      );
+    const done = write.then(noop, noop).then(() => {
       if (this.#writes.get(sid) === done) this.#writes.delete(sid);
     });
     this.#writes.set(sid, done);
     return write;
   }
 
-  async #ask(query: string, parameters: Parameter[]): Promise<PostgresRows> {
+  /**
+   * Runs a query on the rows of a session or a user.
+   *
+   * @param key `$1`: the session id or the user
+   * @param parameters `$3` and following; `$2` is the current time
+   */
+  #queryRow(query: string, key: string, parameters: PostgresParameter[] = []): Promise<PostgresRows> {
+    return this.#query(query, [encodeKey(key), Date.now(), ...parameters]);
+  }
+
+  async #query(query: string, parameters: PostgresParameter[]): Promise<PostgresRows> {
     try {
-      const rows = await this.#query(query, parameters);
-      // After a lost connection postgres.js 3.4.9 can answer without a result, or with rows behind places that are empty. Neither says
-      // that there is no such session, or that something was written.
+      const rows = await this.#send(query, parameters);
+      // After a lost connection postgres.js 3.4.9 may return no result, or an array whose first places are empty. Neither says that
+      // the session is missing or that something was written.
       if (rows.count === null || rows.length > 0 && rows[0] === undefined) {
-        throw new Error("The client of PostgreSQL gave no result");
+        throw new Error("Cannot query PostgreSQL: the client returned no result");
       }
       return rows;
     } catch (error) {
@@ -524,76 +427,17 @@ export class PostgresStore implements PrincipalStore, AsyncDisposable {
     }
   }
 
-  /** Begins to remove expired rows. No request waits for it, or fails with it. */
-  #removeNowAndThen(): void {
-    if (this.#removal !== undefined || Date.now() - this.#removed < INTERVAL) return;
-    this.#removed = Date.now();
-    this.#removal = this.removeExpired().catch(() => {}).finally(() => this.#removal = undefined);
+  /** Starts to remove expired rows if it is time. No request waits for that or fails with it. */
+  #scheduleCleanup(): void {
+    if (this.#cleanup !== undefined || Date.now() - this.#lastCleanup < CLEANUP_INTERVAL_MS) return;
+    this.#lastCleanup = Date.now();
+    this.#cleanup = this.removeExpired().catch(noop).finally(() => this.#cleanup = undefined);
   }
 }
 
-/** Quotes a table's name. */
-function quote(action: string, table: string): string {
-  const names = typeof table === "string" ? table.split(".") : [];
-  if (names.length < 1 || names.length > 2 || !names.every((name) => NAME.test(name))) {
-    throw new TypeError(
-      `Cannot ${action}: \`table\` must be a name, or a schema's and a table's with a dot between; letters, digits and _, at most 50 each`,
-    );
-  }
-  return names.map((name) => `"${name}"`).join(".");
-}
-
-/** Waits for a promise, but not for long. */
-function within(milliseconds: number, promise: Promise<void>): Promise<void> {
-  const { promise: over, resolve } = Promise.withResolvers<void>();
-  const timer = setTimeout(resolve, milliseconds).unref();
-  promise.then(() => {
-    clearTimeout(timer);
-    resolve();
-  });
-  return over;
-}
-
-/** Writes values as an object of texts; `null` stands for one that is to be absent. */
-function encodeTexts(values: Iterable<[string, unknown]>): string {
-  const texts = Array.from(values, ([key, value]) => [
-    encodeKey(key),
-    value === undefined ? null : encodeValue(key, value),
-  ]);
-  return JSON.stringify(Object.fromEntries(texts));
-}
-
-function decodeTexts(cell: Cell): Map<string, unknown> {
-  const texts: Record<string, string> = JSON.parse(text(cell));
-  return new Map(Object.entries(texts).map(([key, value]) => [decodeKey(key), decodeValue(value)]));
-}
-
-/** Writes what is known of a session; `null` stands for what is to be absent. */
-function encodeMeta(meta: Partial<SessionMeta>): string {
-  return JSON.stringify(meta, (_, part) => typeof part === "string" ? encodeKey(part) : part ?? null);
-}
-
-function decodeMeta(cell: Cell): SessionMeta {
-  return JSON.parse(text(cell), (_, part) => typeof part === "string" ? decodeKey(part) : part);
-}
-
-type Cell = Uint8Array | null | undefined;
-
-const decoder = new TextDecoder("utf-8", { ignoreBOM: true });
-
-function text(cell: Cell): string {
-  // A client can be told to change rows: better no answer than a wrong one.
-  if (!(cell instanceof Uint8Array)) throw new TypeError("The client of PostgreSQL gave no cell");
-  return decoder.decode(cell);
-}
-
-function number(cell: Cell): number {
-  return Number(text(cell));
-}
-
-/** An error as it may be shown: its other fields quote the row or the parameters, and with them session ids and values. */
+/** Copies what is safe to show of an error. Its other fields quote the row or the parameters, and with them session ids and values. */
 function withoutDetails(error: unknown): Error {
-  if (!(error instanceof Error)) return new Error("PostgreSQL failed");
+  if (!(error instanceof Error)) return new Error("Cannot query PostgreSQL: the client failed without an error");
   const code: unknown = Reflect.get(error, "code");
   const safe = new Error(error.message || String(code));
   safe.name = error.name;

@@ -1,0 +1,63 @@
+/**
+ * The table of a `PostgresStore`.
+ *
+ * @module
+ */
+
+/** A schema's or a table's name. PostgreSQL truncates after 63 bytes; the indexes add 11 to the table's name. */
+const NAME = /^[A-Za-z_][A-Za-z0-9_]{0,49}$/;
+
+/**
+ * Returns the SQL that creates the table of a {@linkcode PostgresStore} and its indexes, for applications that run their migrations
+ * themselves. `init()` runs the same SQL. An existing table stays as it is. docs/STORES.md shows the SQL for the default table.
+ *
+ * @param table as in {@linkcode PostgresStoreOptions.table}
+ * @returns statements for PostgreSQL 12 or newer
+ * @throws {TypeError} if `table` is not a valid name
+ *
+ * @example The table in another schema
+ * ```ts
+ * import { assert } from "jsr:@std/assert@1.0.13";
+ * import { postgresSchema } from "@alosaur/session/postgres";
+ *
+ * const sql = postgresSchema("auth.sessions");
+ *
+ * assert(sql.startsWith('CREATE TABLE IF NOT EXISTS "auth"."sessions" ('));
+ * ```
+ */
+export function postgresSchema(table = "sessions"): string {
+  const quoted = quoteTable("write the schema", table);
+  const [name] = table.split(".").slice(-1);
+  // A row with `moved_to` is the trace of an id that was replaced; every other row is a session. The two indexes serve the cleanup
+  // and `listSessions()`.
+  return `CREATE TABLE IF NOT EXISTS ${quoted} (
+  id text COLLATE "C" PRIMARY KEY,
+  data jsonb NOT NULL,
+  meta jsonb NOT NULL,
+  version bigint NOT NULL,
+  expires_at double precision NOT NULL,
+  moved_to text,
+  grace_until double precision,
+  principal text COLLATE "C" GENERATED ALWAYS AS (meta ->> 'principal') STORED
+);
+CREATE INDEX IF NOT EXISTS "${name}_expires_at" ON ${quoted} (expires_at);
+CREATE INDEX IF NOT EXISTS "${name}_principal" ON ${quoted} USING hash (principal) WHERE principal IS NOT NULL;
+`;
+}
+
+/**
+ * Checks and quotes a table's name.
+ *
+ * @param action what the caller does, for the message
+ * @throws {TypeError} if `table` is not a valid name
+ */
+export function quoteTable(action: string, table: string): string {
+  const names = typeof table === "string" ? table.split(".") : [];
+  if (names.length < 1 || names.length > 2 || !names.every((name) => NAME.test(name))) {
+    throw new TypeError(
+      `Cannot ${action}: \`table\` is not a valid name; expected "table" or "schema.table", ` +
+        "each of letters, digits and _, at most 50 characters",
+    );
+  }
+  return names.map((name) => `"${name}"`).join(".");
+}

@@ -1,0 +1,87 @@
+/** What a `PostgresStore` does without a server. tests/servers/postgres_store_test.ts has the tests that need one. */
+import { assert, assertEquals, assertRejects, assertThrows } from "../helpers/assert.ts";
+import postgres from "npm:postgres@3.4.9";
+import { type PostgresSql, PostgresStore } from "../../src/stores/postgres_store.ts";
+
+/** Nobody listens on port 1. */
+const UNREACHABLE = "postgres://user:top-secret@127.0.0.1:1/test";
+
+/** A client that returns or throws what `answer` does, without a server, even if no real client would. */
+function fakeClient(answer: () => unknown): PostgresSql {
+  return { unsafe: () => ({ raw: () => Promise.resolve().then(answer) as Promise<never> }) };
+}
+
+Deno.test("PostgresStore rejects invalid arguments without repeating the URL", () => {
+  // @ts-expect-error -- JavaScript can pass anything
+  assertThrows(() => new PostgresStore(UNREACHABLE, { migrate: 1 }), TypeError, "`migrate`");
+  for (const sql of [undefined, null, {}, 1, "mysql://user:top-secret@127.0.0.1", "postgres://user:top-secret@:::/"]) {
+    // @ts-expect-error -- the same
+    const error = assertThrows(() => new PostgresStore(sql), TypeError, "Cannot create a PostgresStore");
+    assert(!Deno.inspect(error).includes("top-secret"));
+  }
+  new PostgresStore(UNREACHABLE.replace("postgres:", "postgresql:"));
+});
+
+Deno.test("PostgresStore accepts an application's client of any type", () => {
+  new PostgresStore(postgres(UNREACHABLE));
+  new PostgresStore(postgres(UNREACHABLE, { types: { bigint: postgres.BigInt }, transform: postgres.camel }));
+});
+
+Deno.test("PostgresStore connects at the first call and rejects if the server is unreachable", async () => {
+  await using store = new PostgresStore(UNREACHABLE);
+  for (
+    const call of [() => store.init(), () => store.exist("an-id"), () => store.setValue("an-id", "key", "a value")]
+  ) {
+    const error = await assertRejects(call, Error, "ECONNREFUSED");
+    for (const secret of ["top-secret", "an-id", "a value"]) assert(!Deno.inspect(error).includes(secret));
+  }
+});
+
+Deno.test("PostgresStore removes from errors what quotes rows and parameters", async () => {
+  const error = Object.assign(new Error("duplicate key value violates unique constraint"), {
+    name: "PostgresError",
+    code: "23505",
+    detail: "Key (id)=(an-id) already exists.",
+    where: "JSON data, line 1: a value",
+    parameters: ["an-id", "a value"],
+  });
+  const store = new PostgresStore(fakeClient(() => {
+    throw error;
+  }));
+  const thrown = await assertRejects(() => store.exist("an-id"), Error, "duplicate key");
+  assertEquals([thrown.name, Reflect.get(thrown, "code")], ["PostgresError", "23505"]);
+  assertEquals(thrown.cause, undefined);
+  for (const secret of ["an-id", "a value"]) assert(!Deno.inspect(thrown).includes(secret));
+});
+
+Deno.test("PostgresStore rejects if its client returns no usable result, and never reports a missing session", async () => {
+  const encode = (cell: string): Uint8Array => new TextEncoder().encode(cell);
+  const lateRow = Object.assign([undefined, [encode("1")]], { count: 1 });
+  const noResult = Object.assign([], { count: null });
+  const transformed = Object.assign([{}], { count: 1 });
+  for (const rows of [lateRow, noResult, transformed]) {
+    const store = new PostgresStore(fakeClient(() => rows));
+    for (
+      const call of [
+        () => store.get("a"),
+        () => store.getValue("a", "k"),
+        () => store.readRecord("a"),
+        () => store.changeRecord("a", {}),
+        () => store.moveRecord("a", "b", { meta: {}, graceUntil: 0 }),
+        () => store.listSessions("ada"),
+      ]
+    ) await assertRejects(call, Error, "the client returned");
+  }
+  for (const rows of [lateRow, noResult]) {
+    const store = new PostgresStore(fakeClient(() => rows));
+    for (
+      const call of [
+        () => store.exist("a"),
+        () => store.setValue("a", "k", 1),
+        () => store.create("a"),
+        () => store.delete("a"),
+        () => store.clear(),
+      ]
+    ) await assertRejects(call, Error, "the client returned");
+  }
+});
