@@ -1,5 +1,5 @@
 /**
- * Values and keys as text, for backends that keep text.
+ * Encodes values and keys as text, for backends that store text.
  *
  * @module
  */
@@ -7,32 +7,34 @@ import { stringify, unflatten } from "npm:devalue@6.0.3";
 import { cloneValue } from "../util/clone_value.ts";
 
 /**
- * Writes a value as text: JSON, in the form of devalue, which knows `undefined`, `Date`, `Map`, `Set`, `bigint`, typed arrays,
- * `ArrayBuffer` and cycles too.
+ * Encodes a value as JSON in the format of devalue, which also supports `undefined`, `Date`, `Map`,
+ * `Set`, `bigint`, typed arrays, `ArrayBuffer` and cycles.
  *
- * @param key the value's key, for the message
- * @param value any value that a session keeps
+ * @param key the value's key, for the message of the error
+ * @param value any value that a session can hold
  * @returns well-formed text without a NUL character
- * @throws {TypeError} if the value cannot be kept; the message names the key
+ * @throws {TypeError} if a session cannot hold the value. The message names the key.
  */
 export function encodeValue(key: string, value: unknown): string {
   const text = stringify(cloneValue(key, value, escapeName));
-  // Half a surrogate pair would not survive UTF-8; as an escape of JSON it does.
-  return text.isWellFormed() ? text : text.replace(LONE_SURROGATE, (half) => `\\u${half.charCodeAt(0).toString(16)}`);
+  // UTF-8 cannot encode a lone surrogate. A JSON escape can.
+  return text.isWellFormed()
+    ? text
+    : text.replace(LONE_SURROGATE, (surrogate) => `\\u${surrogate.charCodeAt(0).toString(16)}`);
 }
 
-/** Reads what {@linkcode encodeValue} wrote. */
+/** Decodes the result of {@linkcode encodeValue}. */
 export function decodeValue(text: string): unknown {
   return revive(JSON.parse(text), hasEscapes(text));
 }
 
 /**
- * Writes several values as one text: a JSON object of what {@linkcode encodeKey} and {@linkcode encodeValue} write; `null` stands for
- * `undefined`, and for nothing else.
+ * Encodes several values as one JSON object of the results of {@linkcode encodeKey} and
+ * {@linkcode encodeValue}. Only `undefined` is encoded as `null`.
  *
- * @param values any values that a session keeps, by their keys
+ * @param values any values that a session can hold, by their keys
  * @returns well-formed text without a NUL character
- * @throws {TypeError} if a value cannot be kept; the message names the key
+ * @throws {TypeError} if a session cannot hold a value. The message names its key.
  */
 export function encodeValues(values: Iterable<[string, unknown]>): string {
   const members = Array.from(values, ([key, value]) => {
@@ -41,7 +43,7 @@ export function encodeValues(values: Iterable<[string, unknown]>): string {
   return `{${members.join(",")}}`;
 }
 
-/** Reads what {@linkcode encodeValues} wrote of values that are there. */
+/** Decodes the result of {@linkcode encodeValues}, which must not contain `null`. */
 export function decodeValues(text: string): Map<string, unknown> {
   const parsed: Record<string, Parsed> = JSON.parse(text);
   const escaped = hasEscapes(text);
@@ -51,27 +53,27 @@ export function decodeValues(text: string): Map<string, unknown> {
 }
 
 /**
- * Writes a key as well-formed text without any character that JSON writes as an escape. NUL is one of them, which PostgreSQL refuses and
- * SQLite takes for the end.
+ * Encodes a key as well-formed text without any character that JSON escapes. Among those is NUL,
+ * which PostgreSQL rejects and SQLite takes for the end of the text.
  */
 export function encodeKey(key: string): string {
   return key.replace(UNSAFE, (character) => `%${character.charCodeAt(0).toString(16).padStart(4, "0")}`);
 }
 
-/** Reads what {@linkcode encodeKey} wrote. */
+/** Decodes the result of {@linkcode encodeKey}. */
 export function decodeKey(text: string): string {
   return !text.includes("%")
     ? text
     : text.replace(/%(....)/g, (_, code: string) => String.fromCharCode(parseInt(code, 16)));
 }
 
-/** Half of a surrogate pair. */
+/** With the flag `u`, a surrogate only matches if it is not part of a pair. */
 const LONE_SURROGATE = /\p{Cs}/gu;
 
-/** What JSON writes as an escape, and what stands for that. */
+/** The characters that JSON escapes, and `%`, with which {@linkcode encodeKey} escapes them. */
 const UNSAFE = /[%"\\\p{Cc}\p{Cs}]/gu;
 
-/** What {@linkcode encodeValue} writes, read as JSON. */
+/** The parsed JSON of {@linkcode encodeValue}. */
 type Parsed = number | unknown[];
 
 function revive(parsed: Parsed, escaped: boolean): unknown {
@@ -79,16 +81,16 @@ function revive(parsed: Parsed, escaped: boolean): unknown {
   return escaped ? cloneValue("", value, unescapeName) : value;
 }
 
-/** What the name of a property begins with that was written as {@linkcode encodeKey} writes it. */
+/** The prefix of a property's name that was encoded with {@linkcode encodeKey}. */
 const ESCAPE = "__proto__:";
 
-/** Whether there may be such a name. Most texts have none: they are spared a walk. */
+/** Returns whether a text may contain an encoded name. Most do not, and are not cloned. */
 function hasEscapes(text: string): boolean {
   return text.includes(`"${ESCAPE}`);
 }
 
-// devalue refuses the property `__proto__`, which JSON can hold. And V8 mistakes some names that have escapes in JSON for others
-// (https://issues.chromium.org/issues/521080746).
+// devalue rejects the property `__proto__`, which is valid in JSON. And V8's JSON.parse() confuses
+// some names that contain escapes (https://issues.chromium.org/issues/521080746).
 function escapeName(name: string): string {
   const text = encodeKey(name);
   return text !== name || name === "__proto__" || name.startsWith(ESCAPE) ? ESCAPE + text : name;

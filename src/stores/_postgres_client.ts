@@ -15,27 +15,39 @@ export interface PostgresRows extends ArrayLike<ArrayLike<Uint8Array | null>> {
   readonly count: number | null;
 }
 
-/** How long a {@linkcode PostgresClient} waits for its server, and how much it asks of it meanwhile. */
+/**
+ * How long a {@linkcode PostgresClient} waits for its server, and how much it asks of it meanwhile.
+ */
 export interface ServerLimits {
-  /** How long the oldest pending query may take before further queries go to new connections, in milliseconds. */
+  /**
+   * How long the oldest pending query may take before further queries go to new connections, in
+   * milliseconds.
+   */
   silenceMs: number;
   /** How many queries may be pending. More would fill the memory while the server is silent. */
   pendingQueries: number;
-  /** How long pending queries may take after another connection of their pool broke, in milliseconds. */
+  /**
+   * How long pending queries may take after another connection of their pool broke, in
+   * milliseconds.
+   */
   graceMs: number;
 }
 
 const DEFAULT_LIMITS: ServerLimits = { silenceMs: 5_000, pendingQueries: 10_000, graceMs: 5_000 };
 
-/** How many retired pools may wait for a silent server. Each holds up to ten of the server's connections. */
+/**
+ * How many retired pools may wait for a silent server. Each holds up to ten of the server's
+ * connections.
+ */
 const MAX_RETIRED = 2;
 
 /**
  * Sends queries to a server and stops using connections that may be lost.
  *
- * After a connection broke or was silent for long, further queries go to a new pool, and pending queries stay in the old one.
- * postgres.js 3.4.9 would go on with the old pool, which may be damaged: a connection that broke during a write may never send
- * anything again, and may answer with the error that ended it.
+ * After a connection broke or was silent for long, further queries go to a new pool, and pending
+ * queries stay in the old one. postgres.js 3.4.9 would go on with the old pool, which may be
+ * damaged: a connection that broke during a write may never send anything again, and may answer
+ * with the error that ended it.
  */
 export class PostgresClient implements AsyncDisposable {
   readonly #url: string;
@@ -47,7 +59,8 @@ export class PostgresClient implements AsyncDisposable {
   /**
    * @param url the server, such as `"postgres://user:password@host:5432/database"`
    * @param limits those that differ from the default
-   * @throws {TypeError} if the URL cannot be parsed. The message does not repeat it, because it may contain a password.
+   * @throws {TypeError} if the URL cannot be parsed. The message does not repeat it, because it may
+   * contain a password.
    */
   constructor(url: string, limits: Partial<ServerLimits> = {}) {
     this.#url = url;
@@ -88,10 +101,12 @@ export class PostgresClient implements AsyncDisposable {
     if (pool.oldestPending === undefined || performance.now() - pool.oldestPending < this.#limits.silenceMs) return;
     if (!pool.connected) {
       this.#replace(pool);
-      // If every attempt to connect is hung up on, postgres.js 3.4.9 reconnects without limit and without a pause.
+      // If every attempt to connect is hung up on, postgres.js 3.4.9 reconnects without limit and
+      // without a pause.
       this.#endAfter(pool, 0);
     } else if (this.#retired.size < MAX_RETIRED) {
-      // The pool is not ended: the server may be busy with its queries, and would not notice that nobody waits for them.
+      // The pool is not ended: the server may be busy with its queries, and would not notice that
+      // nobody waits for them.
       this.#replace(pool);
     }
   }
@@ -152,9 +167,11 @@ function open(url: string, onConnected: () => void): ReturnType<typeof postgres>
   try {
     return postgres(url, {
       connect_timeout: 5,
-      // Firewalls forget idle connections. This also ends a connection that opened after its pool was given up.
+      // Firewalls forget idle connections. This also ends a connection that opened after its pool
+      // was given up.
       idle_timeout: 300,
-      // A request waits for each attempt to connect: it must not wait longer because earlier attempts failed.
+      // A request waits for each attempt to connect: it must not wait longer because earlier
+      // attempts failed.
       backoff: () => 0,
       // Only arrays need the types, and fetching them takes a round trip on each connection.
       fetch_types: false,

@@ -4,12 +4,16 @@
  * @module
  */
 
-/** A schema's or a table's name. PostgreSQL truncates after 63 bytes; the indexes add 11 to the table's name. */
+/**
+ * A schema's or a table's name. PostgreSQL truncates after 63 bytes; the indexes add 11 to the
+ * table's name.
+ */
 const NAME = /^[A-Za-z_][A-Za-z0-9_]{0,49}$/;
 
 /**
- * Returns the SQL that creates the table of a {@linkcode PostgresStore} and its indexes, for applications that run their migrations
- * themselves. `init()` runs the same SQL. An existing table stays as it is. docs/STORES.md shows the SQL for the default table.
+ * Returns the SQL that creates the table of a {@linkcode PostgresStore} and its indexes, for
+ * applications that run their migrations themselves. `init()` runs the same SQL. An existing table
+ * stays as it is. docs/STORES.md shows the SQL for the default table.
  *
  * @param table as in {@linkcode PostgresStoreOptions.table}
  * @returns statements for PostgreSQL 12 or newer
@@ -28,8 +32,8 @@ const NAME = /^[A-Za-z_][A-Za-z0-9_]{0,49}$/;
 export function postgresSchema(table = "sessions"): string {
   const quoted = quoteTable("write the schema", table);
   const [name] = table.split(".").slice(-1);
-  // A row with `moved_to` is the trace of an id that was replaced; every other row is a session. The two indexes serve the cleanup
-  // and `listSessions()`.
+  // A row with `moved_to` is the trace of an id that was replaced; every other row is a session.
+  // The two indexes serve the cleanup and `listSessions()`.
   return `CREATE TABLE IF NOT EXISTS ${quoted} (
   id text COLLATE "C" PRIMARY KEY,
   data jsonb NOT NULL,

@@ -1,5 +1,5 @@
 /**
- * The values of a session as text that only the holder of a key can read or make.
+ * Authenticated encryption of the values of a session, with a key per session.
  *
  * @module
  */
@@ -8,14 +8,17 @@ import { createCipheriv, createDecipheriv, createHmac, randomBytes } from "node:
 import { SessionStoreError } from "../errors.ts";
 import { decodeValue, encodeValue } from "./_codec.ts";
 
-/** A key of 32 random bytes: the bytes, or the 43 characters of base64url that `SessionMiddleware.generateSecret()` makes. */
+/**
+ * A key of 32 random bytes: the bytes, or the 43 characters of base64url that
+ * `SessionMiddleware.generateSecret()` returns.
+ */
 export type EncryptionKey = Uint8Array | string;
 
-/** What is derived from a key. */
+/** A key as the cipher uses it. */
 export interface DerivedKey {
-  /** Tells with which key a value was encrypted. */
+  /** Four bytes that identify the key in an encrypted value. */
   id: Uint8Array;
-  /** The keys of sessions are derived from it. */
+  /** The secret from which the key of each session is derived. */
   root: Uint8Array;
 }
 
@@ -24,21 +27,23 @@ const VERSION = 1;
 const KEY_BYTES = 32;
 const NONCE_BYTES = 12;
 const TAG_BYTES = 16;
-/** Where in the encrypted form the key's id, the nonce and the text begin. */
+/** The offsets of the key's id, the nonce and the text in an encrypted value. */
 const [ID_AT, NONCE_AT, TEXT_AT] = [1, 5, 5 + NONCE_BYTES];
 
 /**
- * Encrypts and decrypts the values of one session: AES-256-GCM (NIST SP 800-38D) with random nonces.
+ * Encrypts and decrypts the values of one session: AES-256-GCM (NIST SP 800-38D) with random
+ * nonces.
  *
- * The root is HMAC-SHA-256(key, "session/encrypted/1"), and the key of a session HMAC-SHA-256(root, session id). The associated data
- * is the JSON array of the session id and the value's key. What comes out is base64url: the version in one byte, four that
- * tell the key, the nonce, the encrypted text, the tag.
+ * The root is HMAC-SHA-256(key, "session/encrypted/1"), and the key of a session is
+ * HMAC-SHA-256(root, session id). The associated data is the JSON array of the session id and the
+ * value's key. An encrypted value is base64url of: the version (1 byte), the key's id (4 bytes),
+ * the nonce (12 bytes), the encrypted text, the tag (16 bytes).
  */
 export class SessionCipher {
   readonly #keys: readonly [DerivedKey, ...DerivedKey[]];
   readonly #sid: string;
-  /** This session's keys, by the root. */
-  readonly #derived = new Map<Uint8Array, Uint8Array>();
+  /** The keys of this session by their roots. */
+  readonly #sessionKeys = new Map<Uint8Array, Uint8Array>();
 
   /**
    * @param keys the first encrypts, all decrypt
@@ -50,80 +55,93 @@ export class SessionCipher {
   }
 
   /**
-   * Encrypts a value; `undefined`, which stands for none, is left as it is.
+   * Encrypts a value. `undefined` stands for a missing value and stays `undefined`.
    *
    * @param key the value's key in the session
-   * @throws {TypeError} if the value cannot be kept
+   * @throws {TypeError} if the value cannot be stored
    */
   encrypt(key: string, value: unknown): string | undefined {
     if (value === undefined) return undefined;
     const [{ id, root }] = this.#keys;
     const nonce = randomBytes(NONCE_BYTES);
-    const cipher = createCipheriv(ALGORITHM, this.#derive(root), nonce);
-    cipher.setAAD(this.#associate(key));
+    const cipher = createCipheriv(ALGORITHM, this.#sessionKey(root), nonce);
+    cipher.setAAD(this.#associatedData(key));
     const sealed = [cipher.update(encodeValue(key, value), "utf8"), cipher.final(), cipher.getAuthTag()];
     return Buffer.concat([Buffer.of(VERSION), id, nonce, ...sealed]).toString("base64url");
   }
 
   /**
-   * Decrypts what {@linkcode SessionCipher.encrypt} made for the same session and key.
+   * Decrypts a value that {@linkcode SessionCipher.encrypt} returned for the same session and key.
    *
-   * @param sealed what the store gave; `undefined` where there is no value
-   * @throws {SessionStoreError} if it is anything else
+   * @param sealed the stored value; `undefined` if it is missing
+   * @throws {SessionStoreError} if the stored value is anything else
    */
   decrypt(key: string, sealed: unknown): unknown {
     if (sealed === undefined) return undefined;
     const bytes = Buffer.from(typeof sealed === "string" ? sealed : "", "base64url");
-    if (bytes[0] !== VERSION || bytes.length < TEXT_AT + TAG_BYTES) throw failure(key, "it is not encrypted");
+    if (bytes[0] !== VERSION || bytes.length < TEXT_AT + TAG_BYTES) {
+      throw decryptError(key, "the stored value is not encrypted");
+    }
     const id = bytes.subarray(ID_AT, NONCE_AT);
     const found = this.#keys.find((candidate) => id.equals(candidate.id));
-    if (found === undefined) throw failure(key, "the key that encrypted it is not among `keys`");
+    if (found === undefined) {
+      throw decryptError(key, "the key that encrypted it is not among `keys`; add the old key after the new one");
+    }
     const nonce = bytes.subarray(NONCE_AT, TEXT_AT);
-    const decipher = createDecipheriv(ALGORITHM, this.#derive(found.root), nonce);
-    decipher.setAAD(this.#associate(key));
+    const decipher = createDecipheriv(ALGORITHM, this.#sessionKey(found.root), nonce);
+    decipher.setAAD(this.#associatedData(key));
     decipher.setAuthTag(bytes.subarray(-TAG_BYTES));
     let text: Buffer;
     try {
       text = Buffer.concat([decipher.update(bytes.subarray(TEXT_AT, -TAG_BYTES)), decipher.final()]);
     } catch (cause) {
-      throw failure(key, "it was altered, or belongs to another session or key", cause);
+      throw decryptError(key, "the stored value was altered, or belongs to another session or key", cause);
     }
     return decodeValue(text.toString());
   }
 
-  /** The key of this session. Nonces are random: with one key for all sessions, 2³² values would use it up. */
-  #derive(root: Uint8Array): Uint8Array {
-    let key = this.#derived.get(root);
-    if (key === undefined) this.#derived.set(root, key = hmac(root, this.#sid));
+  /**
+   * Returns the key of this session. With one key for all sessions, random nonces would be unsafe
+   * after 2³² values.
+   */
+  #sessionKey(root: Uint8Array): Uint8Array {
+    let key = this.#sessionKeys.get(root);
+    if (key === undefined) this.#sessionKeys.set(root, key = hmac(root, this.#sid));
     return key;
   }
 
-  /** JSON tells `["a", "bc"]` from `["ab", "c"]`, and escapes what UTF-8 would lose. */
-  #associate(key: string): Uint8Array {
+  /**
+   * Returns the associated data. JSON distinguishes `["a", "bc"]` from `["ab", "c"]`, and escapes
+   * lone surrogates, which UTF-8 loses.
+   */
+  #associatedData(key: string): Uint8Array {
     return Buffer.from(JSON.stringify([this.#sid, key]));
   }
 }
 
 /**
- * Checks and derives keys.
+ * Checks the keys and derives from them what the cipher needs.
  *
  * @throws {TypeError} if a key is neither bytes nor a string, or there is none
  * @throws {RangeError} if a key does not have 32 bytes, or all of them are zero
  */
 export function readKeys(keys: EncryptionKey | readonly EncryptionKey[]): [DerivedKey, ...DerivedKey[]] {
   const [first, ...others] = isList(keys) ? keys : [keys];
-  if (first === undefined) throw new TypeError("Cannot encrypt sessions: there is no key");
+  if (first === undefined) throw new TypeError("Cannot encrypt sessions: `keys` is empty; expected at least one key");
   return [readKey(first), ...others.map(readKey)];
 }
 
 function readKey(key: EncryptionKey): DerivedKey {
   if (typeof key !== "string" && !(key instanceof Uint8Array)) {
-    throw new TypeError("Cannot encrypt sessions: a key must be a Uint8Array or a string");
+    throw new TypeError(
+      `Cannot encrypt sessions: wrong type of key; expected a Uint8Array or a string, received ${typeof key}`,
+    );
   }
   const bytes = typeof key === "string" ? Buffer.from(/^[\w-]{43}$/.test(key) ? key : "", "base64url") : key;
   if (bytes.length !== KEY_BYTES || bytes.every((byte) => byte === 0)) {
     throw new RangeError(
-      "Cannot encrypt sessions: a key must be 32 random bytes, or these as 43 characters of base64url",
+      "Cannot encrypt sessions: malformed key; expected 32 random bytes, or the 43 characters of base64url that " +
+        "SessionMiddleware.generateSecret() returns",
     );
   }
   return {
@@ -140,6 +158,6 @@ function hmac(key: Uint8Array, text: string): Uint8Array {
   return createHmac("sha256", key).update(text).digest();
 }
 
-function failure(key: string, what: string, cause?: unknown): SessionStoreError {
-  return new SessionStoreError("get", `Cannot get ${JSON.stringify(key)}: ${what}`, { cause });
+function decryptError(key: string, reason: string, cause?: unknown): SessionStoreError {
+  return new SessionStoreError("get", `Cannot get ${JSON.stringify(key)}: ${reason}`, { cause });
 }

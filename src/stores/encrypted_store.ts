@@ -1,51 +1,50 @@
 /**
- * Sessions whose values the store beneath cannot read.
+ * Encryption of the values of sessions, on top of any store.
  *
  * @module
  */
 import { SessionGoneError, SessionStoreError } from "../errors.ts";
-import type {
-  PrincipalStore,
-  RecordAnswer,
-  RecordChange,
-  RecordMove,
-  RecordStore,
-  SessionRecord,
-  SessionStore,
-} from "../session_store.ts";
+import type { PrincipalStore, RecordStore, SessionStore } from "../session_store.ts";
 import { toObject } from "../util/clone_value.ts";
 import { idInUseError } from "./_records.ts";
 import { type DerivedKey, type EncryptionKey, readKeys, SessionCipher } from "./_session_cipher.ts";
 
 export type { EncryptionKey };
 
-/** How often a session is read to be moved. Each time that fails, somebody has written to it between. */
-const MAX_TRIES = 1000;
+/** How often `moveRecord` tries to move a session that others write to at the same time. */
+const MAX_ATTEMPTS = 1000;
 
 type Keys = readonly [DerivedKey, ...DerivedKey[]];
 
 /**
- * Encrypts the values of sessions and keeps them in another store. Whoever can read its database, or a backup, reads no value; whoever
- * can write to it makes none, but can take any session over (see the note).
+ * Encrypts the values of sessions and stores them in an underlying store. A reader of its database
+ * or of a backup sees no value. A writer cannot forge a value, but can take over any session (see
+ * the note).
  *
- * Any store will do, also one that keeps JSON alone: it is given strings. This store has the optional capabilities that the store
- * beneath has, but never closes that one: it stays the application's. A value belongs to its session and its key: in another session or under another key it is refused like one that was
- * altered, with a `SessionStoreError`. A session that gets a new id is encrypted anew, for which `moveRecord` reads it first.
+ * Any store can be the underlying store, even one that stores only JSON: the encrypted values are
+ * strings. This store has the optional capabilities of the underlying store. It never closes that
+ * store, which remains the application's. A value is bound to its session and its key. In another
+ * session or under another key it is rejected with a `SessionStoreError`, as an altered value is. A
+ * new session id needs every value encrypted again, so `moveRecord` reads the session first.
  *
- * To change the key, put the new one before the old: `[newKey, oldKey]`. The first encrypts, all decrypt. A value is encrypted anew
- * when it is written, and when its session gets a new id. The old key can go when the sessions of that time have ended; a session
- * with a value whose key is gone is refused.
+ * To rotate the key, put the new one before the old one: `[newKey, oldKey]`. The first key
+ * encrypts, and all keys decrypt. A value is encrypted with the new key when it is written, and
+ * when its session gets a new id. Remove the old key when the sessions of that time have expired: a
+ * value whose key is missing makes its session unreadable.
  *
- * Not hidden: session ids, the names of keys, how long each value is, users, and when a session began, was used and ends. (On a store
- * with the eight methods alone, users and times are kept as a value, and are hidden.) Not prevented: whoever can write to the
- * database can remove values and sessions, and put an older value back where it was.
+ * Not hidden: session ids, the names of keys, the length of each value, users, and when a session
+ * was created, was used and expires. (On a basic store, users and times are stored as a value, and
+ * are hidden.) Not prevented: a writer of the database can remove values and sessions, and can
+ * restore an older value in its place.
  *
- * Note: users, deadlines and where replaced ids lead to are neither hidden nor protected. Write access to the database is impersonation: it
- * binds a session to any user, makes it last, and leads one's own session id to the session of somebody else, values included.
+ * Note: users, expiries and the new ids of replaced ids are neither hidden nor protected. Write
+ * access to the database allows impersonation: a writer can bind a session to any user, extend its
+ * lifetime, and redirect their own session id to another person's session, values included.
  *
- * AES-256-GCM with random nonces is good for 2³² values a key (NIST SP 800-38D section 8.3). Each session id has a key of its own,
- * derived from the one given, so that no application comes near that. A value takes 44 characters and a third more than its text:
- * on a DenoKvStore the values of a session are 575 KiB at most, as text, or 431 KiB of bytes.
+ * AES-256-GCM with random nonces is safe for 2³² values per key (NIST SP 800-38D section 8.3). Each
+ * session id has a key of its own, derived from the given key, so that no application comes near
+ * that limit. An encrypted value takes 44 characters plus four thirds of its text. On a DenoKvStore
+ * the values of a session are limited to 575 KiB of text, or 431 KiB of bytes.
  *
  * @example
  * ```ts
@@ -53,89 +52,79 @@ type Keys = readonly [DerivedKey, ...DerivedKey[]];
  * import { MemoryStore, SessionMiddleware } from "@alosaur/session";
  * import { EncryptedStore } from "@alosaur/session/encrypted";
  *
- * const key = SessionMiddleware.generateSecret(); // once, and kept where the application's other secrets are
- * const beneath = new MemoryStore();
- * const store = new EncryptedStore(beneath, key);
+ * const key = SessionMiddleware.generateSecret(); // once; keep it with the application's other secrets
+ * const underlying = new MemoryStore();
+ * const store = new EncryptedStore(underlying, key);
  * await store.init();
  * await store.create("an-id");
  * await store.setValue("an-id", "cart", ["apple"]);
  *
  * assertEquals(await store.getValue("an-id", "cart"), ["apple"]);
- * assert(!(await beneath.getValue("an-id", "cart")).includes("apple"));
+ * assert(!(await underlying.getValue("an-id", "cart")).includes("apple"));
  * ```
  */
 export class EncryptedStore implements SessionStore {
   readonly #store: SessionStore;
   readonly #keys: Keys;
 
-  /** As in {@linkcode RecordStore}. There where the store beneath is one. */
+  /** Implements {@linkcode RecordStore.createRecord}. Present if the underlying store has it. */
   declare readonly createRecord?: RecordStore["createRecord"];
-  /** As in {@linkcode RecordStore}. There where the store beneath is one. */
+  /** Implements {@linkcode RecordStore.readRecord}. Present if the underlying store has it. */
   declare readonly readRecord?: RecordStore["readRecord"];
-  /** As in {@linkcode RecordStore}. There where the store beneath is one. */
+  /** Implements {@linkcode RecordStore.changeRecord}. Present if the underlying store has it. */
   declare readonly changeRecord?: RecordStore["changeRecord"];
-  /** As in {@linkcode RecordStore}, in one round trip more. There where the store beneath is one. */
+  /**
+   * Implements {@linkcode RecordStore.moveRecord}, with one more round trip. Present if the
+   * underlying store has it.
+   */
   declare readonly moveRecord?: RecordStore["moveRecord"];
-  /** As in {@linkcode PrincipalStore}. There where the store beneath is one. */
+  /** Implements {@linkcode PrincipalStore.listSessions}. Present if the underlying store has it. */
   declare readonly listSessions?: PrincipalStore["listSessions"];
 
   /**
-   * Makes a store on another.
+   * Creates the store.
    *
-   * @param store where the encrypted values go; it should hold no sessions that are not encrypted
-   * @param keys the key, or several: the first encrypts, all decrypt
-   * @throws {TypeError} if a key is neither a Uint8Array nor a string, or there is none
+   * @param store the underlying store. It should contain no session that is not encrypted.
+   * @param keys one key or several: the first encrypts, all decrypt
+   * @throws {TypeError} if `store` is not a store, if a key is neither a Uint8Array nor a string,
+   * or if there is no key
    * @throws {RangeError} if a key does not have 32 bytes, or all of them are zero
    */
   constructor(store: SessionStore, keys: EncryptionKey | readonly EncryptionKey[]) {
     if (typeof store?.setValue !== "function") {
-      throw new TypeError("Cannot make an EncryptedStore: `store` must be a session store");
+      throw new TypeError("Cannot create an EncryptedStore: `store` must be a session store");
     }
     this.#store = store;
     this.#keys = readKeys(keys);
-    // A store is recognised by its methods: there must be none here that is not there beneath.
+    // A store's capabilities are recognised by its methods, so only those of the underlying store
+    // may exist here.
     const methods = Object.entries(optionalMethods(store as PrincipalStore, this.#keys));
     Object.assign(this, Object.fromEntries(methods.filter(([name]) => name in store)));
   }
 
-  /** Opens the store beneath. */
+  /** Implements {@linkcode SessionStore.init}: opens the underlying store. */
   init(): Promise<void> {
     return this.#store.init();
   }
 
-  /**
-   * Tells whether there is a live session of this id.
-   *
-   * @param sid the session id
-   */
+  /** Implements {@linkcode SessionStore.exist}. */
   exist(sid: string): Promise<boolean> {
     return this.#store.exist(sid);
   }
 
-  /**
-   * Makes an empty record.
-   *
-   * @param sid the session id
-   * @throws if the id is in use
-   */
+  /** Implements {@linkcode SessionStore.create}. */
   create(sid: string): Promise<void> {
     return this.#store.create(sid);
   }
 
-  /**
-   * Removes a record. Does nothing where there is none.
-   *
-   * @param sid the session id
-   */
+  /** Implements {@linkcode SessionStore.delete}. */
   delete(sid: string): Promise<void> {
     return this.#store.delete(sid);
   }
 
   /**
-   * Reads and decrypts all values.
+   * Implements {@linkcode SessionStore.get}. The result has no prototype.
    *
-   * @param sid the session id
-   * @returns a plain object without prototype, with a copy of each value; `undefined` where the session is missing or expired
    * @throws {SessionStoreError} if one of the values cannot be decrypted
    */
   async get(sid: string): Promise<Record<string, unknown> | undefined> {
@@ -143,78 +132,63 @@ export class EncryptedStore implements SessionStore {
     return stored ? toObject(decryptValues(this.#keys, sid, Object.entries(stored))) : undefined;
   }
 
-  /**
-   * Encrypts one value and writes it. On concurrent writes: as the store beneath.
-   *
-   * @param sid the session id
-   * @param key any well-formed string
-   * @param value what to keep; `undefined` means that the key is to be absent
-   * @throws if the session is missing or expired; nothing is created
-   * @throws {TypeError} if the value cannot be kept; the message names the key
-   */
+  /** Implements {@linkcode SessionStore.setValue}. It is atomic if the underlying store's is. */
   async setValue(sid: string, key: string, value: unknown): Promise<void> {
     await this.#store.setValue(sid, key, new SessionCipher(this.#keys, sid).encrypt(key, value));
   }
 
   /**
-   * Reads and decrypts one value.
+   * Implements {@linkcode SessionStore.getValue}.
    *
-   * @param sid the session id
-   * @param key any string
-   * @returns a copy; `undefined` where the session is missing or expired, or has no such key
    * @throws {SessionStoreError} if the value cannot be decrypted
    */
-  // deno-lint-ignore no-explicit-any -- the seed's own signature
+  // deno-lint-ignore no-explicit-any -- Alosaur's own signature
   async getValue(sid: string, key: string): Promise<any> {
     return new SessionCipher(this.#keys, sid).decrypt(key, await this.#store.getValue(sid, key));
   }
 
-  /** Removes every session of the store beneath. */
+  /** Implements {@linkcode SessionStore.clear}: removes every session of the underlying store. */
   clear(): Promise<void> {
     return this.#store.clear();
   }
 }
 
-/** The methods of the optional capabilities, on a store that has them. */
+/** The methods of the optional capabilities, for an underlying store that has all of them. */
 function optionalMethods(store: PrincipalStore, keys: Keys): Omit<PrincipalStore, keyof SessionStore> {
   return {
-    async createRecord(sid: string, { values, expiresAt, meta }: SessionRecord): Promise<void> {
+    createRecord: async (sid, { values, expiresAt, meta }) => {
       await store.createRecord(sid, { values: encryptValues(keys, sid, values), expiresAt, meta });
     },
 
-    async readRecord(sid: string): Promise<RecordAnswer> {
-      const read = await store.readRecord(sid);
-      if (read === undefined || !("values" in read)) return read;
-      const { values, version, expiresAt, meta } = read;
+    readRecord: async (sid) => {
+      const answer = await store.readRecord(sid);
+      if (answer === undefined || !("values" in answer)) return answer;
+      const { values, version, expiresAt, meta } = answer;
       return { values: decryptValues(keys, sid, values), version, expiresAt, meta };
     },
 
-    async changeRecord(sid: string, { set, ...change }: RecordChange): Promise<boolean> {
+    changeRecord: async (sid, { set, ...change }) => {
       return await store.changeRecord(sid, { ...change, ...(set && { set: encryptValues(keys, sid, set) }) });
     },
 
-    async moveRecord(
-      sid: string,
-      newSid: string,
-      { ifVersion, set = new Map(), ...move }: RecordMove,
-    ): Promise<boolean> {
+    moveRecord: async (sid, newSid, { ifVersion, set = new Map(), ...move }) => {
       const added = encryptValues(keys, newSid, set);
       const meta = { ...move.meta };
-      for (let tries = 0; tries < MAX_TRIES; tries++) {
-        const read = await store.readRecord(sid);
-        if (read === undefined || !("values" in read)) throw new SessionGoneError("regenerate");
-        if (ifVersion !== undefined && ifVersion !== read.version) {
+      for (let attempt = 0; attempt < MAX_ATTEMPTS; attempt++) {
+        const record = await store.readRecord(sid);
+        if (record === undefined || !("values" in record)) throw new SessionGoneError("regenerate");
+        if (ifVersion !== undefined && ifVersion !== record.version) {
           if (await store.exist(newSid)) throw idInUseError("regenerate");
           return false;
         }
-        const kept = encryptValues(keys, newSid, decryptValues(keys, sid, read.values));
-        // Where somebody has written since, that is not encrypted for the new id yet.
-        const moved = { ...move, meta, ifVersion: read.version, set: new Map([...kept, ...added]) };
+        const kept = encryptValues(keys, newSid, decryptValues(keys, sid, record.values));
+        // A concurrent write changes the version. Its value is not yet encrypted for the new id.
+        const moved = { ...move, meta, ifVersion: record.version, set: new Map([...kept, ...added]) };
         if (await store.moveRecord(sid, newSid, moved)) return true;
       }
       throw new SessionStoreError(
         "regenerate",
-        "Cannot regenerate: others write to it all the time",
+        `Cannot regenerate: concurrent writes changed the session during each of ${MAX_ATTEMPTS} attempts`,
       );
     },
 

@@ -34,7 +34,10 @@ export interface PostgresSql {
 
 /** A query of {@linkcode PostgresSql}. */
 export interface PostgresQuery {
-  /** Sends the query and returns the cells as the server sent them, untouched by the client's transformations. */
+  /**
+   * Sends the query and returns the cells as the server sent them, untouched by the client's
+   * transformations.
+   */
   raw(): Promise<PostgresRows>;
 }
 
@@ -43,15 +46,16 @@ export { type PostgresRows, postgresSchema };
 /** The options of {@linkcode PostgresStore}. */
 export interface PostgresStoreOptions {
   /**
-   * The table of the sessions, optionally with its schema, such as `"auth.sessions"`. Each name has letters, digits and `_`, at most 50
-   * characters, and is case-sensitive. The table must belong to this store alone.
+   * The table of the sessions, optionally with its schema, such as `"auth.sessions"`. Each name has
+   * letters, digits and `_`, at most 50 characters, and is case-sensitive. The table must belong to
+   * this store alone.
    *
    * @default {"sessions"}
    */
   table?: string;
   /**
-   * Whether `init()` creates a missing table. With `false` the database user needs no right to create; create the table with the
-   * SQL of {@linkcode postgresSchema}.
+   * Whether `init()` creates a missing table. With `false` the database user needs no right to
+   * create; create the table with the SQL of {@linkcode postgresSchema}.
    *
    * @default {true}
    */
@@ -63,7 +67,9 @@ const LIVE = "moved_to IS NULL AND expires_at > $2";
 
 /** How long a write waits for earlier writes of this process to the same session, in seconds. */
 const QUEUE_TIMEOUT_SECONDS = 5;
-/** How long a row outlives its expiry, in milliseconds: the clocks of two machines may differ by so much. */
+/**
+ * How far the clocks of two machines may differ: a row outlives its expiry by so many milliseconds.
+ */
 const CLOCK_SKEW_MS = 60_000;
 /** The shortest time between two cleanups of a process, in milliseconds. */
 const CLEANUP_INTERVAL_MS = 60_000;
@@ -71,21 +77,27 @@ const CLEANUP_INTERVAL_MS = 60_000;
 const CLEANUP_BATCH = 1000;
 
 /**
- * Stores sessions in a table of PostgreSQL (12 or newer, with the encoding UTF-8): one row per session, one statement per operation. Any
- * number of processes and machines may share the table. Its durability is that of the database's `synchronous_commit`.
+ * Stores sessions in a table of PostgreSQL (12 or newer, with the encoding UTF-8): one row per
+ * session, one statement per operation. Any number of processes and machines may share the table.
+ * Its durability is that of the database's `synchronous_commit`.
  *
- * - With a URL, the store opens up to ten connections when they are needed, and replaces broken ones. Dispose it to close
- *   them. If the server cannot be reached, a call fails within five seconds, and the next call connects again.
- * - With a client, the store never closes or replaces it. After a connection was lost under load, a client of postgres.js 3.4.9 may
- *   go on with a connection that never sends anything again. Prefer a URL. Otherwise set `connect_timeout`, and
- *   `backoff: () => 0.1`: by default the client waits up to 20 seconds before it reconnects.
- * - A pooler in transaction mode works, because no statement relies on an earlier one's settings. A PgBouncer older than 1.21
- *   does not support prepared statements: pass `prepare: false` to the client, or `?prepare=false` in the URL. Every call then takes two
- *   round trips. With prepared statements only the first call of its kind on each connection does.
- * - Expired rows are removed in the background, after a session was created, at most once a minute. If your processes
- *   live for less than a minute, call {@linkcode PostgresStore.removeExpired} regularly.
- * - The writes of one process to one session keep their order, even if a request gave up waiting (`storeTimeout`) and another
- *   request followed. A write that has waited five seconds for earlier ones is sent without them.
+ * - With a URL, the store opens up to ten connections when they are needed, and replaces broken
+ *   ones. Dispose it to close them. If the server cannot be reached, a call fails within five
+ *   seconds, and the next call connects again.
+ * - With a client, the store never closes or replaces it. After a connection was lost under load, a
+ *   client of postgres.js 3.4.9 may go on with a connection that never sends anything again. Prefer
+ *   a URL. Otherwise set `connect_timeout`, and `backoff: () => 0.1`: by default the client waits
+ *   up to 20 seconds before it reconnects.
+ * - A pooler in transaction mode works, because no statement relies on an earlier one's settings. A
+ *   PgBouncer older than 1.21 does not support prepared statements: pass `prepare: false` to the
+ *   client, or `?prepare=false` in the URL. Every call then takes two round trips. With prepared
+ *   statements only the first call of its kind on each connection does.
+ * - Expired rows are removed in the background, after a session was created, at most once a minute.
+ *   If your processes live for less than a minute, call {@linkcode PostgresStore.removeExpired}
+ *   regularly.
+ * - The writes of one process to one session keep their order, even if a request gave up waiting
+ *   (`storeTimeout`) and another request followed. A write that has waited five seconds for earlier
+ *   ones is sent without them.
  * - Errors of the database keep their name, message and `code` only: their other fields quote rows.
  *
  * Deno needs `--allow-net`, and `--allow-env` for the variables that postgres.js reads.
@@ -116,7 +128,8 @@ export class PostgresStore implements PrincipalStore, AsyncDisposable {
   /**
    * Creates the store. It connects at the first call.
    *
-   * @param sqlOrUrl a client that `postgres()` of `npm:postgres` returned, or a URL such as `"postgres://user:password@host:5432/database"`
+   * @param sqlOrUrl a client that `postgres()` of `npm:postgres` returned, or a URL such as
+   * `"postgres://user:password@host:5432/database"`
    * @param options the table
    * @throws {TypeError} if an argument or an option is invalid
    */
@@ -144,8 +157,8 @@ export class PostgresStore implements PrincipalStore, AsyncDisposable {
   }
 
   /**
-   * Creates the table if it is missing, unless `migrate` is false. See {@linkcode SessionStore.init}. Any number of processes may call it
-   * concurrently.
+   * Creates the table if it is missing, unless `migrate` is false. See
+   * {@linkcode SessionStore.init}. Any number of processes may call it concurrently.
    *
    * @throws {SessionStoreError} if the table is missing and `migrate` is false
    */
@@ -168,11 +181,12 @@ export class PostgresStore implements PrincipalStore, AsyncDisposable {
   }
 
   /**
-   * Implements {@linkcode RecordStore.createRecord}. Starts a cleanup of expired rows if the last one was a minute ago, and does not wait
-   * for it.
+   * Implements {@linkcode RecordStore.createRecord}. Starts a cleanup of expired rows if the last
+   * one was a minute ago, and does not wait for it.
    */
   async createRecord(sid: string, { values, expiresAt, meta }: SessionRecord): Promise<void> {
-    // An expired session or a trace is replaced. The version goes on: a write meant for the old session must not change the new one.
+    // An expired session or a trace is replaced. The version goes on: a write meant for the old
+    // session must not change the new one.
     const { count } = await this.#queryRow(
       `INSERT INTO ${this.#table} AS old (id, data, meta, version, expires_at)
       VALUES ($1, jsonb_strip_nulls($3::text::jsonb), jsonb_strip_nulls($4::text::jsonb), 0, $5)
@@ -197,7 +211,10 @@ export class PostgresStore implements PrincipalStore, AsyncDisposable {
     return rows[0] && toObject(decodeTexts(rows[0][0]));
   }
 
-  /** Implements {@linkcode RecordStore.readRecord}. An expired session is remembered for a minute or more. */
+  /**
+   * Implements {@linkcode RecordStore.readRecord}. An expired session is remembered for a minute or
+   * more.
+   */
   async readRecord(sid: string): Promise<StoredRecord | SessionTrace | undefined> {
     const rows = await this.#query(
       `SELECT data, meta, version, expires_at, moved_to, grace_until FROM ${this.#table} WHERE id = $1`,
@@ -257,8 +274,8 @@ export class PostgresStore implements PrincipalStore, AsyncDisposable {
   }
 
   /**
-   * Implements {@linkcode RecordStore.moveRecord}. The old id is remembered until the expiry that the session has now, or until `graceUntil`
-   * if that is later.
+   * Implements {@linkcode RecordStore.moveRecord}. The old id is remembered until the expiry that
+   * the session has now, or until `graceUntil` if that is later.
    */
   async moveRecord(sid: string, newSid: string, move: RecordMove): Promise<boolean> {
     const { ifVersion, set = [], meta } = move;
@@ -304,8 +321,8 @@ export class PostgresStore implements PrincipalStore, AsyncDisposable {
   }
 
   /**
-   * Removes the rows that expired more than a minute ago, a thousand per statement. Two processes may do so concurrently: each skips the
-   * rows that the other has locked.
+   * Removes the rows that expired more than a minute ago, a thousand per statement. Two processes
+   * may do so concurrently: each skips the rows that the other has locked.
    *
    * @returns how many rows it removed
    */
@@ -356,7 +373,8 @@ export class PostgresStore implements PrincipalStore, AsyncDisposable {
    * Writes to a session, to a known version of it if the caller names one.
    *
    * @param operation for the message of an error
-   * @param statement a `WITH` clause whose CTE `written` returns the row that was written. `$3` is the version, or `null`.
+   * @param statement a `WITH` clause whose CTE `written` returns the row that was written. `$3` is
+   * the version, or `null`.
    * @param parameters `$4` and following
    * @returns `false` if the session has another version
    */
@@ -367,7 +385,8 @@ export class PostgresStore implements PrincipalStore, AsyncDisposable {
     statement: string,
     parameters: PostgresParameter[],
   ): Promise<boolean> {
-    // Both subqueries see the table as it was before the statement, so that the version may be out of date.
+    // Both subqueries see the table as it was before the statement, so that the version may be out
+    // of date.
     const query = `${statement}
       SELECT (SELECT count(*) FROM written), (SELECT version FROM ${this.#table} WHERE id = $1 AND ${LIVE})`;
     for (let attempt = 0; attempt < 2; attempt++) {
@@ -378,15 +397,17 @@ export class PostgresStore implements PrincipalStore, AsyncDisposable {
       const version = rows[0]?.[1];
       if (ifVersion === undefined || version === null) throw new SessionGoneError(operation);
       if (decodeNumber(version) !== ifVersion) return false;
-      // A concurrent write came first. The second attempt shows whether it changed the session or ended it.
+      // A concurrent write came first. The second attempt shows whether it changed the session or
+      // ended it.
     }
     throw new SessionStoreError(operation, `Cannot ${operation}: the database does not write to a row that it shows`);
   }
 
   /**
-   * Writes to a session after this process's earlier writes to it. Statements on two connections can overtake each other, and a write that a
-   * request no longer waits for must not undo the next request's. A write to a known version needs no queue: it cannot undo
-   * another, and its version would only grow old in the queue.
+   * Writes to a session after this process's earlier writes to it. Statements on two connections
+   * can overtake each other, and a write that a request no longer waits for must not undo the next
+   * request's. A write to a known version needs no queue: it cannot undo another, and its version
+   * would only grow old in the queue.
    */
   #write(query: string, sid: string, parameters: PostgresParameter[]): Promise<PostgresRows> {
     const send = (): Promise<PostgresRows> => this.#queryRow(query, sid, parameters);
@@ -416,8 +437,8 @@ export class PostgresStore implements PrincipalStore, AsyncDisposable {
   async #query(query: string, parameters: PostgresParameter[]): Promise<PostgresRows> {
     try {
       const rows = await this.#send(query, parameters);
-      // After a lost connection postgres.js 3.4.9 may return no result, or an array whose first places are empty. Neither says that
-      // the session is missing or that something was written.
+      // After a lost connection postgres.js 3.4.9 may return no result, or an array whose first
+      // places are empty. Neither says that the session is missing or that something was written.
       if (rows.count === null || rows.length > 0 && rows[0] === undefined) {
         throw new Error("Cannot query PostgreSQL: the client returned no result");
       }
@@ -435,7 +456,10 @@ export class PostgresStore implements PrincipalStore, AsyncDisposable {
   }
 }
 
-/** Copies what is safe to show of an error. Its other fields quote the row or the parameters, and with them session ids and values. */
+/**
+ * Copies what is safe to show of an error. Its other fields quote the row or the parameters, and
+ * with them session ids and values.
+ */
 function withoutDetails(error: unknown): Error {
   if (!(error instanceof Error)) return new Error("Cannot query PostgreSQL: the client failed without an error");
   const code: unknown = Reflect.get(error, "code");
