@@ -1,15 +1,17 @@
-/** Real PostgreSQL servers: the one that is there, and ones of a test's own. */
+/** Real PostgreSQL servers: a running one, and ones that a test starts. */
 import postgres from "npm:postgres@3.4.9";
 import { freePort } from "./_port.ts";
 import { isThere } from "./_require.ts";
 
-/** The server that is there, and a database of it. */
+/** A database of the running server. */
 export const POSTGRES_URL = Deno.env.get("TEST_POSTGRES_URL") ?? "postgres://postgres@127.0.0.1:5432/test";
 
-/** PostgreSQL and PgBouncer refuse to run as root. */
+/**
+ * The prefix of a command that runs as another user: PostgreSQL and PgBouncer do not run as root.
+ */
 const AS_POSTGRES = Deno.uid() === 0 ? ["setpriv", "--reuid=postgres", "--regid=postgres", "--clear-groups"] : [];
 
-/** Tells whether that server is there; see {@linkcode isThere}. */
+/** Returns whether the running server can be reached; see {@linkcode isThere}. */
 export function postgresIsThere(tests: string): Promise<boolean> {
   return isThere("postgres", tests, async () => {
     await using sql = client(POSTGRES_URL);
@@ -20,7 +22,7 @@ export function postgresIsThere(tests: string): Promise<boolean> {
   });
 }
 
-/** Tells whether a test can start servers of its own. */
+/** Returns whether a test can start servers; see {@linkcode isThere}. */
 export function postgresCanBeStarted(tests: string): Promise<boolean> {
   return isThere("postgres", tests, async () => {
     await run([`${await binaryDirectory()}initdb`, "--version"]).catch(() => {
@@ -29,26 +31,26 @@ export function postgresCanBeStarted(tests: string): Promise<boolean> {
   });
 }
 
-/** Where a URL's server listens. */
+/** Returns the address on which the server of a URL listens. */
 export function addressOf(url: string): { hostname: string; port: number } {
   const { hostname, port } = new URL(url);
   return { hostname, port: Number(port || 5432) };
 }
 
-/** A URL that leads to the same database through a proxy. */
+/** Returns the URL of the same database through a proxy. */
 export function through(proxy: { port: number }, url: string): string {
   const other = new URL(url);
   other.host = `127.0.0.1:${proxy.port}`;
   return other.href;
 }
 
-/** A client of the tests, beside those of the stores. */
+/** A client for the tests themselves. */
 export interface Client extends AsyncDisposable {
-  /** Gives the rows. */
+  /** Runs statements and returns the rows of the last one. */
   query(text: string): Promise<Record<string, unknown>[]>;
 }
 
-/** Connects when it is asked for the first time. */
+/** Creates a client, which connects at its first query. */
 export function client(url: string): Client {
   const sql = postgres(url, { max: 1, connect_timeout: 5, backoff: () => 0, fetch_types: false, onnotice: () => {} });
   return {
@@ -57,13 +59,13 @@ export function client(url: string): Client {
   };
 }
 
-/** A schema of a test's own, dropped in the end. */
+/** A schema for one test, dropped when it is disposed. */
 export interface Schema extends AsyncDisposable {
-  /** The name of a table in it. */
+  /** Returns the qualified name of a table. */
   table(name?: string): string;
 }
 
-/** Makes a schema. */
+/** Creates a schema with a random name. */
 export async function ownSchema(url = POSTGRES_URL): Promise<Schema> {
   const name = `test_${crypto.randomUUID().replaceAll("-", "_")}`;
   await using sql = client(url);
@@ -77,22 +79,25 @@ export async function ownSchema(url = POSTGRES_URL): Promise<Schema> {
   };
 }
 
-/** A server of a test's own. */
+/** A server that a test started, stopped and removed when it is disposed. */
 export interface OwnServer extends AsyncDisposable {
   readonly url: string;
   readonly port: number;
-  /** Starts it again, and waits until it answers. */
+  /** Starts the server and waits until it responds. */
   start(): Promise<void>;
-  /** Sends it a signal. SIGKILL ends the parent of its processes, SIGQUIT all of them at once; both lose what is not on the disk. */
+  /**
+   * Stops the server. SIGKILL ends its main process, SIGQUIT all its processes immediately. Both
+   * lose what is not on the disk.
+   */
   stop(signal: "SIGKILL" | "SIGQUIT"): Promise<void>;
-  /** Sends a signal to the processes that serve connections. */
+  /** Sends a signal to every process that serves a connection. */
   signalBackends(signal: "SIGSTOP" | "SIGCONT"): Promise<void>;
 }
 
 /**
- * Makes a server with an empty database, and starts it.
+ * Creates a server with an empty database, and starts it.
  *
- * @param certificates a directory with a `key.pem` and a `cert.pem`, for TLS
+ * @param certificates a directory with `key.pem` and `cert.pem`, to enable TLS
  */
 export async function ownServer(certificates?: string): Promise<OwnServer> {
   const directory = await Deno.makeTempDir({ prefix: "session-postgres-" });
@@ -103,21 +108,21 @@ export async function ownServer(certificates?: string): Promise<OwnServer> {
   const settings: string[] = [];
   if (certificates !== undefined) {
     settings.push("ssl=on", `ssl_cert_file=${certificates}/cert.pem`, `ssl_key_file=${directory}/key.pem`);
-    // It takes a key that is its own, and nobody else's to read.
+    // PostgreSQL accepts only a key that nobody else can read.
     await Deno.copyFile(`${certificates}/key.pem`, `${directory}/key.pem`);
     await Deno.chmod(`${directory}/key.pem`, 0o600);
     if (AS_POSTGRES.length > 0) await run(["chown", "postgres:postgres", `${directory}/key.pem`]);
   }
   const port = freePort();
   const url = `postgres://postgres@127.0.0.1:${port}/postgres`;
-  let parent: Deno.ChildProcess | undefined;
+  let main: Deno.ChildProcess | undefined;
 
   const server: OwnServer = {
     url,
     port,
     async start(): Promise<void> {
       for (let attempt = 0;; attempt++) {
-        parent ??= spawn([
+        main ??= spawn([
           ...AS_POSTGRES,
           `${binaries}postgres`,
           "-D",
@@ -136,19 +141,19 @@ export async function ownServer(certificates?: string): Promise<OwnServer> {
           return;
         } catch (error) {
           if (attempt === 100) throw error;
-          const ended = await Promise.race([parent.status, sleep(50)]);
-          // After a SIGKILL, the processes that it left behind have to end first.
-          if (ended !== undefined) parent = undefined;
+          const ended = await Promise.race([main.status, sleep(50)]);
+          // After a SIGKILL the other processes have to end first.
+          if (ended !== undefined) main = undefined;
         }
       }
     },
     async stop(signal): Promise<void> {
-      parent?.kill(signal);
-      await parent?.status;
-      parent = undefined;
+      main?.kill(signal);
+      await main?.status;
+      main = undefined;
     },
     async signalBackends(signal): Promise<void> {
-      const pids = (await Deno.readTextFile(`/proc/${parent?.pid}/task/${parent?.pid}/children`)).trim().split(" ");
+      const pids = (await Deno.readTextFile(`/proc/${main?.pid}/task/${main?.pid}/children`)).trim().split(" ");
       for (const pid of pids) {
         const name = await Deno.readTextFile(`/proc/${pid}/cmdline`);
         if (name.includes("127.0.0.1")) Deno.kill(Number(pid), signal);
@@ -168,7 +173,7 @@ export async function ownServer(certificates?: string): Promise<OwnServer> {
   return server;
 }
 
-/** Where Debian keeps the servers of all versions; elsewhere they are on the PATH. */
+/** Returns the directory of the newest server on Debian, or "" for the PATH elsewhere. */
 async function binaryDirectory(): Promise<string> {
   const versions: string[] = [];
   try {
@@ -179,12 +184,11 @@ async function binaryDirectory(): Promise<string> {
   return `/usr/lib/postgresql/${versions.sort((a, b) => Number(b) - Number(a))[0]}/bin/`;
 }
 
-/** Waits. */
 export function sleep(milliseconds: number): Promise<void> {
   return new Promise((resolve) => setTimeout(resolve, milliseconds));
 }
 
-/** Starts a program, silently. */
+/** Starts a program without its output. */
 export function spawn([program = "", ...args]: string[]): Deno.ChildProcess {
   return new Deno.Command(program, { args, stdin: "null", stdout: "null", stderr: "null" }).spawn();
 }
@@ -194,7 +198,10 @@ async function run([program = "", ...args]: string[]): Promise<void> {
   if (!success) throw new Error(`${program} failed: ${new TextDecoder().decode(stderr)}`);
 }
 
-/** Starts a PgBouncer in transaction mode before a server. With two connections for all its clients, no client keeps one. */
+/**
+ * Starts a PgBouncer in transaction mode. Its clients share two connections to the server, so that
+ * none keeps one.
+ */
 export async function pooler(url: string): Promise<{ url: string } & AsyncDisposable> {
   const directory = await Deno.makeTempDir({ prefix: "session-pgbouncer-" });
   const { hostname, username, password, pathname } = new URL(url);
@@ -215,7 +222,6 @@ pool_mode = transaction
 default_pool_size = 2
 `,
   );
-  // PgBouncer refuses to run as root, too.
   if (AS_POSTGRES.length > 0) await run(["chown", "-R", "postgres:postgres", directory]);
   const child = spawn([...AS_POSTGRES, "/usr/sbin/pgbouncer", `${directory}/pgbouncer.ini`]);
   const pooled = new URL(url);

@@ -11,11 +11,11 @@ function record(principal: string): Parameters<PostgresStore["createRecord"]>[1]
   return { expiresAt: now + 60_000, values: new Map([["k", 1]]), meta };
 }
 
-/** Steps of a store, in an order in which each finds what it needs. */
-const STEPS: [string, (store: PostgresStore) => Promise<unknown>][] = [
+/** Operations of a store. Each finds what the earlier ones wrote. */
+const OPERATIONS: [string, (store: PostgresStore) => Promise<unknown>][] = [
   ["createRecord", (store) => store.createRecord("a", record("ada"))],
   ["create", (store) => store.create("b")],
-  ["a refused create", (store) => assertRejects(() => store.create("a"), SessionStoreError)],
+  ["create of an id in use", (store) => assertRejects(() => store.create("a"), SessionStoreError)],
   ["exist", (store) => store.exist("a")],
   ["get", (store) => store.get("a")],
   ["getValue", (store) => store.getValue("a", "k")],
@@ -23,7 +23,7 @@ const STEPS: [string, (store: PostgresStore) => Promise<unknown>][] = [
   ["setValue of a missing session", (store) => assertRejects(() => store.setValue("none", "k", 1), SessionGoneError)],
   ["readRecord", (store) => store.readRecord("a")],
   ["changeRecord", (store) => store.changeRecord("a", { ifVersion: 1, clear: true, meta: { principal: "eve" } })],
-  ["a refused changeRecord", (store) => store.changeRecord("a", { ifVersion: 0, expiresAt: Infinity })],
+  ["changeRecord of another version", (store) => store.changeRecord("a", { ifVersion: 0, expiresAt: Infinity })],
   ["moveRecord", (store) => store.moveRecord("a", "c", { meta: {}, graceUntil: 0 })],
   ["readRecord of a trace", (store) => store.readRecord("a")],
   ["listSessions", (store) => store.listSessions("eve")],
@@ -33,40 +33,44 @@ const STEPS: [string, (store: PostgresStore) => Promise<unknown>][] = [
 
 if (await postgresIsThere("the round trips to PostgreSQL")) {
   for (
-    const [how, query, each] of [["prepared statements", "", 1], ["prepare: false", "?prepare=false", 2]] as const
+    const [how, query, tripsPerCall] of [["prepared statements", "", 1], [
+      "prepare: false",
+      "?prepare=false",
+      2,
+    ]] as const
   ) {
-    Deno.test(`PostgresStore takes ${each === 1 ? "one round trip" : "two round trips"} a step, with ${how}`, async (t) => {
+    Deno.test(`PostgresStore takes ${tripsPerCall} round trip(s) per operation, with ${how}`, async (t) => {
       await using schema = await ownSchema();
       await using proxy = countTrips(addressOf(POSTGRES_URL));
       await using store = new PostgresStore(through(proxy, POSTGRES_URL) + query, { table: schema.table() });
       await store.init();
-      // Once, so that the connection has every statement prepared.
-      for (const [, step] of STEPS) await step(store);
+      // The first round prepares every statement on the connection.
+      for (const [, run] of OPERATIONS) await run(store);
       await store.clear();
-      for (const [what, step] of STEPS) {
-        await t.step(what, async () => {
+      for (const [name, run] of OPERATIONS) {
+        await t.step(name, async () => {
           const before = proxy.trips;
-          await step(store);
-          assertEquals(proxy.trips - before, each);
+          await run(store);
+          assertEquals(proxy.trips - before, tripsPerCall);
         });
       }
-      await t.step("init once more: none", async () => {
+      await t.step("a second init: none", async () => {
         const before = proxy.trips;
         await store.init();
         assertEquals(proxy.trips, before);
       });
     });
 
-    Deno.test(`SessionMiddleware on a PostgresStore keeps to the budget${each === 1 ? "" : " twice over"}, with ${how}`, async (t) => {
+    Deno.test(`SessionMiddleware on a PostgresStore stays within ${tripsPerCall} × the budget, with ${how}`, async (t) => {
       await using schema = await ownSchema();
       await using proxy = countTrips(addressOf(POSTGRES_URL));
       await using store = new PostgresStore(through(proxy, POSTGRES_URL) + query, { table: schema.table() });
       await store.init();
-      await keepsToBudget(t, store, proxy, each);
+      await keepsToBudget(t, store, proxy, tripsPerCall);
     });
   }
 
-  Deno.test("PostgresStore prepares a statement with one more round trip, once on each connection", async () => {
+  Deno.test("PostgresStore takes one more round trip for the first call of a statement on a connection", async () => {
     await using schema = await ownSchema();
     await using proxy = countTrips(addressOf(POSTGRES_URL));
     await using store = new PostgresStore(through(proxy, POSTGRES_URL), { table: schema.table() });

@@ -13,30 +13,32 @@ import {
   sleep,
 } from "./_postgres.ts";
 
-/** Keeps visitors coming while something happens to the server, prints what became of them, and expects no lost write. */
-async function underLoad(what: string, middleware: SessionMiddleware, fault: () => Promise<void>): Promise<Outcome> {
+/**
+ * Sends requests during a fault of the server, prints their outcomes, and expects no lost write.
+ */
+async function underLoad(name: string, middleware: SessionMiddleware, fault: () => Promise<void>): Promise<Outcome> {
   const load = startLoad(middleware);
   await answers(load, 100);
   await fault();
-  // The next request works.
+  // The first request after the fault succeeds.
   await signUp(middleware);
   await answers(load, 100);
   const outcome = await load.stop();
-  console.log(`${what}: ${Object.entries(outcome).map(([name, n]) => `${n} ${name}`).join(", ")}`);
+  console.log(`${name}: ${Object.entries(outcome).map(([kind, count]) => `${count} ${kind}`).join(", ")}`);
   assert(outcome.refused > 0);
   assertEquals(outcome.sent, outcome.answered + outcome.refused);
   assertEquals(outcome.lost, 0);
   return outcome;
 }
 
-/** Waits for so many more answers. */
+/** Waits until that many more requests were answered. */
 async function answers(load: Load, count: number): Promise<void> {
   const before = load.answered;
   while (load.answered < before + count) await sleep(10);
 }
 
 if (await postgresIsThere("lost connections to PostgreSQL")) {
-  Deno.test("PostgresStore loses nothing where connections are terminated while they are used", async () => {
+  Deno.test("PostgresStore loses no acknowledged write when connections are terminated during queries", async () => {
     await using schema = await ownSchema();
     const name = crypto.randomUUID();
     await using store = new PostgresStore(`${POSTGRES_URL}?application_name=${name}`, { table: schema.table() });
@@ -50,7 +52,7 @@ if (await postgresIsThere("lost connections to PostgreSQL")) {
     });
   });
 
-  Deno.test("PostgresStore refuses requests in time where its table is locked, with a storeTimeout", async () => {
+  Deno.test("PostgresStore rejects requests in time while its table is locked, with a storeTimeout", async () => {
     await using schema = await ownSchema();
     await using store = new PostgresStore(POSTGRES_URL, { table: schema.table() });
     await store.init();
@@ -62,20 +64,20 @@ if (await postgresIsThere("lost connections to PostgreSQL")) {
 }
 
 if (await postgresCanBeStarted("the faults of a PostgreSQL")) {
-  Deno.test("PostgresStore loses nothing where its server is killed, and goes on when that is back", async (t) => {
+  Deno.test("PostgresStore loses no acknowledged write when its server is killed, and works again after a restart", async (t) => {
     await using server = await ownServer();
     await using store = new PostgresStore(server.url);
     await store.init();
-    for (const [signal, what] of [["SIGKILL", "killed"], ["SIGQUIT", "stopped at once"]] as const) {
-      await t.step(what, async () => {
-        await underLoad(`PostgreSQL ${what} and restarted`, start({}, store), async () => {
+    for (const [signal, name] of [["SIGKILL", "killed"], ["SIGQUIT", "stopped immediately"]] as const) {
+      await t.step(name, async () => {
+        await underLoad(`PostgreSQL ${name} and restarted`, start({}, store), async () => {
           await server.stop(signal);
           await sleep(500);
           await server.start();
         });
       });
     }
-    await t.step("killed and restarted while nobody asks", async () => {
+    await t.step("killed and restarted between two requests", async () => {
       const middleware = start({}, store);
       const cookie = await signUp(middleware);
       await server.stop("SIGKILL");
@@ -84,7 +86,7 @@ if (await postgresCanBeStarted("the faults of a PostgreSQL")) {
     });
   });
 
-  Deno.test("PostgresStore refuses requests in time where its server hangs, with a storeTimeout", async () => {
+  Deno.test("PostgresStore rejects requests in time while its server hangs, with a storeTimeout", async () => {
     await using server = await ownServer();
     await using store = new PostgresStore(server.url);
     await store.init();
@@ -93,9 +95,9 @@ if (await postgresCanBeStarted("the faults of a PostgreSQL")) {
     await underLoad("PostgreSQL hung for 2 s", middleware, async () => {
       await server.signalBackends("SIGSTOP");
       await sleep(1000);
-      const began = performance.now();
+      const startedAt = performance.now();
       await assertRejects(() => read(middleware, cookie), SessionStoreError);
-      assert(performance.now() - began < 900);
+      assert(performance.now() - startedAt < 900);
       await sleep(1000);
       await server.signalBackends("SIGCONT");
     });

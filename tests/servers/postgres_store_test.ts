@@ -12,21 +12,21 @@ import { isThere } from "./_require.ts";
 const MINUTE = 60_000;
 const CLAIMS = { values: "all", traces: "deadline" } as const;
 
-function record(life: number, principal?: string): SessionRecord {
+function record(lifetime: number, principal?: string): SessionRecord {
   const now = Date.now();
   const meta = { createdAt: now, seenAt: now, renewedAt: now };
   return {
-    expiresAt: now + life,
+    expiresAt: now + lifetime,
     values: new Map([["k", 1]]),
     meta: principal === undefined ? meta : { ...meta, principal },
   };
 }
 
-/** A store in a schema of its own, ready. */
+/** An initialised store in a schema of its own. */
 interface Opened extends AsyncDisposable {
   store: PostgresStore;
   schema: Schema;
-  /** Rows of the table, as the database has them. */
+  /** Reads the rows of the table without the store. */
   rows(columns?: string): Promise<Record<string, unknown>[]>;
 }
 
@@ -49,8 +49,8 @@ async function open(options: PostgresStoreOptions = {}): Promise<Opened> {
   };
 }
 
-/** A store on a client that was handed in, which is closed with it. */
-class HandedStore extends PostgresStore {
+/** A store on an application's client, which is closed with the store. */
+class ClientStore extends PostgresStore {
   readonly #sql: { end(): Promise<void> };
 
   constructor(table: string, options: postgres.Options<Record<string, never>> = {}) {
@@ -77,10 +77,10 @@ if (await postgresIsThere("the tests of PostgresStore")) {
     neighbour: () => new PostgresStore(POSTGRES_URL, { table: schema.table("others") }),
     broken: () => new PostgresStore("postgres://127.0.0.1:1/test"),
   });
-  // Whatever an application has its client do to names and values.
+  // An application's client may transform names and values.
   testSessionStore(
     "PostgresStore on a client",
-    () => new HandedStore(schema.table("handed"), { transform: postgres.camel, debug: true }),
+    () => new ClientStore(schema.table("handed"), { transform: postgres.camel, debug: true }),
     CLAIMS,
   );
   const poolerIsThere = await isThere("postgres", "the suite through a pooler", async () => {
@@ -101,7 +101,7 @@ if (await postgresIsThere("the tests of PostgresStore")) {
     );
   }
 
-  Deno.test("PostgresStore.init() makes the table once, however many do so at once, and says nothing", async () => {
+  Deno.test("PostgresStore.init() creates the table once if several call it concurrently, and logs nothing", async () => {
     await using schema = await ownSchema();
     using log = new Captured("log");
     const stores = Array.from(
@@ -109,7 +109,7 @@ if (await postgresIsThere("the tests of PostgresStore")) {
       (_, i) =>
         i % 2 === 0
           ? new PostgresStore(POSTGRES_URL, { table: schema.table() })
-          : new HandedStore(schema.table(), { max: 1 }),
+          : new ClientStore(schema.table(), { max: 1 }),
     );
     await Promise.all(stores.flatMap((store) => [store.init(), store.init()]));
     await Promise.all(stores.map((store) => store.create(crypto.randomUUID())));
@@ -118,22 +118,22 @@ if (await postgresIsThere("the tests of PostgresStore")) {
     assertEquals(log.lines, []);
   });
 
-  Deno.test("PostgresStore.init() with `migrate: false` only looks whether the table is there", async () => {
+  Deno.test("PostgresStore.init() with `migrate: false` rejects if the table is missing, and creates none", async () => {
     await using schema = await ownSchema();
     const table = schema.table("Made_elsewhere");
     await using store = new PostgresStore(POSTGRES_URL, { table, migrate: false });
-    await assertRejects(() => store.init(), SessionStoreError, "there is no table");
+    await assertRejects(() => store.init(), SessionStoreError, "does not exist");
     await using sql = client(POSTGRES_URL);
     await sql.query(postgresSchema(table));
-    // And what failed once can be tried again.
+    // init() can be called again after a failure.
     await store.init();
     await store.create("a");
-    // It can be run again, too.
+    // The SQL can be run again.
     await sql.query(`SET client_min_messages = warning; ${postgresSchema(table)}`);
     assertEquals(await store.exist("a"), true);
   });
 
-  Deno.test("PostgresStore.init() needs no right to create where the table is there, and refuses a table of something else", async () => {
+  Deno.test("PostgresStore.init() needs no right to create if the table exists, and rejects a table with other columns", async () => {
     await using opened = await open();
     const { schema } = opened;
     const role = `test_${crypto.randomUUID().replaceAll("-", "_")}`;
@@ -142,7 +142,7 @@ if (await postgresIsThere("the tests of PostgresStore")) {
     await sql.query(`CREATE ROLE ${role}; GRANT USAGE ON SCHEMA ${name} TO ${role};
       GRANT SELECT, INSERT, UPDATE, DELETE ON ${schema.table()} TO ${role}`);
     try {
-      await using store = new HandedStore(schema.table(), { connection: { role } });
+      await using store = new ClientStore(schema.table(), { connection: { role } });
       await store.init();
       await store.createRecord("a", record(MINUTE, "ada"));
       await store.moveRecord("a", "b", { meta: {}, graceUntil: 0 });
@@ -156,7 +156,7 @@ if (await postgresIsThere("the tests of PostgresStore")) {
     await assertRejects(() => other.init(), Error, 'column "data" does not exist');
   });
 
-  Deno.test("PostgresStore keeps a session in one row, and a user beside it", async () => {
+  Deno.test("PostgresStore stores a session in one row with its user", async () => {
     await using opened = await open();
     const { store, rows } = opened;
     await store.createRecord("a\0", { ...record(MINUTE, "ada\0"), values: new Map<string, unknown>([["k\0", 1n]]) });
@@ -169,7 +169,7 @@ if (await postgresIsThere("the tests of PostgresStore")) {
     assertEquals((await store.listSessions("\ufeffada")).map(({ sid }) => sid), ["\ufeffa"]);
   });
 
-  Deno.test("PostgresStore never ends a client that was handed in", async () => {
+  Deno.test("PostgresStore never closes an application's client", async () => {
     await using schema = await ownSchema();
     const sql = postgres(POSTGRES_URL, { max: 1 });
     {
@@ -180,7 +180,7 @@ if (await postgresIsThere("the tests of PostgresStore")) {
     await sql.end();
   });
 
-  Deno.test("PostgresStore takes part in a transaction of the application", async () => {
+  Deno.test("PostgresStore can use a transaction of the application", async () => {
     await using opened = await open();
     const { store, schema } = opened;
     await store.create("a");
@@ -200,13 +200,13 @@ if (await postgresIsThere("the tests of PostgresStore")) {
     await sql.end();
   });
 
-  Deno.test("PostgresStore rejects where the database refuses, and names neither id nor value", async () => {
+  Deno.test("PostgresStore rejects with the database's error, without ids and values", async () => {
     await using opened = await open();
     const { store, schema } = opened;
     await using sql = client(POSTGRES_URL);
     await store.create("an-id");
     await sql.query(`ALTER TABLE ${schema.table()} ADD CHECK (data = '{}') NOT VALID`);
-    await using debugging = new HandedStore(schema.table(), { debug: true });
+    await using debugging = new ClientStore(schema.table(), { debug: true });
     for (const each of [store, debugging]) {
       const error = await assertRejects(() => each.setValue("an-id", "a-key", "a value"), Error, "check constraint");
       for (const secret of ["an-id", "a-key", "a value"]) assert(!Deno.inspect(error, { depth: 9 }).includes(secret));
@@ -214,7 +214,7 @@ if (await postgresIsThere("the tests of PostgresStore")) {
     }
     await sql.query(`DROP TABLE ${schema.table()}`);
     for (
-      const ask of [
+      const call of [
         () => store.exist("an-id"),
         () => store.get("an-id"),
         () => store.getValue("an-id", "k"),
@@ -224,15 +224,15 @@ if (await postgresIsThere("the tests of PostgresStore")) {
         () => store.clear(),
         () => store.removeExpired(),
       ]
-    ) await assertRejects(ask, Error, "does not exist");
+    ) await assertRejects(call, Error, "does not exist");
   });
 
-  Deno.test("PostgresStore refuses what two did at once where the database's default is to serialize", async () => {
+  Deno.test("PostgresStore lets one of several concurrent moves succeed at the isolation level repeatable read", async () => {
     await using opened = await open();
     const { store, schema } = opened;
     await store.createRecord("a", record(MINUTE));
     const connection = { default_transaction_isolation: "repeatable read" } as const;
-    await using strict = new HandedStore(schema.table(), { max: 5, connection });
+    await using strict = new ClientStore(schema.table(), { max: 5, connection });
     const moves = await Promise.allSettled(
       Array.from({ length: 5 }, (_, i) => strict.moveRecord("a", `to ${i}`, { meta: {}, graceUntil: 0 })),
     );
@@ -243,7 +243,7 @@ if (await postgresIsThere("the tests of PostgresStore")) {
     assert(writes.every((write) => write.status === "rejected" && write.reason instanceof SessionGoneError));
   });
 
-  Deno.test("PostgresStore gives an id away again where it leads to no session", async () => {
+  Deno.test("PostgresStore accepts an id of an expired session or of a trace for a new session", async () => {
     using clock = new FakeClock(Date.now());
     await using opened = await open();
     const { store } = opened;
@@ -258,7 +258,7 @@ if (await postgresIsThere("the tests of PostgresStore")) {
       "Cannot regenerate: the new session id is in use",
     );
     clock.tick(500);
-    // One that was replaced, at once; one that has expired, afterwards.
+    // The id of a trace is free immediately, the id of a session when it has expired.
     await store.createRecord("b", record(MINUTE));
     assertEquals(await store.getValue("b", "k"), 1);
     await store.createRecord("x", record(MINUTE));
@@ -268,12 +268,12 @@ if (await postgresIsThere("the tests of PostgresStore")) {
     await store.moveRecord("d", "c", { meta: {}, graceUntil: 0 });
     assertEquals(await store.getValue("c", "k"), 1);
     await store.createRecord("a", record(MINUTE));
-    // Whoever still knows the version of the session before does not change this one.
+    // A write to a version of the old session does not change the new one.
     assertEquals(await store.changeRecord("a", { ifVersion: 0, clear: true }), false);
     assertEquals(await store.getValue("a", "k"), 1);
   });
 
-  Deno.test("PostgresStore forgets a replaced id at the session's deadline", async () => {
+  Deno.test("PostgresStore forgets a replaced id at the session's expiry", async () => {
     using clock = new FakeClock(Date.now());
     await using opened = await open();
     const { store } = opened;
@@ -285,15 +285,15 @@ if (await postgresIsThere("the tests of PostgresStore")) {
     assertEquals(await store.readRecord("a"), undefined);
   });
 
-  Deno.test("PostgresStore.changeRecord() tells what it lost to, where somebody came between", async (t) => {
-    const ends: [string, (table: string) => string, unknown][] = [
+  Deno.test("PostgresStore.changeRecord() reports what a concurrent write did", async (t) => {
+    const commits: [string, (table: string) => string, unknown][] = [
       ["a change", (table) => `UPDATE ${table} SET version = version + 1; COMMIT`, false],
       ["a delete", (table) => `DELETE FROM ${table}; COMMIT`, SessionGoneError],
-      ["a deadline", (table) => `UPDATE ${table} SET expires_at = 1; COMMIT`, SessionGoneError],
-      ["nothing, in the end", (table) => `DELETE FROM ${table}; ROLLBACK`, true],
+      ["an expiry", (table) => `UPDATE ${table} SET expires_at = 1; COMMIT`, SessionGoneError],
+      ["a delete that was rolled back", (table) => `DELETE FROM ${table}; ROLLBACK`, true],
     ];
-    for (const [what, end, expected] of ends) {
-      await t.step(what, async () => {
+    for (const [name, commit, expected] of commits) {
+      await t.step(name, async () => {
         await using opened = await open();
         const { store, schema } = opened;
         await using sql = client(POSTGRES_URL);
@@ -301,14 +301,14 @@ if (await postgresIsThere("the tests of PostgresStore")) {
         await sql.query(`BEGIN; SELECT FROM ${schema.table()} FOR UPDATE`);
         const changed = store.changeRecord("a", { ifVersion: 0, meta: { seenAt: 1 } }).catch((error) => error);
         await sleep(50);
-        await sql.query(end(schema.table()));
+        await sql.query(commit(schema.table()));
         if (typeof expected === "boolean") assertEquals(await changed, expected);
         else assert(await changed instanceof SessionGoneError);
       });
     }
   });
 
-  Deno.test("PostgresStore rejects where the database shows a row and does not change it", async () => {
+  Deno.test("PostgresStore rejects if the database does not write to a row that it shows", async () => {
     await using opened = await open();
     const { store, schema } = opened;
     await store.createRecord("a", record(MINUTE));
@@ -316,10 +316,10 @@ if (await postgresIsThere("the tests of PostgresStore")) {
     await sql.query(`CREATE FUNCTION ${schema.table("keep")}() RETURNS trigger LANGUAGE plpgsql AS
       $$ BEGIN RETURN NULL; END $$;
       CREATE TRIGGER keep BEFORE UPDATE ON ${schema.table()} FOR EACH ROW EXECUTE FUNCTION ${schema.table("keep")}()`);
-    await assertRejects(() => store.changeRecord("a", { ifVersion: 0 }), SessionStoreError, "does not change");
+    await assertRejects(() => store.changeRecord("a", { ifVersion: 0 }), SessionStoreError, "does not write to a row");
   });
 
-  Deno.test("PostgresStore lets the writes of one process to one session keep their order", async () => {
+  Deno.test("PostgresStore keeps the order of one process's writes to one session", async () => {
     await using opened = await open();
     const { store, schema, rows } = opened;
     await store.createRecord("a", record(MINUTE));
@@ -337,23 +337,23 @@ if (await postgresIsThere("the tests of PostgresStore")) {
     }
     assertEquals((await rows("version")).map(({ version }) => Number(version)), [400]);
 
-    // But what is meant for one version only does not wait, and is not waited for.
+    // A write to a known version does not wait in the queue.
     await using sql = client(POSTGRES_URL);
     await sql.query(`BEGIN; SELECT FROM ${schema.table()} FOR UPDATE`);
     const write = store.setValue("a", "n", 20);
-    const began = performance.now();
+    const startedAt = performance.now();
     assertEquals(await store.changeRecord("a", { ifVersion: 1, clear: true }), false);
-    assert(performance.now() - began < 1000);
+    assert(performance.now() - startedAt < 1000);
     await sql.query("COMMIT");
     await write;
   });
 
-  Deno.test("PostgresStore.removeExpired() removes what ended a minute ago, and nothing else", async () => {
+  Deno.test("PostgresStore.removeExpired() removes only rows that expired more than a minute ago", async () => {
     using clock = new FakeClock(Date.now());
     await using opened = await open();
     const { store, rows } = opened;
-    for (const [sid, life] of [["a", 1000], ["b", 1000], ["c", 2 * MINUTE], ["d", 2 * MINUTE]] as const) {
-      await store.createRecord(sid, record(life));
+    for (const [sid, lifetime] of [["a", 1000], ["b", 1000], ["c", 2 * MINUTE], ["d", 2 * MINUTE]] as const) {
+      await store.createRecord(sid, record(lifetime));
     }
     await store.create("for ever");
     await store.moveRecord("b", "e", { meta: {}, graceUntil: 0 });
@@ -367,7 +367,7 @@ if (await postgresIsThere("the tests of PostgresStore")) {
     assertEquals((await rows("id")).map(({ id }) => id), ["c", "d", "f", "for ever"]);
   });
 
-  Deno.test("PostgresStore.removeExpired() removes any number, also in two processes at once", async () => {
+  Deno.test("PostgresStore.removeExpired() removes any number of rows, also in two stores concurrently", async () => {
     await using opened = await open();
     const { store, schema, rows } = opened;
     await using sql = client(POSTGRES_URL);
@@ -379,7 +379,7 @@ if (await postgresIsThere("the tests of PostgresStore")) {
     assertEquals((await rows()).length, 0);
   });
 
-  Deno.test("PostgresStore removes expired rows beside the requests, once a minute", async () => {
+  Deno.test("PostgresStore removes expired rows in the background, once a minute", async () => {
     using clock = new FakeClock(Date.now());
     const opened = await open();
     const { store, schema, rows } = opened;
@@ -390,20 +390,20 @@ if (await postgresIsThere("the tests of PostgresStore")) {
     await sleep(50);
     assertEquals(await left(), 2);
     clock.tick(2 * MINUTE);
-    // A request neither waits for it, nor does it fail with it.
+    // A request does not wait for the cleanup or fail with it.
     await using sql = client(POSTGRES_URL);
     await sql.query(`CREATE FUNCTION ${schema.table("hinder")}() RETURNS trigger LANGUAGE plpgsql AS
       $$ BEGIN PERFORM pg_sleep(0.3); RAISE 'hindered'; END $$;
       CREATE TRIGGER hinder BEFORE DELETE ON ${schema.table()} EXECUTE FUNCTION ${schema.table("hinder")}()`);
-    const began = performance.now();
+    const startedAt = performance.now();
     await store.createRecord("c", record(MINUTE));
-    assert(performance.now() - began < 200);
+    assert(performance.now() - startedAt < 200);
     await sleep(400);
     assertEquals(await left(), 3);
     await sql.query(`DROP TRIGGER hinder ON ${schema.table()}`);
     clock.tick(MINUTE);
     await store.createRecord("d", record(MINUTE));
-    // Disposing waits for it, also where it closes nothing.
+    // Disposing waits for the cleanup.
     await store[Symbol.asyncDispose]();
     assertEquals((await rows("id")).map(({ id }) => id), ["c", "d"]);
     await sql.query(`CREATE FUNCTION ${schema.table("delay")}() RETURNS trigger LANGUAGE plpgsql AS
@@ -419,7 +419,7 @@ if (await postgresIsThere("the tests of PostgresStore")) {
     await schema[Symbol.asyncDispose]();
   });
 
-  Deno.test("PostgresStore.createRecord() takes the place of an expired session while that is removed", async () => {
+  Deno.test("PostgresStore.createRecord() replaces an expired session while a cleanup removes it", async () => {
     using clock = new FakeClock(Date.now());
     await using opened = await open();
     const { store } = opened;
@@ -433,7 +433,7 @@ if (await postgresIsThere("the tests of PostgresStore")) {
     }
   });
 
-  Deno.test("PostgresStore uses its indexes for every step", async () => {
+  Deno.test("PostgresStore uses its indexes for every operation", async () => {
     await using opened = await open();
     const { schema } = opened;
     await using sql = client(POSTGRES_URL);
@@ -446,7 +446,7 @@ if (await postgresIsThere("the tests of PostgresStore")) {
     }
   });
 
-  Deno.test("Two processes on one PostgreSQL lose no increment, and a logout in one holds in the other", async () => {
+  Deno.test("Two processes on one PostgreSQL lose no increment, and a logout in one is effective in the other", async () => {
     await using schema = await ownSchema();
     const begin = (): ReturnType<typeof startProcess> =>
       startProcess("@alosaur/session/postgres", "PostgresStore", POSTGRES_URL, { table: schema.table() });

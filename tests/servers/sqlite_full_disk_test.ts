@@ -1,9 +1,14 @@
 /**
- * SQLite on a disk that is full: a small one in memory, mounted where only one process sees it, which goes with that process.
+ * SQLite on a full disk.
+ *
+ * The disk is a small tmpfs in a mount namespace of one process, and disappears with that process.
  */
 import { assert, assertEquals } from "../helpers/assert.ts";
 
-/** Runs a command with a disk of 1 MiB at `folder`. */
+/**
+ * Runs a command with a disk of 1 MiB mounted at `folder`. Fails if this machine does not allow
+ * that.
+ */
 async function onSmallDisk(folder: string, command: string[]): Promise<Deno.CommandOutput> {
   const mount = 'mount -t tmpfs -o size=1m tmpfs "$0" && exec "$@"';
   try {
@@ -21,17 +26,25 @@ const folder = Deno.makeTempDirSync();
 Deno.test.afterAll(() => Deno.removeSync(folder));
 
 const { success } = await onSmallDisk(folder, ["true"]);
-if (!success) console.log("SqliteStore on a full disk is left out: this machine does not let us mount one");
+if (!success) console.log("Ignored: SqliteStore on a full disk. This machine does not allow to mount one.");
 
-Deno.test("SqliteStore goes on when the disk is full, and loses nothing that it has acknowledged", {
+Deno.test("SqliteStore works again after the disk was full, and loses no acknowledged write", {
   ignore: !success,
 }, async () => {
   const file = (path: string): string => new URL(path, import.meta.url).pathname;
-  const script = ["run", "-A", "--quiet", "--config", file("../../deno.json"), file("_sqlite_full_disk.ts"), folder];
+  const script = [
+    "run",
+    "-A",
+    "--quiet",
+    "--config",
+    file("../../deno.json"),
+    file("_sqlite_full_disk_process.ts"),
+    folder,
+  ];
   const { code, stdout } = await onSmallDisk(folder, [Deno.execPath(), ...script]);
   assertEquals(code, 0);
-  const { integrity_check, lost, ...seen } = JSON.parse(new TextDecoder().decode(stdout));
+  const { integrity_check, lost, ...outcome } = JSON.parse(new TextDecoder().decode(stdout));
   assertEquals([integrity_check, lost], ["ok", 0]);
-  assert(seen.answered > 0 && seen.refused > 0);
-  console.log(`full disk: ${JSON.stringify(seen)}, acknowledged writes lost: ${lost}`);
+  assert(outcome.answered > 0 && outcome.refused > 0);
+  console.log(`full disk: ${JSON.stringify(outcome)}, acknowledged writes lost: ${lost}`);
 });

@@ -6,14 +6,14 @@ cyclic.self = cyclic;
 const proto: Record<string, unknown> = JSON.parse('{"__proto__":{"__proto__":1,"__proto___":2,"__proto__x":3},"a":[]}');
 (proto.a as unknown[]).push(proto);
 
-Deno.test("encodeValue() writes text from which decodeValue() makes an equal value", async (t) => {
+Deno.test("decodeValue() returns a value equal to the one that encodeValue() was given", async (t) => {
   const values: [string, unknown][] = [
     ["null", null],
     ["-0", -0],
     ["NaN and the infinities", [NaN, Infinity, -Infinity]],
-    ["undefined, alone and within", [undefined, { a: undefined }]],
-    ["every character of a string", "\0\u2028\ud83d\ude00\ud800a\udc00 \\u0000 \"'<"],
-    ["an array of half pairs", ["\udc00", "\ud800", "\ud83d", "\ude00"]],
+    ["undefined, in an array and in an object", [undefined, { a: undefined }]],
+    ["escapes, pairs and lone surrogates in a string", "\0\u2028\ud83d\ude00\ud800a\udc00 \\u0000 \"'<"],
+    ["lone surrogates in an array", ["\udc00", "\ud800", "\ud83d", "\ude00"]],
     ["bigint", [0n, -(2n ** 200n)]],
     ["dates", [new Date(0), new Date(NaN), new Date(8.64e15)]],
     ["maps and sets", new Map<unknown, unknown>([[{ a: 1 }, new Set([1, "1"])], ["__proto__", new Map()]])],
@@ -45,7 +45,7 @@ Deno.test("encodeValue() writes text from which decodeValue() makes an equal val
   }
 });
 
-Deno.test("decodeValue() gives __proto__ back as a property and never as a prototype", () => {
+Deno.test("decodeValue() returns __proto__ as a property and never sets the prototype", () => {
   const value = decodeValue(encodeValue("k", proto)) as object;
   assertEquals(Object.getPrototypeOf(value), Object.prototype);
   assertEquals(Object.keys(value), ["__proto__", "a"]);
@@ -53,17 +53,17 @@ Deno.test("decodeValue() gives __proto__ back as a property and never as a proto
   assertEquals(Object.entries(inner), [["__proto__", 1], ["__proto___", 2], ["__proto__x", 3]]);
 });
 
-Deno.test("encodeValue() keeps one object that is met twice one object", () => {
+Deno.test("encodeValue() keeps the identity of an object that occurs twice", () => {
   const shared = { a: 1 };
   const [first, second] = decodeValue(encodeValue("k", [shared, shared])) as object[];
   assert(first === second);
 });
 
-Deno.test("encodeValue() refuses what no session keeps, naming the key", () => {
+Deno.test("encodeValue() rejects a value that no session can hold, and names the key", () => {
   assertThrows(() => encodeValue("k", () => 1), TypeError, '"k"');
 });
 
-Deno.test("encodeKey() writes text that JSON leaves as it is, from which decodeKey() makes the key", () => {
+Deno.test("encodeKey() returns text that JSON does not escape, and decodeKey() returns the key", () => {
   const keys = [
     "",
     "a",
@@ -90,9 +90,10 @@ Deno.test("encodeKey() writes text that JSON leaves as it is, from which decodeK
   assertEquals(encodeKey("caf\u00e9 \ud83d\ude00"), "caf\u00e9 \ud83d\ude00");
 });
 
-// V8 takes the beginning of a name as it stands in the text, escapes and all, for the name that it has met in this place before:
-// `JSON.parse('{"a":1,"\\\\0b":1}')` has a property `\\\\0` if it comes after {a: 1, "\\\\0": 1}. https://issues.chromium.org/issues/521080746
-Deno.test("decodeValue() and decodeValues() tell names apart that look alike as JSON", () => {
+// V8 may take the beginning of a name, escapes included, for the name that it has parsed in this
+// place before: `JSON.parse('{"a":1,"\\\\0b":1}')` returns the property `\\\\0` after {a: 1,
+// "\\\\0": 1} was parsed. See https://issues.chromium.org/issues/521080746.
+Deno.test("decodeValue() and decodeValues() distinguish names that begin alike as JSON", () => {
   const pairs = [["\\\\0", "\\0b"], ["\\n", "\nb"], ['\\"', '"b'], ["\\u0", "\0bc"], ["__proto__:", "__proto__"], [
     "%0000",
     "\0",
@@ -107,7 +108,7 @@ Deno.test("decodeValue() and decodeValues() tell names apart that look alike as 
   }
 });
 
-Deno.test("encodeValues() writes several values as one text from which decodeValues() makes equal ones", () => {
+Deno.test("decodeValues() returns values equal to those that encodeValues() was given", () => {
   const values = new Map<string, unknown>([["", 1], ["__proto__", proto], ["1", [undefined]], ["cyclic", cyclic], [
     "\0",
     "\0",

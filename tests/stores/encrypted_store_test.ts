@@ -34,11 +34,11 @@ testSessionStore("EncryptedStore on a MemoryStore", () => new EncryptedStore(sha
   values: "all",
   traces: "deadline",
 });
-testSessionStore("EncryptedStore on eight methods", () => new EncryptedStore(new BareStore(), KEY), {
+testSessionStore("EncryptedStore on a basic store", () => new EncryptedStore(new BareStore(), KEY), {
   shared: false,
   values: "all",
 });
-testSessionStore("EncryptedStore on files of JSON", () => new EncryptedStore(jsonFileStore(directory), KEY), {
+testSessionStore("EncryptedStore on JSON files", () => new EncryptedStore(jsonFileStore(directory), KEY), {
   shared: false,
   values: "all",
   neighbour: () => new EncryptedStore(jsonFileStore(`${directory}/another`), KEY),
@@ -52,10 +52,11 @@ testSessionStore("EncryptedStore on a DenoKvStore", () => new EncryptedStore(new
   broken: () => new EncryptedStore(new DenoKvStore(closedKv), KEY),
 });
 testSessionStore("EncryptedStore on a SqliteStore", () => {
-  const beneath = new SqliteStore(`${directory}/sessions.db`, { synchronous: "normal" });
-  // The suite closes what it has made, and an EncryptedStore does not close the store beneath.
-  return Object.assign(new EncryptedStore(beneath, KEY), {
-    [Symbol.asyncDispose]: () => beneath[Symbol.asyncDispose](),
+  const underlying = new SqliteStore(`${directory}/sessions.db`, { synchronous: "normal" });
+  // The suite disposes of the store that it creates. An EncryptedStore does not close the
+  // underlying store.
+  return Object.assign(new EncryptedStore(underlying, KEY), {
+    [Symbol.asyncDispose]: () => underlying[Symbol.asyncDispose](),
   });
 }, {
   values: "all",
@@ -63,7 +64,7 @@ testSessionStore("EncryptedStore on a SqliteStore", () => {
   broken: () => new EncryptedStore(new SqliteStore(`${directory}/no folder/sessions.db`), KEY),
 });
 
-Deno.test("EncryptedStore keeps on a DenoKvStore as much as its documentation says", async () => {
+Deno.test("EncryptedStore on a DenoKvStore stores as many bytes as its documentation says", async () => {
   const store = new EncryptedStore(new DenoKvStore(kv, { prefix: ["limit"] }), KEY);
   for (const value of ["x".repeat(575 * 1024), new Uint8Array(431 * 1024)]) {
     await store.create("a");
@@ -82,13 +83,13 @@ function record(values: [string, unknown][], principal?: string): SessionRecord 
   };
 }
 
-/** A store with every capability, on a MemoryStore. */
-function encrypted(...keys: EncryptionKey[]): { beneath: MemoryStore; store: PrincipalStore } {
-  const beneath = new MemoryStore();
-  return { beneath, store: new EncryptedStore(beneath, keys) as unknown as PrincipalStore };
+/** Creates a store on a MemoryStore, which has every capability. */
+function encrypted(...keys: EncryptionKey[]): { underlying: MemoryStore; store: PrincipalStore } {
+  const underlying = new MemoryStore();
+  return { underlying, store: new EncryptedStore(underlying, keys) as unknown as PrincipalStore };
 }
 
-Deno.test("EncryptedStore has the optional capabilities that the store beneath has", () => {
+Deno.test("EncryptedStore has the optional capabilities of the underlying store", () => {
   const names = ["createRecord", "readRecord", "changeRecord", "moveRecord", "listSessions"];
   const has = (store: SessionStore): string[] => names.filter((name) => name in store);
   const noUsers = new Proxy(new MemoryStore(), { has: (target, name) => name !== "listSessions" && name in target });
@@ -97,7 +98,7 @@ Deno.test("EncryptedStore has the optional capabilities that the store beneath h
   assertEquals(has(new EncryptedStore(new BareStore(), KEY)), []);
 });
 
-Deno.test("EncryptedStore gives the store beneath strings that hold nothing of a value", async (t) => {
+Deno.test("EncryptedStore writes strings that reveal nothing of a value", async (t) => {
   const values: [string, unknown][] = [
     ["text", "a secret"],
     ["number", 424_242],
@@ -120,45 +121,45 @@ Deno.test("EncryptedStore gives the store beneath strings that hold nothing of a
     }
     assertEquals(count, values.length);
   };
-  await t.step("made, changed and moved as a record", async () => {
-    const { beneath, store } = encrypted(KEY);
-    const seen = async (sid: string): Promise<void> => check(Object.entries(await beneath.get(sid) ?? {}));
+  await t.step("createRecord(), changeRecord() and moveRecord()", async () => {
+    const { underlying, store } = encrypted(KEY);
+    const checkSession = async (sid: string): Promise<void> => check(Object.entries(await underlying.get(sid) ?? {}));
     await store.createRecord("a", record(values));
-    await seen("a");
+    await checkSession("a");
     await store.changeRecord("a", { clear: true, set: new Map(values) });
-    await seen("a");
+    await checkSession("a");
     await store.moveRecord("a", "b", { meta: {}, graceUntil: 0, set: new Map([["text", "another secret"]]) });
-    await seen("b");
+    await checkSession("b");
     assertEquals({ ...await store.get("b") }, { ...Object.fromEntries(values), text: "another secret" });
   });
-  await t.step("written one by one", async () => {
-    const beneath = new BareStore();
-    const store = new EncryptedStore(beneath, KEY);
+  await t.step("setValue()", async () => {
+    const underlying = new BareStore();
+    const store = new EncryptedStore(underlying, KEY);
     await store.create("a");
     for (const [key, value] of values) await store.setValue("a", key, value);
-    check([...beneath.records.get("a") ?? []]);
+    check([...underlying.records.get("a") ?? []]);
   });
 });
 
-Deno.test("EncryptedStore encrypts each time with another nonce", async () => {
-  const { beneath, store } = encrypted(KEY);
+Deno.test("EncryptedStore uses a new nonce for every value", async () => {
+  const { underlying, store } = encrypted(KEY);
   await store.create("a");
   const sealed = new Set<string>();
   const nonces = new Set<string>();
   for (let i = 0; i < 200; i++) {
     await store.setValue("a", "k", "the same");
-    const text = await beneath.getValue("a", "k");
+    const text = await underlying.getValue("a", "k");
     sealed.add(text);
     nonces.add(bytesOf(text).slice(5, 17).join());
   }
   assertEquals([sealed.size, nonces.size], [200, 200]);
 });
 
-Deno.test("EncryptedStore refuses a value that was altered or belongs elsewhere", async (t) => {
-  const { beneath, store } = encrypted(KEY);
+Deno.test("EncryptedStore rejects a value that was altered or belongs elsewhere", async (t) => {
+  const { underlying, store } = encrypted(KEY);
   await store.createRecord("a", record([["k", { admin: false }], ["l", { admin: true }]]));
   await store.createRecord("b", record([["k", { admin: true }]]));
-  const own: string = await beneath.getValue("a", "k");
+  const own: string = await underlying.getValue("a", "k");
   const flip = (at: number): string => {
     const bytes = bytesOf(own);
     const index = at < 0 ? bytes.length + at : at;
@@ -166,16 +167,16 @@ Deno.test("EncryptedStore refuses a value that was altered or belongs elsewhere"
     return textOf(bytes);
   };
   const cases: [string, unknown][] = [
-    ["of another key", await beneath.getValue("a", "l")],
-    ["of another session", await beneath.getValue("b", "k")],
-    ["with another version", flip(0)],
-    ["with another key's id", flip(1)],
-    ["with another nonce", flip(5)],
-    ["with other text", flip(17)],
-    ["with another tag", flip(-1)],
+    ["value of another key", await underlying.getValue("a", "l")],
+    ["value of another session", await underlying.getValue("b", "k")],
+    ["another version", flip(0)],
+    ["another key's id", flip(1)],
+    ["another nonce", flip(5)],
+    ["another encrypted text", flip(17)],
+    ["another tag", flip(-1)],
     ["without the last byte", textOf(bytesOf(own).slice(0, -1))],
-    ["with the head alone", textOf(bytesOf(own).slice(0, 20))],
-    ["with a part of the head", textOf(bytesOf(own).slice(0, 5))],
+    ["head without text and tag", textOf(bytesOf(own).slice(0, 20))],
+    ["part of the head", textOf(bytesOf(own).slice(0, 5))],
     ["empty", ""],
     ["not encrypted", "plain"],
     ["not a string", { admin: true }],
@@ -183,74 +184,74 @@ Deno.test("EncryptedStore refuses a value that was altered or belongs elsewhere"
   ];
   for (const [name, sealed] of cases) {
     await t.step(name, async () => {
-      await beneath.setValue("a", "k", sealed);
+      await underlying.setValue("a", "k", sealed);
       for (
-        const ask of [
+        const call of [
           () => store.getValue("a", "k"),
           () => store.get("a"),
           () => store.readRecord("a"),
           () => store.moveRecord("a", "c", { meta: {}, graceUntil: 0 }),
         ]
       ) {
-        const error = await assertRejects(async () => await ask(), SessionStoreError, 'Cannot get "k": ');
+        const error = await assertRejects(async () => await call(), SessionStoreError, 'Cannot get "k": ');
         assert(!`${error.stack}${error.cause}`.includes("admin"), error.stack);
       }
       assertEquals([await store.exist("a"), await store.exist("c")], [true, false]);
       assertEquals(await store.getValue("a", "l"), { admin: true });
     });
   }
-  await beneath.setValue("a", "k", own);
+  await underlying.setValue("a", "k", own);
   assertEquals(await store.getValue("a", "k"), { admin: false });
 });
 
-Deno.test("EncryptedStore tells session id and key apart, however they join", async () => {
-  const beneath = new BareStore();
-  const store = new EncryptedStore(beneath, KEY);
+Deno.test("EncryptedStore distinguishes session ids and keys that concatenate to the same text", async () => {
+  const underlying = new BareStore();
+  const store = new EncryptedStore(underlying, KEY);
   const names: [string, string][] = [["a", "bc"], ["ab", "c"], ["a", '"b'], ['a"', "b"], ["a,b", "c"], ["a", "b,c"]];
   for (const [sid] of names) if (!await store.exist(sid)) await store.create(sid);
   for (const [sid, key] of names) {
     await store.setValue(sid, key, 1);
-    const sealed = beneath.records.get(sid)?.get(key);
+    const sealed = underlying.records.get(sid)?.get(key);
     for (const [otherSid, otherKey] of names) {
       if (sid === otherSid && key === otherKey) continue;
-      await beneath.setValue(otherSid, otherKey, sealed);
+      await underlying.setValue(otherSid, otherKey, sealed);
       await assertRejects(() => store.getValue(otherSid, otherKey), SessionStoreError, "belongs to another");
     }
   }
 });
 
-Deno.test("EncryptedStore decrypts with every key, and encrypts with the first", async () => {
-  const beneath = new MemoryStore();
-  const before = new EncryptedStore(beneath, OTHER_KEY);
-  const between = new EncryptedStore(beneath, [KEY, OTHER_KEY]) as unknown as PrincipalStore;
-  const after = new EncryptedStore(beneath, [KEY]);
+Deno.test("EncryptedStore decrypts with every key and encrypts with the first", async () => {
+  const underlying = new MemoryStore();
+  const before = new EncryptedStore(underlying, OTHER_KEY);
+  const rotating = new EncryptedStore(underlying, [KEY, OTHER_KEY]) as unknown as PrincipalStore;
+  const after = new EncryptedStore(underlying, [KEY]);
   await before.create("a");
   await before.setValue("a", "k", 1);
   await before.setValue("a", "l", 1);
-  assertEquals(await between.getValue("a", "k"), 1);
+  assertEquals(await rotating.getValue("a", "k"), 1);
   await assertRejects(() => after.getValue("a", "k"), SessionStoreError, "is not among `keys`");
-  await between.setValue("a", "k", 2);
+  await rotating.setValue("a", "k", 2);
   assertEquals(await after.getValue("a", "k"), 2);
   await assertRejects(() => before.getValue("a", "k"), SessionStoreError, "is not among `keys`");
   await assertRejects(() => after.get("a"), SessionStoreError, '"l"');
-  // A new id encrypts the rest anew.
-  await between.moveRecord("a", "b", { meta: {}, graceUntil: 0 });
+  // moveRecord() encrypts the other values with the first key.
+  await rotating.moveRecord("a", "b", { meta: {}, graceUntil: 0 });
   assertEquals({ ...await after.get("b") }, { k: 2, l: 1 });
 });
 
-Deno.test("EncryptedStore moves what is there when it moves, and not what it read before", async () => {
-  const { beneath, store } = encrypted(KEY);
+Deno.test("EncryptedStore.moveRecord() moves the values that a concurrent write changed after it has read them", async () => {
+  const { underlying, store } = encrypted(KEY);
   await store.createRecord("a", record([["k", 1], ["gone", 1], ["new", 1]]));
-  const move = beneath.moveRecord.bind(beneath);
+  const move = underlying.moveRecord.bind(underlying);
   let moves = 0;
-  beneath.moveRecord = async (...args) => {
+  underlying.moveRecord = async (...args) => {
     if (++moves === 1) await store.changeRecord("a", { set: new Map([["k", 2], ["late", 3]]) });
     return await move(...args);
   };
   const set = new Map<string, unknown>([["gone", undefined], ["new", [2]]]);
   const meta = { renewedAt: 9 };
   const moving = store.moveRecord("a", "b", { meta, graceUntil: 7, set });
-  // Later changes of what was handed in are not seen.
+  // Later changes of the arguments have no effect.
   (set.get("new") as number[]).push(3);
   meta.renewedAt = 10;
   assertEquals([await moving, moves], [true, 2]);
@@ -263,19 +264,23 @@ Deno.test("EncryptedStore moves what is there when it moves, and not what it rea
   assertEquals(await store.moveRecord("b", "c", { meta: {}, graceUntil: 0, ifVersion: read.version }), true);
 });
 
-Deno.test("EncryptedStore.moveRecord() gives up where the store beneath refuses every time", async () => {
-  const { beneath, store } = encrypted(KEY);
+Deno.test("EncryptedStore.moveRecord() rejects after 1000 attempts", async () => {
+  const { underlying, store } = encrypted(KEY);
   await store.createRecord("a", record([["k", 1]]));
-  let tries = 0;
-  beneath.moveRecord = (): Promise<boolean> => {
-    // A mistake in the store is not to hang the test.
-    return ++tries > 2000 ? Promise.resolve(true) : Promise.resolve(false);
+  let attempts = 0;
+  underlying.moveRecord = (): Promise<boolean> => {
+    // A defect of the store must not hang the test.
+    return ++attempts > 2000 ? Promise.resolve(true) : Promise.resolve(false);
   };
-  await assertRejects(() => store.moveRecord("a", "b", { meta: {}, graceUntil: 0 }), SessionStoreError, "all the time");
-  assertEquals([await store.exist("a"), tries], [true, 1000]);
+  await assertRejects(
+    () => store.moveRecord("a", "b", { meta: {}, graceUntil: 0 }),
+    SessionStoreError,
+    "each of 1000 attempts",
+  );
+  assertEquals([await store.exist("a"), attempts], [true, 1000]);
 });
 
-Deno.test("EncryptedStore writes what any AES-256-GCM reads", async () => {
+Deno.test("EncryptedStore writes values that Web Crypto decrypts", async () => {
   const key = Uint8Array.from({ length: 32 }, (_, i) => i);
   const text = new TextEncoder();
   const hmac = async (secret: Uint8Array<ArrayBuffer>, message: string): Promise<Uint8Array<ArrayBuffer>> => {
@@ -293,24 +298,24 @@ Deno.test("EncryptedStore writes what any AES-256-GCM reads", async () => {
     const algorithm = { name: "AES-GCM", iv: bytes.slice(5, 17), additionalData, tagLength: 128 };
     return new TextDecoder().decode(await crypto.subtle.decrypt(algorithm, sessionKey, bytes.slice(17)));
   };
-  const { beneath, store } = encrypted(key);
+  const { underlying, store } = encrypted(key);
   await store.create(sid);
   await store.setValue(sid, "k\0", { n: "é" });
-  assertEquals(await decrypt(await beneath.getValue(sid, "k\0"), "k\0"), '[{"n":1},"é"]');
-  // And it reads what it wrote when this test was written.
+  assertEquals(await decrypt(await underlying.getValue(sid, "k\0"), "k\0"), '[{"n":1},"é"]');
+  // The store decrypts a value that its first version wrote.
   const known = "AdW3qXHZp3sfS4P4S99KVGrlDvVcTLJyY8gHDrZrG1cAWoAuu19McW7DnN0";
   assertEquals(await decrypt(known, "k"), "[[1,2],1,2]");
-  await beneath.setValue(sid, "k", known);
+  await underlying.setValue(sid, "k", known);
   assertEquals(await store.getValue(sid, "k"), [1, 2]);
 });
 
-Deno.test("EncryptedStore passes on what it has nothing to encrypt in", async () => {
-  const { beneath, store } = encrypted(KEY);
-  let opened = 0;
-  beneath.init = () => Promise.resolve(void opened++);
+Deno.test("EncryptedStore passes to the underlying store the calls without values", async () => {
+  const { underlying, store } = encrypted(KEY);
+  let initCalls = 0;
+  underlying.init = () => Promise.resolve(void initCalls++);
   await store.init();
-  assertEquals(opened, 1);
-  // What was handed in is the application's to close.
+  assertEquals(initCalls, 1);
+  // The application closes the underlying store.
   assertEquals([Symbol.asyncDispose in store, Symbol.dispose in store], [false, false]);
   await store.createRecord("a", record([["k", 1]], "ada"));
   assertEquals(await store.listSessions("ada"), [{ sid: "a", meta: { ...META, principal: "ada" } }]);
@@ -321,12 +326,12 @@ Deno.test("EncryptedStore passes on what it has nothing to encrypt in", async ()
     version: 0,
   });
   await store.setValue("a", "k", undefined);
-  assertEquals({ ...await beneath.get("a") }, {});
+  assertEquals({ ...await underlying.get("a") }, {});
   await store.clear();
-  assertEquals(beneath.size, 0);
+  assertEquals(underlying.size, 0);
 });
 
-Deno.test("EncryptedStore refuses what is no store and what is no key, and does not show it", () => {
+Deno.test("EncryptedStore rejects invalid stores and keys without repeating a key", () => {
   assertThrows(() => new EncryptedStore(undefined as unknown as SessionStore, KEY), TypeError, "`store` must be");
   const cases: [unknown, typeof TypeError | typeof RangeError][] = [
     [undefined, TypeError],
@@ -356,14 +361,14 @@ Deno.test("EncryptedStore refuses what is no store and what is no key, and does 
   }
 });
 
-Deno.test("EncryptedStore takes a key as bytes or as text, and copies it", async () => {
+Deno.test("EncryptedStore accepts a key as bytes or as text, and copies it", async () => {
   const bytes = bytesOf(KEY);
-  const { beneath, store } = encrypted(bytes);
+  const { underlying, store } = encrypted(bytes);
   bytes.fill(0);
   await store.create("a");
   await store.setValue("a", "k", 1);
-  assertEquals(await new EncryptedStore(beneath, KEY).getValue("a", "k"), 1);
-  assertNotEquals(await beneath.getValue("a", "k"), 1);
+  assertEquals(await new EncryptedStore(underlying, KEY).getValue("a", "k"), 1);
+  assertNotEquals(await underlying.getValue("a", "k"), 1);
 });
 
 function bytesOf(text: string): Uint8Array<ArrayBuffer> {

@@ -1,4 +1,7 @@
-/** What a `PostgresStore` does without a server. tests/servers/postgres_store_test.ts has the tests that need one. */
+/**
+ * What a `PostgresStore` does without a server. tests/servers/postgres_store_test.ts has the tests
+ * that need one.
+ */
 import { assert, assertEquals, assertRejects, assertThrows } from "../helpers/assert.ts";
 import postgres from "npm:postgres@3.4.9";
 import { type PostgresSql, PostgresStore } from "../../src/stores/postgres_store.ts";
@@ -6,7 +9,10 @@ import { type PostgresSql, PostgresStore } from "../../src/stores/postgres_store
 /** Nobody listens on port 1. */
 const UNREACHABLE = "postgres://user:top-secret@127.0.0.1:1/test";
 
-/** A client that returns or throws what `answer` does, without a server, even if no real client would. */
+/**
+ * A client that returns or throws what `answer` does, without a server, even if no real client
+ * would.
+ */
 function fakeClient(answer: () => unknown): PostgresSql {
   return { unsafe: () => ({ raw: () => Promise.resolve().then(answer) as Promise<never> }) };
 }

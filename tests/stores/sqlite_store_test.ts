@@ -5,21 +5,22 @@ import { read, signUp, start } from "../helpers/request.ts";
 import { SessionGoneError, type SessionRecord, SessionStoreError } from "../../mod.ts";
 import { SqliteStore, type SqliteStoreOptions } from "../../src/stores/sqlite_store.ts";
 import { testSessionStore } from "../../src/testing.ts";
-import { fillDisk } from "./_full_disk.ts";
+import { fillDisk } from "./_fill_disk.ts";
 import { written } from "./_sqlite_process.ts";
 
 const META = { createdAt: 1, seenAt: 2, renewedAt: 3 };
 const MOVE = { meta: {}, graceUntil: 0 };
+const BUSY_SECONDS = 0.05;
 
 function record(expiresAt: number, values: [string, unknown][] = [], principal?: string): SessionRecord {
   return { expiresAt, values: new Map(values), meta: principal === undefined ? META : { ...META, principal } };
 }
 
-/** A folder for one test. */
+/** A temporary folder. */
 class Folder implements Disposable {
   readonly path = Deno.makeTempDirSync();
 
-  /** Where the tests' file is. */
+  /** The path of the store's file. */
   get file(): string {
     return `${this.path}/sessions.db`;
   }
@@ -38,13 +39,15 @@ testSessionStore("SqliteStore", () => new SqliteStore(shared.file, { synchronous
   broken: () => new SqliteStore(`${shared.path}/no folder/sessions.db`),
 });
 
-/** Asks the file beside the store. */
-function ask(path: string, sql: string): unknown[] {
+/** Queries the file on a connection of its own. Returns the first column. */
+function query(path: string, sql: string): unknown[] {
   using db = new DatabaseSync(path);
   return db.prepare(sql).all().map((row) => Object.values(row)[0]);
 }
 
-/** The connections that are used while it lives: the store keeps its own to itself. */
+/**
+ * Collects the connections that are opened until it is disposed. The store does not expose its own.
+ */
 class Connections implements Disposable {
   readonly #real = DatabaseSync.prototype.exec;
   readonly #all = new Set<DatabaseSync>();
@@ -58,7 +61,7 @@ class Connections implements Disposable {
     };
   }
 
-  /** The only one. */
+  /** The only connection. */
   get only(): DatabaseSync {
     const [db] = this.#all;
     assert(db !== undefined && this.#all.size === 1);
@@ -70,7 +73,7 @@ class Connections implements Disposable {
   }
 }
 
-/** Opens a store, and tells its connection. */
+/** Opens a store and returns it with its connection. */
 async function openWatched(
   path: string,
   options?: SqliteStoreOptions,
@@ -81,7 +84,7 @@ async function openWatched(
   return { store, db: connections.only };
 }
 
-Deno.test("SqliteStore makes a file that only its owner reads, and those beside it too", async () => {
+Deno.test("SqliteStore creates files that only their owner can read", async () => {
   using folder = new Folder();
   await using store = new SqliteStore(folder.file);
   await store.init();
@@ -92,7 +95,7 @@ Deno.test("SqliteStore makes a file that only its owner reads, and those beside 
   for (const name of files) assertEquals((Deno.statSync(`${folder.path}/${name}`).mode ?? 0) & 0o777, 0o600, name);
 });
 
-Deno.test("SqliteStore leaves a file that exists its mode", { ignore: Deno.build.os === "windows" }, async () => {
+Deno.test("SqliteStore keeps the mode of an existing file", { ignore: Deno.build.os === "windows" }, async () => {
   using folder = new Folder();
   Deno.writeTextFileSync(folder.file, "", { mode: 0o640 });
   await using store = new SqliteStore(folder.file);
@@ -100,16 +103,16 @@ Deno.test("SqliteStore leaves a file that exists its mode", { ignore: Deno.build
   assertEquals((Deno.statSync(folder.file).mode ?? 0) & 0o777, 0o640);
 });
 
-Deno.test("SqliteStore opens at the first call, and once", async () => {
+Deno.test("SqliteStore opens its file at the first call, and only once", async () => {
   using folder = new Folder();
   await using store = new SqliteStore(folder.file);
   assertEquals([...Deno.readDirSync(folder.path)], []);
   await Promise.all([store.create("a"), store.init(), store.create("b"), store.init()]);
   await store.init();
-  assertEquals(ask(folder.file, "SELECT id FROM sessions ORDER BY id"), ["a", "b"]);
+  assertEquals(query(folder.file, "SELECT id FROM sessions ORDER BY id"), ["a", "b"]);
 });
 
-Deno.test("SqliteStore keeps sessions when it is closed, and rejects from then on", async () => {
+Deno.test("SqliteStore keeps its sessions when it is closed, and rejects later calls", async () => {
   using folder = new Folder();
   const store = new SqliteStore(folder.file);
   await store.create("a");
@@ -139,7 +142,7 @@ Deno.test("SqliteStore works in memory", async () => {
   assertEquals({ ...await store.get("a") }, { k: [1] });
 });
 
-Deno.test("SqliteStore writes through a log, waits for nobody itself, and syncs as it is told", async () => {
+Deno.test("SqliteStore uses a write-ahead log, no busy_timeout of SQLite, and the chosen synchronous mode", async () => {
   using folder = new Folder();
   for (const [options, expected] of [[{}, 2], [{ synchronous: "full" }, 2], [{ synchronous: "normal" }, 1]] as const) {
     const { store, db } = await openWatched(folder.file, options);
@@ -149,16 +152,20 @@ Deno.test("SqliteStore writes through a log, waits for nobody itself, and syncs 
   }
 });
 
-Deno.test("SqliteStore refuses a file that SQLite cannot keep a log beside", async () => {
+Deno.test("SqliteStore rejects a file system on which SQLite cannot use a write-ahead log", async () => {
   using folder = new Folder();
   const real = DatabaseSync.prototype.prepare;
-  // As on a file system on which processes cannot share memory: SQLite leaves the mode as it is, and says so.
+  // On a file system without shared memory, SQLite keeps the mode and returns it.
   DatabaseSync.prototype.prepare = function (sql, ...options): ReturnType<typeof real> {
     return real.call(this, sql === "PRAGMA journal_mode = WAL" ? "PRAGMA journal_mode" : sql, ...options);
   };
   try {
     await using store = new SqliteStore(folder.file);
-    await assertRejects(() => store.init(), SessionStoreError, "cannot keep its log beside it (journal_mode delete)");
+    await assertRejects(
+      () => store.init(),
+      SessionStoreError,
+      "cannot keep its log beside the file (journal_mode delete)",
+    );
     await using inMemory = new SqliteStore(":memory:");
     await inMemory.init();
   } finally {
@@ -166,22 +173,22 @@ Deno.test("SqliteStore refuses a file that SQLite cannot keep a log beside", asy
   }
 });
 
-Deno.test("SqliteStore refuses a file that is not its own, and leaves it as it is", async (t) => {
+Deno.test("SqliteStore rejects a file that is not its own, and does not change it", async (t) => {
   const files: [string, (path: string) => void, string][] = [
     ["a text", (path) => Deno.writeTextFileSync(path, "no database\n".repeat(1000)), "not a database"],
-    ["a database of something else", (path) => {
+    ["a database of another application", (path) => {
       using db = new DatabaseSync(path);
       db.exec("CREATE TABLE sessions (id TEXT PRIMARY KEY); INSERT INTO sessions VALUES ('a')");
-    }, "something else"],
-    ["an empty database that something else has marked", (path) => {
+    }, "another application"],
+    ["an empty database with another user_version", (path) => {
       using db = new DatabaseSync(path);
       db.exec("PRAGMA user_version = 1");
-    }, "something else"],
-    ["another one", (path) => {
+    }, "another application"],
+    ["an empty database with another application_id", (path) => {
       using db = new DatabaseSync(path);
       db.exec("PRAGMA application_id = 1");
-    }, "something else"],
-    ["a file of a later version", (path) => {
+    }, "another application"],
+    ["a file of a later version of the store", (path) => {
       using db = new DatabaseSync(path);
       db.exec("PRAGMA application_id = 0x53455353; PRAGMA user_version = 2; CREATE TABLE later (id)");
     }, "later version"],
@@ -203,7 +210,7 @@ Deno.test("SqliteStore refuses a file that is not its own, and leaves it as it i
   }
 });
 
-Deno.test("SqliteStore.init() can be called again when it has failed", async () => {
+Deno.test("SqliteStore.init() can be called again after it has failed", async () => {
   using folder = new Folder();
   await using store = new SqliteStore(`${folder.path}/later/sessions.db`);
   await assertRejects(() => store.init(), SessionStoreError, "later/sessions.db");
@@ -212,7 +219,7 @@ Deno.test("SqliteStore.init() can be called again when it has failed", async () 
   await store.create("a");
 });
 
-Deno.test("SqliteStore rejects where the file is damaged, and never says that there is no session", async () => {
+Deno.test("SqliteStore rejects if the file is damaged, and never reports a missing session", async () => {
   using folder = new Folder();
   {
     await using store = new SqliteStore(folder.file);
@@ -229,32 +236,33 @@ Deno.test("SqliteStore rejects where the file is damaged, and never says that th
   }
 });
 
-Deno.test("SqliteStore waits for another process that is writing, and lets this one go on", async () => {
+Deno.test("SqliteStore waits for another process that is writing, and does not block this one", async () => {
   using folder = new Folder();
   await using store = new SqliteStore(folder.file);
   for (const sid of ["a", "b", "c"]) await store.create(sid);
   using other = new DatabaseSync(folder.file);
   other.exec("BEGIN IMMEDIATE");
-  const steps = [
+  const writes = [
     store.setValue("a", "k", 1),
     store.moveRecord("b", "b moved", MOVE),
     store.delete("c"),
     store.create("d"),
   ];
-  for (let turn = 0; turn < 20; turn++) await new Promise((resolve) => setTimeout(resolve, 1));
-  // A reader waits for nobody.
+  // Twenty macrotasks run: the event loop is not blocked.
+  for (let i = 0; i < 20; i++) await new Promise((resolve) => setTimeout(resolve, 1));
+  // A read does not wait for a writer.
   assertEquals(await store.getValue("a", "k"), undefined);
   other.exec("COMMIT");
-  await Promise.all(steps);
+  await Promise.all(writes);
   assertEquals(await store.getValue("a", "k"), 1);
-  assertEquals(ask(folder.file, "SELECT id FROM sessions ORDER BY id"), ["a", "b", "b moved", "d"]);
+  assertEquals(query(folder.file, "SELECT id FROM sessions ORDER BY id"), ["a", "b", "b moved", "d"]);
 });
 
-Deno.test("SqliteStore opens a file once other processes let it", async () => {
-  for (const occupied of ["BEGIN EXCLUSIVE", "BEGIN; SELECT count(*) FROM sqlite_schema"]) {
+Deno.test("SqliteStore opens a file when other processes have unlocked it", async () => {
+  for (const lock of ["BEGIN EXCLUSIVE", "BEGIN; SELECT count(*) FROM sqlite_schema"]) {
     using folder = new Folder();
     using other = new DatabaseSync(folder.file);
-    other.exec(occupied);
+    other.exec(lock);
     await using store = new SqliteStore(folder.file);
     const ready = store.init();
     await new Promise((resolve) => setTimeout(resolve, 10));
@@ -264,7 +272,7 @@ Deno.test("SqliteStore opens a file once other processes let it", async () => {
   }
 });
 
-Deno.test("SqliteStore leaves the locks alone that another one of this process holds", {
+Deno.test("SqliteStore does not drop the locks of another store of this process", {
   ignore: Deno.build.os !== "linux",
 }, async () => {
   using folder = new Folder();
@@ -281,25 +289,26 @@ Deno.test("SqliteStore leaves the locks alone that another one of this process h
   assert(locks().length >= before);
 });
 
-Deno.test("SqliteStore rejects when another process has been writing for busyTimeout", async () => {
+Deno.test("SqliteStore rejects after busyTimeout if another process is still writing", async () => {
   using folder = new Folder();
-  await using store = new SqliteStore(folder.file, { busyTimeout: 0.05 });
+  await using store = new SqliteStore(folder.file, { busyTimeout: BUSY_SECONDS });
   await using impatient = new SqliteStore(folder.file, { busyTimeout: 0 });
   await store.create("a");
   await impatient.init();
   using other = new DatabaseSync(folder.file);
   other.exec("BEGIN IMMEDIATE");
-  const began = performance.now();
   await assertRejects(() => impatient.setValue("a", "k", 1), Error, "locked");
+  const startedAt = performance.now();
   await assertRejects(() => store.setValue("a", "k", 1), Error, "locked");
-  const waited = performance.now() - began;
-  assert(waited >= 50, `${waited} ms`);
+  const waited = performance.now() - startedAt;
+  // retry() makes no attempt after the deadline, and its delays are 32 ms at most.
+  assert(waited >= BUSY_SECONDS * 1000 - 32, `${waited} ms`);
   other.exec("ROLLBACK");
   await store.setValue("a", "k", 2);
   assertEquals(await impatient.getValue("a", "k"), 2);
 });
 
-Deno.test("SqliteStore looks at the clock when it has waited, not before", async () => {
+Deno.test("SqliteStore checks the expiry after it has waited for a lock", async () => {
   using folder = new Folder();
   using clock = new FakeClock();
   await using store = new SqliteStore(folder.file);
@@ -308,14 +317,14 @@ Deno.test("SqliteStore looks at the clock when it has waited, not before", async
   other.exec("BEGIN IMMEDIATE");
   const write = assertRejects(() => store.setValue("a", "k", 1), SessionGoneError);
   await undefined;
-  // More than it would wait: how long it does is no matter of this clock, which can be set.
+  // The clock moves by more than busyTimeout, which is measured with another clock.
   clock.tick(10_000);
   await new Promise((resolve) => setTimeout(resolve, 20));
   other.exec("ROLLBACK");
   await write;
 });
 
-Deno.test("SqliteStore lets nobody write between reading and writing where a change is of many values", async () => {
+Deno.test("SqliteStore.changeRecord() with many values reads and writes in one transaction", async () => {
   using folder = new Folder();
   const { store, db } = await openWatched(folder.file);
   await using _ = store;
@@ -334,7 +343,7 @@ Deno.test("SqliteStore lets nobody write between reading and writing where a cha
   assert(inTransaction.length > 0 && inTransaction.every(Boolean));
 });
 
-Deno.test("SqliteStore.moveRecord() moves whole or not at all", async () => {
+Deno.test("SqliteStore.moveRecord() is atomic", async () => {
   using folder = new Folder();
   await using store = new SqliteStore(folder.file);
   await store.createRecord("a", record(Infinity, [["k", 1]]));
@@ -350,7 +359,7 @@ Deno.test("SqliteStore.moveRecord() moves whole or not at all", async () => {
   assertEquals([await store.exist("a"), await store.getValue("b", "k")], [false, 2]);
 });
 
-Deno.test("SqliteStore takes every key for itself alone", async () => {
+Deno.test("SqliteStore never confuses two keys", async () => {
   await using store = new SqliteStore(":memory:");
   const keys = [
     "",
@@ -387,7 +396,7 @@ Deno.test("SqliteStore takes every key for itself alone", async () => {
   }
 });
 
-Deno.test("SqliteStore finds the sessions of a user by an index, whatever the user's name", async () => {
+Deno.test("SqliteStore finds the sessions of any user by an index", async () => {
   using folder = new Folder();
   const { store, db } = await openWatched(folder.file);
   await using _ = store;
@@ -406,11 +415,11 @@ Deno.test("SqliteStore finds the sessions of a user by an index, whatever the us
   assertStringIncludes(JSON.stringify(sweep.all(0)), "sessions_expires_at");
 });
 
-Deno.test("SqliteStore removes the rows of expired sessions and of forgotten ids, a few at a time", async () => {
+Deno.test("SqliteStore removes the rows of expired sessions and traces, up to 20 per new session", async () => {
   using folder = new Folder();
   using clock = new FakeClock();
   await using store = new SqliteStore(folder.file, { synchronous: "normal" });
-  const rows = (): unknown => ask(folder.file, "SELECT count(*) FROM sessions")[0];
+  const rows = (): unknown => query(folder.file, "SELECT count(*) FROM sessions")[0];
   for (let i = 0; i < 50; i++) await store.createRecord(`${i}`, record(clock.now + 1000));
   for (let i = 0; i < 10; i++) await store.moveRecord(`${i}`, `moved ${i}`, { meta: {}, graceUntil: clock.now + 5000 });
   await store.create("for ever");
@@ -419,7 +428,7 @@ Deno.test("SqliteStore removes the rows of expired sessions and of forgotten ids
   await store.create("next 0");
   assertEquals(rows(), 42);
   for (let i = 1; i < 5; i++) await store.create(`next ${i}`);
-  // A grace is whole, however soon the session ends.
+  // A grace period may end after the session.
   assertEquals([rows(), await store.readRecord("0")], [16, { movedTo: "moved 0", graceUntil: clock.now + 4000 }]);
   clock.tick(4000);
   assertEquals(await store.readRecord("0"), undefined);
@@ -427,56 +436,56 @@ Deno.test("SqliteStore removes the rows of expired sessions and of forgotten ids
   assertEquals(rows(), 7);
 });
 
-// On a disk that is full: tests/servers/sqlite_full_disk_test.ts.
-Deno.test("SqliteStore goes on when its file can grow no more, and loses nothing that it has acknowledged", async () => {
+// tests/servers/sqlite_full_disk_test.ts does the same on a disk that is full.
+Deno.test("SqliteStore works again after its file could not grow, and loses no acknowledged write", async () => {
   using folder = new Folder();
   const { store, db } = await openWatched(folder.file);
   await using _ = store;
   db.exec("PRAGMA max_page_count = 20");
-  const seen = await fillDisk(store, () => db.exec("PRAGMA max_page_count = 100000"));
-  assertEquals(ask(folder.file, "PRAGMA integrity_check"), ["ok"]);
-  assertEquals(seen.why, ["Error: database or disk is full"]);
-  console.log(`no more pages: ${JSON.stringify(seen)}`);
+  const outcome = await fillDisk(store, () => db.exec("PRAGMA max_page_count = 100000"));
+  assertEquals(query(folder.file, "PRAGMA integrity_check"), ["ok"]);
+  assertEquals(outcome.reasons, ["Error: database or disk is full"]);
+  console.log(`no more pages: ${JSON.stringify(outcome)}`);
 });
 
-/** Starts `_sqlite_process.ts`, and waits until it has said something. */
-async function spawn(...args: string[]): Promise<{ child: Deno.ChildProcess; said: Promise<string> }> {
+/** Starts `_sqlite_process.ts` and waits for its first output. */
+async function spawn(...args: string[]): Promise<{ child: Deno.ChildProcess; output: Promise<string> }> {
   const file = (path: string): string => new URL(path, import.meta.url).pathname;
   const child = new Deno.Command(Deno.execPath(), {
     args: ["run", "-A", "--quiet", "--config", file("../../deno.json"), file("_sqlite_process.ts"), ...args],
     stdin: "piped",
     stdout: "piped",
   }).spawn();
-  const begun = Promise.withResolvers<void>();
-  const said = (async () => {
+  const started = Promise.withResolvers<void>();
+  const output = (async () => {
     let text = "";
     for await (const chunk of child.stdout.pipeThrough(new TextDecoderStream())) {
       text += chunk;
-      begun.resolve();
+      started.resolve();
     }
-    begun.reject(new Error("The process ended before it said anything"));
+    started.reject(new Error("The process ended without any output"));
     return text;
   })();
-  await begun.promise;
-  return { child, said };
+  await started.promise;
+  return { child, output };
 }
 
-Deno.test("SqliteStore loses no update of two processes, which made the file at once", async () => {
+Deno.test("SqliteStore loses no update of two processes that created the file concurrently", async () => {
   using folder = new Folder();
   const processes = await Promise.all([1, 2].map(() => spawn("update", folder.file, "500")));
   await using store = new SqliteStore(folder.file);
   const middleware = start({}, store);
   const cookie = await signUp(middleware, { count: 0 });
-  await Promise.all(processes.map(async ({ child, said }) => {
+  await Promise.all(processes.map(async ({ child, output }) => {
     await ReadableStream.from([cookie]).pipeThrough(new TextEncoderStream()).pipeTo(child.stdin);
-    await said;
+    await output;
     assertEquals((await child.status).code, 0);
   }));
   assertEquals(await read(middleware, cookie, "count"), 1000);
 });
 
-// Note: this shows what a process leaves behind, not what a power cut does: the system writes to the disk what a killed process wrote.
-Deno.test("SqliteStore keeps every acknowledged write, whole, when its process is killed", async () => {
+// Note: this does not test a power cut. The system writes to the disk what a killed process wrote.
+Deno.test("SqliteStore keeps every acknowledged write when its process is killed", async () => {
   using folder = new Folder();
   {
     await using store = new SqliteStore(folder.file);
@@ -488,13 +497,13 @@ Deno.test("SqliteStore keeps every acknowledged write, whole, when its process i
   let moves = 0;
   let acknowledged = 0;
   for (let round = 0; round < 4; round++) {
-    const { child, said } = await spawn("write", folder.file, `${next}`, `${moves}`);
+    const { child, output } = await spawn("write", folder.file, `${next}`, `${moves}`);
     await new Promise((resolve) => setTimeout(resolve, 100 * Math.random()));
     child.kill("SIGKILL");
     await child.stdin.close();
     await child.status;
-    // What follows the last line break was cut.
-    for (const line of (await said).split("\n").slice(0, -1)) {
+    // The last line may be incomplete.
+    for (const line of (await output).split("\n").slice(0, -1)) {
       assertEquals(Number(line), next);
       if (next % 10 === 0) moves++;
       else numbers.set(`k${next % 10}`, next);
@@ -502,9 +511,9 @@ Deno.test("SqliteStore keeps every acknowledged write, whole, when its process i
       acknowledged++;
     }
 
-    assertEquals(ask(folder.file, "PRAGMA integrity_check"), ["ok"]);
+    assertEquals(query(folder.file, "PRAGMA integrity_check"), ["ok"]);
     await using store = new SqliteStore(folder.file);
-    // The step that was under way has been taken, or it has not.
+    // The write that was not acknowledged may have been done.
     if (next % 10 === 0 && await store.exist(`moved ${moves + 1}`)) {
       moves++;
       next++;
@@ -512,8 +521,8 @@ Deno.test("SqliteStore keeps every acknowledged write, whole, when its process i
     const values = new Map(Object.entries(await store.get("written") ?? {})) as Map<string, ReturnType<typeof written>>;
     for (const [key, number] of numbers) {
       const value = values.get(key);
-      const underWay = next % 10 !== 0 && key === `k${next % 10}` && value?.number === next;
-      assertEquals(value, written(underWay ? next : number));
+      const unacknowledged = next % 10 !== 0 && key === `k${next % 10}` && value?.number === next;
+      assertEquals(value, written(unacknowledged ? next : number));
     }
     for (let i = 0; i <= moves + 1; i++) assertEquals(await store.exist(`moved ${i}`), i === moves);
     assertEquals(await store.getValue(`moved ${moves}`, "k"), "kept");
@@ -525,8 +534,8 @@ Deno.test("SqliteStore keeps every acknowledged write, whole, when its process i
   console.log(`killed 4 times: ${acknowledged} writes acknowledged, lost: 0`);
 });
 
-Deno.test("SqliteStore refuses options out of range", () => {
-  const make = (path: unknown, options: unknown): unknown => Reflect.construct(SqliteStore, [path, options]);
+Deno.test("SqliteStore rejects invalid options", () => {
+  const construct = (path: unknown, options: unknown): unknown => Reflect.construct(SqliteStore, [path, options]);
   const cases: [unknown, unknown, typeof TypeError | typeof RangeError, string][] = [
     [undefined, {}, TypeError, "path"],
     [1, {}, TypeError, "path"],
@@ -539,5 +548,5 @@ Deno.test("SqliteStore refuses options out of range", () => {
       return ["x", { busyTimeout }, RangeError, "busyTimeout"];
     }),
   ];
-  for (const [path, options, type, name] of cases) assertThrows(() => make(path, options), type, name);
+  for (const [path, options, type, name] of cases) assertThrows(() => construct(path, options), type, `\`${name}\``);
 });
