@@ -15,9 +15,7 @@ export interface PostgresRows extends ArrayLike<ArrayLike<Uint8Array | null>> {
   readonly count: number | null;
 }
 
-/**
- * How long a {@linkcode PostgresClient} waits for its server, and how much it asks of it meanwhile.
- */
+/** The limits of a {@linkcode PostgresClient}. */
 export interface ServerLimits {
   /**
    * How long the oldest pending query may take before further queries go to new connections, in

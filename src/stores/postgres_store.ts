@@ -279,7 +279,7 @@ export class PostgresStore implements PrincipalStore, AsyncDisposable {
    */
   async moveRecord(sid: string, newSid: string, move: RecordMove): Promise<boolean> {
     const { ifVersion, set = [], meta } = move;
-    // The subquery on `ended` makes PostgreSQL free the new id before the row takes it.
+    // `written` reads `ended`, so that PostgreSQL frees the new id before the row takes it.
     return await this.#writeVersion(
       "regenerate",
       sid,

@@ -359,6 +359,19 @@ Deno.test("SqliteStore.moveRecord() is atomic", async () => {
   assertEquals([await store.exist("a"), await store.getValue("b", "k")], [false, 2]);
 });
 
+Deno.test("SqliteStore.moveRecord() accepts the id of an expired session or of a trace", async () => {
+  using clock = new FakeClock();
+  await using store = new SqliteStore(":memory:");
+  await store.createRecord("expired", record(clock.now + 1000));
+  await store.create("replaced");
+  await store.moveRecord("replaced", "a", MOVE);
+  clock.tick(1000);
+  await store.moveRecord("a", "expired", MOVE);
+  await store.moveRecord("expired", "replaced", MOVE);
+  assertEquals(await store.exist("replaced"), true);
+  assertEquals(await store.readRecord("expired"), { movedTo: "replaced", graceUntil: 0 });
+});
+
 Deno.test("SqliteStore never confuses two keys", async () => {
   await using store = new SqliteStore(":memory:");
   const keys = [
