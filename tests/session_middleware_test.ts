@@ -1,7 +1,7 @@
 import { assert, assertEquals, assertNotEquals, assertRejects, assertThrows } from "./helpers/assert.ts";
 import { FakeClock } from "./helpers/clock.ts";
 import { contextOf, cookieOf, onlyCookie, read, SECRET, setCookies, signUp, start, visit } from "./helpers/request.ts";
-import { BareStore, probe } from "./helpers/stores.ts";
+import { BasicStore, probe } from "./helpers/stores.ts";
 import {
   Context,
   MemoryStore,
@@ -79,7 +79,7 @@ Deno.test("SessionMiddleware begins no session at once after the moment in expir
 
 Deno.test("SessionMiddleware on a bare store: a record that is still being made is nobody's session", async (t) => {
   await t.step("where its maker is slow", async () => {
-    const { store, probe: seen } = probe(new BareStore());
+    const { store, probe: seen } = probe(new BasicStore());
     const middleware = start({}, store);
     const gate = Promise.withResolvers<void>();
     seen.before = (method, args) => method === "setValue" && args[1] === "user" ? gate.promise : undefined;
@@ -97,7 +97,7 @@ Deno.test("SessionMiddleware on a bare store: a record that is still being made 
     assertEquals(await read(middleware, cookie), "first");
   });
   await t.step("where its maker failed, and could not remove it", async () => {
-    const { store, probe: seen } = probe(new BareStore());
+    const { store, probe: seen } = probe(new BasicStore());
     const middleware = start({ onEvent: () => {} }, store);
     const context = contextOf();
     await middleware.onPreRequest(context);
@@ -117,7 +117,7 @@ Deno.test("SessionMiddleware on a bare store: a record that is still being made 
 });
 
 Deno.test("two middlewares on one bare store wait for one another's steps", async () => {
-  const store = new BareStore();
+  const store = new BasicStore();
   const [one, other] = [start({}, store), start({}, store)];
   const cookie = await signUp(one, { n: 0 });
   await Promise.all(
@@ -376,7 +376,7 @@ Deno.test("SessionMiddleware lets nothing pass where the store could not look", 
       }],
     ] as const
   ) {
-    for (const make of [() => new MemoryStore(), () => new BareStore()]) {
+    for (const make of [() => new MemoryStore(), () => new BasicStore()]) {
       await t.step(`the store ${how}`, async () => {
         const events: SessionEvent[] = [];
         const { store, probe: seen } = probe(make());
@@ -398,7 +398,7 @@ Deno.test("SessionMiddleware lets nothing pass where the store could not look", 
 });
 
 Deno.test("SessionMiddleware does not take a store's nonsense for a session", async () => {
-  const store = new BareStore();
+  const store = new BasicStore();
   const middleware = start({}, store);
   const cookie = await signUp(middleware);
   const id = cookie.slice(4, 28);
@@ -414,7 +414,7 @@ Deno.test("SessionMiddleware does not take a store's nonsense for a session", as
 });
 
 Deno.test("SessionMiddleware takes a record without a deadline for nobody's session", async () => {
-  const store = new BareStore();
+  const store = new BasicStore();
   const middleware = start({}, store);
   const cookie = await signUp(middleware);
   store.get = () => Promise.resolve({ user: "ada" });
@@ -437,7 +437,7 @@ Deno.test("SessionMiddleware uses the eight methods of a store that has only a p
   for (const part of parts) {
     await t.step(part.join(", "), async () => {
       const half = Object.fromEntries(part.map((name) => [name, () => Promise.reject(new Error("not by itself"))]));
-      const store: SessionStore = Object.assign(new BareStore(), half);
+      const store: SessionStore = Object.assign(new BasicStore(), half);
       assertThrows(() => start({ maxSessionsPerPrincipal: 1 }, store), SessionNotSupportedError);
       const middleware = start({}, store);
       const response = await visit(middleware, { cookie: await signUp(middleware) }, async (context) => {
@@ -454,7 +454,7 @@ Deno.test("SessionMiddleware uses the eight methods of a store that has only a p
 
 Deno.test("SessionMiddleware removes an expired record from a bare store when it sees it", async () => {
   using clock = new FakeClock();
-  const { store, probe: seen } = probe(new BareStore());
+  const { store, probe: seen } = probe(new BasicStore());
   const middleware = start({ maxAge: 60 }, store);
   const cookie = await signUp(middleware);
   clock.tick(60_000);
@@ -471,7 +471,7 @@ Deno.test("SessionMiddleware leaves no record behind that was only half made", a
   // On a bare store a record takes three calls; each may be the one that fails.
   for (const failing of [1, 2, 3]) {
     await t.step(`call ${failing} fails`, async () => {
-      const { store, probe: seen } = probe(new BareStore());
+      const { store, probe: seen } = probe(new BasicStore());
       const middleware = start({ onEvent: () => {} }, store);
       let calls = 0;
       seen.before = () => {
@@ -482,7 +482,7 @@ Deno.test("SessionMiddleware leaves no record behind that was only half made", a
     });
   }
   await t.step("nor removed again: it is of no use to anybody", async () => {
-    const { store, probe: seen } = probe(new BareStore());
+    const { store, probe: seen } = probe(new BasicStore());
     const middleware = start({ onEvent: () => {} }, store);
     seen.before = (method) => {
       if (method !== "create") throw new Error("down");
@@ -498,7 +498,7 @@ Deno.test("SessionMiddleware leaves no record behind that was only half made", a
 });
 
 Deno.test("SessionMiddleware names the key of a value that a bare store refuses, in the first write as in later ones", async () => {
-  const store = new BareStore();
+  const store = new BasicStore();
   const refuse = store.setValue.bind(store);
   store.setValue = (sid, key, value) => value === 13 ? Promise.reject(new TypeError("13")) : refuse(sid, key, value);
   const middleware = start({ onEvent: () => {} }, store);
@@ -510,7 +510,7 @@ Deno.test("SessionMiddleware names the key of a value that a bare store refuses,
 });
 
 Deno.test("SessionMiddleware does not ask a store twice why a write failed where the store said it", async () => {
-  const store = new BareStore();
+  const store = new BasicStore();
   const { store: watched, probe: seen } = probe(store);
   const middleware = start({}, watched);
   const cookie = await signUp(middleware);

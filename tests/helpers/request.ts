@@ -1,18 +1,20 @@
-/** Requests without a server: what Alosaur does with a middleware, in its order. */
+/** Requests without a server. They call the middleware in the order in which Alosaur does. */
 import {
   type Context,
   MemoryStore,
+  type RegenerateOptions,
   SecurityContext,
   type Session,
+  type SessionEvent,
   SessionMiddleware,
   type SessionOptions,
   type SessionStore,
 } from "../../mod.ts";
 
-/** 32 bytes that are nobody's secret. */
+/** A secret of 32 bytes that no other test uses. */
 export const SECRET = "kept out of every log and message";
 
-/** What a request is made of; all of it may be left out. */
+/** A request. Every part is optional. */
 export interface Visit {
   /** The Cookie header. */
   cookie?: string;
@@ -21,7 +23,7 @@ export interface Visit {
   headers?: Record<string, string>;
 }
 
-/** A middleware on a store, ready. */
+/** Creates a middleware on a store. */
 export function start(
   options: Partial<SessionOptions> = {},
   store: SessionStore = new MemoryStore(),
@@ -29,15 +31,15 @@ export function start(
   return new SessionMiddleware(store, { secret: SECRET, ...options });
 }
 
-/** A request's context. */
+/** Creates the context of a request. */
 export function contextOf({ cookie, url = "http://localhost/", method, headers = {} }: Visit = {}): SecurityContext {
   const request = new Request(url, { headers, method });
-  // `Request` refuses to set a Cookie header in some runtimes' constructors; its headers do not.
+  // Set afterwards: the constructor of `Request` drops a Cookie header in some runtimes.
   if (cookie !== undefined) request.headers.set("cookie", cookie);
   return new SecurityContext(request);
 }
 
-/** Sends a request through the middleware: before, the action, after, merge. */
+/** Sends a request through the middleware: `onPreRequest()`, the action, `onPostRequest()`, then the merged response. */
 export async function visit(
   middleware: SessionMiddleware,
   request: Visit,
@@ -50,15 +52,15 @@ export async function visit(
   return merged(context);
 }
 
-/** A session under way, as an action has it. */
+/** A request under way. */
 export interface Opened {
   session: Session;
   context: SecurityContext;
-  /** Ends the request. */
+  /** Ends the request and returns its response. */
   finish: () => Promise<Response>;
 }
 
-/** Begins a request, and leaves it to the test to go on. */
+/** Begins a request. The test takes the place of the action, then calls `finish()`. */
 export async function open(middleware: SessionMiddleware, cookie?: string): Promise<Opened> {
   const context = contextOf({ cookie });
   await middleware.onPreRequest(context);
@@ -73,21 +75,21 @@ export async function open(middleware: SessionMiddleware, cookie?: string): Prom
   };
 }
 
-/** The response as it goes to the client. */
+/** Returns the response that the client receives. */
 export function merged(context: Context): Response {
   const result = context.response.getMergedResult();
   if (result instanceof Response) return result;
   return new Response(result.body as BodyInit | null, { status: result.status, headers: result.headers });
 }
 
-/** A `Set-Cookie` line, taken apart. Attribute names are in lower case; one without a value is `true`. */
+/** A parsed `Set-Cookie` line. Attribute names are in lower case; an attribute without a value is `true`. */
 export interface SetCookie {
   name: string;
   value: string;
   attributes: Record<string, string | true>;
 }
 
-/** The cookies that a response sets. */
+/** Returns the cookies that a response sets. */
 export function setCookies(headers: Headers): SetCookie[] {
   return headers.getSetCookie().map((line) => {
     const [pair = "", ...rest] = line.split("; ");
@@ -101,21 +103,32 @@ export function setCookies(headers: Headers): SetCookie[] {
   });
 }
 
-/** The one cookie that a response sets. */
+/** Returns the only cookie that a response sets. Throws if there are none or several. */
 export function onlyCookie(headers: Headers): SetCookie {
   const cookies = setCookies(headers);
   const [cookie] = cookies;
-  if (cookie === undefined || cookies.length !== 1) throw new Error(`${cookies.length} cookies where one was expected`);
+  if (cookie === undefined || cookies.length !== 1) throw new Error(`Expected one cookie, received ${cookies.length}`);
   return cookie;
 }
 
-/** The Cookie header of a client that has received a response. */
+/** Returns the Cookie header that a client sends after it received a response. */
 export function cookieOf(response: { headers: Headers }): string {
   const { name, value } = onlyCookie(response.headers);
   return `${name}=${value}`;
 }
 
-/** Begins a session with some values; returns the Cookie header of its client. */
+/** Returns the Cookie header that a client sends after it received a response, or `undefined` if that set no cookie. */
+export function optionalCookieOf(response: { headers: Headers }): string | undefined {
+  return response.headers.getSetCookie().length === 0 ? undefined : cookieOf(response);
+}
+
+/** Returns the session id in a Cookie header. */
+export function idOf(cookie: string): string {
+  const [id = ""] = cookie.slice(cookie.indexOf("=") + 1).split(".");
+  return id;
+}
+
+/** Creates a session with some values. Returns the Cookie header of its client. */
 export async function signUp(
   middleware: SessionMiddleware,
   values: Record<string, unknown> = { user: "ada" },
@@ -135,4 +148,28 @@ export async function read(middleware: SessionMiddleware, cookie: string, key = 
     return "ok";
   });
   return value;
+}
+
+/** Creates a session of a user, whose value of `user` is the user's name. Returns the Cookie header of its client. */
+export async function signIn(middleware: SessionMiddleware, principal: string): Promise<string> {
+  const { session, finish } = await open(middleware);
+  await session.regenerate({ principal });
+  await session.set("user", principal);
+  return cookieOf(await finish());
+}
+
+/** Gives a client's session a new id. Returns the new Cookie header. */
+export async function renew(
+  middleware: SessionMiddleware,
+  cookie: string,
+  options?: RegenerateOptions,
+): Promise<string> {
+  const { session, finish } = await open(middleware, cookie);
+  await session.regenerate(options);
+  return cookieOf(await finish());
+}
+
+/** Returns the types of events; that of a refusal includes its reason. */
+export function eventNames(events: readonly SessionEvent[]): string[] {
+  return events.map((event) => event.type === "refused" ? `refused ${event.reason}` : event.type);
 }

@@ -3,11 +3,11 @@ import { MemoryStore, type SessionStore } from "../../mod.ts";
 import { cloneValue, toObject } from "../../src/util/clone_value.ts";
 
 /**
- * A store with the eight methods and no more, as a third party would write it. Every call yields, so that concurrent
- * requests interleave.
+ * A basic store as a third party would write it: the eight methods and no optional capability. Every call yields, so
+ * that concurrent requests interleave.
  */
-export class BareStore implements SessionStore {
-  /** @param records every value of every session; several instances may share it */
+export class BasicStore implements SessionStore {
+  /** @param records the values of every session; several instances may share them */
   constructor(readonly records: Map<string, Map<string, unknown>> = new Map()) {}
 
   async init(): Promise<void> {}
@@ -54,17 +54,30 @@ export class BareStore implements SessionStore {
   }
 }
 
-/** What a {@linkcode probe} saw and does. */
+/** One store of each kind. Sessions must behave the same on both. */
+export const STORES: readonly [name: string, make: () => SessionStore][] = [
+  ["MemoryStore", () => new MemoryStore()],
+  ["a basic store", () => new BasicStore()],
+];
+
+/** Returns how many records a store of {@linkcode STORES} holds. */
+export function countRecords(store: SessionStore): number {
+  if (store instanceof MemoryStore) return store.size;
+  if (store instanceof BasicStore) return store.records.size;
+  throw new TypeError("Cannot count records: unknown store");
+}
+
+/** Records the calls of a probed store, and can make them fail or wait. */
 export interface Probe {
-  /** The calls of the store's methods, by name, in their order. */
+  /** The names of the called methods, in order. */
   calls: string[];
-  /** Called before each call; what it throws, the store throws; what it returns is awaited first. */
+  /** Runs before each call. The call waits for the promise that it returns, and fails with what it throws. */
   before: (method: string, args: unknown[]) => void | Promise<void>;
 }
 
-/** Counts the calls of a store, and makes them fail or wait. */
+/** Wraps a store so that a test sees its calls, and can make them fail or wait. */
 export function probe<S extends SessionStore>(store: S): { store: S; probe: Probe } {
-  const seen: Probe = { calls: [], before: () => {} };
+  const seen: Probe = { calls: [], before: working };
   const proxy = new Proxy(store, {
     get(target, name): unknown {
       const member: unknown = Reflect.get(target, name);
@@ -79,19 +92,46 @@ export function probe<S extends SessionStore>(store: S): { store: S; probe: Prob
   return { store: proxy, probe: seen };
 }
 
+/** A {@linkcode Probe.before} that lets every call through. */
+export function working(): void {}
+
+/** Returns a {@linkcode Probe.before} that throws, at every call or only at calls of the given methods. */
+export function failing(...methods: string[]): (method: string) => void {
+  return (method) => {
+    if (methods.length === 0 || methods.includes(method)) throw new Error("down");
+  };
+}
+
+/** Returns a {@linkcode Probe.before} that waits for a promise, at every call or only at calls of the given methods. */
+export function waiting(promise: Promise<void>, ...methods: string[]): Probe["before"] {
+  return (method) => methods.length === 0 || methods.includes(method) ? promise : undefined;
+}
+
+/** A store whose answers are delayed. */
+export interface DelayedReads {
+  /** Resolves when the store has read a record for the first time, and holds its answer back. */
+  asked: Promise<void>;
+  /** Lets later lookups answer normally again. */
+  stop: () => void;
+  /** Sends the answers that were held back. By now they may be outdated. */
+  release: () => void;
+}
+
 /**
- * From now on, and until `stop()`, the store looks at once when it is asked for a session, and answers when it is let.
+ * Delays the answers of a store. It still reads a record when it is asked.
  *
- * @param store not a probed one
+ * @param store a store of {@linkcode STORES}, not a probed one
  */
-export function answersLate(store: SessionStore): { answer: () => void; stop: () => void } {
+export function delayReads(store: SessionStore): DelayedReads {
+  const asked = Promise.withResolvers<void>();
   const gate = Promise.withResolvers<void>();
   const method = store instanceof MemoryStore ? "readRecord" : "get";
   const real: (sid: string) => Promise<unknown> = Reflect.get(store, method).bind(store);
   Reflect.set(store, method, async (sid: string) => {
     const answer = await real(sid);
+    asked.resolve();
     await gate.promise;
     return answer;
   });
-  return { answer: gate.resolve, stop: () => void Reflect.set(store, method, real) };
+  return { asked: asked.promise, stop: () => void Reflect.set(store, method, real), release: gate.resolve };
 }

@@ -7,9 +7,8 @@ import fc from "npm:fast-check@4.10.2";
 import { assertEquals } from "../helpers/assert.ts";
 import { FakeClock } from "../helpers/clock.ts";
 import { contextOf, merged, SECRET, setCookies, signUp, start, visit } from "../helpers/request.ts";
-import { BareStore } from "../helpers/stores.ts";
+import { STORES } from "../helpers/stores.ts";
 import {
-  MemoryStore,
   type Session,
   type SessionEvent,
   SessionGoneError,
@@ -21,11 +20,6 @@ import { readSecrets } from "../../src/secrets.ts";
 import { Signer } from "../../src/cookie/signer.ts";
 import { describe, type Id, isAlive, isDead, isReached, Life, type Move, PRINCIPAL } from "../helpers/model.ts";
 import type { Step, Value } from "../helpers/model_linearizable.ts";
-
-const STORES: Record<string, () => SessionStore> = {
-  "MemoryStore": () => new MemoryStore(),
-  "a bare store": () => new BareStore(),
-};
 
 const SEED = Number(Deno.env.get("FC_SEED") ?? crypto.getRandomValues(new Int32Array(1))[0]);
 const RUNS = Number(Deno.env.get("FC_RUNS") ?? 1000);
@@ -687,7 +681,7 @@ class Unhandled implements Disposable {
   }
 }
 
-for (const [name, make] of Object.entries(STORES)) {
+for (const [name, make] of STORES) {
   Deno.test(`Session on ${name} keeps to the model in ${RUNS} random lives`, async () => {
     console.log(`replay with FC_SEED=${SEED}`);
     using unhandled = new Unhandled();

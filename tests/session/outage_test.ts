@@ -3,7 +3,7 @@ import { assert, assertEquals, assertRejects, assertThrows } from "../helpers/as
 import { FakeClock } from "../helpers/clock.ts";
 import { Captured } from "../helpers/console.ts";
 import { contextOf, merged, open, read, SECRET, signUp, start, visit } from "../helpers/request.ts";
-import { BareStore, probe } from "../helpers/stores.ts";
+import { BasicStore, probe, STORES } from "../helpers/stores.ts";
 import {
   MemoryStore,
   type Session,
@@ -14,11 +14,6 @@ import {
   SessionStoreError,
 } from "../../mod.ts";
 import { CsrfMiddleware } from "../../src/csrf_middleware.ts";
-
-const STORES: [string, () => SessionStore][] = [
-  ["MemoryStore", () => new MemoryStore()],
-  ["a bare store", () => new BareStore()],
-];
 
 const down = (): never => {
   throw new Error("connection refused");
@@ -161,7 +156,7 @@ for (const [name, make] of STORES) {
 }
 
 Deno.test("storeTimeout works on a frozen store, on one with private fields, and where an answer is there at once", async () => {
-  const inner = new BareStore();
+  const inner = new BasicStore();
   const methods = ["init", "exist", "create", "delete", "get", "setValue", "getValue", "clear"] as const;
   const frozen = Object.freeze(
     Object.fromEntries(methods.map((name) => [name, (inner[name] as (...args: unknown[]) => unknown).bind(inner)])),

@@ -1,5 +1,5 @@
 import { assert, assertEquals, assertNotEquals, assertRejects, assertThrows } from "../helpers/assert.ts";
-import { BareStore } from "../helpers/stores.ts";
+import { BasicStore } from "../helpers/stores.ts";
 import { jsonFileStore } from "../../examples/custom_store/json_file_store.ts";
 import {
   MemoryStore,
@@ -34,7 +34,7 @@ testSessionStore("EncryptedStore on a MemoryStore", () => new EncryptedStore(sha
   values: "all",
   traces: "deadline",
 });
-testSessionStore("EncryptedStore on a basic store", () => new EncryptedStore(new BareStore(), KEY), {
+testSessionStore("EncryptedStore on a basic store", () => new EncryptedStore(new BasicStore(), KEY), {
   shared: false,
   values: "all",
 });
@@ -95,7 +95,7 @@ Deno.test("EncryptedStore has the optional capabilities of the underlying store"
   const noUsers = new Proxy(new MemoryStore(), { has: (target, name) => name !== "listSessions" && name in target });
   assertEquals(has(new EncryptedStore(new MemoryStore(), KEY)), names);
   assertEquals(has(new EncryptedStore(noUsers, KEY)), names.slice(0, 4));
-  assertEquals(has(new EncryptedStore(new BareStore(), KEY)), []);
+  assertEquals(has(new EncryptedStore(new BasicStore(), KEY)), []);
 });
 
 Deno.test("EncryptedStore writes strings that reveal nothing of a value", async (t) => {
@@ -133,7 +133,7 @@ Deno.test("EncryptedStore writes strings that reveal nothing of a value", async 
     assertEquals({ ...await store.get("b") }, { ...Object.fromEntries(values), text: "another secret" });
   });
   await t.step("setValue()", async () => {
-    const underlying = new BareStore();
+    const underlying = new BasicStore();
     const store = new EncryptedStore(underlying, KEY);
     await store.create("a");
     for (const [key, value] of values) await store.setValue("a", key, value);
@@ -205,7 +205,7 @@ Deno.test("EncryptedStore rejects a value that was altered or belongs elsewhere"
 });
 
 Deno.test("EncryptedStore distinguishes session ids and keys that concatenate to the same text", async () => {
-  const underlying = new BareStore();
+  const underlying = new BasicStore();
   const store = new EncryptedStore(underlying, KEY);
   const names: [string, string][] = [["a", "bc"], ["ab", "c"], ["a", '"b'], ['a"', "b"], ["a,b", "c"], ["a", "b,c"]];
   for (const [sid] of names) if (!await store.exist(sid)) await store.create(sid);

@@ -4,7 +4,7 @@ import { MemoryStore, type PrincipalStore, SessionGoneError, type SessionStore }
 import type { MakeStore, SessionStoreTestOptions } from "../../../src/testing.ts";
 import { RECORD_METHODS, STORE_METHODS } from "../../../src/session_store.ts";
 import { cloneValue } from "../../../src/util/clone_value.ts";
-import { BareStore } from "../../helpers/stores.ts";
+import { BasicStore } from "../../helpers/stores.ts";
 
 /** A defect: what such a store does, the store, and a part of the area and name of the checks that find it. */
 export type Defect = [name: string, create: MakeStore, found: string, options?: SessionStoreTestOptions];
@@ -23,10 +23,10 @@ export function change<S extends SessionStore>(right: S, methods: Partial<S>): S
 }
 
 /** A store with the eight methods and a defect. All of its instances share a backend. */
-export function bare(defect: (right: BareStore, backend: Backend) => Partial<SessionStore>): MakeStore {
+export function bare(defect: (right: BasicStore, backend: Backend) => Partial<SessionStore>): MakeStore {
   const backend: Backend = new Map();
   return () => {
-    const right = new BareStore(backend);
+    const right = new BasicStore(backend);
     return change<SessionStore>(right, defect(right, backend));
   };
 }
@@ -588,7 +588,7 @@ export const DEFECTS: Defect[] = [
     bare(() => ({})),
     "every method rejects where the backend cannot be reached",
     {
-      broken: () => new BareStore(),
+      broken: () => new BasicStore(),
     },
   ],
   [

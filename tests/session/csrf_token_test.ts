@@ -1,0 +1,46 @@
+/** `csrfToken()`. */
+import { assert, assertEquals, assertMatch, assertNotEquals, assertRejects } from "../helpers/assert.ts";
+import { cookieOf, open, renew, signUp, start } from "../helpers/request.ts";
+import { STORES } from "../helpers/stores.ts";
+import { SessionGoneError } from "../../mod.ts";
+
+for (const [name, make] of STORES) {
+  Deno.test(`Session.csrfToken() on ${name} belongs to the session, changes with a new id, and survives a grace`, async () => {
+    const middleware = start({}, make());
+    const { session, finish } = await open(middleware);
+    const token = await session.csrfToken();
+    assertMatch(token, /^[\w-]{43}$/);
+    const cookie = cookieOf(await finish());
+    const tokenOf = async (cookie: string): Promise<string> =>
+      await (await open(middleware, cookie)).session.csrfToken();
+    assertEquals(await tokenOf(cookie), token);
+    assertNotEquals(await tokenOf(await signUp(middleware)), token);
+    assert(!cookie.includes(token));
+    const renewed = await renew(middleware, cookie, { graceSeconds: 5 });
+    assertEquals([await tokenOf(renewed), await tokenOf(cookie)], [token, token]);
+    assertNotEquals(await tokenOf(await renew(middleware, renewed)), token);
+    const ended = await open(middleware, cookie);
+    await ended.session.destroy();
+    await assertRejects(() => ended.session.csrfToken(), SessionGoneError);
+  });
+
+  Deno.test(`Session.csrfToken() on ${name} is the same for a request with the old id within the grace`, async () => {
+    const middleware = start({}, make());
+    const old = await signUp(middleware);
+    const under = await open(middleware, old);
+    const token = await under.session.csrfToken();
+    const next = await renew(middleware, old, { graceSeconds: 5 });
+    await under.session.set("a", 1);
+    assertEquals(await under.session.csrfToken(), token);
+    assertEquals(await (await open(middleware, next)).session.csrfToken(), token);
+  });
+
+  Deno.test(`Session.csrfToken() on ${name} waits for a new id that is under way`, async () => {
+    const middleware = start({}, make());
+    const { session, finish } = await open(middleware, await signUp(middleware));
+    session.regenerate();
+    const token = await session.csrfToken();
+    const next = await open(middleware, cookieOf(await finish()));
+    assertEquals(await next.session.csrfToken(), token);
+  });
+}

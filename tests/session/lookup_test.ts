@@ -1,0 +1,46 @@
+/** Which session a request gets. */
+import { assert, assertEquals, assertRejects } from "../helpers/assert.ts";
+import { open, read, signUp, start, visit } from "../helpers/request.ts";
+import { probe } from "../helpers/stores.ts";
+import { MemoryStore, SecurityContext, SessionGoneError } from "../../mod.ts";
+
+Deno.test("SessionMiddleware ignores a session id anywhere but in the cookie", async () => {
+  const { store, probe: seen } = probe(new MemoryStore());
+  const middleware = start({}, store);
+  const cookie = await signUp(middleware);
+  const value = cookie.slice("sid=".length);
+  seen.calls.length = 0;
+  for (
+    const request of [
+      { url: `http://localhost/?sid=${value}&${cookie}` },
+      { url: `http://localhost/;sid=${value}#${cookie}` },
+      { headers: { authorization: `Bearer ${value}`, "x-sid": value, sid: value, "set-cookie": cookie } },
+      { cookie: `other=${value}; ${value}` },
+    ]
+  ) {
+    await visit(middleware, request, async ({ security: { session } }) => {
+      assert(session.isNew);
+      assertEquals(await session.get("user"), undefined);
+    });
+  }
+  const body = new SecurityContext(
+    new Request("http://localhost/", { method: "POST", body: new URLSearchParams({ sid: value }) }),
+  );
+  await middleware.onPreRequest(body);
+  assert(body.security.session.isNew);
+  assertEquals(seen.calls, []);
+});
+
+Deno.test("SessionMiddleware finds no session if a record store returns null", async () => {
+  const store = new MemoryStore();
+  const middleware = start({}, store);
+  const cookie = await signUp(middleware);
+  const { session } = await open(middleware, cookie);
+  for (const answer of [null, Promise.resolve(null)]) {
+    store.readRecord = () => answer as unknown as undefined;
+    assertEquals(await read(middleware, cookie), undefined);
+  }
+  await session.set("k", 1);
+  await assertRejects(() => session.update("k", () => 2), SessionGoneError);
+  await session.destroy();
+});

@@ -1,0 +1,92 @@
+/** `renewalTimeout`: the middleware renews the id by itself. */
+import { assertEquals, assertNotEquals } from "../helpers/assert.ts";
+import { FakeClock } from "../helpers/clock.ts";
+import { cookieOf, eventNames, open, read, signUp, start, visit } from "../helpers/request.ts";
+import { delayReads, failing, probe, STORES, working } from "../helpers/stores.ts";
+import type { SessionEvent } from "../../mod.ts";
+
+for (const [name, make] of STORES) {
+  Deno.test(`renewalTimeout on ${name} renews the id by itself, with a grace of 30 seconds`, async () => {
+    using clock = new FakeClock();
+    const events: SessionEvent[] = [];
+    const middleware = start({ renewalTimeout: 60, onEvent: (event) => events.push(event) }, make());
+    const old = await signUp(middleware);
+    clock.tick(59_999);
+    assertEquals((await visit(middleware, { cookie: old })).headers.getSetCookie(), []);
+    clock.tick(1);
+    // Of the parallel requests of one page, one renews the id and none is logged out.
+    const responses = await Promise.all(
+      Array.from({ length: 5 }, () =>
+        visit(middleware, { cookie: old }, async ({ security: { session } }) => {
+          assertEquals(await session.get("user"), "ada");
+          await session.update("requests", (n: number | undefined) => (n ?? 0) + 1);
+        })),
+    );
+    const given = responses.filter(({ headers }) => headers.getSetCookie().length > 0);
+    assertEquals(given.length, 1);
+    assertEquals(eventNames(events).filter((type) => type === "renewed").length, 1);
+    const next = cookieOf(given[0] ?? new Response());
+    assertNotEquals(next, old);
+    assertEquals(await read(middleware, next, "requests"), 5);
+    clock.tick(29_999);
+    assertEquals(await read(middleware, old), "ada");
+    clock.tick(1);
+    assertEquals(await read(middleware, old), undefined);
+    assertEquals(eventNames(events).at(-1), "refused reuse");
+    assertEquals(await read(middleware, next), "ada");
+  });
+
+  Deno.test(`renewalTimeout with rolling on ${name} keeps the whole grace, and reports reuse until the session ends`, async () => {
+    using clock = new FakeClock();
+    const events: SessionEvent[] = [];
+    const middleware = start({ maxAge: 60, rolling: true, renewalTimeout: 20, onEvent: (e) => events.push(e) }, make());
+    const old = await signUp(middleware);
+    clock.tick(50_000);
+    const next = cookieOf(await visit(middleware, { cookie: old }));
+    clock.tick(15_000);
+    assertEquals(await read(middleware, old), "ada");
+    clock.tick(15_000);
+    const later = cookieOf(await visit(middleware, { cookie: next }));
+    clock.tick(59_000);
+    assertEquals(await read(middleware, later), "ada");
+    events.length = 0;
+    assertEquals(await read(middleware, old), undefined);
+    assertEquals(eventNames(events), ["refused reuse"]);
+  });
+
+  Deno.test(`renewalTimeout on ${name} never binds a session to its user again after clear()`, async () => {
+    using clock = new FakeClock();
+    const store = make();
+    const middleware = start({ renewalTimeout: 60 }, store);
+    const { session, finish } = await open(middleware);
+    await session.regenerate({ principal: "42" });
+    const cookie = cookieOf(await finish());
+    const under = await open(middleware, cookie);
+    clock.tick(60_000);
+    // The renewal has read the record, but the store answers late. Meanwhile the user signs out.
+    const slow = delayReads(store);
+    const renewal = visit(middleware, { cookie });
+    slow.stop();
+    await under.session.clear();
+    slow.release();
+    const next = await open(middleware, cookieOf(await renewal));
+    assertEquals(next.session.principal, undefined);
+  });
+
+  Deno.test(`renewalTimeout on ${name} does not renew on an upgrade, and fails no request if the store fails`, async () => {
+    using clock = new FakeClock();
+    const { store, probe: seen } = probe(make());
+    const events: SessionEvent[] = [];
+    const middleware = start({ renewalTimeout: 60, onEvent: (event) => events.push(event) }, store);
+    const cookie = await signUp(middleware);
+    clock.tick(60_000);
+    events.length = 0;
+    await visit(middleware, { cookie, headers: { upgrade: "websocket" } });
+    assertEquals(events, []);
+    seen.before = failing("moveRecord", "create");
+    assertEquals(await read(middleware, cookie), "ada");
+    assertEquals(eventNames(events), ["storeFailed"]);
+    seen.before = working;
+    assertNotEquals(cookieOf(await visit(middleware, { cookie })), cookie);
+  });
+}
