@@ -1,24 +1,24 @@
-/** What a request costs, in steps that can be counted: never in time, which no test can trust. */
+/** The cost of a request in countable operations. Time would make the test unreliable. */
 import { assertEquals } from "../helpers/assert.ts";
 import { contextOf, merged, signUp, start } from "../helpers/request.ts";
 import { probe } from "../helpers/stores.ts";
 import { MemoryStore, type SecurityContext, type StoredRecord } from "../../mod.ts";
 
-/** The steps that a request takes. */
+/** The operations of one request. */
 interface Cost {
-  /** Calls of the store. */
+  /** The store calls. */
   store: string[];
-  /** HMACs, each of which is written as base64url; and a new id, which is too. */
+  /** HMACs and new ids: each is encoded as base64url once. */
   hashes: number;
-  /** Copies of the values of a record. */
+  /** How often the values of a record were copied. */
   copies: number;
-  /** Headers written on the response and its result. */
+  /** How many headers were appended to the response and its result. */
   headers: number;
-  /** Whether the middleware makes the framework wait. */
+  /** Whether `onPreRequest()` and `onPostRequest()` returned a promise. */
   waits: [before: boolean, after: boolean];
 }
 
-/** Counts the calls of a method while a function runs. */
+/** Counts the calls of a method or getter while a function runs. */
 async function counted<T extends object>(target: T, name: keyof T & string, run: () => Promise<void>): Promise<number> {
   const real = Object.getOwnPropertyDescriptor(target, name) as PropertyDescriptor;
   let count = 0;
@@ -44,7 +44,7 @@ const middleware = start({}, store);
 const valid = await signUp(middleware, { user: "ada", cart: ["apple"] });
 const forged = `sid=${"A".repeat(24)}.${"A".repeat(43)}`;
 
-// Where the records of a MemoryStore have their methods.
+// The prototype of the records of a MemoryStore.
 const record: StoredRecord = await (async () => {
   const store = new MemoryStore();
   await store.create("a");
@@ -95,7 +95,8 @@ const CASES: [string, string | undefined, (context: SecurityContext) => unknown,
     await context.security.session.update<string>("user", (user = "") => user);
   }, { store: ["readRecord", "changeRecord"], copies: 1, waits: [false, true] }],
   ["c: no cookie, untouched", undefined, nothing, {}],
-  // The signature and the id; our line on the context's headers, and its copy onto the answer, which is Alosaur's.
+  // Two hashes: the signature and the id. Two headers: our Set-Cookie line on the context, and its copy, which Alosaur
+  // appends to the response.
   ["d: no cookie, one write", undefined, write, {
     store: ["createRecord"],
     hashes: 2,
@@ -107,8 +108,8 @@ const CASES: [string, string | undefined, (context: SecurityContext) => unknown,
 ];
 
 for (const [name, cookie, action, expected] of CASES) {
-  Deno.test(`the cost of a request: ${name}`, async () => {
-    await costOf(cookie, action); // the first one verifies the cookie
+  Deno.test(`SessionMiddleware keeps the cost of a request: ${name}`, async () => {
+    await costOf(cookie, action); // The first request verifies the cookie. Later ones find it in the cache.
     assertEquals(await costOf(cookie, action), { ...NONE, ...expected });
   });
 }

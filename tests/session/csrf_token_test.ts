@@ -1,5 +1,6 @@
 /** `csrfToken()`. */
 import { assert, assertEquals, assertMatch, assertNotEquals, assertRejects } from "../helpers/assert.ts";
+import { FakeClock } from "../helpers/clock.ts";
 import { cookieOf, open, renew, signUp, start } from "../helpers/request.ts";
 import { STORES } from "../helpers/stores.ts";
 import { SessionGoneError } from "../../mod.ts";
@@ -44,3 +45,15 @@ for (const [name, make] of STORES) {
     assertEquals(await next.session.csrfToken(), token);
   });
 }
+
+Deno.test("Session.csrfToken() stays the same in the request in which renewalTimeout renews the id", async () => {
+  using clock = new FakeClock();
+  const middleware = start({ renewalTimeout: 60 });
+  const cookie = await signUp(middleware);
+  const before = await open(middleware, cookie);
+  const token = await before.session.csrfToken();
+  clock.tick(60_000);
+  const { session } = await open(middleware, cookie);
+  assertEquals(session.sessionId === before.session.sessionId, false);
+  assertEquals(await session.csrfToken(), token);
+});

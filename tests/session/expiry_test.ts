@@ -3,7 +3,7 @@ import { assert, assertEquals, assertNotEquals, assertRejects } from "../helpers
 import { FakeClock } from "../helpers/clock.ts";
 import { cookieOf, eventNames, onlyCookie, open, read, signUp, start, visit } from "../helpers/request.ts";
 import { probe, STORES, waiting, working } from "../helpers/stores.ts";
-import { type Session, type SessionEvent, SessionGoneError } from "../../mod.ts";
+import { MemoryStore, type Session, type SessionEvent, SessionGoneError } from "../../mod.ts";
 
 for (const [name, make] of STORES) {
   Deno.test(`maxAge on ${name} ends a session to the second`, async () => {
@@ -225,3 +225,14 @@ for (const [name, make] of STORES) {
     }
   });
 }
+
+Deno.test("SessionMiddleware reports a session that stricter options ended, and gives the visitor a new one", async () => {
+  using clock = new FakeClock();
+  const store = new MemoryStore();
+  const events: SessionEvent[] = [];
+  const cookie = await signUp(start({ maxAge: 3600 }, store));
+  clock.tick(60_000);
+  const { session } = await open(start({ maxAge: 60, onEvent: (event) => events.push(event) }, store), cookie);
+  assertEquals(session.isNew, true);
+  assertEquals(events.map(({ type }) => type), ["expired"]);
+});

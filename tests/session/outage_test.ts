@@ -1,9 +1,9 @@
-/** What becomes of requests while the store is down, and after. */
+/** Requests during an outage of the store, and after it: `onStoreError` and `storeTimeout`. */
 import { assert, assertEquals, assertRejects, assertThrows } from "../helpers/assert.ts";
 import { FakeClock } from "../helpers/clock.ts";
 import { Captured } from "../helpers/console.ts";
-import { contextOf, merged, open, read, SECRET, signUp, start, visit } from "../helpers/request.ts";
-import { BasicStore, probe, STORES } from "../helpers/stores.ts";
+import { contextOf, idOf, merged, open, read, SECRET, signUp, start, visit } from "../helpers/request.ts";
+import { BasicStore, probe, STORES, working } from "../helpers/stores.ts";
 import {
   MemoryStore,
   type Session,
@@ -19,7 +19,7 @@ const down = (): never => {
   throw new Error("connection refused");
 };
 
-/** Every write of a session. */
+/** Every operation of a session that uses the store. */
 const WRITES: [string, (session: Session) => Promise<unknown>][] = [
   ["set", (session) => session.set("k", 1)],
   ["update", (session) => session.update("k", () => 1)],
@@ -59,14 +59,14 @@ for (const [name, make] of STORES) {
       }
       assertEquals(seen.calls.length, asked);
     });
-    await t.step("also when the store is back meanwhile", async () => {
-      seen.before = () => {};
+    await t.step("even if the store is back in the meantime", async () => {
+      seen.before = working;
       const asked = seen.calls.length;
       for (const [, write] of WRITES) await assertRejects(() => write(session), SessionStoreError);
       assertEquals([await session.get("user"), session.available], [undefined, false]);
       assertEquals(seen.calls.length, asked);
     });
-    await t.step("no cookie is set, and none taken away", async () => {
+    await t.step("no cookie is set or cleared", async () => {
       assertEquals((await finish()).headers.getSetCookie(), []);
     });
     await t.step("the failure is reported", () => {
@@ -87,12 +87,12 @@ for (const [name, make] of STORES) {
       seen.before = down;
       const error = await assertRejects(() => open(middleware, cookie), SessionStoreError);
       assertEquals(error.httpCode, 503);
-      seen.before = () => {};
+      seen.before = working;
       assertEquals(await read(middleware, cookie), "ada");
     }
   });
 
-  Deno.test(`storeTimeout makes an outage of a store that hangs (${name})`, async (t) => {
+  Deno.test(`storeTimeout treats a store that hangs as failed (${name})`, async (t) => {
     const { store, probe: seen } = probe(make());
     const middleware = start({ storeTimeout: 0.02 }, store);
     const anonymous = start({ storeTimeout: 0.02, onStoreError: "anonymous" }, store);
@@ -101,24 +101,24 @@ for (const [name, make] of STORES) {
 
     const { session } = await open(middleware, cookie);
     seen.before = () => hang.promise;
-    await t.step("a look-up is refused", async () => {
+    await t.step("a lookup fails", async () => {
       const error = await assertRejects(() => open(middleware, cookie), SessionStoreError, "Cannot get");
       assertEquals((error.cause as Error).message, "The session store did not answer within 0.02 s");
     });
-    await t.step("or goes on without its session", async () => {
+    await t.step('with onStoreError "anonymous" the request goes on without its session', async () => {
       assertEquals((await open(anonymous, cookie)).session.available, false);
     });
-    await t.step("a write is refused", async () => {
+    await t.step("a write fails", async () => {
       await assertRejects(() => session.set("late", 1), SessionStoreError, 'Cannot set "late"');
       await assertRejects(() => session.update("late", () => 1), SessionStoreError);
     });
-    await t.step("the next request works when the store is back, though the calls never came back", async () => {
-      seen.before = () => {};
+    await t.step("the next request works when the store is back, although the calls never returned", async () => {
+      seen.before = working;
       assertEquals(await read(middleware, cookie), "ada");
       await visit(middleware, { cookie }, ({ security }) => security.session.update("n", (n = 0) => n + 1));
       assertEquals(await read(middleware, cookie, "n"), 1);
     });
-    hang.reject(new Error("too late to be heard of"));
+    hang.reject(new Error("too late, and ignored"));
     await new Promise((resolve) => setTimeout(resolve, 5));
   });
 }
@@ -132,7 +132,7 @@ Deno.test("storeTimeout does not limit the function of an update", async () => {
 });
 
 for (const [name, make] of STORES) {
-  Deno.test(`storeTimeout is not a hang times as many calls as wait for one another (${name})`, async () => {
+  Deno.test(`storeTimeout fails queued calls together, without waiting once for each (${name})`, async () => {
     const { store, probe: seen } = probe(make());
     const middleware = start({ storeTimeout: 0.05 }, store);
     const cookie = await signUp(middleware, { n: 0 });
@@ -142,20 +142,20 @@ for (const [name, make] of STORES) {
     const [first] = opened;
     assert(first !== undefined);
     const all = [
-      // Of ten requests, and of one.
+      // Ten requests wait for one another, and ten writes of one request do.
       ...opened.map(({ session }) => session.update<number>("n", (n = 0) => n + 1)),
       ...Array.from({ length: 10 }, (_, i) => first.session.set(`k${i}`, i)),
     ];
     for (const write of all) await assertRejects(() => write, SessionStoreError);
-    // What was never asked took no time: one call that hung for each queue.
+    // Only the first call of each queue reached the store and hung.
     assert(seen.calls.length - calls <= 3, seen.calls.slice(calls).join());
-    seen.before = () => {};
+    seen.before = working;
     await visit(middleware, { cookie }, ({ security }) => security.session.set("n", 5));
     assertEquals(await read(middleware, cookie, "n"), 5);
   });
 }
 
-Deno.test("storeTimeout works on a frozen store, on one with private fields, and where an answer is there at once", async () => {
+Deno.test("storeTimeout works with a frozen store, with private fields, and with synchronous answers", async () => {
   const inner = new BasicStore();
   const methods = ["init", "exist", "create", "delete", "get", "setValue", "getValue", "clear"] as const;
   const frozen = Object.freeze(
@@ -165,54 +165,50 @@ Deno.test("storeTimeout works on a frozen store, on one with private fields, and
     const middleware = start({ storeTimeout: 1 }, store);
     assertEquals(await read(middleware, await signUp(middleware)), "ada");
   }
-  // No timer where nothing is awaited.
+  // A synchronous answer needs no timer and no promise.
   const middleware = start({ storeTimeout: 1 });
   const cookie = await signUp(middleware);
   assertEquals(middleware.onPreRequest(contextOf({ cookie })), undefined);
 });
 
-Deno.test("storeTimeout counts for the list of a user's sessions", async () => {
+Deno.test("storeTimeout also limits the list of a user's sessions", async () => {
   const { store, probe: seen } = probe(new MemoryStore());
   const middleware = start({ storeTimeout: 0.01 }, store);
   seen.before = () => new Promise(() => {});
   await assertRejects(() => middleware.sessions.list("ada"), SessionStoreError, "Cannot list");
 });
 
-Deno.test('onStoreError "anonymous" tolerates failures of the store alone', async () => {
-  const { store, probe: seen } = probe(new MemoryStore());
-  const middleware = start({ onStoreError: "anonymous" }, store);
+Deno.test('onStoreError "anonymous" tolerates failures of the store only', async () => {
+  const middleware = start({ onStoreError: "anonymous" });
   const cookie = await signUp(middleware);
-  const { security } = contextOf();
-  assert(security.session === undefined);
-  seen.before = () => {};
-  // A context that cannot take a session is no outage.
+  // A context that cannot hold a session is a programming error, not an outage.
   const context = Object.freeze(contextOf({ cookie }));
   assertThrows(() => void middleware.onPreRequest(context), TypeError);
 });
 
-Deno.test('onStoreError "anonymous": nothing gives or takes the cookie of a session that is not available', async () => {
+Deno.test('onStoreError "anonymous" neither sets nor clears the cookie of a session that is not available', async () => {
   using clock = new FakeClock();
   const newer = crypto.getRandomValues(new Uint8Array(32));
   const { store, probe: seen } = probe(new MemoryStore());
   const options = { onStoreError: "anonymous", maxAge: 100, rolling: true } as const;
   const cookie = await signUp(start(options, store));
-  // Its cookie is to be signed anew, which is done before its activity cannot be noted.
+  // The cookie is due to be re-signed, which happens before the write of the activity fails.
   const middleware = start({ ...options, secret: [newer, SECRET] }, store);
   clock.tick(50_000);
   seen.before = (method) => method === "changeRecord" ? down() : undefined;
   const response = await visit(middleware, { cookie }, ({ security: { session } }) => {
     assertEquals([session.available, session.isNew], [false, true]);
-    assert(session.sessionId !== cookie.slice(4, 28));
+    assert(session.sessionId !== idOf(cookie));
   });
   assertEquals(response.headers.getSetCookie(), []);
-  // Alosaur's CookiesScheme appends such a line when it signs out. It stays what it is.
+  // Alosaur's CookiesScheme appends such a line when it signs out. It is left as it is.
   seen.before = down;
   const line = "sid=; Max-Age=0";
   const cleared = await visit(middleware, { cookie }, ({ response }) => response.headers.append("set-cookie", line));
   assertEquals(cleared.headers.getSetCookie(), [line]);
 });
 
-Deno.test("a second middleware with the same cookie on the same store leaves the session to the first", async () => {
+Deno.test("SessionMiddleware leaves the session to an earlier middleware with the same cookie and store", async () => {
   const { store, probe: seen } = probe(new MemoryStore());
   const options = { onStoreError: "anonymous" } as const;
   const [outer, inner] = [start(options, store), start(options, store)];
@@ -220,15 +216,15 @@ Deno.test("a second middleware with the same cookie on the same store leaves the
   const context = contextOf({ cookie });
   seen.before = down;
   await outer.onPreRequest(context);
-  seen.before = () => {};
+  seen.before = working;
   await inner.onPreRequest(context);
   assertEquals(context.security.session.available, false);
-  // Another cookie, or another store, is another session.
+  // Another cookie name is another session.
   await start({ ...options, name: "other" }, store).onPreRequest(context);
   assertEquals([context.security.session.available, context.security.session.sessionKey], [true, "other"]);
 });
 
-Deno.test("storeTimeout counts for the store: of two middlewares the shorter", async () => {
+Deno.test("storeTimeout applies to the store: the shortest of several middlewares counts", async () => {
   const { store, probe: seen } = probe(new MemoryStore());
   const cookie = await signUp(start({ storeTimeout: 0.01 }, store));
   const patient = start({ storeTimeout: 60 }, store);
@@ -238,19 +234,19 @@ Deno.test("storeTimeout counts for the store: of two middlewares the shorter", a
   await assertRejects(() => open(none, cookie), SessionStoreError, "failed");
 });
 
-Deno.test("onStoreError asks nothing for who has no session", async () => {
+Deno.test("onStoreError makes no difference to a visitor without a session", async () => {
   const { store, probe: seen } = probe(new MemoryStore());
   seen.before = down;
   const middleware = start({ onStoreError: "anonymous" }, store);
   for (const cookie of [undefined, "sid=forged"]) {
     const { session } = await open(middleware, cookie);
     assertEquals([session.available, session.isNew], [true, true]);
-    // That the store is down is seen at the write.
+    // Only the write finds out that the store is down.
     await assertRejects(() => session.set("k", 1), SessionStoreError);
   }
 });
 
-Deno.test('onStoreError "anonymous" with saveUninitialized: a session that could not be made is not available', async () => {
+Deno.test('onStoreError "anonymous" with saveUninitialized: a session that could not be created is not available', async () => {
   const { store, probe: seen } = probe(new MemoryStore());
   seen.before = down;
   const middleware = start({ onStoreError: "anonymous", saveUninitialized: true }, store);
@@ -262,7 +258,7 @@ Deno.test('onStoreError "anonymous" with saveUninitialized: a session that could
   await assertRejects(() => visit(start({ saveUninitialized: true }, store), {}), SessionStoreError);
 });
 
-Deno.test('onStoreError "anonymous": where activity cannot be noted, the session is not available', async () => {
+Deno.test('onStoreError "anonymous": a session is not available if its activity cannot be written', async () => {
   using clock = new FakeClock();
   const { store, probe: seen } = probe(new MemoryStore());
   const middleware = start({ onStoreError: "anonymous", maxAge: 100, rolling: true }, store);
@@ -276,14 +272,14 @@ Deno.test('onStoreError "anonymous": where activity cannot be noted, the session
   assertEquals(response.headers.getSetCookie(), []);
 });
 
-Deno.test('onStoreError "anonymous": a cookie signed by an older secret is not signed anew while its session is not known', async () => {
+Deno.test('onStoreError "anonymous" re-signs no cookie of an older secret while its session cannot be looked up', async () => {
   const { store, probe: seen } = probe(new MemoryStore());
   const cookie = await signUp(start({}, store));
   const newer = crypto.getRandomValues(new Uint8Array(32));
   const middleware = start({ onStoreError: "anonymous", secret: [newer, SECRET] }, store);
   seen.before = down;
   assertEquals((await visit(middleware, { cookie })).headers.getSetCookie(), []);
-  seen.before = () => {};
+  seen.before = working;
   assertEquals((await visit(middleware, { cookie })).headers.getSetCookie().length, 1);
 });
 
@@ -299,10 +295,10 @@ Deno.test('onStoreError "anonymous": a write that nobody awaits fails the reques
     "not available",
   );
   assertEquals(errors.lines.length, 1);
-  assert(!errors.lines.join().includes(cookie.slice(4, 28)));
+  assert(!errors.lines.join().includes(idOf(cookie)));
 });
 
-Deno.test("CsrfMiddleware refuses with 503, not with 403, where the session is not available", async () => {
+Deno.test("CsrfMiddleware refuses with 503, not 403, if the session is not available", async () => {
   const { store, probe: seen } = probe(new MemoryStore());
   const middleware = start({ onStoreError: "anonymous" }, store);
   const cookie = await signUp(middleware);
@@ -318,7 +314,7 @@ Deno.test("CsrfMiddleware refuses with 503, not with 403, where the session is n
   assertEquals(merged(context).headers.getSetCookie(), []);
 });
 
-Deno.test("onStoreError and storeTimeout are checked", () => {
+Deno.test("SessionMiddleware refuses values of onStoreError and storeTimeout that are out of range", () => {
   const store = new MemoryStore();
   for (const storeTimeout of [0, -1, NaN, Infinity, 2_147_484]) {
     assertThrows(() => new SessionMiddleware(store, { secret: SECRET, storeTimeout }), RangeError, "storeTimeout");

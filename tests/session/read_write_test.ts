@@ -188,3 +188,12 @@ Deno.test("Session.store is the raw store, and Session.sessionKey is the cookie'
   assertEquals(session.store, store);
   assertEquals(session.sessionKey, "other");
 });
+
+Deno.test("Session.get(), has() and entries() read the values as they are at the call", async () => {
+  const middleware = start();
+  const { session } = await open(middleware, await signUp(middleware, { a: 1 }));
+  const reads = Promise.all([session.get("a"), session.has("a"), session.entries()]);
+  session.delete("a");
+  assertEquals(await reads, [1, true, Object.assign(Object.create(null), { a: 1 })]);
+  assertEquals(await session.has("a"), false);
+});

@@ -1,9 +1,9 @@
 /** `renewalTimeout`: the middleware renews the id by itself. */
 import { assertEquals, assertNotEquals } from "../helpers/assert.ts";
 import { FakeClock } from "../helpers/clock.ts";
-import { cookieOf, eventNames, open, read, signUp, start, visit } from "../helpers/request.ts";
+import { cookieOf, eventNames, idOf, open, read, signUp, start, visit } from "../helpers/request.ts";
 import { delayReads, failing, probe, STORES, working } from "../helpers/stores.ts";
-import type { SessionEvent } from "../../mod.ts";
+import { MemoryStore, type SessionEvent } from "../../mod.ts";
 
 for (const [name, make] of STORES) {
   Deno.test(`renewalTimeout on ${name} renews the id by itself, with a grace of 30 seconds`, async () => {
@@ -90,3 +90,18 @@ for (const [name, make] of STORES) {
     assertNotEquals(cookieOf(await visit(middleware, { cookie })), cookie);
   });
 }
+
+Deno.test("renewalTimeout reports a session that ended during the renewal, and gives the visitor a new one", async () => {
+  using clock = new FakeClock();
+  const { store, probe: seen } = probe(new MemoryStore());
+  const events: SessionEvent[] = [];
+  const middleware = start({ renewalTimeout: 60, onEvent: (event) => events.push(event) }, store);
+  const cookie = await signUp(middleware);
+  events.length = 0;
+  clock.tick(60_000);
+  seen.before = async (method) => {
+    if (method === "moveRecord") await store.delete(idOf(cookie));
+  };
+  assertEquals((await open(middleware, cookie)).session.isNew, true);
+  assertEquals(eventNames(events), ["refused unknown"]);
+});

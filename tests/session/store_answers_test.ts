@@ -1,23 +1,24 @@
-/** Whatever a store answers with, and whenever: at once, later, with a promise of its own, or with an error. */
+/** Every kind of answer that a store may give: a value, a native promise, another thenable, an error. */
 import { assertEquals, assertRejects } from "../helpers/assert.ts";
-import { FakeClock } from "../helpers/clock.ts";
-import { open, read, signUp, start, visit } from "../helpers/request.ts";
+import { cookieOf, open, read, signUp, start, visit } from "../helpers/request.ts";
 import { probe } from "../helpers/stores.ts";
-import { MemoryStore, type SessionEvent, type SessionStore, SessionStoreError } from "../../mod.ts";
+import { MemoryStore, type SessionStore, SessionStoreError } from "../../mod.ts";
 
-/** Ways to answer that `await` understands. A `then()` need not return anything, nor wait before it calls back. */
+/** Answers that `await` understands. A `then()` need not return anything, and may call back synchronously. */
 const ANSWERS: Record<string, (answer: Promise<unknown>) => unknown> = {
   "a promise": (answer) => answer,
-  "a promise of a class of its own": (answer) => (class extends Promise<unknown> {}).resolve(answer),
-  "an object that has no more than then()": (answer) => ({
+  "an instance of a subclass of Promise": (answer) => (class extends Promise<unknown> {}).resolve(answer),
+  "an object with nothing but then()": (answer) => ({
     then: (resolve: (value: unknown) => void, reject: (error: unknown) => void): void => {
       answer.then(resolve, reject);
     },
   }),
 };
 
-/** A store whose every answer is made into another. */
-function answering(of: (answer: Promise<unknown>) => unknown): { store: SessionStore; fail: (on: boolean) => void } {
+/** Creates a store whose answers are converted. */
+function answeringWith(
+  convert: (answer: Promise<unknown>) => unknown,
+): { store: SessionStore; fail: (on: boolean) => void } {
   let fails = false;
   const store = new MemoryStore();
   const proxy = new Proxy(store, {
@@ -25,30 +26,30 @@ function answering(of: (answer: Promise<unknown>) => unknown): { store: SessionS
       const method: unknown = Reflect.get(target, name);
       if (typeof method !== "function") return method;
       return (...args: unknown[]) =>
-        of(fails ? Promise.reject(new Error("down")) : Promise.resolve(method.apply(target, args)));
+        convert(fails ? Promise.reject(new Error("down")) : Promise.resolve(method.apply(target, args)));
     },
   });
   return { store: proxy, fail: (on) => fails = on };
 }
 
-for (const [name, of] of Object.entries(ANSWERS)) {
+for (const [name, convert] of Object.entries(ANSWERS)) {
   for (const storeTimeout of [undefined, 10]) {
-    Deno.test(`a store that answers with ${name}${storeTimeout === undefined ? "" : ", in time"}`, async (t) => {
-      const { store, fail } = answering(of);
+    Deno.test(`Session waits for a store that answers with ${name}${storeTimeout === undefined ? "" : " (with a storeTimeout)"}`, async (t) => {
+      const { store, fail } = answeringWith(convert);
       const middleware = start({ storeTimeout, onEvent: () => {} }, store);
       const cookie = await signUp(middleware);
-      await t.step("is waited for", async () => {
+      await t.step("that succeeds", async () => {
         const { session, finish } = await open(middleware, cookie);
         await session.set("n", 1);
         await session.update("n", (n = 0) => n + 1);
         await session.regenerate();
-        const next = (await finish()).headers.getSetCookie().join().split(";", 1)[0] ?? "";
+        const next = cookieOf(await finish());
         assertEquals(await read(middleware, next, "n"), 2);
         assertEquals(await read(middleware, cookie, "n"), undefined);
         await visit(middleware, { cookie: next }, ({ security }) => security.session.destroy());
         assertEquals(await read(middleware, next, "n"), undefined);
       });
-      await t.step("and fails what it fails", async () => {
+      await t.step("that fails", async () => {
         const later = await signUp(middleware);
         const { session } = await open(middleware, later);
         const { session: fresh } = await open(middleware);
@@ -65,8 +66,7 @@ for (const [name, of] of Object.entries(ANSWERS)) {
 }
 
 for (const storeTimeout of [undefined, 10]) {
-  const how = storeTimeout === undefined ? "" : ", also with a limit of time";
-  Deno.test(`a store that is done at once is not waited for${how}`, async () => {
+  Deno.test(`Session does not wait for a store that answers synchronously${storeTimeout === undefined ? "" : " (with a storeTimeout)"}`, async () => {
     const store = new MemoryStore();
     const { session } = await open(start({ storeTimeout }, store));
     const id = session.sessionId;
@@ -82,8 +82,8 @@ for (const storeTimeout of [undefined, 10]) {
   });
 }
 
-for (const how of ["throws", "rejects"]) {
-  Deno.test(`a store that ${how} when a session is made leaves no half of it`, async () => {
+for (const how of ["throws", "rejects"] as const) {
+  Deno.test(`Session keeps no part of a session if the store ${how} at its creation`, async () => {
     const { store, probe: seen } = probe(new MemoryStore());
     let first = true;
     seen.before = (method) => {
@@ -100,77 +100,3 @@ for (const how of ["throws", "rejects"]) {
     assertEquals(await session.entries(), {});
   });
 }
-
-Deno.test("all reads answer from what is there when they are called", async () => {
-  const middleware = start();
-  const { session } = await open(middleware, await signUp(middleware, { a: 1 }));
-  const reads = Promise.all([session.get("a"), session.has("a"), session.entries()]);
-  session.delete("a");
-  assertEquals(await reads, [1, true, Object.assign(Object.create(null), { a: 1 })]);
-  assertEquals(await session.has("a"), false);
-});
-
-Deno.test("a write that a listener begins within another is finished in time too", async () => {
-  const store = new MemoryStore();
-  let inner: Promise<unknown> | undefined;
-  let begin = (): Promise<unknown> => Promise.resolve();
-  const middleware = start({
-    maxSessionsPerPrincipal: 3,
-    onEvent: ({ type }) => {
-      if (type === "created") inner = begin();
-    },
-  }, store);
-  const order: string[] = [];
-  await visit(middleware, {}, ({ security: { session } }) => {
-    begin = async () => {
-      await session.update("n", async () => {
-        for (let i = 0; i < 40; i++) await undefined;
-        return 1;
-      });
-      order.push("inner");
-    };
-    void session.regenerate({ principal: "42" });
-    return "ok";
-  });
-  order.push("response");
-  await inner;
-  assertEquals(order, ["inner", "response"]);
-});
-
-Deno.test("a session that stricter options have ended is new to its request, and is told of", async () => {
-  using clock = new FakeClock();
-  const store = new MemoryStore();
-  const events: SessionEvent[] = [];
-  const cookie = await signUp(start({ maxAge: 3600 }, store));
-  clock.tick(60_000);
-  const { session } = await open(start({ maxAge: 60, onEvent: (event) => events.push(event) }, store), cookie);
-  assertEquals(session.isNew, true);
-  assertEquals(events.map(({ type }) => type), ["expired"]);
-});
-
-Deno.test("the request that renews a session knows what its forms are made of", async () => {
-  using clock = new FakeClock();
-  const middleware = start({ renewalTimeout: 60 });
-  const cookie = await signUp(middleware);
-  const before = await open(middleware, cookie);
-  const token = await before.session.csrfToken();
-  clock.tick(60_000);
-  const { session } = await open(middleware, cookie);
-  assertEquals(session.sessionId === before.session.sessionId, false);
-  assertEquals(await session.csrfToken(), token);
-});
-
-Deno.test("a session that ends while a request renews it is new to that, and is told of", async () => {
-  using clock = new FakeClock();
-  const { store, probe: seen } = probe(new MemoryStore());
-  const events: SessionEvent[] = [];
-  const middleware = start({ renewalTimeout: 60, onEvent: (event) => events.push(event) }, store);
-  const cookie = await signUp(middleware);
-  events.length = 0;
-  clock.tick(60_000);
-  seen.before = async (method) => {
-    if (method === "moveRecord") await store.delete(cookie.slice(4, 28));
-  };
-  assertEquals((await open(middleware, cookie)).session.isNew, true);
-  assertEquals(events.map((event) => event.type === "refused" ? event.reason : event.type), ["unknown"]);
-});

@@ -4,7 +4,7 @@ import { Captured } from "../helpers/console.ts";
 import { microtasks } from "../helpers/microtasks.ts";
 import { cookieOf, idOf, open, read, signUp, start, visit } from "../helpers/request.ts";
 import { failing, probe, STORES, waiting } from "../helpers/stores.ts";
-import { type Session, SessionGoneError, SessionStoreError } from "../../mod.ts";
+import { MemoryStore, type Session, SessionGoneError, SessionStoreError } from "../../mod.ts";
 
 for (const [name, make] of STORES) {
   Deno.test(`Session on ${name} keeps the order of writes that nobody awaits, and finishes them before the response`, async () => {
@@ -203,4 +203,30 @@ Deno.test("Session.update() never ends the process if its function throws null",
   });
   const outcome = await finish().then(() => "succeeded", (error) => error);
   assertEquals([outcome, errors.lines.length], [null, 1]);
+});
+
+Deno.test("Session finishes a write that an event listener begins during another write", async () => {
+  const store = new MemoryStore();
+  let inner: Promise<unknown> | undefined;
+  let begin = (): Promise<unknown> => Promise.resolve();
+  const middleware = start({
+    maxSessionsPerPrincipal: 3,
+    onEvent: ({ type }) => {
+      if (type === "created") inner = begin();
+    },
+  }, store);
+  const order: string[] = [];
+  await visit(middleware, {}, ({ security: { session } }) => {
+    begin = async () => {
+      await session.update("n", async () => {
+        for (let i = 0; i < 40; i++) await undefined;
+        return 1;
+      });
+      order.push("inner");
+    };
+    void session.regenerate({ principal: "42" });
+  });
+  order.push("response");
+  await inner;
+  assertEquals(order, ["inner", "response"]);
 });
