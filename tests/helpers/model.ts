@@ -1,70 +1,73 @@
 /**
- * What a session promises, said once more and as simply as it can be: the model that random requests are compared with.
+ * The model that random requests are compared with. It states the guarantees of a session once more, as simply as
+ * possible.
  *
- * A session is a *life*: it begins at one moment, has one id after the other, and ends. Its values are registers. As requests overlap,
- * the model often cannot know which of two came first; it then says neither "alive" nor "dead", and both are right.
+ * A session is created, has one id after the other, and ends. Its values are registers. Because requests overlap, the
+ * model often cannot know which of two operations came first. It then says neither "alive" nor "dead", and accepts both.
  */
 import type { SessionOptions } from "../../mod.ts";
-import { isLinearizable, type Step, type Value } from "./model_linearizable.ts";
+import { isLinearizable, type Operation, type Value } from "./model_linearizable.ts";
 
 const DAY = 24 * 60 * 60;
-/** So many ids after a cookie's own, each within the grace of the one before, still lead to the session. */
+/** How many times in a row a session may get a new id within a grace, for the first id still to lead to it. */
 const MAX_MOVES = 16;
 
-/** The register of the user that a session is bound to. */
+/** The register that holds the user that a session is bound to. */
 export const PRINCIPAL = "(principal)";
 
 /** One id of a session. */
 export interface Id {
-  readonly life: Life;
-  /** The id that replaced it, by which request; its grace ended somewhere between two moments. */
+  readonly session: ModelSession;
+  /** The id that replaced it, and the request that did so. Its grace ended between `graceFrom` and `graceTo`. */
   next?: { id: Id; by: number; graceFrom: number; graceTo: number };
 }
 
-/** A `regenerate()` under way: whether it has happened is not known. */
+/** A `regenerate()` under way. Whether it has taken effect is not known. */
 export interface Move {
   by: number;
-  /** How long its grace is, in milliseconds, and until when the old id leads to the new one at least. */
+  /** Its grace in milliseconds. */
   grace: number;
+  /** The earliest time at which its grace ends. */
   graceFrom: number;
 }
 
 /** One session, from its first write to its end. */
-export class Life {
+export class ModelSession {
   readonly #options: Partial<SessionOptions>;
-  readonly #begun: number;
-  /** The last activity was not before and not after. */
+  readonly #createdAt: number;
+  /** The last activity was between these times. */
   #seen: { from: number; to: number };
   #overlap: { since: number; requests: number } | undefined;
-  /** How many requests are looking for it that may find it, and may have written their activity. */
+  /** How many requests are looking it up that may find it. They may have written their activity. */
   finding = 0;
-  readonly registers = new Map<string, Step[]>();
+  readonly registers = new Map<string, Operation[]>();
   /** The `regenerate()` calls under way. */
   readonly moves = new Set<Move>();
-  /** Those that have happened. */
+  /** The `regenerate()` calls that have taken effect. */
   readonly moved: Pick<Move, "by" | "graceFrom">[] = [];
-  /** Whether somebody has called `destroy()`, and whether that has certainly ended it. */
+  /** Whether a request has called `destroy()`. */
   destroying = false;
+  /** Whether `destroy()` has certainly ended it. */
   destroyed = false;
 
   constructor(options: Partial<SessionOptions>, now: number) {
     this.#options = options;
-    this.#begun = now;
+    this.#createdAt = now;
     this.#seen = { from: now, to: now };
   }
 
-  /** A request that has found the session begins or goes on now. */
+  /** Notes that a request which found the session was active at this time. */
   see(now: number): void {
     this.#seen.to = Math.max(this.#seen.to, now);
   }
 
-  /** A request arrives. */
+  /** Notes that a request arrived. */
   enter(now: number): void {
     this.#overlap ??= { since: now, requests: 0 };
     this.#overlap.requests++;
   }
 
-  /** A request is over. Of several at the same time, any one's activity may have been written last. */
+  /** Notes that a request ended. If several overlapped, the activity of any of them may have been written last. */
   leave(found: boolean): void {
     const overlap = this.#overlap;
     if (overlap === undefined) return;
@@ -73,70 +76,70 @@ export class Life {
     if (found) this.#seen.from = overlap.since;
   }
 
-  /** It ends at this moment at the latest. */
+  /** The latest time at which it ends. */
   get endsBy(): number {
-    return this.#deadline(this.#seen.to, 1);
+    return this.#expiry(this.#seen.to, 1);
   }
 
-  /** It ends at this moment at the latest, whatever activity there is. */
+  /** The latest time at which it ends, whatever activity there is. */
   get endsWhateverIsDone(): number {
-    return this.#deadline(Infinity, 1);
+    return this.#expiry(Infinity, 1);
   }
 
-  /** It lives until this moment at least, unless somebody destroys it: "up to a tenth early". */
+  /** The earliest time at which it expires. A sliding limit may end a session up to a tenth early. */
   get livesUntil(): number {
-    return this.#deadline(this.#seen.from, 0.9);
+    return this.#expiry(this.#seen.from, 0.9);
   }
 
-  #deadline(seen: number, share: number): number {
+  #expiry(seen: number, share: number): number {
     const { maxAge = Infinity, rolling, idleTimeout = Infinity, absoluteTimeout = Infinity } = this.#options;
     const sliding = Math.min(rolling ? maxAge : Infinity, idleTimeout);
     const fixed = Math.min(rolling ? Infinity : maxAge, absoluteTimeout);
-    if (sliding === Infinity && fixed === Infinity) return this.#begun + DAY * 1000;
-    return Math.min(this.#begun + fixed * 1000, seen + sliding * share * 1000);
+    if (sliding === Infinity && fixed === Infinity) return this.#createdAt + DAY * 1000;
+    return Math.min(this.#createdAt + fixed * 1000, seen + sliding * share * 1000);
   }
 
-  /** Notes a step on a register. */
-  note(key: string, step: Step): Step {
-    const steps = this.registers.get(key);
-    if (steps === undefined) this.registers.set(key, [step]);
-    else steps.push(step);
-    return step;
+  /** Notes an operation on a register. */
+  note(key: string, operation: Operation): Operation {
+    const operations = this.registers.get(key);
+    if (operations === undefined) this.registers.set(key, [operation]);
+    else operations.push(operation);
+    return operation;
   }
 
-  /** Forgets a step that was refused. */
-  forget(key: string, step: Step): void {
-    const steps = this.registers.get(key);
-    steps?.splice(steps.indexOf(step), 1);
+  /** Removes an operation that was refused. */
+  forget(key: string, operation: Operation): void {
+    const operations = this.registers.get(key);
+    operations?.splice(operations.indexOf(operation), 1);
   }
 
-  /** The registers that no order of the steps explains: a write was lost, came back, or was made up. */
-  unexplained(): [key: string, steps: Step[]][] {
-    return Array.from(this.registers).filter(([, steps]) => !isLinearizable(steps));
+  /** Returns the registers that are not linearizable: a write was lost, revived or made up. */
+  unexplained(): [key: string, operations: Operation[]][] {
+    return Array.from(this.registers).filter(([, operations]) => !isLinearizable(operations));
   }
 }
 
-/** Tells whether an id is dead, beyond doubt: no request may get to the session with it. */
+/** Returns whether an id is certainly dead, so that no request may reach the session with it. */
 export function isDead(id: Id, now: number): boolean {
-  const { life } = id;
-  if (life.destroyed || now >= (life.finding > 0 ? life.endsWhateverIsDone : life.endsBy)) return true;
+  const { session } = id;
+  if (session.destroyed || now >= (session.finding > 0 ? session.endsWhateverIsDone : session.endsBy)) return true;
   for (let { next } = id; next !== undefined; { next } = next.id) if (now >= next.graceTo) return true;
   return false;
 }
 
-/** Tells whether an id leads to its session, beyond doubt, for a request that may itself have moved on. */
+/** Returns whether an id certainly leads to its session, for a request that may have renewed the id itself. */
 export function isAlive(id: Id, now: number, by: number, until: number): boolean {
-  return !id.life.destroying && now < until && isReached(id, now, by);
+  return !id.session.destroying && now < until && isReached(id, now, by);
 }
 
-/** Tells whether an id leads to the present one of its session, beyond doubt, if the session lives. */
+/** Returns whether an id certainly leads to the current id of its session, if the session is alive. */
 export function isReached(id: Id, now: number, by: number): boolean {
   let hops = 0;
-  for (const move of id.life.moves) {
+  for (const move of id.session.moves) {
     if (move.by === by) continue;
     if (now >= move.graceFrom) return false;
-    // It may have happened, to an id that another has replaced since, without the model having heard of the one between.
-    if (id.life.moved.some((since) => since.by !== by && now >= since.graceFrom)) return false;
+    // It may have taken effect on an id that was replaced since, although the model never saw the id in between.
+    if (id.session.moved.some((since) => since.by !== by && now >= since.graceFrom)) return false;
     hops++;
   }
   for (let { next } = id; next !== undefined; { next } = next.id) {
@@ -147,13 +150,13 @@ export function isReached(id: Id, now: number, by: number): boolean {
   return hops <= MAX_MOVES;
 }
 
-/** Says what happened to a register. */
-export function describe(steps: readonly Step[]): string {
+/** Describes the operations on a register, for a report. */
+export function describe(operations: readonly Operation[]): string {
   const show = (name: string, at?: { value: Value }): string =>
     at === undefined ? "" : ` ${name} ${at.value ?? "nothing"}`;
-  return steps.map(({ what, by, begun, ended, maybe, found, left }) =>
-    `  request ${by}: ${what} (${begun} to ${ended}${maybe ? ", perhaps" : ""})${show("found", found)}${
-      show("left", left)
+  return operations.map(({ what, by, startedAt, endedAt, maybe, read, wrote }) =>
+    `  request ${by}: ${what} (${startedAt} to ${endedAt}${maybe ? ", perhaps" : ""})${show("read", read)}${
+      show("wrote", wrote)
     }`
   ).join("\n");
 }

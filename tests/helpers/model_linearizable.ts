@@ -1,31 +1,34 @@
-/** What is in a register: the value of one key of one session, or nothing. */
+/** The value of a register, `undefined` if it is empty. A register is one key of one session. */
 export type Value = string | undefined;
 
-/** One step on a register, between two moments. */
-export interface Step {
-  /** Says it in a report. */
+/** An operation on a register, between two ticks of the logical clock. */
+export interface Operation {
+  /** Describes the operation in a report. */
   what: string;
-  /** Who takes it: the steps of one request are taken in the order in which they began. */
+  /** The number of the request. The operations of one request run in the order in which they started. */
   by: number;
-  begun: number;
-  ended: number;
-  /** Whether it may as well never have happened. */
+  /** The tick at which it started. */
+  startedAt: number;
+  /** The tick at which it ended. */
+  endedAt: number;
+  /** Whether the operation may never have happened. */
   maybe: boolean;
-  /** What it found there, where that is known. */
-  found?: { value: Value };
-  /** What it left there, unless it only read. */
-  left?: { value: Value };
+  /** The value that it read, if that is known. */
+  read?: { value: Value };
+  /** The value that it wrote, unless it only read. */
+  wrote?: { value: Value };
 }
 
 /**
- * Tells whether the steps can have been taken one after the other, each at one moment between its begin and its end, on a register
- * that was empty (Wing and Gong, "Testing and Verifying Concurrent Objects").
+ * Returns whether the operations are linearizable on a register that was empty: whether an order exists in which each
+ * takes effect at one tick between its start and its end, and reads what the operation before it left (Wing and Gong,
+ * "Testing and Verifying Concurrent Objects").
  */
-export function isLinearizable(steps: readonly Step[]): boolean {
-  const before = steps.map((step) =>
-    steps.reduce((mask, other, i) => isBefore(other, step) ? mask | 1n << BigInt(i) : mask, 0n)
+export function isLinearizable(operations: readonly Operation[]): boolean {
+  const before = operations.map((operation) =>
+    operations.reduce((mask, other, i) => isBefore(other, operation) ? mask | 1n << BigInt(i) : mask, 0n)
   );
-  const certain = steps.reduce((mask, step, i) => step.maybe ? mask : mask | 1n << BigInt(i), 0n);
+  const certain = operations.reduce((mask, operation, i) => operation.maybe ? mask : mask | 1n << BigInt(i), 0n);
   const visited = new Set<string>();
 
   const search = (left: bigint, value: Value): boolean => {
@@ -34,22 +37,24 @@ export function isLinearizable(steps: readonly Step[]): boolean {
     if (visited.has(state)) return false;
     visited.add(state);
     const next: [bigint, Value][] = [];
-    for (const [i, step] of steps.entries()) {
+    for (const [i, operation] of operations.entries()) {
       const bit = 1n << BigInt(i);
       const earlier = before[i] ?? 0n;
       if ((left & bit) === 0n || (left & earlier & certain) !== 0n) continue;
-      if (step.found !== undefined && step.found.value !== value) continue;
-      // Of those that are uncertain, the earlier ones have not happened.
+      if (operation.read !== undefined && operation.read.value !== value) continue;
+      // Earlier operations that are uncertain have not happened.
       const rest = left & ~bit & ~earlier;
-      // A read that fits can be taken at once: it changes nothing for the others.
-      if (step.left === undefined && !step.maybe && earlier === (earlier & ~left)) return search(rest, value);
-      next.push([rest, step.left === undefined ? value : step.left.value]);
+      // A read that fits can be taken immediately, because it changes nothing for the others.
+      if (operation.wrote === undefined && !operation.maybe && earlier === (earlier & ~left)) {
+        return search(rest, value);
+      }
+      next.push([rest, operation.wrote === undefined ? value : operation.wrote.value]);
     }
     return next.some(([rest, value]) => search(rest, value));
   };
-  return search((1n << BigInt(steps.length)) - 1n, undefined);
+  return search((1n << BigInt(operations.length)) - 1n, undefined);
 }
 
-function isBefore(one: Step, other: Step): boolean {
-  return one.ended < other.begun || (one.by === other.by && one.begun < other.begun);
+function isBefore(one: Operation, other: Operation): boolean {
+  return one.endedAt < other.startedAt || (one.by === other.by && one.startedAt < other.startedAt);
 }

@@ -1,7 +1,8 @@
 /**
- * Random requests of a few clients, interleaved at random at every call of the store, against the model in `_model.ts`.
+ * Compares random requests of a few clients with the model in `tests/helpers/model.ts`. The requests are interleaved at
+ * random at every store call.
  *
- * `FC_SEED=… deno test -A tests/life_cycle_model_test.ts` replays a run, `FC_RUNS=…` makes more of them.
+ * `FC_SEED=… deno test -A tests/session/model_test.ts` replays a run, and `FC_RUNS=…` sets the number of runs.
  */
 import fc from "npm:fast-check@4.10.2";
 import { assertEquals } from "../helpers/assert.ts";
@@ -18,8 +19,8 @@ import {
 } from "../../mod.ts";
 import { readSecrets } from "../../src/secrets.ts";
 import { Signer } from "../../src/cookie/signer.ts";
-import { describe, type Id, isAlive, isDead, isReached, Life, type Move, PRINCIPAL } from "../helpers/model.ts";
-import type { Step, Value } from "../helpers/model_linearizable.ts";
+import { describe, type Id, isAlive, isDead, isReached, ModelSession, type Move, PRINCIPAL } from "../helpers/model.ts";
+import type { Operation, Value } from "../helpers/model_linearizable.ts";
 
 const SEED = Number(Deno.env.get("FC_SEED") ?? crypto.getRandomValues(new Int32Array(1))[0]);
 const RUNS = Number(Deno.env.get("FC_RUNS") ?? 1000);
@@ -29,25 +30,25 @@ const KEYS = ["a", "b"];
 const GRACE = 5;
 const RENEWAL_GRACE = 30;
 
-/** One thing that a request does. */
+/** One operation of a request. */
 interface Act {
   kind: keyof typeof KINDS;
   key: string;
-  /** Whether the request waits for it. */
+  /** Whether the request awaits it. */
   awaited: boolean;
-  /** How far the clock moves, where that is what it does. */
+  /** How far the clock moves if the operation is `tick`. */
   seconds: number;
 }
 
-/** One request: with which cookie of whom, and what it does. */
+/** One request: its client, its cookie and its operations. */
 interface Request {
   client: number;
-  /** 0: the cookie that the client has when the request begins; 1 and more: one that it had so many cookies ago. */
+  /** Which cookie of the client it sends: 0 for the current one, n for the one that the client had n cookies ago. */
   age: number;
   acts: Act[];
 }
 
-/** How often each act comes. */
+/** The weight of each operation. */
 const KINDS = {
   get: 3,
   has: 1,
@@ -86,10 +87,10 @@ const arbitraryRequest: fc.Arbitrary<Request> = fc.record({
   acts: actsOf(arbitraryKind, 5),
 });
 
-/** Requests of one wave overlap, and begin when those of the wave before are over. */
+/** The requests of one wave overlap. They begin after the wave before has ended. */
 const arbitraryWaves: fc.Arbitrary<Request[][]> = fc.oneof(
   fc.array(fc.array(arbitraryRequest, { minLength: 1, maxLength: 4 }), { minLength: 1, maxLength: 3 }),
-  // A few requests of one session that do few kinds of things, and these often: what the others would hide comes to light.
+  // A few requests of one session with only two kinds of operations: this finds what a wider mix would hide.
   fc.uniqueArray(arbitraryKind, { minLength: 2, maxLength: 2 }).chain((kinds) => {
     const acts = actsOf(fc.constantFrom(...kinds), 3);
     const request = fc.record({ client: fc.constant(0), age: fc.constant(0), acts });
@@ -107,28 +108,28 @@ const arbitraryOptions: fc.Arbitrary<Partial<SessionOptions>> = fc.constantFrom(
   { renewalTimeout: 30, maxAge: 60, rolling: true },
 );
 
-/** Everything that one run is about. */
+/** The state of one run. */
 class World {
   readonly clock: FakeClock;
   readonly options: Partial<SessionOptions>;
   readonly store: SessionStore;
   readonly #raw: SessionStore;
-  readonly lives: Life[] = [];
-  /** By the hash that events name them by. */
+  readonly sessions: ModelSession[] = [];
+  /** The ids by the hash that stands for them in events. */
   readonly ids = new Map<string, Id>();
-  /** Every id under which a record was made. */
+  /** Every id under which a record was created. */
   readonly sids = new Set<string>();
-  /** The cookies that each client was given, the last one first; `undefined` where it was taken away. */
+  /** The cookies that each client received, the last one first. `undefined` stands for a cookie that was cleared. */
   readonly jars: (string | undefined)[][] = [[undefined], [undefined], [undefined]];
-  /** What happened, for the report. */
+  /** The log for the report. */
   readonly log: string[] = [];
-  /** Where requests overlap; without it they come one after the other, and nothing waits. */
+  /** Interleaves the requests. Without it they run one after the other. */
   scheduler: fc.Scheduler | undefined;
   readonly #middleware: SessionMiddleware;
   #alone: Visit | undefined;
-  /** The first thing that was not as it should be, also where nobody listens, as in an event. */
+  /** The first failed expectation, also of an event listener, whose errors nobody receives. */
   failure: Error | undefined;
-  #steps = 0;
+  #ticks = 0;
   #requests = 0;
   #values = 0;
 
@@ -136,7 +137,7 @@ class World {
     this.clock = clock;
     this.options = options;
     this.#raw = raw;
-    // Both the call and its answer are under way for a while.
+    // Both the call and its answer are delayed.
     this.store = new Proxy(raw, {
       get: (target, name): unknown => {
         const member: unknown = Reflect.get(target, name);
@@ -145,50 +146,50 @@ class World {
           if (name === "create" || name === "createRecord") this.sids.add(String(args[0]));
           if (name === "moveRecord") this.sids.add(String(args[1]));
           if (this.scheduler === undefined) return await member.apply(target, args);
-          await this.turn(`${String(name)} is called`);
-          // What the store throws is under way for a while as well.
+          await this.wait(`${String(name)} is called`);
+          // Errors of the store are delayed as well.
           const outcome = await Promise.allSettled([member.apply(target, args)]);
-          await this.turn(`${String(name)} answers`);
+          await this.wait(`${String(name)} answers`);
           const [settled] = outcome;
           if (settled?.status === "rejected") throw settled.reason;
           return settled?.value;
         };
       },
     });
-    this.#middleware = start({ ...options, onEvent: (event) => this.#alone?.hear(event) }, this.store);
+    this.#middleware = start({ ...options, onEvent: (event) => this.#alone?.onEvent(event) }, this.store);
   }
 
   get now(): number {
     return this.clock.now;
   }
 
-  /** Waits until the scheduler says so. */
-  async turn(what: string): Promise<void> {
+  /** Waits for the scheduler. */
+  async wait(what: string): Promise<void> {
     await this.scheduler?.schedule(Promise.resolve(), what);
   }
 
-  /** Each request that may overlap with others has its own, which tells what is the request's doing. */
+  /** Returns a middleware of its own for each request that may overlap with others, to tell their events apart. */
   middlewareOf(visit: Visit): SessionMiddleware {
     if (this.scheduler !== undefined) {
-      return start({ ...this.options, onEvent: (event) => visit.hear(event) }, this.store);
+      return start({ ...this.options, onEvent: (event) => visit.onEvent(event) }, this.store);
     }
     this.#alone = visit;
     return this.#middleware;
   }
 
-  /** The next moment. */
-  step(): number {
-    return ++this.#steps;
+  /** Returns the next tick of the logical clock. */
+  tick(): number {
+    return ++this.#ticks;
   }
 
   newValue(): string {
     return `v${++this.#values}`;
   }
 
-  idOf(hash: string, life: Life): Id {
+  idOf(hash: string, model: ModelSession): Id {
     let id = this.ids.get(hash);
-    if (id === undefined) this.ids.set(hash, id = { life });
-    this.expect(id.life === life, "an id belongs to two sessions");
+    if (id === undefined) this.ids.set(hash, id = { session: model });
+    this.expect(id.session === model, "an id belongs to two sessions");
     return id;
   }
 
@@ -199,11 +200,11 @@ class World {
     throw failure;
   }
 
-  /** A request from its arrival to its response. */
+  /** Runs a request from its arrival to its response. */
   async request({ client, age, acts }: Request): Promise<void> {
     const jar = this.jars[client] ?? [];
     const number = ++this.#requests;
-    await this.turn(`request ${number} arrives`);
+    await this.wait(`request ${number} arrives`);
     const response = await new Visit(this, number, jar[Math.min(age, jar.length - 1)]).run(acts);
     if (response === undefined) return;
     for (const { name, value } of setCookies(response.headers)) {
@@ -211,7 +212,7 @@ class World {
     }
   }
 
-  /** Presents every id that there ever was. */
+  /** Sends a request with every id that ever existed, and counts the records. */
   async audit(): Promise<void> {
     this.log.push("audit");
     for (const sid of this.sids) {
@@ -220,63 +221,63 @@ class World {
       this.expect(response !== undefined, "a request that does nothing failed");
       this.log.length = logged;
     }
-    const live = new Map<Life, number>();
+    const live = new Map<ModelSession, number>();
     for (const sid of this.sids) {
       if (!await this.#raw.exist(sid)) continue;
       const id = this.ids.get(signer.eventHash(sid));
-      this.expect(id !== undefined, "there is a record that nobody can know of");
-      this.expect(!id.life.destroyed, "a destroyed session has a record");
-      live.set(id.life, (live.get(id.life) ?? 0) + 1);
+      this.expect(id !== undefined, "there is a record with an unknown id");
+      this.expect(!id.session.destroyed, "a destroyed session has a record");
+      live.set(id.session, (live.get(id.session) ?? 0) + 1);
     }
     for (const count of live.values()) this.expect(count === 1, `one session has ${count} records`);
   }
 
-  /** Looks for an order of what happened to each value. */
+  /** Checks that every register is linearizable. */
   explain(): void {
-    for (const life of this.lives) {
-      for (const [key, steps] of life.unexplained()) {
-        this.expect(false, `no order explains what happened to ${key}:\n${describe(steps)}`);
+    for (const model of this.sessions) {
+      for (const [key, operations] of model.unexplained()) {
+        this.expect(false, `${key} is not linearizable:\n${describe(operations)}`);
       }
     }
   }
 }
 
-/** A write under way, of which the model knows more when it has ended. */
+/** A write under way. */
 interface Write {
   what: string;
-  /** What it does to registers. */
-  steps: [key: string, step: Step][];
-  /** The id that the request had. */
+  /** Its operations on registers. */
+  operations: [key: string, operation: Operation][];
+  /** The id that the request had when it began the write. */
   held: Id | undefined;
-  /** When that ends, as the request knows. */
+  /** When the session expires, as far as the request knows. */
   until: number;
-  /** Whether it cannot succeed. */
+  /** Whether it must not succeed. */
   tooLate: boolean;
   move?: Move;
-  /** Takes the result. */
+  /** Notes the result. */
   learn?: (result: unknown) => void;
   destroys: boolean;
 }
 
-/** One request, watched. */
+/** One request, which compares what it sees with the model. */
 class Visit {
   readonly #world: World;
   readonly #number: number;
   readonly #presented: string | undefined;
-  #life: Life | undefined;
+  #model: ModelSession | undefined;
   #session: Session | undefined;
   /** Whether its cookie named an id that had been replaced. */
   #graced = false;
-  /** The last id that the request itself has caused. */
+  /** The last id that the request itself created. */
   #own: string | undefined;
   #destroyed = false;
-  /** What `get()` should say of each key, unless the request has asked the store again since. */
+  /** The expected result of `get()` for each key, unless the request has read the record again since. */
   readonly #view = new Map<string, { since: number; value: () => Value }>();
-  /** When the session ends, as the request knew while it lived. */
+  /** When the session expires, as far as the request knew while it was alive. */
   #until = 0;
   #pending = 0;
   readonly #moves: Move[] = [];
-  /** The renewal by itself, before anything else. */
+  /** The automatic renewal, before anything else. */
   readonly #renewal: Move;
   readonly #forgotten: Write[] = [];
 
@@ -287,7 +288,7 @@ class Visit {
     this.#renewal = this.#move(RENEWAL_GRACE);
   }
 
-  /** Returns the response, unless the request fails because a write did that it did not wait for. */
+  /** Returns the response, or `undefined` if the request failed because of a write that it did not await. */
   async run(acts: readonly Act[]): Promise<Response | undefined> {
     const world = this.#world;
     const middleware = world.middlewareOf(this);
@@ -296,41 +297,43 @@ class Visit {
       ? undefined
       : world.ids.get(signer.eventHash(this.#presented.split(".")[0] ?? ""));
 
-    this.#log("arrives" + (presented === undefined ? "" : ` with session ${world.lives.indexOf(presented.life)}`));
-    const begun = world.step();
-    presented?.life.enter(world.now);
+    this.#log(
+      "arrives" + (presented === undefined ? "" : ` with session ${world.sessions.indexOf(presented.session)}`),
+    );
+    const startedAt = world.tick();
+    presented?.session.enter(world.now);
     const wasDead = presented === undefined || isDead(presented, world.now);
-    const until = presented?.life.livesUntil ?? 0;
+    const until = presented?.session.livesUntil ?? 0;
     const wasAlive = presented !== undefined && isAlive(presented, world.now, this.#number, until);
-    if (world.options.renewalTimeout !== undefined) presented?.life.moves.add(this.#renewal);
-    this.#life = presented?.life;
+    if (world.options.renewalTimeout !== undefined) presented?.session.moves.add(this.#renewal);
+    this.#model = presented?.session;
 
     const mayFind = presented !== undefined && !wasDead;
-    if (mayFind) presented.life.finding++;
+    if (mayFind) presented.session.finding++;
     await middleware.onPreRequest(context);
-    if (mayFind) presented.life.finding--;
+    if (mayFind) presented.session.finding--;
     const session = this.#session = context.security.session;
-    presented?.life.moves.delete(this.#renewal);
+    presented?.session.moves.delete(this.#renewal);
     if (session.isNew) {
       this.#log("finds nothing");
       const mustFind = presented !== undefined && wasAlive && isAlive(presented, world.now, this.#number, until);
       this.#expect(!mustFind, "a live session was not found");
       this.#expect(session.expiresAt === undefined, "a new visitor's session has a deadline");
       this.#expect(!world.sids.has(session.sessionId), "an id was used again");
-      this.#life = undefined;
+      this.#model = undefined;
     } else {
       this.#expect(!wasDead && presented !== undefined, "a dead id was accepted");
-      await this.#load(session, presented, begun);
+      await this.#load(session, presented, startedAt);
     }
 
     for (const act of acts) {
-      await world.turn(`request ${this.#number} goes on`);
+      await world.wait(`request ${this.#number} goes on`);
       await this.#act(session, act);
-      this.#lookAtDeadline(session);
+      this.#noteExpiry(session);
     }
 
     const error = await this.#finish(() => middleware.onPostRequest(context));
-    presented?.life.leave(!session.isNew && session.expiresAt !== undefined);
+    presented?.session.leave(!session.isNew && session.expiresAt !== undefined);
     if (error !== undefined) return undefined;
     context.response.result = "ok";
     const response = merged(context);
@@ -338,36 +341,43 @@ class Visit {
     return response;
   }
 
-  /** Compares what the request found with the model. */
-  async #load(session: Session, presented: Id, begun: number): Promise<void> {
+  /** Compares the session that the request found with the model. */
+  async #load(session: Session, presented: Id, startedAt: number): Promise<void> {
     const world = this.#world;
-    const { life } = presented;
-    // Where the id is not known yet, the request that has made it has not heard so.
-    const id = world.idOf(signer.eventHash(session.sessionId), life);
+    const { session: model } = presented;
+    // If the model does not know the id yet, the request that created it is still waiting for the answer.
+    const id = world.idOf(signer.eventHash(session.sessionId), model);
     this.#graced = id !== presented && this.#own === undefined;
-    life.see(world.now);
-    // It may have expired while its id was renewed.
+    model.see(world.now);
+    // The session may have expired while its id was renewed.
     if (session.expiresAt === undefined) return;
-    this.#expect(Number(session.expiresAt) <= life.endsBy, "a session lasts longer than it may");
-    this.#lookAtDeadline(session);
-    await this.#read(session, begun);
-    this.#found(PRINCIPAL, "reads", begun, session.principal);
+    this.#expect(Number(session.expiresAt) <= model.endsBy, "a session lasts longer than it may");
+    this.#noteExpiry(session);
+    await this.#read(session, startedAt);
+    this.#found(PRINCIPAL, "reads", startedAt, session.principal);
   }
 
-  /** Notes all values as they are in the store now. */
-  async #read(session: Session, begun: number): Promise<void> {
+  /** Notes all values, as the store has them now. */
+  async #read(session: Session, startedAt: number): Promise<void> {
     const entries: Record<string, unknown> = await session.entries();
     if (session.expiresAt === undefined) return;
     this.#log(`reads ${JSON.stringify(entries)}`);
     for (const key of new Set([...KEYS, ...Object.keys(entries)])) {
-      this.#found(key, "reads", begun, entries[key] as Value);
+      this.#found(key, "reads", startedAt, entries[key] as Value);
     }
   }
 
-  /** The request has learned what is in a register, some time since a moment. */
-  #found(key: string, what: string, begun: number, value: Value): void {
-    this.#life?.note(key, { what, by: this.#number, begun, ended: this.#world.step(), maybe: false, found: { value } });
-    this.#view.set(key, { since: begun, value: () => value });
+  /** Notes a value that the request read at some time since the given tick. */
+  #found(key: string, what: string, startedAt: number, value: Value): void {
+    this.#model?.note(key, {
+      what,
+      by: this.#number,
+      startedAt,
+      endedAt: this.#world.tick(),
+      maybe: false,
+      read: { value },
+    });
+    this.#view.set(key, { since: startedAt, value: () => value });
   }
 
   async #act(session: Session, act: Act): Promise<void> {
@@ -382,7 +392,7 @@ class Visit {
         const { now } = world;
         const value = await session.get<Value>(key);
         const has = kind === "has" ? await session.has(key) : undefined;
-        // Another request may have waited between the two until the session's time was over.
+        // The session may have expired between the two calls.
         if (has !== undefined && world.now === now) {
           this.#expect(has === (value !== undefined), "get() and has() differ");
         }
@@ -390,22 +400,22 @@ class Visit {
         if (value === undefined && session.expiresAt === undefined) return;
         this.#expect(!this.#destroyed, "a destroyed session was read");
         const view = this.#view.get(key);
-        // It may have asked the store again, some time since it last wrote there.
+        // The request may have read the record again, some time after its own last write.
         if (value !== view?.value()) this.#found(key, "gets", (view?.since ?? 0) + 0.5, value);
         return;
       }
       case "reload": {
-        const begun = world.step();
+        const startedAt = world.tick();
         await session.reload();
-        return await this.#read(session, begun);
+        return await this.#read(session, startedAt);
       }
       default: {
         const write = this.#begin(session, act);
         const promise = write.call();
-        if (this.#life === undefined && session.expiresAt !== undefined) this.#wasBegun(session);
-        this.#lookAtDeadline(session);
-        for (const [key, step] of write.steps) this.#life?.note(key, step);
-        if (write.move !== undefined) this.#life?.moves.add(write.move);
+        if (this.#model === undefined && session.expiresAt !== undefined) this.#onCreated(session);
+        this.#noteExpiry(session);
+        for (const [key, operation] of write.operations) this.#model?.note(key, operation);
+        if (write.move !== undefined) this.#model?.moves.add(write.move);
         if (!awaited) {
           this.#log(`${write.what}, and does not wait`);
           this.#forgotten.push(write);
@@ -413,36 +423,43 @@ class Visit {
           return;
         }
         const outcome = await promise.then((value) => ({ value }), (error: Error) => error);
-        this.#ended(write, outcome);
+        this.#noteOutcome(write, outcome);
       }
     }
   }
 
-  /** Makes a write, with what it would do to the model. */
+  /** Creates a write and its operations on the model. */
   #begin(session: Session, { kind, key }: Act): Write & { call: () => Promise<unknown> } {
     const world = this.#world;
-    const begun = world.step();
-    const life = this.#life;
-    const held = life && session.expiresAt !== undefined
+    const startedAt = world.tick();
+    const model = this.#model;
+    const held = model && session.expiresAt !== undefined
       ? world.ids.get(signer.eventHash(session.sessionId))
       : undefined;
     const write: Write = {
       what: `${kind} ${key}`,
-      steps: [],
+      operations: [],
       held,
-      until: Math.min(Number(session.expiresAt ?? 0), life?.livesUntil ?? 0),
-      tooLate: this.#destroyed || (life !== undefined && session.expiresAt === undefined) ||
+      until: Math.min(Number(session.expiresAt ?? 0), model?.livesUntil ?? 0),
+      tooLate: this.#destroyed || (model !== undefined && session.expiresAt === undefined) ||
         (this.#pending === 0 && held !== undefined && isDead(held, world.now)),
       destroys: kind === "destroy",
     };
-    const onRegister = (key: string, left: Value): Step => {
-      const step: Step = { what: kind, by: this.#number, begun, ended: Infinity, maybe: true, left: { value: left } };
-      write.steps.push([key, step]);
-      this.#view.set(key, { since: begun, value: () => step.left?.value });
-      return step;
+    const onRegister = (key: string, written: Value): Operation => {
+      const operation: Operation = {
+        what: kind,
+        by: this.#number,
+        startedAt,
+        endedAt: Infinity,
+        maybe: true,
+        wrote: { value: written },
+      };
+      write.operations.push([key, operation]);
+      this.#view.set(key, { since: startedAt, value: () => operation.wrote?.value });
+      return operation;
     };
     const move = (seconds: number): void => {
-      if (life !== undefined) this.#moves.push(write.move = this.#move(seconds));
+      if (model !== undefined) this.#moves.push(write.move = this.#move(seconds));
     };
     switch (kind) {
       case "set": {
@@ -456,28 +473,28 @@ class Visit {
         return { ...write, call: () => session.delete(key) };
       case "update": {
         const added = world.newValue();
-        const step = onRegister(key, undefined);
+        const operation = onRegister(key, undefined);
         return {
           ...write,
           call: () =>
             session.update<string>(key, (value) => {
               const next = value === undefined ? added : `${value}+${added}`;
-              step.found = { value };
-              step.left = { value: next };
+              operation.read = { value };
+              operation.wrote = { value: next };
               return next;
             }),
         };
       }
       case "take": {
-        const step = onRegister(key, undefined);
-        write.learn = (value) => step.found = { value: value as Value };
+        const operation = onRegister(key, undefined);
+        write.learn = (value) => operation.read = { value: value as Value };
         return { ...write, call: () => session.take<string>(key) };
       }
       case "clear":
         for (const key of [...KEYS, PRINCIPAL]) onRegister(key, undefined);
         return { ...write, call: () => session.clear() };
       case "touch":
-        life?.see(world.now);
+        model?.see(world.now);
         return { ...write, call: () => session.touch() };
       case "regenerate":
         move(0);
@@ -496,37 +513,37 @@ class Visit {
           ...write,
           call: () => {
             this.#destroyed = true;
-            if (this.#life !== undefined) this.#life.destroying = true;
+            if (this.#model !== undefined) this.#model.destroying = true;
             return session.destroy();
           },
         };
     }
   }
 
-  /** A write has ended. */
-  #ended(write: Write, outcome: { value: unknown } | Error | undefined): void {
+  /** Notes the outcome of a write. */
+  #noteOutcome(write: Write, outcome: { value: unknown } | Error | undefined): void {
     const world = this.#world;
-    const life = this.#life;
-    const ended = world.step();
-    if (write.move !== undefined) life?.moves.delete(write.move);
+    const model = this.#model;
+    const endedAt = world.tick();
+    if (write.move !== undefined) model?.moves.delete(write.move);
     if (outcome instanceof Error) {
       this.#log(`${write.what}: ${outcome.name}`);
       this.#expect(outcome instanceof SessionGoneError, `${write.what} failed: ${outcome}`);
       const alive = write.held !== undefined && isAlive(write.held, world.now, this.#number, write.until);
-      this.#expect(this.#destroyed || !alive, `${write.what} was refused, and the session lives`);
-      for (const [key, step] of write.steps) life?.forget(key, step);
+      this.#expect(this.#destroyed || !alive, `${write.what} was refused, and the session is alive`);
+      for (const [key, operation] of write.operations) model?.forget(key, operation);
       if (write.move !== undefined) this.#moves.splice(this.#moves.indexOf(write.move), 1);
       return;
     }
     this.#log(`${write.what}: done`);
     this.#expect(write.destroys || !write.tooLate, `${write.what} succeeded, and the session or its id was dead`);
-    for (const [, step] of write.steps) Object.assign(step, { ended, maybe: false });
+    for (const [, operation] of write.operations) Object.assign(operation, { endedAt, maybe: false });
     if (outcome !== undefined) write.learn?.(outcome.value);
-    if (life === undefined || !write.destroys || write.held === undefined) return;
-    if (isReached(write.held, world.now, this.#number)) life.destroyed = true;
+    if (model === undefined || !write.destroys || write.held === undefined) return;
+    if (isReached(write.held, world.now, this.#number)) model.destroyed = true;
   }
 
-  /** The request is over: all that it did not wait for has ended. */
+  /** Ends the request, with all writes that it did not await. */
   async #finish(post: () => void | Promise<void>): Promise<unknown> {
     let error: unknown;
     try {
@@ -538,12 +555,12 @@ class Visit {
     }
     for (const write of this.#forgotten) {
       if (error === undefined || write.destroys) {
-        this.#ended(write, undefined);
+        this.#noteOutcome(write, undefined);
         continue;
       }
-      // Which of them failed, nobody was told.
-      if (write.move !== undefined) this.#life?.moves.delete(write.move);
-      for (const [, step] of write.steps) step.ended = this.#world.step();
+      // It is unknown which of the writes failed.
+      if (write.move !== undefined) this.#model?.moves.delete(write.move);
+      for (const [, operation] of write.operations) operation.endedAt = this.#world.tick();
     }
     return error;
   }
@@ -561,18 +578,21 @@ class Visit {
     }
     this.#expect(sid !== "", "a cookie was cleared and nobody asked for it");
     const hash = sid === undefined ? undefined : signer.eventHash(sid);
-    const hasEnded = session.expiresAt === undefined && this.#life !== undefined;
-    // Where the session is merely too old, its cookie does no harm.
+    const hasEnded = session.expiresAt === undefined && this.#model !== undefined;
+    // If the session has only expired, its cookie does no harm.
     const isGone = hasEnded && this.#world.now < this.#until;
-    this.#expect(!isGone || sid === undefined, "a request that knows that its session is gone hands its cookie out");
+    this.#expect(
+      !isGone || sid === undefined,
+      "a request sends the cookie of a session although it knows that it is gone",
+    );
     if (this.#own !== undefined) {
-      // Where the request has learnt of a later id, its own cookie would replace that one in the browser.
+      // If the request has learned a later id, its own cookie would replace the cookie of that id in the browser.
       const isReplaced = signer.eventHash(session.sessionId) !== this.#own;
       const isMissing = hash === undefined && !hasEnded && !isReplaced;
-      this.#expect(!isMissing, "a response lacks the cookie of the id that the request made");
+      this.#expect(!isMissing, "a response lacks the cookie of the id that the request created");
       this.#expect(
         hash === undefined || hash === this.#own,
-        "a response has the cookie of an id that another request made",
+        "a response has the cookie of an id that another request created",
       );
     } else if (sid !== undefined) {
       this.#expect(this.#world.options.rolling === true, "a response has a cookie that nobody asked for");
@@ -583,33 +603,33 @@ class Visit {
     }
   }
 
-  /** Takes an event of its own middleware. */
-  hear(event: SessionEvent): void {
-    if (event.type !== "renewed" || this.#life === undefined) return;
+  /** Receives an event of its own middleware. */
+  onEvent(event: SessionEvent): void {
+    if (event.type !== "renewed" || this.#model === undefined) return;
     const { now } = this.#world;
-    const previous = this.#world.idOf(event.previous, this.#life);
-    const id = this.#world.idOf(event.session, this.#life);
+    const previous = this.#world.idOf(event.previous, this.#model);
+    const id = this.#world.idOf(event.session, this.#model);
     this.#expect(previous.next === undefined, "one id was replaced twice");
     const { grace, graceFrom } = this.#moves.shift() ?? this.#renewal;
     this.#log(`renews the id with ${grace / 1000} seconds of grace`);
     previous.next = { id, by: this.#number, graceFrom, graceTo: now + grace };
-    this.#life.moved.push({ by: this.#number, graceFrom });
+    this.#model.moved.push({ by: this.#number, graceFrom });
     this.#own = event.session;
   }
 
-  /** A new visitor has written: from here on there is a session. */
-  #wasBegun(session: Session): void {
+  /** Notes that the first write of a new visitor created a session. */
+  #onCreated(session: Session): void {
     const world = this.#world;
-    this.#expect(session.isNew, "a session began that was there");
-    this.#life = new Life(world.options, world.now);
-    world.lives.push(this.#life);
+    this.#expect(session.isNew, "a session was created that existed");
+    this.#model = new ModelSession(world.options, world.now);
+    world.sessions.push(this.#model);
     this.#own = signer.eventHash(session.sessionId);
     this.#expect(!world.ids.has(this.#own), "an id was used again");
-    world.idOf(this.#own, this.#life);
-    this.#log(`begins session ${world.lives.length - 1}`);
+    world.idOf(this.#own, this.#model);
+    this.#log(`begins session ${world.sessions.length - 1}`);
   }
 
-  #lookAtDeadline(session: Session): void {
+  #noteExpiry(session: Session): void {
     if (session.expiresAt !== undefined) this.#until = Number(session.expiresAt);
   }
 
@@ -626,8 +646,8 @@ class Visit {
   }
 }
 
-/** Runs a few waves of requests and then looks at what is left. */
-async function live(
+/** Runs a few waves of requests, then checks what is left. */
+async function runWaves(
   raw: SessionStore,
   options: Partial<SessionOptions>,
   waves: Request[][],
@@ -636,7 +656,7 @@ async function live(
   using clock = new FakeClock();
   const world = new World(clock, options, raw);
   for (const client of [0, 1]) {
-    // It takes a while, so that a session is soon due for its renewal, where that is asked for.
+    // Time passes, so that the session is soon due for renewal, if the options ask for that.
     const kinds: Act["kind"][] = ["set", "signIn", "tick"];
     const acts = kinds.map((kind): Act => ({ kind, key: "a", awaited: true, seconds: 20 }));
     await world.request({ client, age: 0, acts });
@@ -656,7 +676,7 @@ async function live(
   if (world.failure !== undefined) throw world.failure;
 }
 
-/** Collects the rejections that nobody handles: Deno would end the process. */
+/** Collects unhandled rejections, which would otherwise end the process. */
 class Unhandled implements Disposable {
   #reasons: unknown[] = [];
   readonly #listener = (event: PromiseRejectionEvent): void => {
@@ -668,12 +688,12 @@ class Unhandled implements Disposable {
     addEventListener("unhandledrejection", this.#listener);
   }
 
-  /** Fails where there was one since the last call. */
+  /** Fails if there was one since the last call. */
   async check(): Promise<void> {
     await new Promise<void>((resolve) => setImmediate(resolve));
     const reasons = this.#reasons;
     this.#reasons = [];
-    if (reasons.length > 0) throw new Error(`nobody handled ${reasons.join(", ")}`);
+    if (reasons.length > 0) throw new Error(`unhandled rejection: ${reasons.join(", ")}`);
   }
 
   [Symbol.dispose](): void {
@@ -682,7 +702,7 @@ class Unhandled implements Disposable {
 }
 
 for (const [name, make] of STORES) {
-  Deno.test(`Session on ${name} keeps to the model in ${RUNS} random lives`, async () => {
+  Deno.test(`Session on ${name} matches the model in ${RUNS} random runs`, async () => {
     console.log(`replay with FC_SEED=${SEED}`);
     using unhandled = new Unhandled();
     const property = fc.asyncProperty(
@@ -690,14 +710,14 @@ for (const [name, make] of STORES) {
       arbitraryWaves,
       fc.scheduler(),
       async (options, waves, scheduler) => {
-        await live(make(), options, waves, scheduler);
+        await runWaves(make(), options, waves, scheduler);
         await unhandled.check();
       },
     );
     await fc.assert(property, { seed: SEED, numRuns: RUNS });
   });
 
-  Deno.test(`Session.update() on ${name}: of 1,000 concurrent increments in 100 requests none is lost`, async () => {
+  Deno.test(`Session.update() on ${name} loses none of 1,000 concurrent increments in 100 requests`, async () => {
     const middleware = start({}, make());
     const cookie = await signUp(middleware, { n: 0 });
     const increment = (n: number | undefined): number => (n ?? 0) + 1;
@@ -709,14 +729,14 @@ for (const [name, make] of STORES) {
       });
       return results;
     }));
-    // Each of them saw another number.
+    // Each of them returned another number.
     assertEquals(seen.flat().sort((a, b) => a - b), Array.from({ length: 1000 }, (_, i) => i + 1));
     await visit(middleware, { cookie }, async ({ security: { session } }) => {
       assertEquals(await session.get("n"), 1000);
     });
   });
 
-  Deno.test(`Session.take() on ${name}: of 100 concurrent takers one gets the value`, async () => {
+  Deno.test(`Session.take() on ${name} gives the value to only one of 100 concurrent requests`, async () => {
     const middleware = start({}, make());
     const cookie = await signUp(middleware, { ticket: "the only one" });
     const taken: unknown[] = [];
