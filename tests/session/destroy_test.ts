@@ -8,7 +8,7 @@ import { type SessionEvent, SessionGoneError, SessionStoreError } from "../../mo
 for (const [name, make] of STORES) {
   Deno.test(`Session.destroy() on ${name} removes the record and clears the cookie with its attributes`, async () => {
     const store = make();
-    const middleware = start({ path: "/app", domain: "example.com", secure: true }, store);
+    const middleware = start({ path: "/app", domain: "example.com", secure: true, diagnose: false }, store);
     const cookie = await signUp(middleware);
     const { session, finish } = await open(middleware, cookie);
     const id = session.sessionId;
@@ -173,6 +173,28 @@ for (const [name, make] of STORES) {
     assertEquals({ ...await session.entries() }, { notice: "bye" });
     assertEquals(session.principal, undefined);
     assertEquals(await read(middleware, signedIn), undefined);
+  });
+
+  Deno.test(`Session.destroy() on ${name} clears the cookie whatever an earlier write finds out about the session`, async (t) => {
+    await t.step("it has ended", async () => {
+      const middleware = start({}, make());
+      const { session, finish } = await open(middleware, await signUp(middleware));
+      await session.store.delete(session.sessionId);
+      const write = session.set("a", 1);
+      const end = session.destroy();
+      await assertRejects(() => write, SessionGoneError);
+      await end;
+      assertEquals(onlyCookie((await finish()).headers).value, "");
+    });
+    await t.step("it has a new id", async () => {
+      const middleware = start({}, make());
+      const cookie = await signUp(middleware);
+      const { session, finish } = await open(middleware, cookie);
+      await renew(middleware, cookie, { graceSeconds: 30 });
+      session.set("a", 1);
+      session.destroy();
+      assertEquals(onlyCookie((await finish()).headers).value, "");
+    });
   });
 }
 

@@ -3,7 +3,7 @@ import { assert, assertEquals, assertNotEquals, assertRejects } from "../helpers
 import { FakeClock } from "../helpers/clock.ts";
 import { cookieOf, eventNames, onlyCookie, open, read, signUp, start, visit } from "../helpers/request.ts";
 import { probe, STORES, waiting, working } from "../helpers/stores.ts";
-import { MemoryStore, type Session, type SessionEvent, SessionGoneError } from "../../mod.ts";
+import { MemoryStore, type Session, type SessionEvent, SessionGoneError, type SessionOptions } from "../../mod.ts";
 
 for (const [name, make] of STORES) {
   Deno.test(`maxAge on ${name} ends a session to the second`, async () => {
@@ -221,6 +221,59 @@ for (const [name, make] of STORES) {
         };
         assertEquals(await read(middleware, cookie), undefined);
         assert(expired);
+      });
+    }
+  });
+
+  Deno.test(`Session on ${name} refuses an operation if the session expires while the store is asked`, async (t) => {
+    const operations: [string, (session: Session) => Promise<unknown>][] = [
+      ["update()", (session) => session.update("user", () => "bob")],
+      ["take()", (session) => session.take("user")],
+      ["clear()", (session) => session.clear()],
+      ["touch()", (session) => session.touch()],
+      ["regenerate()", (session) => session.regenerate()],
+    ];
+    for (const [operation, run] of operations) {
+      await t.step(operation, async () => {
+        using clock = new FakeClock();
+        const { store, probe: seen } = probe(make());
+        const middleware = start({ maxAge: 60 }, store);
+        const { session, finish } = await open(middleware, await signUp(middleware));
+        seen.before = () => {
+          seen.before = working;
+          clock.tick(60_000);
+        };
+        await assertRejects(() => run(session), SessionGoneError);
+        assertEquals(session.expiresAt, undefined);
+        assertEquals((await finish()).headers.getSetCookie(), []);
+      });
+    }
+  });
+
+  Deno.test(`SessionMiddleware on ${name} does not extend existing sessions by longer options`, async () => {
+    using clock = new FakeClock();
+    const store = make();
+    const cookie = await signUp(start({ maxAge: 60 }, store));
+    const { session } = await open(start({ maxAge: 1000 }, store), cookie);
+    assertEquals(session.expiresAt, new Date(clock.now + 60_000));
+  });
+
+  Deno.test(`maxAge with rolling on ${name} resends no cookie that a new id has just sent`, async (t) => {
+    const renewals: [string, Partial<SessionOptions>, (session: Session) => Promise<void> | void][] = [
+      ["renewalTimeout", { renewalTimeout: 50 }, () => {}],
+      ["regenerate()", {}, (session) => session.regenerate()],
+    ];
+    for (const [how, options, act] of renewals) {
+      await t.step(how, async () => {
+        using clock = new FakeClock();
+        const middleware = start({ maxAge: 600, rolling: true, ...options }, make());
+        const cookie = await signUp(middleware);
+        clock.tick(40_000);
+        await visit(middleware, { cookie }, ({ security }) => security.session.touch());
+        clock.tick(10_000);
+        const next = cookieOf(await visit(middleware, { cookie }, ({ security }) => act(security.session)));
+        clock.tick(15_000);
+        assertEquals((await visit(middleware, { cookie: next })).headers.getSetCookie(), []);
       });
     }
   });

@@ -154,4 +154,20 @@ for (const [name, make] of STORES) {
     assertEquals([signedIn.principal, await signedIn.get("user")], ["42", "ada"]);
     assertEquals(await read(middleware, next), undefined);
   });
+
+  Deno.test(`Session.regenerate({ graceSeconds }) on ${name} leads an old id through 16 new ids, and no further`, async () => {
+    const middleware = start({}, make());
+    const first = await signUp(middleware);
+    const [under, late] = [await open(middleware, first), await open(middleware, first)];
+    let last = first;
+    for (let i = 0; i < 16; i++) last = await renew(middleware, last, { graceSeconds: 5 });
+    assertEquals(await read(middleware, first), "ada");
+    await under.session.set("a", 1);
+    assertEquals(under.session.sessionId, idOf(last));
+
+    last = await renew(middleware, last, { graceSeconds: 5 });
+    assertEquals(await read(middleware, first), undefined);
+    await assertRejects(() => late.session.set("a", 2), SessionGoneError);
+    assertEquals(await read(middleware, last, "a"), 1);
+  });
 }

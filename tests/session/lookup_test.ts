@@ -1,8 +1,8 @@
 /** Which session a request gets. */
 import { assert, assertEquals, assertRejects } from "../helpers/assert.ts";
-import { open, read, signUp, start, visit } from "../helpers/request.ts";
+import { eventNames, open, read, signUp, start, visit } from "../helpers/request.ts";
 import { probe } from "../helpers/stores.ts";
-import { MemoryStore, SecurityContext, SessionGoneError } from "../../mod.ts";
+import { MemoryStore, SecurityContext, type SessionEvent, SessionGoneError } from "../../mod.ts";
 
 Deno.test("SessionMiddleware ignores a session id anywhere but in the cookie", async () => {
   const { store, probe: seen } = probe(new MemoryStore());
@@ -43,4 +43,15 @@ Deno.test("SessionMiddleware finds no session if a record store returns null", a
   await session.set("k", 1);
   await assertRejects(() => session.update("k", () => 2), SessionGoneError);
   await session.destroy();
+});
+
+Deno.test("SessionMiddleware reports every live session after the first one as ambiguous", async () => {
+  const events: SessionEvent[] = [];
+  const middleware = start({ onEvent: (event) => events.push(event) });
+  const cookies = [await signUp(middleware), await signUp(middleware), await signUp(middleware)];
+  const created = events.map(({ session }) => session);
+  events.length = 0;
+  await visit(middleware, { cookie: cookies.join("; ") });
+  assertEquals(eventNames(events), ["refused ambiguous", "refused ambiguous"]);
+  assertEquals(events.map(({ session }) => session), created.slice(1));
 });

@@ -1,7 +1,7 @@
 /** Reading and writing values. */
 import { assert, assertEquals, assertRejects } from "../helpers/assert.ts";
-import { cookieOf, open, read, signUp, start, visit } from "../helpers/request.ts";
-import { probe, STORES } from "../helpers/stores.ts";
+import { cookieOf, idOf, open, read, signIn, signUp, start, visit } from "../helpers/request.ts";
+import { BasicStore, probe, STORES } from "../helpers/stores.ts";
 import { MemoryStore } from "../../mod.ts";
 
 for (const [name, make] of STORES) {
@@ -180,6 +180,16 @@ for (const [name, make] of STORES) {
       assertEquals(Object.keys(await session.entries()).length, 51);
     });
   });
+
+  Deno.test(`Session.regenerate() on ${name} stays within the budget of store calls`, async () => {
+    const { store, probe: seen } = probe(make());
+    const middleware = start({}, store);
+    const { session } = await open(middleware, await signUp(middleware));
+    seen.calls.length = 0;
+    await session.regenerate();
+    const calls = name === "MemoryStore" ? ["moveRecord"] : ["get", "create", "setValue", "setValue", "delete"];
+    assertEquals(seen.calls, calls);
+  });
 }
 
 Deno.test("Session.store is the raw store, and Session.sessionKey is the cookie's name", async () => {
@@ -196,4 +206,14 @@ Deno.test("Session.get(), has() and entries() read the values as they are at the
   session.delete("a");
   assertEquals(await reads, [1, true, Object.assign(Object.create(null), { a: 1 })]);
   assertEquals(await session.has("a"), false);
+});
+
+Deno.test("Session on a basic store writes no undefined properties", async () => {
+  const store = new BasicStore();
+  const middleware = start({}, store);
+  const cookie = await signIn(middleware, "42");
+  await visit(middleware, { cookie }, ({ security: { session } }) => session.clear());
+  const [[key, meta] = [], ...values] = store.records.get(idOf(cookie)) ?? [];
+  assertEquals([key, values], ["__session", []]);
+  assertEquals("principal" in (meta as object), false);
 });

@@ -97,7 +97,8 @@ for (const [name, make] of STORES) {
 
   Deno.test(`Session.regenerate() on ${name} keeps the old id if the store fails`, async () => {
     const { store, probe: seen } = probe(make());
-    const middleware = start({ onEvent: () => {} }, store);
+    const events: SessionEvent[] = [];
+    const middleware = start({ onEvent: (event) => events.push(event) }, store);
     const cookie = await signUp(middleware);
     const { session, finish } = await open(middleware, cookie);
     const id = session.sessionId;
@@ -118,6 +119,11 @@ for (const [name, make] of STORES) {
     assertEquals((await finish()).headers.getSetCookie(), []);
     assertEquals(await read(middleware, cookie), "ada");
     assertEquals(countRecords(store), 1);
+    // The old id was never replaced, so using it after the end is no reuse.
+    await session.destroy();
+    events.length = 0;
+    assertEquals(await read(middleware, cookie), undefined);
+    assertEquals(eventNames(events), ["refused unknown"]);
   });
 
   Deno.test(`Session.regenerate() on ${name} reports the old id as reuse until the session's deadline`, async () => {
@@ -145,6 +151,8 @@ for (const [name, make] of STORES) {
       [{ graceSeconds: -1 }, RangeError],
       [{ graceSeconds: NaN }, RangeError],
       [{ graceSeconds: Infinity }, RangeError],
+      // The grace would end after the last time that a Date can hold.
+      [{ graceSeconds: 8.64e12 }, RangeError],
       [{ graceSeconds: "5" as unknown as number }, TypeError],
       [{ principal: "" }, RangeError],
       [{ principal: 42 as unknown as string }, TypeError],

@@ -1,7 +1,7 @@
 /** `renewalTimeout`: the middleware renews the id by itself. */
 import { assertEquals, assertNotEquals } from "../helpers/assert.ts";
 import { FakeClock } from "../helpers/clock.ts";
-import { cookieOf, eventNames, idOf, open, read, signUp, start, visit } from "../helpers/request.ts";
+import { cookieOf, eventNames, idOf, open, read, signIn, signUp, start, visit } from "../helpers/request.ts";
 import { delayReads, failing, probe, STORES, working } from "../helpers/stores.ts";
 import { MemoryStore, type SessionEvent } from "../../mod.ts";
 
@@ -71,6 +71,18 @@ for (const [name, make] of STORES) {
     slow.release();
     const next = await open(middleware, cookieOf(await renewal));
     assertEquals(next.session.principal, undefined);
+  });
+
+  Deno.test(`renewalTimeout on ${name} reports the user of the session, which stays bound`, async () => {
+    using clock = new FakeClock();
+    const events: SessionEvent[] = [];
+    const middleware = start({ renewalTimeout: 60, onEvent: (event) => events.push(event) }, make());
+    const old = await signIn(middleware, "42");
+    clock.tick(60_000);
+    events.length = 0;
+    const next = cookieOf(await visit(middleware, { cookie: old }));
+    assertEquals(events.map((event) => [event.type, "principal" in event && event.principal]), [["renewed", "42"]]);
+    assertEquals((await open(middleware, next)).session.principal, "42");
   });
 
   Deno.test(`renewalTimeout on ${name} does not renew on an upgrade, and fails no request if the store fails`, async () => {

@@ -40,6 +40,15 @@ for (const [name, make] of STORES) {
         };
         act();
       }],
+      ["in nested async functions", (session) => {
+        const inner = async (): Promise<void> => await session.set("a", 1);
+        const middle = async (): Promise<void> => await inner();
+        const outer = async (): Promise<void> => {
+          await Promise.all([middle()]);
+          await session.set("b", 2);
+        };
+        outer();
+      }],
     ];
     for (const [how, act] of acts) {
       await t.step(how, async () => {

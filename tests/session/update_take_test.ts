@@ -200,7 +200,28 @@ Deno.test("Session.update() passes a copy to its function, and returns a copy", 
   });
   await assertRejects(() => failing, Error, "not now");
   assertEquals(await session.get("list"), [1]);
+  let during: unknown;
+  await session.update<number[]>("list", async (list = []) => {
+    list.push(2);
+    during = await session.get("list");
+    return [1];
+  });
+  assertEquals(during, [1]);
   const returned = await session.update<number[]>("list", (list = []) => [...list, 3]);
   returned.push(4);
   assertEquals(await session.get("list"), [1, 3]);
+});
+
+Deno.test("Session.update() in concurrent requests of one process calls each function once", async () => {
+  const middleware = start();
+  const cookie = await signUp(middleware, { n: 0 });
+  const requests = await Promise.all([open(middleware, cookie), open(middleware, cookie), open(middleware, cookie)]);
+  const seen: number[] = [];
+  await Promise.all(requests.map(({ session }) =>
+    session.update<number>("n", (n = 0) => {
+      seen.push(n);
+      return n + 1;
+    })
+  ));
+  assertEquals(seen, [0, 1, 2]);
 });

@@ -1,6 +1,7 @@
 /** The sessions of a user: `middleware.sessions` and `maxSessionsPerPrincipal`. */
 import { assert, assertEquals, assertInstanceOf, assertMatch, assertRejects, assertThrows } from "../helpers/assert.ts";
 import { FakeClock } from "../helpers/clock.ts";
+import { microtasks } from "../helpers/microtasks.ts";
 import { eventNames, idOf, open, read, renew, SECRET, signIn, signUp, start } from "../helpers/request.ts";
 import { BasicStore, failing, probe, working } from "../helpers/stores.ts";
 import {
@@ -135,7 +136,10 @@ async function signInUnlessEnded(middleware: SessionMiddleware, principal: strin
 
 Deno.test("maxSessionsPerPrincipal holds for concurrent sign-ins", async () => {
   for (const max of [1, 3]) {
-    const middleware = start({ maxSessionsPerPrincipal: max });
+    // The store answers late, so that the sign-ins overlap.
+    const { store, probe: seen } = probe(new MemoryStore());
+    seen.before = () => microtasks(20);
+    const middleware = start({ maxSessionsPerPrincipal: max }, store);
     const cookies = await Promise.all(Array.from({ length: 8 }, () => signInUnlessEnded(middleware, "ada")));
     const alive = (await Promise.all(cookies.filter((c) => c !== "").map((cookie) => read(middleware, cookie))))
       .filter((user) => user === "ada");
@@ -184,4 +188,35 @@ Deno.test("maxSessionsPerPrincipal needs a store that finds users", () => {
     SessionNotSupportedError,
     "maxSessionsPerPrincipal",
   );
+});
+
+Deno.test("maxSessionsPerPrincipal never ends the session that signs in, even if the clock was set back", async () => {
+  using clock = new FakeClock();
+  const middleware = start({ maxSessionsPerPrincipal: 1 });
+  const before = await signIn(middleware, "ada");
+  clock.tick(-1000);
+  const cookie = await signIn(middleware, "ada");
+  assertEquals([await read(middleware, before), await read(middleware, cookie)], [undefined, "ada"]);
+});
+
+Deno.test("middleware.sessions lists no session that stricter options have ended", async () => {
+  using clock = new FakeClock();
+  const store = new MemoryStore();
+  await signIn(start({ maxAge: 1000 }, store), "ada");
+  clock.tick(99_999);
+  const { sessions } = start({ maxAge: 100 }, store);
+  assertEquals((await sessions.list("ada")).length, 1);
+  clock.tick(1);
+  assertEquals(await sessions.list("ada"), []);
+  assertEquals(await sessions.revokeAll("ada"), 0);
+});
+
+Deno.test("middleware.sessions takes a new id for activity", async () => {
+  using clock = new FakeClock();
+  const middleware = start();
+  const cookie = await signIn(middleware, "ada");
+  clock.tick(1000);
+  await renew(middleware, cookie);
+  const [session] = await middleware.sessions.list("ada");
+  assertEquals([session?.createdAt, session?.lastSeenAt], [new Date(clock.now - 1000), new Date(clock.now)]);
 });
