@@ -3,7 +3,6 @@ import { FakeClock } from "./helpers/clock.ts";
 import { Captured } from "./helpers/console.ts";
 import { SECRET, start } from "./helpers/request.ts";
 import { MemoryStore, SessionMiddleware, type SessionStore } from "../mod.ts";
-import { activityInterval, computeExpiry, cookieExpiry } from "../src/core/lifetime.ts";
 import { resolveOptions } from "../src/options.ts";
 
 // deno-lint-ignore no-explicit-any -- what JavaScript can pass
@@ -127,36 +126,6 @@ Deno.test("SessionMiddleware warns once of a secret that is easily guessed, and 
   warnings.lines.length = 0;
   start();
   assertEquals(warnings.lines, []);
-});
-
-Deno.test("computeExpiry() is the nearest of the limits, else a day", () => {
-  using clock = new FakeClock();
-  const expires = new Date(clock.now + 5000);
-  // It began 30 seconds ago and was used 10 seconds ago.
-  const activity = { createdAt: clock.now - 30_000, seenAt: clock.now - 10_000 };
-  const at = (options: Parameters<typeof start>[0]): [number, number] => {
-    const settings = resolveOptions({ secret: SECRET, ...options });
-    return [computeExpiry(settings, activity) - clock.now, cookieExpiry(settings, activity) - clock.now];
-  };
-  assertEquals(at({ maxAge: 60 }), [30_000, 30_000]);
-  assertEquals(at({ maxAge: 60, expires }), [30_000, 30_000]);
-  assertEquals(at({ maxAge: 60, rolling: true }), [50_000, 50_000]);
-  assertEquals(at({ maxAge: 60, idleTimeout: 20 }), [10_000, 30_000]);
-  assertEquals(at({ maxAge: 60, rolling: true, absoluteTimeout: 70 }), [40_000, 40_000]);
-  assertEquals(at({ idleTimeout: 20 }), [10_000, Infinity]);
-  assertEquals(at({ idleTimeout: 200, absoluteTimeout: 70 }), [40_000, 40_000]);
-  assertEquals(at({ expires }), [5000, 5000]);
-  assertEquals(at({ renewalTimeout: 20 }), [24 * 60 * 60 * 1000 - 30_000, Infinity]);
-});
-
-Deno.test("activityInterval() is a tenth of the shortest sliding limit", () => {
-  const of = (options: Parameters<typeof start>[0]): number =>
-    activityInterval(resolveOptions({ secret: SECRET, ...options }));
-  assertEquals(of({ maxAge: 60 }), Infinity);
-  assertEquals(of({ absoluteTimeout: 60 }), Infinity);
-  assertEquals(of({ maxAge: 60, rolling: true }), 6000);
-  assertEquals(of({ maxAge: 60, rolling: true, idleTimeout: 20 }), 2000);
-  assertEquals(of({ maxAge: 60, idleTimeout: 600 }), 60_000);
 });
 
 Deno.test("resolveOptions() keeps its own copy of a Date", () => {

@@ -1,6 +1,6 @@
 import { assertEquals } from "../helpers/assert.ts";
-import { launch, launchProfile, type Page, sessionCookie } from "./_chromium.ts";
-import { startExample } from "./_example.ts";
+import { launch, launchProfile, type Page, sessionCookie } from "../helpers/chromium.ts";
+import { startExample } from "../helpers/example.ts";
 
 async function add(page: Page, note: string): Promise<void> {
   await page.getByLabel("New note").fill(note);

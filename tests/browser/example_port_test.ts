@@ -1,5 +1,5 @@
 import { assertEquals, assertMatch } from "../helpers/assert.ts";
-import { exampleCommand, EXAMPLES } from "./_example.ts";
+import { exampleCommand, EXAMPLES } from "../helpers/example.ts";
 
 for (const name of EXAMPLES) {
   Deno.test(`examples/${name} says in one line that its port is taken, and ends with code 1`, async () => {

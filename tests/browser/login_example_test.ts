@@ -1,6 +1,6 @@
 import { assert, assertEquals, assertMatch, assertNotEquals } from "../helpers/assert.ts";
-import { type Browser, type BrowserContext, launch, type Page, sessionCookie } from "./_chromium.ts";
-import { startExample } from "./_example.ts";
+import { type Browser, type BrowserContext, launch, type Page, sessionCookie } from "../helpers/chromium.ts";
+import { startExample } from "../helpers/example.ts";
 
 const PASSWORD = "open sesame";
 

@@ -1,10 +1,10 @@
 /** Sessions in an Alosaur application that has no provider, or one that Alosaur ignores. */
 import { ActionParam, App, Area, Controller, Ctx, Get } from "alosaur/mod.ts";
 import { Context as TheirContext } from "alosaur/src/models/context.ts";
-import { assertEquals } from "./helpers/assert.ts";
-import { onlyCookie, SECRET } from "./helpers/request.ts";
-import { serve } from "./helpers/serve.ts";
-import { MemoryStore, SecurityContext, SessionMiddleware } from "../mod.ts";
+import { assertEquals } from "../helpers/assert.ts";
+import { onlyCookie, SECRET } from "../helpers/request.ts";
+import { serve } from "../helpers/serve.ts";
+import { MemoryStore, SecurityContext, SessionMiddleware } from "../../mod.ts";
 
 @Controller("")
 class Pages {

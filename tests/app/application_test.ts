@@ -16,11 +16,11 @@ import {
 } from "alosaur/mod.ts";
 import { AuthMiddleware, Authorize } from "alosaur/src/security/authorization/mod.ts";
 import { CookiesAuthentication } from "alosaur/src/security/authentication/cookies/mod.ts";
-import { assert, assertEquals, assertMatch, assertNotEquals, assertStringIncludes } from "./helpers/assert.ts";
-import { onlyCookie, SECRET, setCookies } from "./helpers/request.ts";
-import { serve } from "./helpers/serve.ts";
-import { probe } from "./helpers/stores.ts";
-import { Context, MemoryStore, SecurityContext, type SessionEvent, SessionMiddleware } from "../mod.ts";
+import { assert, assertEquals, assertMatch, assertNotEquals, assertStringIncludes } from "../helpers/assert.ts";
+import { onlyCookie, SECRET, setCookies } from "../helpers/request.ts";
+import { serve } from "../helpers/serve.ts";
+import { probe } from "../helpers/stores.ts";
+import { Context, MemoryStore, SecurityContext, type SessionEvent, SessionMiddleware } from "../../mod.ts";
 
 const scheme = CookiesAuthentication.DefaultScheme;
 const shared = Content({ shared: true });
@@ -176,7 +176,7 @@ const app = new App({
     basePath: "/",
     getBody: (path: string, model: { title?: string }) => `<h1>${path}: ${model.title}</h1>`,
   },
-  staticConfig: { root: `${import.meta.dirname}/alosaur/`, baseRoute: "/static/" },
+  staticConfig: { root: `${import.meta.dirname}/../alosaur/`, baseRoute: "/static/" },
 });
 app.use(/\//, new SessionMiddleware(store, { secret: SECRET, onEvent: (event) => events.push(event) }));
 app.use(/\//, new AuthMiddleware([scheme]));

@@ -1,6 +1,6 @@
 import { assert, assertEquals, assertNotEquals } from "../helpers/assert.ts";
-import { launch, launchProfile, type Page, sessionCookie } from "./_chromium.ts";
-import { startExample } from "./_example.ts";
+import { launch, launchProfile, type Page, sessionCookie } from "../helpers/chromium.ts";
+import { startExample } from "../helpers/example.ts";
 
 /** What the page says. */
 async function read(page: Page): Promise<{ visits: string | null; state: string | null }> {

@@ -1,0 +1,35 @@
+import { assertEquals } from "../helpers/assert.ts";
+import { FakeClock } from "../helpers/clock.ts";
+import { SECRET } from "../helpers/request.ts";
+import { activityInterval, computeExpiry, cookieExpiry } from "../../src/core/lifetime.ts";
+import { resolveOptions, type SessionOptions } from "../../src/options.ts";
+
+Deno.test("computeExpiry() is the nearest of the limits, else a day", () => {
+  using clock = new FakeClock();
+  const expires = new Date(clock.now + 5000);
+  // It began 30 seconds ago and was used 10 seconds ago.
+  const activity = { createdAt: clock.now - 30_000, seenAt: clock.now - 10_000 };
+  const at = (options: Partial<SessionOptions>): [number, number] => {
+    const settings = resolveOptions({ secret: SECRET, ...options });
+    return [computeExpiry(settings, activity) - clock.now, cookieExpiry(settings, activity) - clock.now];
+  };
+  assertEquals(at({ maxAge: 60 }), [30_000, 30_000]);
+  assertEquals(at({ maxAge: 60, expires }), [30_000, 30_000]);
+  assertEquals(at({ maxAge: 60, rolling: true }), [50_000, 50_000]);
+  assertEquals(at({ maxAge: 60, idleTimeout: 20 }), [10_000, 30_000]);
+  assertEquals(at({ maxAge: 60, rolling: true, absoluteTimeout: 70 }), [40_000, 40_000]);
+  assertEquals(at({ idleTimeout: 20 }), [10_000, Infinity]);
+  assertEquals(at({ idleTimeout: 200, absoluteTimeout: 70 }), [40_000, 40_000]);
+  assertEquals(at({ expires }), [5000, 5000]);
+  assertEquals(at({ renewalTimeout: 20 }), [24 * 60 * 60 * 1000 - 30_000, Infinity]);
+});
+
+Deno.test("activityInterval() is a tenth of the shortest sliding limit", () => {
+  const of = (options: Partial<SessionOptions>): number =>
+    activityInterval(resolveOptions({ secret: SECRET, ...options }));
+  assertEquals(of({ maxAge: 60 }), Infinity);
+  assertEquals(of({ absoluteTimeout: 60 }), Infinity);
+  assertEquals(of({ maxAge: 60, rolling: true }), 6000);
+  assertEquals(of({ maxAge: 60, rolling: true, idleTimeout: 20 }), 2000);
+  assertEquals(of({ maxAge: 60, idleTimeout: 600 }), 60_000);
+});
