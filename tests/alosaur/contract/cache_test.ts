@@ -1,4 +1,4 @@
-/** What Alosaur's `ResponseCache` hook keeps and sends. See `facts_test.ts`. */
+/** What Alosaur's `ResponseCache` hook keeps and sends. */
 import { App, Area, Content, Controller, Get } from "alosaur/mod.ts";
 import {
   MemoryResponseCacheStore,

@@ -1,4 +1,4 @@
-/** How Alosaur creates contexts, controllers and hooks. See `facts_test.ts`. */
+/** How Alosaur creates contexts, controllers and hooks. */
 import {
   ActionParam,
   App,

@@ -1,4 +1,4 @@
-/** What Alosaur's contexts, requests, responses, results and errors are by themselves. See `facts_test.ts`. */
+/** What Alosaur's contexts, requests, responses, results and errors are by themselves. */
 import * as alosaur from "alosaur/mod.ts";
 import {
   AlosaurRequest,

@@ -1,4 +1,4 @@
-/** What Alosaur's decorators say: routes, parameters, middlewares. See `facts_test.ts`. */
+/** What Alosaur's decorators say: routes, parameters, middlewares. */
 import {
   ActionParam,
   AlosaurRequest,

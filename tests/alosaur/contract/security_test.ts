@@ -1,4 +1,4 @@
-/** What Alosaur's auth asks of `context.security`, with a session that notes it. See `facts_test.ts`. */
+/** What Alosaur's auth asks of `context.security`, with a session that notes it. */
 import { App, Area, Container, Controller, Get, HttpContext } from "alosaur/mod.ts";
 import type { AuthenticationScheme, Identity } from "alosaur/src/security/authentication/core/auth.interface.ts";
 import * as core from "alosaur/src/security/authentication/core/mod.ts";

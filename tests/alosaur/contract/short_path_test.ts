@@ -1,6 +1,6 @@
 /**
  * The shorter path that Alosaur takes without middleware, hook, provider and container, what makes it leave that path, and
- * what several applications of one process share. See `facts_test.ts`.
+ * what several applications of one process share.
  *
  * Note: the order of these tests counts. Each adds to the metadata of the process, and the last leaves it unusable.
  */
