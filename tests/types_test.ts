@@ -1,80 +1,147 @@
-/** What the types promise, checked by the compiler: the functions here are never called. */
-import type { SecurityContext, Session, SessionInterface, SessionStore } from "../mod.ts";
-import type { MemoryStore } from "../mod.ts";
+/**
+ * The types that this add-on promises.
+ *
+ * Each case is a file of its own that `deno check` reads in a child process: it is accepted, or refused with one error of the
+ * compiler. A promise that is broken in either direction fails its own case.
+ */
+import { assertEquals } from "./helpers/assert.ts";
+import { ROOT } from "./helpers/files.ts";
 
+/** Declarations that every case may use. `same<A, B>(true)` is accepted if A and B are the same type. */
+const PRELUDE = `
+import type { MemoryStore, SecurityContext, Session, SessionInterface, SessionStore } from "@alosaur/session";
 type Equal<A, B> = (<T>() => T extends A ? 1 : 2) extends <T>() => T extends B ? 1 : 2 ? true : false;
-const same = <A, B>(_: Equal<A, B>): void => {};
-
+declare function same<A, B>(equal: Equal<A, B>): void;
 interface Data {
   cart: string[];
   user: { name: string };
   nickname?: string;
 }
+declare const open: SecurityContext["security"]["session"];
+declare const typed: SecurityContext<unknown, Data>["security"]["session"];
+declare const memory: MemoryStore;
+export type Used = [Session, SessionInterface, SessionStore];
+`;
 
-/** The seed's spelling. */
-async function untyped(context: SecurityContext): Promise<void> {
-  const { session } = context.security;
-  session.set("testValue", 1);
-  session.get("testValue", 1);
-  const number = await session.get<number>("n");
-  same<typeof number, number>(true);
-  const fallback = await session.get("n", 0);
-  same<typeof fallback, number>(true);
-  const unknown = await session.get("n");
-  unknown.whatever();
-  await session.update("n", (n = 0) => n + 1);
-  const counted = await session.update<number>("n", (n = 0) => n + 1);
-  same<typeof counted, number>(true);
-  const taken = await session.take<string>("x");
-  same<typeof taken, string | undefined>(true);
-  await session.store.exist(session.sessionId);
-  const bool: boolean = await session.has("x");
-  await session.delete(String(bool));
-  // @ts-expect-error -- a key is a string
-  await session.set(1, 1);
+const ACCEPTED: [string, string][] = [
+  ["same() compares types", "same<string, string>(true); same<string, number>(false); same<any, string>(false);"],
+  ["a session without a data type takes any key and value", `await open.set("testValue", { any: 1 });`],
+  ["get() returns the type that it is told", `const n = await open.get<number>("n"); same<typeof n, number>(true);`],
+  ["get() returns the type of its fallback", `const n = await open.get("n", 0); same<typeof n, number>(true);`],
+  ["get() returns any if nothing says a type", `const n = await open.get("n"); same<typeof n, any>(true);`],
+  ["update() infers the value from a default", `await open.update("n", (n = 0) => n + 1);`],
+  [
+    "update() returns the type that it is told",
+    `const n = await open.update<number>("n", (n = 0) => n + 1);
+      same<typeof n, number>(true);`,
+  ],
+  [
+    "take() may return undefined",
+    `const x = await open.take<string>("x"); same<typeof x, string | undefined>(true);`,
+  ],
+  ["has() returns a boolean", `const x = await open.has("x"); same<typeof x, boolean>(true);`],
+  [
+    "the store is a SessionStore",
+    "same<typeof open.store, SessionStore>(true); same<typeof open.sessionId, string>(true);",
+  ],
+  [
+    "get() of a declared key may return undefined",
+    `const cart = await typed.get("cart");
+      same<typeof cart, string[] | undefined>(true);`,
+  ],
+  [
+    "get() of a declared key with a fallback",
+    `const cart = await typed.get("cart", []); same<typeof cart, string[]>(true);`,
+  ],
+  [
+    "get() of an optional key with a fallback",
+    `const nickname = await typed.get("nickname", "nobody");
+      same<typeof nickname, string>(true);`,
+  ],
+  [
+    "update() of a declared key",
+    `const cart = await typed.update("cart", (cart) => [...(cart ?? []), "apple"]);
+      same<typeof cart, string[] | undefined>(true);`,
+  ],
+  [
+    "take() of a declared key",
+    `const user = await typed.take("user");
+      same<typeof user, { name: string } | undefined>(true);`,
+  ],
+  [
+    "set() of a declared key, and its removal",
+    `await typed.set("user", { name: "ada" }); await typed.set("user", undefined);`,
+  ],
+  ["delete() and has() of a declared key", `await typed.delete("user"); await typed.has("cart");`],
+  [
+    "entries() returns what is declared, each key optional",
+    `const entries = await typed.entries();
+      same<typeof entries, Partial<Data>>(true);`,
+  ],
+  ["a MemoryStore is a SessionStore", "const store: SessionStore = memory; void store;"],
+  [
+    "a Session is a SessionInterface",
+    `declare const session: Session; const plain: SessionInterface = session; void plain;
+      const data: SessionInterface<Data> = typed; void data;`,
+  ],
+];
+
+const REFUSED: [string, string][] = [
+  ["same() of two types", "same<string, number>(true);"],
+  ["a key that is no string", "await open.set(1, 1);"],
+  ["update() of a declared key to another type", `await typed.update("cart", () => 1);`],
+  ["take() of no declared key", `await typed.take("basket");`],
+  ["get() of no declared key", `await typed.get("basket");`],
+  ["set() of no declared key", `await typed.set("basket", []);`],
+  ["set() of a declared key to another type", `await typed.set("cart", 1);`],
+  ["a fallback of another type", `await typed.get("cart", 1);`],
+  ["another type for a declared key", `await typed.get<number>("cart");`],
+  ["has() of no declared key", `await typed.has("basket");`],
+  ["delete() of no declared key", `await typed.delete("basket");`],
+  [
+    "a session as a SessionInterface of other data",
+    "const other: SessionInterface<{ a: 1 }> = typed; void other;",
+  ],
+  ["an object that is no store as a SessionStore", "const store: SessionStore = {}; void store;"],
+];
+
+/** The compiler's codes for a type that is not assignable. A case that is refused for another reason proves nothing. */
+const NOT_ASSIGNABLE = ["TS2322", "TS2344", "TS2345", "TS2740", "TS2769"];
+
+/** Checks every case in one run of the compiler; returns the codes of the errors of each, by title. */
+async function check(cases: readonly [title: string, code: string][]): Promise<Map<string, string[]>> {
+  const directory = await Deno.makeTempDir({ prefix: "types_" });
+  try {
+    const files = cases.map((_, i) => `${directory}/case_${i}.ts`);
+    await Promise.all(cases.map(([, code], i) => Deno.writeTextFile(files[i] ?? "", PRELUDE + code)));
+    const { stderr } = await new Deno.Command(Deno.execPath(), {
+      args: ["check", "--quiet", "--config", new URL("deno.json", ROOT).pathname, ...files],
+      env: { NO_COLOR: "1" },
+    }).output();
+    const found = new Map<string, string[]>(cases.map(([title]) => [title, []]));
+    // What follows an error and belongs to it, such as the declaration of the function, is indented behind its code.
+    for (const error of new TextDecoder().decode(stderr).split(/^(?=TS\d+ \[ERROR\]: \S)/m)) {
+      const [, code] = /^(TS\d+)/.exec(error) ?? [];
+      const [, index] = /at file:\S*\/case_(\d+)\.ts:/.exec(error) ?? [];
+      const [title] = cases[Number(index)] ?? [];
+      if (code !== undefined && title === undefined) throw new Error(`An error outside of the cases: ${error}`);
+      if (code !== undefined && title !== undefined) found.get(title)?.push(code);
+    }
+    return found;
+  } finally {
+    await Deno.remove(directory, { recursive: true });
+  }
 }
 
-async function typed({ security: { session } }: SecurityContext<unknown, Data>): Promise<void> {
-  const cart = await session.get("cart");
-  same<typeof cart, string[] | undefined>(true);
-  const sure = await session.get("cart", []);
-  same<typeof sure, string[]>(true);
-  const nickname = await session.get("nickname", "nobody");
-  same<typeof nickname, string>(true);
-  const updated = await session.update("cart", (cart) => [...(cart ?? []), "apple"]);
-  same<typeof updated, string[] | undefined>(true);
-  const taken = await session.take("user");
-  same<typeof taken, { name: string } | undefined>(true);
-  // @ts-expect-error -- another type
-  await session.update("cart", () => 1);
-  // @ts-expect-error -- no such key
-  await session.take("basket");
-  await session.set("user", { name: "ada" });
-  await session.set("user", undefined);
-  await session.delete("user");
-  await session.has("cart");
-  const entries = await session.entries();
-  same<typeof entries, Partial<Data>>(true);
-  // @ts-expect-error -- no such key
-  await session.get("basket");
-  // @ts-expect-error -- no such key
-  await session.set("basket", []);
-  // @ts-expect-error -- another type
-  await session.set("cart", 1);
-  // @ts-expect-error -- another type
-  await session.get("cart", 1);
-  // @ts-expect-error -- the type of a declared key is not to be claimed
-  await session.get<number>("cart");
-  // @ts-expect-error -- no such key
-  await session.has("basket");
-  // @ts-expect-error -- no such key
-  await session.delete("basket");
-}
-
-Deno.test("types: a session is typed by its data, and open without", () => {
-  const checked: unknown[] = [untyped, typed];
-  const store = (memory: MemoryStore): SessionStore => memory;
-  const plain = (session: Session): SessionInterface => session;
-  const withData = (session: Session<Data>): SessionInterface<Data> => session;
-  if (checked.includes(store) || checked.includes(plain) || checked.includes(withData)) throw new Error("unreachable");
+Deno.test("a session is typed by its data, and open without", async (t) => {
+  const found = await check([...ACCEPTED, ...REFUSED]);
+  for (const [title] of ACCEPTED) {
+    await t.step(`accepted: ${title}`, () => assertEquals(found.get(title), []));
+  }
+  for (const [title] of REFUSED) {
+    await t.step(`refused: ${title}`, () => {
+      const errors = found.get(title) ?? [];
+      assertEquals([errors.length, errors.filter((code) => !NOT_ASSIGNABLE.includes(code))], [1, []]);
+    });
+  }
 });

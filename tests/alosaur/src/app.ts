@@ -26,7 +26,7 @@ import { serveStaticFile } from "./server/static.ts";
 
 type ErrorHandler<TState> = (ctx: HttpContext<TState>, error: Error) => void;
 
-/** An application: what the decorators of this process said, and what was added with `use()`. */
+/** An application: everything that the decorators of this process have declared, and the middlewares of `use()`. */
 export class App<TState> {
   readonly #settings: AppSettings;
   readonly #container: Container;
@@ -45,7 +45,7 @@ export class App<TState> {
       );
     }
     for (const { token, useClass, useValue } of settings.providers ?? []) {
-      // A factory is accepted by the type and never called.
+      // The type accepts a factory. It is never called.
       if (useClass ?? useValue) this.#container.register(token, useClass ?? useValue);
     }
     this.#registerHooks();
@@ -80,12 +80,12 @@ export class App<TState> {
     if (config) setViewRenderConfig(config);
   }
 
-  /** Says so, and does nothing: there is no way to stop listening. */
+  /** Warns and does nothing, because Alosaur has no way to stop listening. */
   close(): void {
     console.warn("Server is not listening");
   }
 
-  /** Serves. Resolves at once, before the server listens; an address in use is an uncaught error. */
+  /** Serves. Resolves before the server listens. An address in use is an uncaught error. */
   listen(address: string | Deno.ListenOptions = ":8000", _customListener?: Deno.Listener): Promise<any> {
     const options = typeof address === "string" ? parseAddress(address) : address;
     const { providers = [], container } = this.#settings;
@@ -100,16 +100,16 @@ export class App<TState> {
     return Promise.resolve();
   }
 
-  /** One request, in an application that has a middleware, a hook, a provider or a container. */
+  /** Serves a request if the application has a middleware, a hook, a provider or a container. */
   async #serve(request: Request): Promise<Response> {
-    // Outside of the try: a context that cannot be created is Deno's own 500.
+    // Outside of the try, so that a context that cannot be created becomes Deno's own 500.
     this.#container.register(SERVER_REQUEST, request);
     const context: HttpContext<any> = this.#container.create(HttpContext);
     const { response } = context;
     const { pathname } = context.request.parserUrl;
     try {
       const middlewares: MiddlewareMetadata["target"][] = [];
-      // An entry is missing where the settings list a middleware that has no decorator.
+      // An entry is missing if the settings list a middleware that has no decorator.
       for (const { route, target } of storage.middlewares as MiddlewareMetadata[]) {
         if (!route.test(pathname)) continue;
         middlewares.push(target);
@@ -145,7 +145,7 @@ export class App<TState> {
     }
   }
 
-  /** One request, in an application that has none of them. */
+  /** Serves a request if the application has none of them. */
   async #serveShort(request: Request): Promise<Response> {
     const context = new HttpContext<any>(request);
     const { response } = context;
@@ -168,7 +168,7 @@ export class App<TState> {
     return toResponse(Content(error, error.httpCode || 500));
   }
 
-  /** Note: what earlier applications have added stays, so that with two of them every hook runs twice. */
+  /** Note: the hooks of earlier applications stay. With two applications every hook runs twice. */
   #registerHooks(): void {
     for (const metadata of storage.hooks) {
       const { name, payload } = metadata;
@@ -210,16 +210,16 @@ export class App<TState> {
   }
 }
 
-/** Whether a member with this metadata stands in the class or in a base class of it. */
+/** Returns whether a member with this metadata belongs to the class or to one of its base classes. */
 function isOf(metadata: ClassMetadata, member: ClassMetadata): boolean {
   return member === metadata || Object.prototype.isPrototypeOf.call(member, metadata);
 }
 
 /**
- * The container of an area or a controller.
+ * Returns the container of an area or a controller.
  *
- * Note: it is made once, so that its parent is the container of the first application of the process. What it provides is
- * registered as it was written: a lookup finds the declaration.
+ * Note: it is created once, so its parent is the container of the first application of the process. Its providers are
+ * registered as they were written, so a lookup returns the declaration.
  */
 function scopeOf(scope: Scope, parent: Container): Container {
   if (scope.container) return scope.container;
@@ -241,8 +241,8 @@ async function readParams(route: RouteMetadata, context: HttpContext): Promise<u
  * Runs one method of the hooks, outermost first.
  *
  * When one of them makes the response immediate, the hooks before it are run once more in reverse order, with
- * `onPostAction` (`onCatchAction` if that is what runs), and the merged result goes to a function that no longer exists.
- * The TypeError then takes the way of every error: to the error handler, and to the second merge, which is sent.
+ * `onPostAction` (or `onCatchAction` if the action threw). The merged result goes to a function that no longer exists. The
+ * TypeError is handled like any other error: the error handler runs, and a second merge is sent.
  */
 async function runHooks(method: HookMethod, hooks: HookInstance[], context: HttpContext<any>): Promise<void> {
   for (const [index, { hook, payload }] of hooks.entries()) {
@@ -262,7 +262,7 @@ function toResponse(merged: Response | PrimitiveResponse): Response {
   return new Response(merged.body, { status: merged.status, headers: merged.headers });
 }
 
-/** `:8000` and `host:8000`. */
+/** Parses `:8000` and `host:8000`. */
 function parseAddress(address: string): Deno.TcpListenOptions {
   const [, hostname, port] = address.match(/^(.*):(\d+)$/) ?? [];
   if (!port) throw new TypeError("Invalid address.");

@@ -7,7 +7,7 @@ import type { HookTarget } from "../models/mod.ts";
 import type { RequestBodyParseOptions } from "../models/request.ts";
 import type { ProviderDeclaration, Type } from "../types/mod.ts";
 
-/** Throws on a header it cannot read. */
+/** Throws on a header that it cannot parse. */
 const getCookies: (headers: Headers) => Partial<Record<string, string>> = stdGetCookies;
 
 export interface AreaConfig {
@@ -67,7 +67,7 @@ export function Middleware(route: RegExp): Function {
   };
 }
 
-/** Puts a hook on an action, a controller or an area. */
+/** Adds a hook to an action, a controller or an area. */
 export function UseHook<TState, TPayload>(hook: Type<HookTarget<TState, TPayload>>, payload?: TPayload): Function {
   return (_target: unknown, context: DecoratorContext & { kind: string }) => {
     const name = context.kind === "class" ? undefined : context.name;
@@ -78,7 +78,7 @@ export function UseHook<TState, TPayload>(hook: Type<HookTarget<TState, TPayload
 /**
  * Binds parameter number `index` of an action to what `fn` reads.
  *
- * Note: the index only sorts. Parameters are handed over side by side, a gap between two numbers leaves none.
+ * Note: the index only sorts. The parameters are passed one after another, without the gaps between their numbers.
  */
 export function ActionParam(index: number, fn: Function): Function {
   return (_target: unknown, { name, metadata }: DecoratorContext) => {
@@ -112,7 +112,7 @@ export const QueryParam = (name: string): Function =>
 export const QueryParams = (): Function =>
   reader(({ request: { parserUrl } }) => parserUrl.search === "" ? skip : Object.fromEntries(parserUrl.searchParams));
 
-/** The parsed body, through `transform` if there is one. */
+/** The parsed body, passed through `transform` if it is given. */
 export const Body = (transform?: unknown, options?: RequestBodyParseOptions): Function =>
   reader(async (context) => {
     const body = await context.request.body(options);

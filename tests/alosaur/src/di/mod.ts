@@ -5,15 +5,15 @@ export interface InjectableObject {
   inject: any[];
 }
 
-/** What each decorated class wants in its constructor. Private to this copy of the module. */
+/** The constructor parameters of each decorated class. Private to this copy of the module. */
 const injections = new WeakMap<object, readonly InjectionToken[]>();
 
-/** Says what the container hands to the constructor of the class. */
+/** Declares what the container passes to the constructor of the class. */
 export const Injectable = (object?: InjectableObject): (v: object, context?: unknown) => void => (v) => {
   if (object) injections.set(v, object.inject);
 };
 
-/** Accepted and without effect: there is nothing to tell the container which member it stands on. */
+/** Accepted and without effect, because the container does not learn which member is decorated. */
 export const Inject = (_injectionKey: unknown): (v: unknown, context: unknown) => void => () => {};
 
 export class Container {
@@ -29,12 +29,12 @@ export class Container {
     return this.registry.get(injectionKey) || this.#parent?.lookup(injectionKey) || undefined;
   }
 
-  /** Constructs the class that `_class` stands for, `_class` itself if it is not a token. Nothing is kept for reuse. */
+  /** Constructs the class that `_class` stands for, `_class` itself if it is not a token. Instances are not reused. */
   create<_T>(_class: unknown): any {
     const Class = this.lookup<any>(_class) || _class;
     const values = (injections.get(Class) ?? []).map((token) => this.lookup(token));
     const instance = new Class(...values);
-    // Seen on the real one: the last of them ends up in a member of this name.
+    // Observed on the real Alosaur: the last value ends up in a member of this name.
     if (values.length > 0) instance["[object Object]"] = values.at(-1);
     return instance;
   }
@@ -50,5 +50,5 @@ export class Container {
   }
 }
 
-/** The container of an application that brings none. */
+/** The default container. */
 export const SLContainer: Container = new Container();

@@ -5,25 +5,25 @@ import type { HookTarget } from "../models/mod.ts";
 import type { ProviderDeclaration, Type } from "../types/mod.ts";
 import type { HookInstance, RouteMetadata } from "./route.ts";
 
-/** The object that every decorator of one class is handed, and that inherits from the base class's. */
+/** The object that all decorators of one class receive. It inherits from that of the base class. */
 export type ClassMetadata = object;
 
-/** Reads one parameter of an action; `skip` leaves its place to the next one. */
+/** Reads one parameter of an action; `skip` gives its position to the next one. */
 export type ParamReader = (context: HttpContext, route: RouteMetadata) => unknown;
 
 /** Returned by a reader instead of a value. */
 export const skip = Symbol("skip");
 
-/** Something that hooks stand on: every application of the process adds its hooks once more. */
+/** Something that has hooks. Every application of the process adds its hooks again. */
 interface Hooked {
   hooks: HookInstance[];
   metadata: ClassMetadata;
 }
 
-/** Something that provides. */
+/** Something that has providers. */
 export interface Scope {
   providers: ProviderDeclaration[];
-  /** Made by the first application of the process, and shared by the later ones. */
+  /** Created by the first application of the process, and shared by the later ones. */
   container?: Container;
 }
 
@@ -53,21 +53,21 @@ export interface ParamMetadata {
 export interface HookMetadata {
   target: Type<HookTarget<any, any>>;
   payload: any;
-  /** Made by the first application of the process, and shared by the later ones. */
+  /** Created by the first application of the process, and shared by the later ones. */
   hook?: HookTarget<any, any>;
   metadata: ClassMetadata;
-  /** The action it stands on; none for a hook of a controller or an area. */
+  /** The action that it belongs to; `undefined` for a hook of a controller or an area. */
   name?: string;
 }
 
 export interface MiddlewareMetadata {
   route: RegExp;
-  /** The decorated class; none for a middleware that was handed to `app.use()`. */
+  /** The decorated class; `undefined` for a middleware that was passed to `app.use()`. */
   class?: unknown;
   target: { onPreRequest(context: HttpContext): unknown; onPostRequest(context: HttpContext): unknown };
 }
 
-/** Everything the decorators said: one for the process, shared by all its applications. */
+/** Everything that the decorators have declared. All applications of the process share it. */
 export const storage: {
   middlewares: (MiddlewareMetadata | undefined)[];
   areas: AreaMetadata[];

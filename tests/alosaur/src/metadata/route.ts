@@ -7,10 +7,10 @@ export interface HookInstance {
   payload: any;
 }
 
-/** An action as it is served. */
+/** An action with its route. */
 export interface RouteMetadata {
   method: string;
-  /** The whole path; for a RegExp route what stands before it. */
+  /** The whole path; for a RegExp route the path before it. */
   route: string;
   regexpRoute?: RegExp;
   /** The controller. */

@@ -9,7 +9,7 @@ export * from "./response.ts";
 
 /** Runs before and after the action of every request whose path it was registered for. */
 export interface MiddlewareTarget<TState = unknown> {
-  /** Note: a truthy return value is sent as it is, and everything else is skipped. */
+  /** Note: a truthy return value is sent unchanged, and everything else is skipped. */
   onPreRequest(context: HttpContext<TState>): void;
   onPostRequest(context: HttpContext<TState>): void;
 }
@@ -22,7 +22,7 @@ export interface PostRequestMiddleware<TState = unknown> {
   onPreRequest(context: HttpContext<TState>): void;
 }
 
-/** Note: the type asks for `onPreRequest` only, the request needs both methods. */
+/** Note: the type requires only `onPreRequest`, but a request needs both methods. */
 export type IMiddleware<TState = unknown> =
   | PreRequestMiddleware<TState>
   | PostRequestMiddleware<TState>

@@ -27,14 +27,14 @@ export class AlosaurRequest {
     return this.#url ??= new URL(this.url);
   }
 
-  /** The body, parsed once. What could not be parsed is `undefined`. */
+  /** Parses the body once. Returns `undefined` if it cannot be parsed. */
   async body(options?: RequestBodyParseOptions): Promise<any> {
     if (this.#body === undefined) this.#body = await parseBody(this.serverRequest, options);
     return this.#body;
   }
 }
 
-/** Note: only these exact content types are parsed; with a charset behind it, JSON is a mere stream. */
+/** Note: only these exact content types are parsed. JSON with a charset is left as a stream. */
 async function parseBody(request: Request, options?: RequestBodyParseOptions): Promise<unknown> {
   const contentType = request.headers.get("content-type") ?? "";
   try {

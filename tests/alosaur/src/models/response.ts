@@ -3,28 +3,28 @@ import { Content } from "../renderer/content.ts";
 
 type ResponseBody = Uint8Array | ReadableStream<Uint8Array> | string | any;
 
-/** What is needed to build a `Response`. */
+/** The parts of a `Response`. */
 export interface PrimitiveResponse {
   headers: Headers;
   body?: ResponseBody;
   status?: number;
 }
 
-/** What `Content()`, `Redirect()` and the like return. */
+/** The result of `Content()`, `Redirect()` and similar functions. */
 export interface ActionResult extends PrimitiveResponse {
   __isActionResult: true;
 }
 
-/** A response that can be asked to leave at once. */
+/** A response that can be sent immediately. */
 export interface IImmediatelyResponse {
   error?: Error;
   setImmediately(): void;
   isImmediately(): boolean;
 }
 
-/** Remembers whether the response is to leave at once. */
+/** Holds whether the response is to be sent immediately. */
 export class ImmediatelyResponse implements IImmediatelyResponse {
-  /** What the action threw. What a middleware, a hook or the merge throws is not recorded here. */
+  /** The error of the action. Errors of a middleware, a hook or the merge are not recorded here. */
   error?: Error = undefined;
   private immediately = false;
 
@@ -37,16 +37,16 @@ export class ImmediatelyResponse implements IImmediatelyResponse {
   }
 }
 
-/** What the application wants to answer. */
+/** The answer of the application. */
 export class AlosaurResponse extends ImmediatelyResponse {
   readonly headers: Headers = new Headers();
-  /** Note: counts only together with `body`. */
+  /** Note: used only together with `body`. */
   status?: number = undefined;
   body?: ResponseBody = undefined;
   result?: ActionResult | Response | any = undefined;
   private notRespond = false;
 
-  /** Note: has no effect on what is sent. */
+  /** Note: has no effect on the answer. */
   setNotRespond(): void {
     this.notRespond = true;
   }
@@ -60,10 +60,10 @@ export class AlosaurResponse extends ImmediatelyResponse {
   }
 
   /**
-   * Merges what is to be sent.
+   * Merges the headers and the result into the answer.
    *
-   * Note: the headers of an action result are changed in place. Merged twice, or returned for two requests, one result
-   * carries the headers of both.
+   * Note: the headers of an action result are changed in place. If a result is merged twice, or returned for two requests, it
+   * has the headers of both.
    */
   getMergedResult(): Response | PrimitiveResponse {
     if (this.result instanceof Response) return this.result;

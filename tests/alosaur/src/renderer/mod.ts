@@ -20,14 +20,14 @@ export function RedirectPermanent(url: string): ActionResult {
   return { status: 301, headers: new Headers({ location: url }), __isActionResult: true };
 }
 
-/** What answers when nothing else did. */
+/** Answers if nothing else did. */
 export function notFoundAction(): ActionResult {
   return Content("Not found", 404);
 }
 
 let viewRenderConfig: ViewRenderConfig;
 
-/** Sets what {@linkcode View} renders with, for the whole process. */
+/** Sets the template engine of {@linkcode View}, for the whole process. */
 export function setViewRenderConfig(config: ViewRenderConfig): void {
   viewRenderConfig = config;
 }

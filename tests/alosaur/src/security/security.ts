@@ -16,7 +16,7 @@ class Auth implements AuthInterface {
   }
 }
 
-/** Who the visitor is, and the session, once a middleware has put one here. */
+/** The visitor's identity, and the session after a middleware has set it. */
 export class Security {
   readonly auth: AuthInterface;
   private _session?: SessionInterface;

@@ -1,7 +1,7 @@
 import type { HttpContext } from "../models/http-context.ts";
 import type { StaticFilesConfig } from "../models/mod.ts";
 
-/** The types that tests and examples serve. The real one knows them all. */
+/** The media types that tests and examples serve. The real Alosaur has many more. */
 const mediaTypes: Record<string, string> = {
   css: "text/css; charset=UTF-8",
   html: "text/html; charset=UTF-8",
@@ -12,7 +12,7 @@ const mediaTypes: Record<string, string> = {
   txt: "text/plain; charset=UTF-8",
 };
 
-/** Puts the file that the path names into the response, whatever the method and whatever was there before. */
+/** Sets the file at the path as the response's body, for every method, and replaces any earlier body. */
 export async function serveStaticFile(
   { request, response }: HttpContext,
   config: StaticFilesConfig | undefined,

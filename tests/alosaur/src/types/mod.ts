@@ -5,14 +5,14 @@ export interface Type<T> extends Function {
   new (...args: any[]): T;
 }
 
-/** What a container is asked for. */
+/** The key of a container's entry. */
 export type InjectionToken<_T = any> = string | symbol | unknown;
 
-/** How a token is answered. */
+/** The value or class of a token. */
 export type Provider<T = any> = {
   useValue?: T;
   useClass?: new (...args: any[]) => T;
-  /** Accepted by the type, ignored when the application starts. */
+  /** Accepted by the type, and ignored when the application starts. */
   useFactory?: (...args: any[]) => T;
   inject?: InjectionToken[];
 };

@@ -1,7 +1,7 @@
 // deno-lint-ignore-file no-explicit-any -- Alosaur's own public signatures are any
 import type { ResponseCacheStore } from "./response-cache-store.interface.ts";
 
-/** Keeps the results themselves, not copies. */
+/** Stores the results themselves, not copies. */
 export class MemoryResponseCacheStore implements ResponseCacheStore {
   readonly #results = new Map<string, unknown>();
 

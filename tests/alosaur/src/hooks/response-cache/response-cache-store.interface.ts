@@ -1,17 +1,17 @@
 import type { HttpContext } from "../../models/http-context.ts";
 
-/** The token under which the store is provided. Note: with `useValue`; what `useClass` names is not instantiated. */
+/** The token under which the store is provided. Note: use `useValue`. A class in `useClass` is not instantiated. */
 export const ResponseCacheStoreToken = "ResponseCacheStoreToken";
 
 export interface ResponseCachePayload {
   /** How long a result is kept, in milliseconds. */
   duration: number;
-  /** What distinguishes two requests. @default the whole URL */
+  /** Returns the cache key of a request. @default the whole URL */
   getHash?: (context: HttpContext) => string;
 }
 
 export interface ResponseCacheResult<T> {
-  /** When the result ends, in milliseconds since the epoch. */
+  /** The result's expiry, in milliseconds since the epoch. */
   expires: number;
   result: T;
 }

@@ -10,10 +10,10 @@ import {
 } from "./response-cache-store.interface.ts";
 
 /**
- * Answers from the store, or remembers what the action returned.
+ * Answers from the store, or stores the action's result.
  *
- * Note: what it keeps is the very object, before the merge. The merge then appends to its headers, and so does each
- * later answer.
+ * Note: it stores the result object itself, before the merge. The merge appends to its headers, and so does each later
+ * answer.
  */
 @Injectable({ inject: [ResponseCacheStoreToken] })
 export class ResponseCacheHook implements HookTarget<unknown, unknown> {
@@ -34,7 +34,7 @@ export class ResponseCacheHook implements HookTarget<unknown, unknown> {
   }
 }
 
-/** Puts {@linkcode ResponseCacheHook} on an action, a controller or an area. */
+/** Adds {@linkcode ResponseCacheHook} to an action, a controller or an area. */
 export function ResponseCache(payload: ResponseCachePayload): Function {
   return UseHook(ResponseCacheHook, payload);
 }

@@ -16,7 +16,7 @@ export interface AuthInterface {
   signOutAsync<T, R>(scheme: AuthenticationScheme): Promise<R>;
 }
 
-/** A way to recognise a visitor. */
+/** A way to authenticate a visitor. */
 export interface AuthenticationScheme {
   authenticate(context: SecurityContext): Promise<void>;
   signInAsync<I, R>(context: SecurityContext, identity: Identity<I>): Promise<R>;

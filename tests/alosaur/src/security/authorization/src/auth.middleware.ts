@@ -2,7 +2,7 @@ import type { MiddlewareTarget } from "../../../models/mod.ts";
 import type { AuthenticationScheme } from "../../authentication/core/auth.interface.ts";
 import type { SecurityContext } from "../../context/security-context.ts";
 
-/** Recognises the visitor before the action. */
+/** Authenticates the visitor before the action. */
 export class AuthMiddleware implements MiddlewareTarget {
   constructor(private readonly schemes: AuthenticationScheme[]) {}
 

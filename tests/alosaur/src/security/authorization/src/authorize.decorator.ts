@@ -9,7 +9,7 @@ export type AuthPayload = { roles?: string[]; policy?: AuthPolicy };
 
 export type SchemePayload = { scheme: AuthenticationScheme; payload?: AuthPayload };
 
-/** Lets through who has an identity, and of those with a payload who has one of its roles or passes its policy. */
+/** Requires an identity. With a payload, the identity needs one of its roles or must pass its policy. */
 export class AutorizeHook implements HookTarget<unknown, SchemePayload> {
   async onPreAction(context: SecurityContext<unknown>, { scheme, payload }: SchemePayload): Promise<boolean> {
     const identity = context.security.auth.identity();
@@ -24,7 +24,7 @@ export class AutorizeHook implements HookTarget<unknown, SchemePayload> {
   }
 }
 
-/** Puts {@linkcode AutorizeHook} on an action, a controller or an area. */
+/** Adds {@linkcode AutorizeHook} to an action, a controller or an area. */
 export function Authorize(scheme: AuthenticationScheme, payload?: AuthPayload): Function {
   return UseHook(AutorizeHook, { scheme, payload });
 }

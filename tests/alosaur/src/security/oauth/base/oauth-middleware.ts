@@ -5,12 +5,12 @@ import type { SecurityContext } from "../../context/security-context.ts";
 import type { SessionInterface } from "../../session/src/session.interface.ts";
 import type { OAuthOptions } from "./oauth-options.ts";
 
-/** What the middleware asks of a handler. */
+/** A handler, as the middleware calls it. */
 interface ChallengeHandler {
   getChalangeUrl(properties: OAuthOptions | any, redirectUrl: string): string | undefined;
 }
 
-/** Sends the visitor away to sign in; with a `code` in the query, takes the answer. */
+/** Redirects the visitor to the provider to sign in. With a `code` in the query, exchanges it for a token. */
 export class OAuthMiddleware<TState> implements MiddlewareTarget<TState> {
   constructor(private readonly options: OAuthOptions, private readonly handler?: ChallengeHandler) {}
 
@@ -28,7 +28,7 @@ export class OAuthMiddleware<TState> implements MiddlewareTarget<TState> {
     const { callbackPath, successLoginPath, errorLoginPath } = this.options;
     try {
       const profile = await this.#fetchProfile(code, scope);
-      // Not awaited: a session that cannot be written is an unhandled rejection, and the visitor is sent on.
+      // Not awaited. If the session cannot be written, that is an unhandled rejection and the visitor is redirected anyway.
       (context.security.session as SessionInterface).set(`external_login_${callbackPath}`, profile);
       return successLoginPath;
     } catch (error) {

@@ -1,4 +1,4 @@
-/** Where the visitor is sent to sign in, and where the answer is exchanged. */
+/** The addresses of the provider and of this application, and the client's credentials. */
 export interface OAuthOptions {
   hostname: string;
   callbackPath: string;

@@ -1,6 +1,6 @@
 import type { SessionStore } from "./store/store.interface.ts";
 
-/** What the security pieces expect as `context.security.session`. */
+/** `context.security.session`, as Alosaur's auth uses it. */
 export interface SessionInterface {
   sessionId: string;
   sessionKey: string;

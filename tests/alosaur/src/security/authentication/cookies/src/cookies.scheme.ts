@@ -6,10 +6,10 @@ import type { AuthClaims, AuthenticationScheme, Identity } from "../../core/auth
 
 const deleteCookie: (headers: Headers, name: string) => void = stdDeleteCookie;
 
-/** The session key under which the identity is kept. */
+/** The session key of the identity. */
 export const IdentityKey = "__identity_cookie";
 
-/** The session; without one it throws. */
+/** Returns the session; throws if there is none. */
 export function CookieGetSession(context: SecurityContext): SessionInterface {
   if (!context.security.session) throw new Error("The cookies scheme needs a session, and no middleware has set one");
   return context.security.session;
@@ -19,7 +19,7 @@ export function CookieGetSession(context: SecurityContext): SessionInterface {
 export class CookiesScheme implements AuthenticationScheme {
   constructor(private readonly loginUrl: string) {}
 
-  /** Note: without a session nothing happens. */
+  /** Note: does nothing without a session. */
   async authenticate(context: SecurityContext): Promise<void> {
     if (!context.security.session) return;
     const identity = await context.security.session.get<Identity<unknown> | undefined>(IdentityKey);
@@ -33,7 +33,7 @@ export class CookiesScheme implements AuthenticationScheme {
     return true as R;
   }
 
-  /** Note: the cookies are deleted without a Path, so one that was set with a Path of its own may stay. */
+  /** Note: the cookies are deleted without a Path. A cookie that was set with another Path may stay. */
   async signOutAsync<_T, R>(context: SecurityContext): Promise<R> {
     const session = CookieGetSession(context);
     const sessionId = session.sessionId;

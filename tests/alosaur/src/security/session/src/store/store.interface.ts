@@ -1,6 +1,6 @@
 // deno-lint-ignore-file no-explicit-any -- Alosaur's own public signatures are any
 
-/** Where sessions are kept. */
+/** A session store. */
 export interface SessionStore {
   init(): Promise<void>;
   exist(sid: string): Promise<boolean>;
