@@ -1,4 +1,4 @@
-/** What the documentation says of the tests is so. */
+/** The documentation quotes tests that exist. */
 import { assert, assertEquals } from "./helpers/assert.ts";
 
 const root = new URL("..", import.meta.url);
@@ -20,7 +20,7 @@ async function testSources(): Promise<string[]> {
   return lines.filter((line) => /Deno\.test\(|^\s*name: |^\s*[`"]/.test(line));
 }
 
-Deno.test("docs/SECURITY.md names tests that exist, and every rule has one or a recipe", async () => {
+Deno.test("docs/SECURITY.md quotes existing tests, and every rule has a test or a recipe", async () => {
   const text = await Deno.readTextFile(new URL("docs/SECURITY.md", root));
   const rows = text.split("\n").filter((line) => line.startsWith("|")).slice(2)
     .map((line) => line.split("|").map((cell) => cell.trim()));

@@ -16,7 +16,7 @@ const ERRORS = [
 ];
 
 for (const { error, name, httpCode } of ERRORS) {
-  Deno.test(`${name} says what, why and which status, and shows a client nothing`, () => {
+  Deno.test(`${name} has an operation, a cause and a status, and sends a client nothing`, () => {
     assertInstanceOf(error, SessionError);
     assertInstanceOf(error, Error);
     assertEquals(error.name, name);
@@ -26,7 +26,7 @@ for (const { error, name, httpCode } of ERRORS) {
     assertInstanceOf(error.cause, Error);
     assertEquals(JSON.stringify(error), "{}");
     assertEquals(Object.keys(error), []);
-    // Nor what it inherits: `for in` finds that too.
+    // `for in` also finds inherited properties.
     const shown: string[] = [];
     for (const key in error) shown.push(key);
     assertEquals(shown, []);

@@ -1,4 +1,4 @@
-/** The add-on in an application of its own: as README says that it is installed. */
+/** The add-on in an application, installed as the README says. */
 import { assert, assertEquals } from "./helpers/assert.ts";
 
 const root = new URL("..", import.meta.url);
@@ -16,10 +16,10 @@ async function copy(to: string, ...names: string[]): Promise<void> {
   }
 }
 
-Deno.test("an application and the add-on that it has copied use the same Alosaur", async () => {
+Deno.test("an application and its copy of the add-on use the same Alosaur", async () => {
   const directory = await Deno.makeTempDir({ prefix: "application_" });
   try {
-    // Not `deno.json`: with it in the folder, Deno would resolve the add-on's imports by that one, and not by the application's.
+    // Without `deno.json`. If it were in the folder, Deno would resolve the add-on's imports with it instead of the application's.
     await Deno.mkdir(`${directory}/session`);
     await copy(`${directory}/session`, "mod.ts", "deps.ts", "src");
     await Deno.mkdir(`${directory}/the application's`);
@@ -47,7 +47,7 @@ Deno.test("an application and the add-on that it has copied use the same Alosaur
       app.use(/\\//, new SessionMiddleware(new MemoryStore(), { secret: SessionMiddleware.generateSecret() }));
       console.log(Context === HttpContext, new SecurityContext(new Request("http://localhost/")) instanceof HttpContext);`,
     );
-    // Its own program: what it runs is not this run's coverage.
+    // The coverage of the child process does not belong to this run.
     const { DENO_COVERAGE_DIR: _, ...env } = Deno.env.toObject();
     const { code, stdout, stderr } = await new Deno.Command(Deno.execPath(), {
       args: ["run", "--check", "--no-lock", "--quiet", "main.ts"],

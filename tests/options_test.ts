@@ -14,20 +14,20 @@ const REFUSED: [string, any, typeof RangeError | typeof TypeError, string][] = [
   ["a name that is not ASCII", { name: "sïd" }, TypeError, "name"],
   ["a name with a line break", { name: "sid\r\nx" }, TypeError, "name"],
   ["a name that is no string", { name: 1 }, TypeError, "name"],
-  ["maxAge 0", { maxAge: 0 }, RangeError, "maxAge"],
+  ["a maxAge of 0", { maxAge: 0 }, RangeError, "maxAge"],
   ["a negative maxAge", { maxAge: -1 }, RangeError, "maxAge"],
-  ["a fraction as maxAge", { maxAge: 1.5 }, RangeError, "maxAge"],
-  ["NaN as maxAge", { maxAge: NaN }, RangeError, "maxAge"],
-  ["infinity as maxAge", { maxAge: Infinity }, RangeError, "maxAge"],
-  ["a maxAge past the last date", { maxAge: Number.MAX_SAFE_INTEGER }, RangeError, "maxAge"],
-  ["a maxAge in words", { maxAge: "60" }, TypeError, "maxAge"],
+  ["a fractional maxAge", { maxAge: 1.5 }, RangeError, "maxAge"],
+  ["a maxAge of NaN", { maxAge: NaN }, RangeError, "maxAge"],
+  ["an infinite maxAge", { maxAge: Infinity }, RangeError, "maxAge"],
+  ["a maxAge beyond the last Date", { maxAge: Number.MAX_SAFE_INTEGER }, RangeError, "maxAge"],
+  ["a maxAge that is a string", { maxAge: "60" }, TypeError, "maxAge"],
   ["rolling without maxAge", { rolling: true }, TypeError, "rolling"],
-  ["rolling in words", { maxAge: 60, rolling: "yes" }, TypeError, "rolling"],
-  ["idleTimeout 0", { idleTimeout: 0 }, RangeError, "idleTimeout"],
-  ["a fraction as absoluteTimeout", { absoluteTimeout: 0.5 }, RangeError, "absoluteTimeout"],
-  ["a renewalTimeout in words", { renewalTimeout: "60" }, TypeError, "renewalTimeout"],
-  ["maxSessionsPerPrincipal 0", { maxSessionsPerPrincipal: 0 }, RangeError, "maxSessionsPerPrincipal"],
-  ["maxSessionsPerPrincipal in words", { maxSessionsPerPrincipal: "3" }, TypeError, "maxSessionsPerPrincipal"],
+  ["rolling as a string", { maxAge: 60, rolling: "yes" }, TypeError, "rolling"],
+  ["an idleTimeout of 0", { idleTimeout: 0 }, RangeError, "idleTimeout"],
+  ["a fractional absoluteTimeout", { absoluteTimeout: 0.5 }, RangeError, "absoluteTimeout"],
+  ["a renewalTimeout that is a string", { renewalTimeout: "60" }, TypeError, "renewalTimeout"],
+  ["a maxSessionsPerPrincipal of 0", { maxSessionsPerPrincipal: 0 }, RangeError, "maxSessionsPerPrincipal"],
+  ["maxSessionsPerPrincipal as a string", { maxSessionsPerPrincipal: "3" }, TypeError, "maxSessionsPerPrincipal"],
   ["an expires in the past", { expires: new Date(0) }, RangeError, "expires"],
   ["an expires in the past beside maxAge", { maxAge: 60, expires: new Date(0) }, RangeError, "expires"],
   ["an invalid expires", { expires: new Date(NaN) }, RangeError, "expires"],
@@ -41,13 +41,13 @@ const REFUSED: [string, any, typeof RangeError | typeof TypeError, string][] = [
   ["an empty path", { path: "" }, TypeError, "path"],
   ["a path with an attribute", { path: "/; Domain=x" }, TypeError, "path"],
   ["a path that is not ASCII", { path: "/ü" }, TypeError, "path"],
-  ["a path that is true", { path: true }, TypeError, "path"],
-  ["secure in words", { secure: "yes" }, TypeError, "secure"],
+  ["a path of true", { path: true }, TypeError, "path"],
+  ["secure as a string", { secure: "yes" }, TypeError, "secure"],
   ["httpOnly as a number", { httpOnly: 1 }, TypeError, "httpOnly"],
-  ["trustProxy in words", { trustProxy: "loopback" }, TypeError, "trustProxy"],
+  ["trustProxy as a string", { trustProxy: "loopback" }, TypeError, "trustProxy"],
   ["saveUninitialized as a number", { saveUninitialized: 0 }, TypeError, "saveUninitialized"],
-  ["another sameSite", { sameSite: "lax" }, TypeError, "sameSite"],
-  ["sameSite that is true", { sameSite: true }, TypeError, "sameSite"],
+  ["sameSite in lower case", { sameSite: "lax" }, TypeError, "sameSite"],
+  ["sameSite true", { sameSite: true }, TypeError, "sameSite"],
   ["onEvent that is no function", { onEvent: {} }, TypeError, "onEvent"],
   ["sameSite None without Secure", { sameSite: "None", secure: false }, TypeError, "secure"],
   ["__Host- without Secure", { name: "__Host-sid", secure: false }, TypeError, "secure"],
@@ -59,13 +59,13 @@ const REFUSED: [string, any, typeof RangeError | typeof TypeError, string][] = [
   ["__SECURE- without Secure", { name: "__SECURE-sid", secure: false }, TypeError, "secure"],
 ];
 
-Deno.test("SessionMiddleware refuses at construction", async (t) => {
+Deno.test("new SessionMiddleware() refuses", async (t) => {
   for (const [name, options, errorClass, what] of REFUSED) {
     await t.step(name, () => {
       assertThrows(() => start(options), errorClass, `\`${what}\``);
     });
   }
-  await t.step("an expires that is this very moment", () => {
+  await t.step("an expires that is now", () => {
     using clock = new FakeClock();
     assertThrows(() => start({ expires: new Date(clock.now) }), RangeError, "`expires`");
     start({ expires: new Date(clock.now + 1) });
@@ -86,7 +86,7 @@ Deno.test("SessionMiddleware refuses at construction", async (t) => {
   });
 });
 
-Deno.test("SessionMiddleware accepts", async (t) => {
+Deno.test("new SessionMiddleware() accepts", async (t) => {
   for (
     const options of [
       {},
@@ -108,7 +108,7 @@ Deno.test("SessionMiddleware accepts", async (t) => {
   }
 });
 
-Deno.test("SessionMiddleware warns once of a secret that is easily guessed, and does not print it", () => {
+Deno.test("new SessionMiddleware() warns once about a secret that is easily guessed, and does not print it", () => {
   using warnings = new Captured("warn");
   for (const secret of ["short", "6b911fd37cdf5c81d4c0adb1ab7fa822ed253ab0ad9aa18d77257c88b29b718e", 77701]) {
     warnings.lines.length = 0;
@@ -128,7 +128,7 @@ Deno.test("SessionMiddleware warns once of a secret that is easily guessed, and 
   assertEquals(warnings.lines, []);
 });
 
-Deno.test("resolveOptions() keeps its own copy of a Date", () => {
+Deno.test("resolveOptions() copies the Date in expires", () => {
   using clock = new FakeClock();
   const expires = new Date(clock.now + 5000);
   const settings = resolveOptions({ secret: SECRET, expires });

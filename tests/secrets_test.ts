@@ -4,7 +4,7 @@ import { generateSecret, readSecrets } from "../src/secrets.ts";
 const bytes = (text: string): Uint8Array => new TextEncoder().encode(text);
 const one = (secret: Parameters<typeof readSecrets>[0]): number[] => Array.from(readSecrets(secret).keys[0] ?? []);
 
-Deno.test("readSecrets() turns every kind of secret into its bytes", () => {
+Deno.test("readSecrets() converts every kind of secret into bytes", () => {
   assertEquals(one("é"), [0xc3, 0xa9]);
   assertEquals(one(new Uint8Array([0, 1])), [0, 1]);
   assertEquals(one(0x0102), [1, 2]);
@@ -14,14 +14,14 @@ Deno.test("readSecrets() turns every kind of secret into its bytes", () => {
   assertEquals(readSecrets(["a", 1n]).keys.map((key) => Array.from(key)), [[97], [1]]);
 });
 
-Deno.test("readSecrets() copies bytes, so that wiping them later changes nothing", () => {
+Deno.test("readSecrets() copies bytes, so that the application may overwrite them", () => {
   const secret = new Uint8Array([1, 2, 3]);
   const { keys } = readSecrets(secret);
   secret.fill(0);
   assertEquals(Array.from(keys[0] ?? []), [1, 2, 3]);
 });
 
-Deno.test("readSecrets() knows the secrets that are too easily guessed", () => {
+Deno.test("readSecrets() recognises short and published secrets as weak", () => {
   const strong = "x".repeat(16);
   assertEquals(readSecrets(strong).weak, false);
   assertEquals(readSecrets("x".repeat(15)).weak, true);
@@ -38,7 +38,7 @@ Deno.test("readSecrets() knows the secrets that are too easily guessed", () => {
   assertEquals(readSecrets([strong, strong + "2"]).weak, false);
 });
 
-Deno.test("readSecrets() throws, without the secret in the message", async (t) => {
+Deno.test("readSecrets() throws without the secret in the message", async (t) => {
   // deno-lint-ignore no-explicit-any -- what JavaScript can pass
   const cases: [string, any, typeof RangeError | typeof TypeError][] = [
     ["an empty string", "", RangeError],

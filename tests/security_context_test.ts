@@ -8,12 +8,12 @@ import { CookiesAuthentication } from "alosaur/src/security/authentication/cooki
 
 const scheme = CookiesAuthentication.DefaultScheme;
 
-Deno.test("Context is Alosaur's HttpContext under another name, so that the provider is looked up", () => {
+Deno.test("Context is Alosaur's HttpContext, so that Alosaur looks the provider up", () => {
   assertEquals(Context, HttpContext);
   assertInstanceOf(contextOf(), HttpContext);
 });
 
-Deno.test("SecurityContext has security, whose session can be put in its place", async () => {
+Deno.test("SecurityContext.security.session can be assigned", async () => {
   const context = contextOf();
   assertInstanceOf(context.security, Security);
   await start().onPreRequest(context);
@@ -23,14 +23,14 @@ Deno.test("SecurityContext has security, whose session can be put in its place",
   assertEquals(other.security.session, session);
 });
 
-Deno.test("where no SessionMiddleware ran there is no session, and Alosaur's AuthMiddleware lets the request pass", async () => {
+Deno.test("without SessionMiddleware there is no session, and Alosaur's AuthMiddleware lets the request pass", async () => {
   const context = contextOf();
   assertEquals(context.security.session, undefined);
   await new AuthMiddleware([scheme]).onPreRequest(context);
   assertEquals(context.security.auth.identity(), undefined);
 });
 
-Deno.test("Security.auth signs in with Alosaur's scheme, under a new id", async () => {
+Deno.test("Security.auth signs in with Alosaur's scheme under a new id", async () => {
   const store = new MemoryStore();
   const middleware = start({}, store);
   const before = await signUp(middleware, { cart: 1 });
@@ -56,13 +56,13 @@ Deno.test("Security.auth signs in with Alosaur's scheme, under a new id", async 
   assertEquals(await identify(before), undefined);
 });
 
-Deno.test("Security.auth never lets the id from before the sign-in reach the signed-in session", async () => {
+Deno.test("Security.auth ends the old id before the scheme signs in", async () => {
   const middleware = start();
   const before = await signUp(middleware);
   await visit(middleware, { cookie: before }, async (context) => {
     const watching: AuthenticationScheme = {
       signInAsync: async () => {
-        // While the scheme works, the old id is dead already.
+        // The old id has ended before the scheme is called.
         assertEquals(await read(middleware, before), undefined);
         return "signed in";
       },
@@ -73,7 +73,7 @@ Deno.test("Security.auth never lets the id from before the sign-in reach the sig
   });
 });
 
-Deno.test("Security.auth does not sign in where the id cannot be changed", async () => {
+Deno.test("Security.auth does not sign in if the id cannot be changed", async () => {
   const { store, probe: seen } = probe(new MemoryStore());
   const middleware = start({ onEvent: () => {} }, store);
   const cookie = await signUp(middleware);
@@ -87,7 +87,7 @@ Deno.test("Security.auth does not sign in where the id cannot be changed", async
   });
 });
 
-Deno.test("Security.auth signs out with Alosaur's scheme, and ends the session at both ends", async () => {
+Deno.test("Security.auth signs out with Alosaur's scheme, removes the record and clears the cookie", async () => {
   const store = new MemoryStore();
   const middleware = start({ path: "/" }, store);
   const cookie = cookieOf(
@@ -108,7 +108,7 @@ Deno.test("Security.auth signs out with Alosaur's scheme, and ends the session a
   assertEquals([value, attributes.path, attributes["max-age"]], ["", "/", "0"]);
 });
 
-Deno.test("Security.auth signs out while the session can still be read, and returns what the scheme returned", async () => {
+Deno.test("Security.auth lets the scheme read the session while it signs out, and returns the scheme's result", async () => {
   const middleware = start();
   await visit(middleware, { cookie: await signUp(middleware) }, async ({ security: { auth, session } }) => {
     const reading: AuthenticationScheme = {
@@ -121,7 +121,7 @@ Deno.test("Security.auth signs out while the session can still be read, and retu
   });
 });
 
-Deno.test("Security.auth has signed out when the session's record is gone, and not before", async () => {
+Deno.test("Security.auth waits for the removal of the record when it signs out", async () => {
   const { store, probe: seen } = probe(new MemoryStore());
   const middleware = start({}, store);
   await visit(middleware, { cookie: await signUp(middleware) }, async ({ security: { auth } }) => {
@@ -138,7 +138,7 @@ Deno.test("Security.auth has signed out when the session's record is gone, and n
   });
 });
 
-Deno.test("Security.auth ends the session also where the scheme fails to sign out", async () => {
+Deno.test("Security.auth ends the session even if the scheme fails to sign out", async () => {
   const middleware = start();
   const cookie = await signUp(middleware);
   const response = await visit(middleware, { cookie }, async ({ security: { auth } }) => {
@@ -153,7 +153,7 @@ Deno.test("Security.auth ends the session also where the scheme fails to sign ou
   assertEquals(await read(middleware, cookie), undefined);
 });
 
-Deno.test("Alosaur's own SecurityContext is used as it is", async () => {
+Deno.test("SessionMiddleware uses Alosaur's own SecurityContext unchanged", async () => {
   const { SecurityContext: Theirs } = await import("alosaur/src/security/context/security-context.ts");
   const middleware = start();
   const cookie = await signUp(middleware);

@@ -18,22 +18,22 @@ const write = async ({ security: { session } }: ReturnType<typeof contextOf>): P
   await session.set("written", true);
   return "ok";
 };
-/** What stands for the session of a cookie in events. */
+/** Returns the hash that events name a cookie's session by. */
 const hashOf = (cookie: string): string =>
   new Signer("sid", [new TextEncoder().encode(SECRET)]).eventHash(cookie.slice(4, 28));
-const turns = async (count = 50): Promise<void> => {
+const microtasks = async (count = 50): Promise<void> => {
   for (let i = 0; i < count; i++) await undefined;
 };
 const reasonOf = (event: SessionEvent): string => event.type === "refused" ? event.reason : event.type;
 
-Deno.test("SessionMiddleware gives one signed cookie: HttpOnly, SameSite=Lax, Path=/, and no more", async () => {
+Deno.test("SessionMiddleware sets one signed cookie with HttpOnly, SameSite=Lax and Path=/ only", async () => {
   const { name, value, attributes } = onlyCookie((await visit(start(), {}, write)).headers);
   assertEquals(name, "sid");
   assert(/^[\w-]{24}\.[\w-]{43}$/.test(value));
   assertEquals(attributes, { httponly: true, samesite: "Lax", path: "/" });
 });
 
-Deno.test("SessionMiddleware makes the cookie Secure", async (t) => {
+Deno.test("SessionMiddleware sets Secure", async (t) => {
   const https = { url: "https://example.com/" };
   const forwarded = (proto: string): { headers: Record<string, string> } => ({
     headers: { "x-forwarded-proto": proto },
@@ -41,13 +41,13 @@ Deno.test("SessionMiddleware makes the cookie Secure", async (t) => {
   const cases: [string, Parameters<typeof start>[0], Parameters<typeof visit>[1], boolean][] = [
     ["over https", {}, https, true],
     ["not over http", {}, {}, false],
-    ["not over https where that was turned off", { secure: false }, https, false],
-    ["over http where that was asked for", { secure: true }, {}, true],
-    ["not for a header that any client can send", {}, forwarded("https"), false],
+    ["not over https if that was turned off", { secure: false }, https, false],
+    ["over http if that was asked for", { secure: true }, {}, true],
+    ["not for X-Forwarded-Proto without trustProxy", {}, forwarded("https"), false],
     ["behind a trusted proxy", { trustProxy: true }, forwarded("https"), true],
     ["behind two trusted proxies", { trustProxy: true }, forwarded("HTTPS , http"), true],
-    ["not behind a trusted proxy that was reached by http", { trustProxy: true }, forwarded("http, https"), false],
-    ["over https behind a proxy that says nothing", { trustProxy: true }, https, true],
+    ["not behind a trusted proxy that was reached over http", { trustProxy: true }, forwarded("http, https"), false],
+    ["over https behind a proxy that sends no header", { trustProxy: true }, https, true],
     ["for sameSite None", { sameSite: "None" }, {}, true],
     ["for __Host-", { name: "__Host-sid" }, {}, true],
     ["for __Secure-", { name: "__Secure-sid" }, {}, true],
@@ -60,7 +60,7 @@ Deno.test("SessionMiddleware makes the cookie Secure", async (t) => {
   }
 });
 
-Deno.test("SessionMiddleware decides of Secure anew for each request", async () => {
+Deno.test("SessionMiddleware decides about Secure for each request", async () => {
   const middleware = start({ maxAge: 60 });
   const secure: unknown[] = [];
   for (const url of ["http://localhost/", "https://localhost/", "http://localhost/"]) {
@@ -69,7 +69,7 @@ Deno.test("SessionMiddleware decides of Secure anew for each request", async () 
   assertEquals(secure, [undefined, true, undefined]);
 });
 
-Deno.test("SessionMiddleware begins no session at once after the moment in expires", async () => {
+Deno.test("SessionMiddleware with saveUninitialized creates no session after the date in expires", async () => {
   using clock = new FakeClock();
   const middleware = start({ saveUninitialized: true, expires: new Date(clock.now + 1000) });
   assertEquals((await visit(middleware, {})).headers.getSetCookie().length, 1);
@@ -77,8 +77,8 @@ Deno.test("SessionMiddleware begins no session at once after the moment in expir
   assertEquals((await visit(middleware, {})).headers.getSetCookie(), []);
 });
 
-Deno.test("SessionMiddleware on a bare store: a record that is still being made is nobody's session", async (t) => {
-  await t.step("where its maker is slow", async () => {
+Deno.test("SessionMiddleware on a basic store finds no session in a record that is not complete yet", async (t) => {
+  await t.step("while the store is slow", async () => {
     const { store, probe: seen } = probe(new BasicStore());
     const middleware = start({}, store);
     const gate = Promise.withResolvers<void>();
@@ -96,7 +96,7 @@ Deno.test("SessionMiddleware on a bare store: a record that is still being made 
     await first;
     assertEquals(await read(middleware, cookie), "first");
   });
-  await t.step("where its maker failed, and could not remove it", async () => {
+  await t.step("after its creation failed and it could not be removed", async () => {
     const { store, probe: seen } = probe(new BasicStore());
     const middleware = start({ onEvent: () => {} }, store);
     const context = contextOf();
@@ -116,7 +116,7 @@ Deno.test("SessionMiddleware on a bare store: a record that is still being made 
   });
 });
 
-Deno.test("two middlewares on one bare store wait for one another's steps", async () => {
+Deno.test("two middlewares on one basic store share its mutex", async () => {
   const store = new BasicStore();
   const [one, other] = [start({}, store), start({}, store)];
   const cookie = await signUp(one, { n: 0 });
@@ -133,7 +133,7 @@ Deno.test("two middlewares on one bare store wait for one another's steps", asyn
   assertEquals(await read(one, cookie, "n"), 20);
 });
 
-Deno.test("SessionMiddleware looks an id up once that two secrets have signed", async () => {
+Deno.test("SessionMiddleware looks up an id once if two secrets have signed it", async () => {
   const { store, probe: seen } = probe(new MemoryStore());
   const [older, newer] = ["the secret of the last two years", "the secret from this day onwards"];
   const events: SessionEvent[] = [];
@@ -145,7 +145,7 @@ Deno.test("SessionMiddleware looks an id up once that two secrets have signed", 
   assertEquals([seen.calls.length, events], [1, []]);
 });
 
-Deno.test("SessionMiddleware clears a cookie with the Secure that it has in this request", async () => {
+Deno.test("SessionMiddleware clears the cookie with Secure if the request came over https", async () => {
   const response = await visit(start(), { url: "https://example.com/" }, async ({ security: { session } }) => {
     await session.destroy();
     return "ok";
@@ -153,7 +153,7 @@ Deno.test("SessionMiddleware clears a cookie with the Secure that it has in this
   assertEquals(onlyCookie(response.headers).attributes.secure, true);
 });
 
-Deno.test("SessionMiddleware says Max-Age and Expires only when asked", async () => {
+Deno.test("SessionMiddleware sets Max-Age and Expires only if an option says so", async () => {
   using clock = new FakeClock();
   const expires = new Date(clock.now + 5000);
   const attributes = async (options: Parameters<typeof start>[0]): Promise<unknown[]> => {
@@ -166,7 +166,7 @@ Deno.test("SessionMiddleware says Max-Age and Expires only when asked", async ()
   assertEquals(await attributes({ maxAge: 60, expires }), ["60", expires.toUTCString()]);
 });
 
-Deno.test("SessionMiddleware gives an unknown visitor a new session for what is not a live one's cookie", async (t) => {
+Deno.test("SessionMiddleware gives an unknown visitor a new session if the cookie belongs to no live session", async (t) => {
   const store = new MemoryStore();
   const middleware = start({}, store);
   const cookie = await signUp(middleware);
@@ -211,7 +211,7 @@ Deno.test("SessionMiddleware gives an unknown visitor a new session for what is 
   }
 });
 
-Deno.test("SessionMiddleware tries up to four cookies of the name; the first that lives counts", async (t) => {
+Deno.test("SessionMiddleware tries up to four cookies of the name and uses the first live session", async (t) => {
   const { store, probe: seen } = probe(new MemoryStore());
   const events: SessionEvent[] = [];
   const middleware = start({ onEvent: (event) => events.push(event) }, store);
@@ -243,7 +243,7 @@ Deno.test("SessionMiddleware tries up to four cookies of the name; the first tha
   }
 });
 
-Deno.test("SessionMiddleware reports the second of two live sessions, by its hash alone", async () => {
+Deno.test("SessionMiddleware reports the second of two live sessions by its hash", async () => {
   const events: SessionEvent[] = [];
   const middleware = start({ onEvent: (event) => events.push(event) });
   const [ada, bob] = [await signUp(middleware), await signUp(middleware)];
@@ -252,15 +252,15 @@ Deno.test("SessionMiddleware reports the second of two live sessions, by its has
   assertEquals(events, [{ type: "refused", reason: "ambiguous", count: 1, session: hashOf(bob) }]);
 });
 
-Deno.test("SessionMiddleware reports a write that failed with the hash of its session, where there is one", async (t) => {
+Deno.test("SessionMiddleware reports a failed write with the hash of its session, if there is one", async (t) => {
   const down = (method: string): void => {
     if (method !== "readRecord") throw new Error("down");
   };
   const cases: [string, boolean, unknown, (method: string) => void, string][] = [
-    ["a live session, the store is down", true, 1, down, "storeFailed"],
-    ["a live session, the value is refused", true, () => 1, () => {}, "writeFailed"],
-    ["a new visitor, the store is down", false, 1, down, "storeFailed"],
-    ["a new visitor, the value is refused", false, () => 1, () => {}, "writeFailed"],
+    ["a live session while the store is down", true, 1, down, "storeFailed"],
+    ["a live session and a refused value", true, () => 1, () => {}, "writeFailed"],
+    ["a new visitor while the store is down", false, 1, down, "storeFailed"],
+    ["a new visitor and a refused value", false, () => 1, () => {}, "writeFailed"],
   ];
   for (const [name, live, value, before, type] of cases) {
     await t.step(name, async () => {
@@ -280,9 +280,9 @@ Deno.test("SessionMiddleware reports a write that failed with the hash of its se
   }
 });
 
-Deno.test("SessionMiddleware.onPostRequest() waits for the writes also where the action has thrown, and adds no error", async (t) => {
+Deno.test("SessionMiddleware.onPostRequest() waits for the writes after the action has thrown, and adds no error", async (t) => {
   for (const fails of [false, true]) {
-    await t.step(fails ? "where they fail" : "where they succeed", async () => {
+    await t.step(fails ? "if they fail" : "if they succeed", async () => {
       const { store, probe: seen } = probe(new MemoryStore());
       const middleware = start({ onEvent: () => {} }, store);
       const cookie = await signUp(middleware);
@@ -292,10 +292,10 @@ Deno.test("SessionMiddleware.onPostRequest() waits for the writes also where the
       await middleware.onPreRequest(context);
       context.security.session.set("late", 1);
       context.response.error = new Error("the application's own");
-      let over = false;
-      const finished = Promise.resolve(middleware.onPostRequest(context)).then(() => over = true);
-      await turns();
-      assertEquals(over, false);
+      let isFinished = false;
+      const finished = Promise.resolve(middleware.onPostRequest(context)).then(() => isFinished = true);
+      await microtasks();
+      assertEquals(isFinished, false);
       if (fails) gate.reject(new Error("down"));
       else gate.resolve();
       await finished;
@@ -305,7 +305,7 @@ Deno.test("SessionMiddleware.onPostRequest() waits for the writes also where the
   }
 });
 
-Deno.test("SessionMiddleware signs a cookie of an older secret anew, on that response", async () => {
+Deno.test("SessionMiddleware signs a cookie of an older secret again on that response", async () => {
   using clock = new FakeClock();
   const store = new MemoryStore();
   const [older, newer] = ["the secret of the last two years", "the secret from this day onwards"];
@@ -339,7 +339,7 @@ Deno.test("SessionMiddleware keeps two cookie names apart", async () => {
   assertNotEquals(first.sessionId, second.sessionId);
 });
 
-Deno.test("SessionMiddleware registered twice does its work once", async () => {
+Deno.test("SessionMiddleware registered twice looks the session up once", async () => {
   const { store, probe: seen } = probe(new MemoryStore());
   const middleware = start({}, store);
   const cookie = await signUp(middleware);
@@ -352,7 +352,7 @@ Deno.test("SessionMiddleware registered twice does its work once", async () => {
   assertEquals(seen.calls.length, 1);
 });
 
-Deno.test("SessionMiddleware puts security on a context that has none, and uses the one that is there", async () => {
+Deno.test("SessionMiddleware adds security to a context that has none, and keeps an existing one", async () => {
   const middleware = start();
   const bare = new Context(new Request("http://localhost/"));
   await middleware.onPreRequest(bare);
@@ -367,7 +367,7 @@ Deno.test("SessionMiddleware puts security on a context that has none, and uses 
   assertEquals(typeof theirs.session, "object");
 });
 
-Deno.test("SessionMiddleware lets nothing pass where the store could not look", async (t) => {
+Deno.test("SessionMiddleware refuses the request if the store cannot look up its session", async (t) => {
   for (
     const [how, fail] of [
       ["rejects", () => Promise.reject(new Error("down"))],
@@ -387,7 +387,7 @@ Deno.test("SessionMiddleware lets nothing pass where the store could not look", 
         const error = await assertRejects(() => visit(middleware, { cookie }), SessionStoreError);
         assertEquals([error.httpCode, error.operation], [503, "get"]);
         assertEquals(events.map(({ type, session }) => [type, session]), [["storeFailed", hashOf(cookie)]]);
-        // Who has no session does not depend on the store.
+        // A visitor without a session does not depend on the store.
         await visit(middleware, {});
         await visit(middleware, { cookie: forged });
         seen.before = () => {};
@@ -397,7 +397,7 @@ Deno.test("SessionMiddleware lets nothing pass where the store could not look", 
   }
 });
 
-Deno.test("SessionMiddleware does not take a store's nonsense for a session", async () => {
+Deno.test("SessionMiddleware finds no session in an answer of the store that is no record", async () => {
   const store = new BasicStore();
   const middleware = start({}, store);
   const cookie = await signUp(middleware);
@@ -413,7 +413,7 @@ Deno.test("SessionMiddleware does not take a store's nonsense for a session", as
   assert(store.records.has(id));
 });
 
-Deno.test("SessionMiddleware takes a record without a deadline for nobody's session", async () => {
+Deno.test("SessionMiddleware finds no session in a record without an expiry", async () => {
   const store = new BasicStore();
   const middleware = start({}, store);
   const cookie = await signUp(middleware);
@@ -426,7 +426,7 @@ Deno.test("SessionMiddleware takes a record without a deadline for nobody's sess
   });
 });
 
-Deno.test("SessionMiddleware uses the eight methods of a store that has only a part of a capability", async (t) => {
+Deno.test("SessionMiddleware uses a store as a basic store if it has only a part of a capability", async (t) => {
   const four = ["createRecord", "readRecord", "changeRecord", "moveRecord"];
   const parts = [
     ...four.map((name) => [name]),
@@ -452,7 +452,7 @@ Deno.test("SessionMiddleware uses the eight methods of a store that has only a p
   }
 });
 
-Deno.test("SessionMiddleware removes an expired record from a bare store when it sees it", async () => {
+Deno.test("SessionMiddleware removes an expired record from a basic store when it reads it", async () => {
   using clock = new FakeClock();
   const { store, probe: seen } = probe(new BasicStore());
   const middleware = start({ maxAge: 60 }, store);
@@ -467,8 +467,8 @@ Deno.test("SessionMiddleware removes an expired record from a bare store when it
   assertEquals(store.records.size, 0);
 });
 
-Deno.test("SessionMiddleware leaves no record behind that was only half made", async (t) => {
-  // On a bare store a record takes three calls; each may be the one that fails.
+Deno.test("SessionMiddleware leaves no incomplete record behind", async (t) => {
+  // On a basic store a record takes three calls, and each of them may fail.
   for (const failing of [1, 2, 3]) {
     await t.step(`call ${failing} fails`, async () => {
       const { store, probe: seen } = probe(new BasicStore());
@@ -481,7 +481,7 @@ Deno.test("SessionMiddleware leaves no record behind that was only half made", a
       assertEquals(store.records.size, 0);
     });
   }
-  await t.step("nor removed again: it is of no use to anybody", async () => {
+  await t.step("an incomplete record that cannot be removed belongs to no session", async () => {
     const { store, probe: seen } = probe(new BasicStore());
     const middleware = start({ onEvent: () => {} }, store);
     seen.before = (method) => {
@@ -497,7 +497,7 @@ Deno.test("SessionMiddleware leaves no record behind that was only half made", a
   });
 });
 
-Deno.test("SessionMiddleware names the key of a value that a bare store refuses, in the first write as in later ones", async () => {
+Deno.test("SessionMiddleware names the key of a value that a basic store refuses, in the first write and in later ones", async () => {
   const store = new BasicStore();
   const refuse = store.setValue.bind(store);
   store.setValue = (sid, key, value) => value === 13 ? Promise.reject(new TypeError("13")) : refuse(sid, key, value);
@@ -509,7 +509,7 @@ Deno.test("SessionMiddleware names the key of a value that a bare store refuses,
   }
 });
 
-Deno.test("SessionMiddleware does not ask a store twice why a write failed where the store said it", async () => {
+Deno.test("SessionMiddleware does not ask the store why a write failed if the store rejected with SessionGoneError", async () => {
   const store = new BasicStore();
   const { store: watched, probe: seen } = probe(store);
   const middleware = start({}, watched);
@@ -523,7 +523,7 @@ Deno.test("SessionMiddleware does not ask a store twice why a write failed where
   assert(!seen.calls.includes("exist"));
 });
 
-Deno.test("SessionMiddleware is not disturbed by a listener that throws", async () => {
+Deno.test("SessionMiddleware ignores a listener that throws or rejects", async () => {
   for (
     const onEvent of [() => {
       throw new Error("listener");
@@ -534,11 +534,11 @@ Deno.test("SessionMiddleware is not disturbed by a listener that throws", async 
   }
 });
 
-Deno.test("SessionMiddleware.onPostRequest() does nothing for a request that it did not see", async () => {
+Deno.test("SessionMiddleware.onPostRequest() does nothing for a request without onPreRequest()", async () => {
   assertEquals(await start().onPostRequest(contextOf()), undefined);
 });
 
-Deno.test("SessionMiddleware returns nothing from onPreRequest: Alosaur would send it as the response", async () => {
+Deno.test("SessionMiddleware.onPreRequest() returns nothing, because Alosaur would send it as the response", async () => {
   const middleware = start({ saveUninitialized: true });
   assertEquals(await middleware.onPreRequest(contextOf()), undefined);
   assertEquals(await middleware.onPreRequest(contextOf({ cookie: await signUp(middleware) })), undefined);

@@ -49,7 +49,7 @@ class Pages {
     return "ok";
   }
 
-  // The seed's action: nothing of it is awaited.
+  // Alosaur's own example: it does not await the write.
   @Get("/seed")
   @ActionParam(0, Ctx())
   async seed(context: SecurityContext): Promise<unknown> {
@@ -110,23 +110,23 @@ class Pages {
     throw new HttpError(410, "answered by app.error()");
   }
 
-  @Get("/throw/unheard")
+  @Get("/throw/not-awaited")
   @ActionParam(0, Ctx())
-  throwUnheard({ security: { session } }: SecurityContext): never {
+  throwNotAwaited({ security: { session } }: SecurityContext): never {
     session.set("user", () => 1);
     throw new HttpError(418, "teapot");
   }
 
-  @Get("/unheard")
+  @Get("/not-awaited")
   @ActionParam(0, Ctx())
-  unheard({ security: { session } }: SecurityContext): string {
+  notAwaited({ security: { session } }: SecurityContext): string {
     session.set("user", "down");
     return "ok";
   }
 
-  @Get("/unheard/now")
+  @Get("/not-awaited/now")
   @ActionParam(0, Ctx())
-  unheardNow({ security: { session }, response }: SecurityContext): string {
+  notAwaitedNow({ security: { session }, response }: SecurityContext): string {
     session.set("user", "down");
     response.setImmediately();
     return "now";
@@ -187,7 +187,7 @@ app.error((context: HttpContext, error: Error) => {
 });
 
 Deno.test({
-  name: "sessions in an application",
+  name: "SessionMiddleware in an application",
   fn: async (t) => {
     await using served = await serve(app);
     const get = (path: string, cookie?: string): ReturnType<typeof served.request> => {
@@ -201,7 +201,7 @@ Deno.test({
       return `${name}=${value}`;
     };
 
-    await t.step("a visitor is counted with one cookie", async () => {
+    await t.step("a visitor keeps one session with one cookie", async () => {
       const first = await get("/count");
       assertEquals(first.text, "1");
       assertMatch(first.cookies[0] ?? "", /^sid=[\w-]{24}\.[\w-]{43}; HttpOnly; SameSite=Lax; Path=\/$/);
@@ -213,13 +213,13 @@ Deno.test({
       assertEquals((await get("/count")).text, "1");
     });
 
-    await t.step("the seed's action works as it is written", async () => {
+    await t.step("an action that does not await its write works", async () => {
       const answer = await get("/seed");
       assertEquals(JSON.parse(answer.text), { value: 1, exists: true });
       assertEquals(answer.cookies.length, 1);
     });
 
-    await t.step("an untouched page costs nothing and sets nothing", async () => {
+    await t.step("a request that does not use the session calls no store and sets no cookie", async () => {
       for (const path of ["/untouched", "/not there"]) {
         const answer = await get(path);
         assertEquals([answer.cookies, seen.calls], [[], []]);
@@ -251,7 +251,7 @@ Deno.test({
       });
     }
 
-    await t.step("the cookie arrives once from a hook that answers at once", async () => {
+    await t.step("the cookie arrives once from a hook that calls setImmediately()", async () => {
       const answer = await get("/hook");
       assertEquals(answer.text, "from the hook");
       assertEquals(setCookies(answer.headers).length, 1);
@@ -270,39 +270,39 @@ Deno.test({
       }
     });
 
-    await t.step("Alosaur's limit: an uncaught error loses the cookie", async () => {
+    await t.step("an uncaught error loses the cookie, which is a limit of Alosaur", async () => {
       const answer = await get("/throw");
       assertEquals([answer.status, answer.cookies], [418, []]);
     });
 
-    await t.step("an error that app.error() answers keeps it", async () => {
+    await t.step("an error that app.error() answers keeps the cookie", async () => {
       const answer = await get("/caught");
       assertEquals([answer.status, answer.text], [410, "answered"]);
       assertEquals((await get("/count", cookieOf(answer))).status, 200);
     });
 
-    await t.step("the application's own error is what the client sees, not that of a write beside it", async () => {
-      const answer = await get("/throw/unheard");
+    await t.step("the client gets the application's own error, and not that of a write beside it", async () => {
+      const answer = await get("/throw/not-awaited");
       assertEquals(answer.status, 418);
       assertEquals(events.map(({ type }) => type), ["writeFailed"]);
     });
 
-    await t.step("a failed write that nobody awaited fails the request", async () => {
+    await t.step("a failed write that is not awaited fails the request", async () => {
       const cookie = cookieOf(await get("/count"));
       events.length = 0;
       seen.before = (_, args) => {
         if (args.includes("down")) throw new Error("down");
       };
-      const answer = await served.request("/unheard", { headers: { cookie } });
+      const answer = await served.request("/not-awaited", { headers: { cookie } });
       assertEquals([answer.status, answer.text], [503, "{}"]);
       assertEquals(events.map(({ type }) => type), ["storeFailed"]);
 
-      const now = await served.request("/unheard/now", { headers: { cookie } });
+      const now = await served.request("/not-awaited/now", { headers: { cookie } });
       assertEquals([now.status, now.text], [200, "now"]);
       assertEquals(events.map(({ type }) => type), ["storeFailed", "storeFailed"]);
     });
 
-    await t.step("a store that is down is a 503 for who has a session, and nothing to others", async () => {
+    await t.step("a store that is down causes a 503 for visitors with a session only", async () => {
       const cookie = cookieOf(await get("/count"));
       seen.before = () => Promise.reject(new Error("down"));
       const answer = await served.request("/untouched", { headers: { cookie } });
@@ -311,12 +311,12 @@ Deno.test({
       assertEquals((await get("/count", cookie)).text, "2");
     });
 
-    await t.step("a write to a destroyed session is a 409", async () => {
+    await t.step("a write to a destroyed session is answered with 409", async () => {
       const answer = await get("/gone", cookieOf(await get("/count")));
       assertEquals([answer.status, answer.text], [409, "{}"]);
     });
 
-    await t.step("Alosaur's Authorize sends who is not signed in to its login page", async () => {
+    await t.step("Alosaur's Authorize redirects a visitor who is not signed in to its login page", async () => {
       const answer = await get("/members");
       assertEquals(answer.status, 302);
       assertStringIncludes(answer.headers.get("location") ?? "", "/account/login");

@@ -86,7 +86,7 @@ app.error((context: Context) => {
   context.response.setImmediately();
 });
 
-Deno.test("CSRF in an application", async (t) => {
+Deno.test("CsrfMiddleware in an application", async (t) => {
   await using served = await serve(app);
   const form = await served.request("/form");
   const { name, value } = onlyCookie(form.headers);
@@ -100,7 +100,7 @@ Deno.test("CSRF in an application", async (t) => {
   ): ReturnType<typeof served.request> => served.request(path, { method: "POST", headers, body });
   const urlencoded = { "content-type": "application/x-www-form-urlencoded" };
 
-  await t.step("a refusal is a 403 of one line, and nothing else runs", async () => {
+  await t.step("a refusal is a 403 with one line, and no later middleware or action runs", async () => {
     for (
       const headers of [
         { "sec-fetch-site": "cross-site" },
@@ -121,7 +121,7 @@ Deno.test("CSRF in an application", async (t) => {
     assertEquals((await post("/nowhere", { "sec-fetch-site": "cross-site" })).status, 403);
   });
 
-  await t.step("what passes, passes", async () => {
+  await t.step("a request from the same or a trusted origin, or with the token, reaches the action", async () => {
     const { host } = new URL(served.url);
     for (
       const headers of [
@@ -137,13 +137,13 @@ Deno.test("CSRF in an application", async (t) => {
     assertEquals((await served.request("/form", { headers: { "sec-fetch-site": "cross-site", cookie } })).text, token);
   });
 
-  await t.step("a webhook is exempt, every time", async () => {
+  await t.step("a webhook is exempt on every request", async () => {
     for (let i = 0; i < 3; i++) {
       assertEquals((await post("/webhooks/pay", { "sec-fetch-site": "cross-site" })).text, "paid");
     }
   });
 
-  await t.step("who has no session costs the store nothing", async () => {
+  await t.step("a visitor without a session causes no call of the store", async () => {
     seen.calls.length = 0;
     assertEquals((await post("/body", urlencoded, `_csrf=${token}`)).status, 403);
     assertEquals(seen.calls, []);
@@ -168,13 +168,13 @@ Deno.test("CSRF in an application", async (t) => {
     assertEquals(JSON.parse((await post("/body", { cookie }, data)).text), { name: "ada", size: 3_000_000 });
   });
 
-  await t.step("the action's own way of parsing counts", async () => {
+  await t.step("the action's own parser is used", async () => {
     const data = new FormData();
     data.append("_csrf", token);
     assertEquals((await post("/parser", { cookie }, data)).text, "parsed by the application: string");
   });
 
-  await t.step("a form that a middleware before has read is read", async () => {
+  await t.step("a form that an earlier middleware has read is checked", async () => {
     const answer = await post("/early", { cookie, ...urlencoded }, `_csrf=${token}`);
     assertEquals(JSON.parse(answer.text), { form: { _csrf: token } });
     assertEquals((await post("/early", { cookie, ...urlencoded }, "_csrf=x")).status, 403);
@@ -189,7 +189,7 @@ Deno.test("CSRF in an application", async (t) => {
     assertEquals(JSON.parse((await post("/body", headers, '{"a":1}')).text), { form: { a: 1 } });
   });
 
-  await t.step("a malformed body is a 403 and no 500", async () => {
+  await t.step("a malformed body is answered with 403", async () => {
     for (
       const type of ["multipart/form-data", "multipart/form-data; boundary=b", "application/x-www-form-urlencoded"]
     ) {
@@ -200,7 +200,7 @@ Deno.test("CSRF in an application", async (t) => {
     }
   });
 
-  await t.step("odd requests get a 403 as well", async () => {
+  await t.step("unusual requests are checked too", async () => {
     const { port } = new URL(served.url);
     for (
       const [request, status] of [
@@ -223,7 +223,7 @@ Deno.test("CSRF in an application", async (t) => {
     }
   });
 
-  await t.step("HTTP/2, which has no Host", async () => {
+  await t.step("a request over HTTP/2, which has no Host", async () => {
     using client = Deno.createHttpClient({ http1: false, http2: true });
     for (const [origin, status] of [[served.url, 200], ["https://evil.example", 403]] as const) {
       const response = await fetch(`${served.url}/raw`, { method: "POST", headers: { origin }, client });
@@ -232,7 +232,7 @@ Deno.test("CSRF in an application", async (t) => {
     }
   });
 
-  await t.step("a form from before a new id is refused", async () => {
+  await t.step("a form from before a change of the id is refused", async () => {
     const renewed = await served.request("/renew", { headers: { cookie } });
     const { name, value } = onlyCookie(renewed.headers);
     const next = `${name}=${value}`;

@@ -1,4 +1,4 @@
-/** Sessions in an Alosaur application that has no provider, or one that Alosaur ignores. */
+/** Sessions in an Alosaur application that provides no context class, or one that Alosaur ignores. */
 import { ActionParam, App, Area, Controller, Ctx, Get } from "alosaur/mod.ts";
 import { Context as TheirContext } from "alosaur/src/models/context.ts";
 import { assertEquals } from "../helpers/assert.ts";
@@ -23,12 +23,12 @@ class MainArea {}
 for (
   const [name, providers] of [
     ["without a provider", undefined],
-    ["with Alosaur's own Context as the token, which is never looked up", [
+    ["with Alosaur's own Context as the token, which Alosaur never looks up", [
       { token: TheirContext, useClass: SecurityContext },
     ]],
   ] as const
 ) {
-  Deno.test(`sessions work ${name}`, async () => {
+  Deno.test(`SessionMiddleware works ${name}`, async () => {
     const app = new App({ areas: [MainArea], logging: false, providers: providers && [...providers] });
     app.use(/\//, new SessionMiddleware(new MemoryStore(), { secret: SECRET }));
     await using served = await serve(app);

@@ -2,7 +2,7 @@ import { assert, assertEquals, assertNotEquals } from "../helpers/assert.ts";
 import { launch, launchProfile, type Page, sessionCookie } from "../helpers/chromium.ts";
 import { startExample } from "../helpers/example.ts";
 
-/** What the page says. */
+/** Reads the page's counter and state. */
 async function read(page: Page): Promise<{ visits: string | null; state: string | null }> {
   return { visits: await page.textContent("#visits"), state: await page.textContent("#state") };
 }
@@ -24,7 +24,7 @@ Deno.test("examples/counter counts the visits of one browser profile", async () 
   assertEquals(await read(other), { visits: "1", state: "new" });
 });
 
-Deno.test("examples/counter says when the session ends: a day from the first visit", async () => {
+Deno.test("examples/counter shows the session's expiry, a day after the first visit", async () => {
   await using example = await startExample("counter");
   await using browser = await launch();
   const page = await (await browser.newContext()).newPage();
@@ -40,7 +40,7 @@ Deno.test("examples/counter says when the session ends: a day from the first vis
   assertEquals(Date.parse(await page.getAttribute("time", "datetime") ?? ""), end);
 });
 
-Deno.test("examples/counter keeps its cookie from scripts, other sites and the next start of the browser", async () => {
+Deno.test("examples/counter sets a cookie for this host and this browser session only, hidden from scripts", async () => {
   await using example = await startExample("counter");
   await using browser = await launch();
   const context = await browser.newContext();
@@ -62,12 +62,12 @@ Deno.test("examples/counter keeps its cookie from scripts, other sites and the n
     },
   );
   assertEquals(await page.evaluate("document.cookie"), "");
-  // What scripts are allowed to see, this one would see.
+  // Scripts of this page do see a cookie that is not HttpOnly.
   await context.addCookies([{ name: "plain", value: "1", url: example.url }]);
   assertEquals(await page.evaluate("document.cookie"), "plain=1");
 });
 
-Deno.test("examples/counter starts again where the browser was restarted", async () => {
+Deno.test("examples/counter starts again after a restart of the browser", async () => {
   await using example = await startExample("counter");
   const profile = await Deno.makeTempDir({ prefix: "profile_" });
   try {
@@ -103,7 +103,7 @@ Deno.test("examples/counter starts again when its button is pressed", async () =
   assertEquals(await read(page), { visits: "1", state: "new" });
   assertNotEquals((await sessionCookie(context))?.value, old?.value);
 
-  // The session itself has ended, and not only the cookie that led to it.
+  // The session itself has ended, not only its cookie.
   const thief = await browser.newContext();
   await thief.addCookies([{ name: "sid", value: old?.value ?? "", url: example.url }]);
   const theirs = await thief.newPage();

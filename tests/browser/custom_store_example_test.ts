@@ -26,14 +26,14 @@ function filesIn(directory: string): string[] {
   return Array.from(Deno.readDirSync(directory), ({ name }) => name);
 }
 
-Deno.test("examples/custom_store keeps notes over a restart of the server", async () => {
+Deno.test("examples/custom_store keeps its notes after a restart of the server", async () => {
   await withDirectory(async (directory) => {
     await using browser = await launch();
     const page = await (await browser.newContext()).newPage();
     {
       await using example = await startExample("custom_store", { SESSION_DIR: directory });
       await page.goto(example.url);
-      assertEquals(filesIn(directory), [], "a visitor who writes nothing leaves nothing");
+      assertEquals(filesIn(directory), [], "a visitor who writes nothing leaves no file");
       await add(page, "milk & <b>honey</b>");
       await add(page, "bread");
     }
@@ -45,7 +45,7 @@ Deno.test("examples/custom_store keeps notes over a restart of the server", asyn
       assertEquals(await notes(page), ["milk & <b>honey</b>", "bread", "salt"]);
     }
     {
-      // The session is there as before, but its cookie was signed by another secret.
+      // The session still exists, but its cookie was signed by another secret.
       await using example = await startExample("custom_store", {
         SESSION_DIR: directory,
         SESSION_SECRET: "quite another secret",
@@ -57,7 +57,7 @@ Deno.test("examples/custom_store keeps notes over a restart of the server", asyn
   });
 });
 
-Deno.test("examples/custom_store keeps notes over a restart of the browser, because it has a maxAge", async () => {
+Deno.test("examples/custom_store has a maxAge, so its notes survive a restart of the browser", async () => {
   await withDirectory(async (directory) => {
     await using example = await startExample("custom_store", { SESSION_DIR: `${directory}/sessions` });
     {
@@ -77,7 +77,7 @@ Deno.test("examples/custom_store keeps notes over a restart of the browser, beca
   });
 });
 
-Deno.test("examples/custom_store leaves no file of a session that has ended", async () => {
+Deno.test("examples/custom_store removes the file of a session that has ended", async () => {
   await withDirectory(async (directory) => {
     await using example = await startExample("custom_store", { SESSION_DIR: directory });
     await using browser = await launch();

@@ -2,7 +2,7 @@ import { assertEquals, assertMatch } from "../helpers/assert.ts";
 import { exampleCommand, EXAMPLES } from "../helpers/example.ts";
 
 for (const name of EXAMPLES) {
-  Deno.test(`examples/${name} says in one line that its port is taken, and ends with code 1`, async () => {
+  Deno.test(`examples/${name} prints one line if its port is taken, and exits with code 1`, async () => {
     const directory = await Deno.makeTempDir({ prefix: "sessions_" });
     using listener = Deno.listen({ hostname: "0.0.0.0", port: 0 });
     const { port } = listener.addr;
@@ -20,7 +20,7 @@ for (const name of EXAMPLES) {
   });
 }
 
-Deno.test("the examples refuse a PORT that is no port, in one line", async () => {
+Deno.test("the examples print one line if PORT is no port, and exit with code 1", async () => {
   for (const port of ["http", "-1", "65536", "80.5"]) {
     const { code, stderr } = await exampleCommand("counter", { PORT: port }).output();
     assertMatch(new TextDecoder().decode(stderr), /^Cannot listen on port [^\n]+\n$/);

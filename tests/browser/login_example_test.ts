@@ -10,13 +10,13 @@ async function signIn(page: Page, name: string, password: string): Promise<void>
   await page.getByRole("button", { name: "Sign in" }).click();
 }
 
-/** The notice on the page, or none. */
+/** Returns the notice on the page, if there is one. */
 async function notice(page: Page): Promise<string | undefined> {
   const [text] = await page.locator(".notice").allTextContents();
   return text;
 }
 
-/** Where a visitor with this cookie, and nothing else, lands who asks for the members' page. */
+/** Opens the members' page with nothing but this cookie; returns the path of the page that is shown. */
 async function landing(context: BrowserContext, url: string, cookie: string | undefined): Promise<string> {
   if (cookie !== undefined) await context.addCookies([{ name: "sid", value: cookie, url }]);
   const page = await context.newPage();
@@ -24,18 +24,18 @@ async function landing(context: BrowserContext, url: string, cookie: string | un
   return new URL(page.url()).pathname;
 }
 
-Deno.test("examples/login sends a stranger to the sign-in page", async () => {
+Deno.test("examples/login redirects a new visitor to the sign-in page", async () => {
   await using example = await startExample("login");
   await using browser = await launch();
   const context = await browser.newContext();
-  // Knocking makes no session; the page with the form does, for its token.
+  // The redirect creates no session. The page with the form does, for its token.
   const knocked = await fetch(example.url, { redirect: "manual" });
   assertEquals([knocked.status, knocked.headers.getSetCookie()], [302, []]);
   assertEquals(await landing(context, example.url, undefined), "/sign-in");
   assert(await sessionCookie(context));
 });
 
-Deno.test("examples/login tells once of a wrong password", async () => {
+Deno.test("examples/login shows the notice about a wrong password once", async () => {
   await using example = await startExample("login");
   await using browser = await launch();
   const page = await (await browser.newContext()).newPage();
@@ -53,7 +53,7 @@ Deno.test("examples/login tells once of a wrong password", async () => {
   assertEquals(new URL(page.url()).pathname, "/sign-in");
 });
 
-Deno.test("examples/login signs in under a new session id, and out again", async (t) => {
+Deno.test("examples/login signs in under a new session id, and signs out", async (t) => {
   await using example = await startExample("login");
   await using browser = await launch();
   const context = await browser.newContext();
@@ -80,7 +80,7 @@ Deno.test("examples/login signs in under a new session id, and out again", async
   });
 
   const after = (await sessionCookie(context))?.value;
-  await t.step("the cookie from before the sign-in is another, and leads nowhere", async () => {
+  await t.step("the cookie from before the sign-in is no longer accepted", async () => {
     assert(after);
     assertNotEquals(after, before);
     assertEquals(await landing(await browser.newContext(), example.url, before), "/sign-in");
@@ -95,20 +95,20 @@ Deno.test("examples/login signs in under a new session id, and out again", async
     assertEquals(await notice(page), undefined);
   });
 
-  await t.step("the back button brings no members' page back", async () => {
+  await t.step("the back button does not show the members' page", async () => {
     await page.goBack();
     assertEquals(await page.locator("#user").count(), 0);
     assertEquals(new URL(page.url()).pathname, "/sign-in");
   });
 
-  await t.step("the members' page is closed, also to the cookie that opened it", async () => {
+  await t.step("the members' page is not shown again, even with the cookie from before the sign-out", async () => {
     await page.goto(example.url);
     assertEquals(new URL(page.url()).pathname, "/sign-in");
     assertEquals(await landing(await browser.newContext(), example.url, after), "/sign-in");
   });
 });
 
-/** A browser profile of its own, signed in. */
+/** Signs in with a browser profile of its own. */
 async function device(browser: Browser, url: string, name: string): Promise<Page> {
   const page = await (await browser.newContext()).newPage();
   await page.goto(url);
@@ -121,13 +121,13 @@ function devices(page: Page): Promise<string[]> {
   return page.locator("#devices strong").allTextContents();
 }
 
-/** Reloads the page; returns where that leads. */
+/** Reloads the page; returns the path of the page that is shown. */
 async function reloaded(page: Page): Promise<string> {
   await page.reload();
   return new URL(page.url()).pathname;
 }
 
-Deno.test("examples/login lists a user's devices, and ends each from any of them", async (t) => {
+Deno.test("examples/login lists a user's devices, and signs each out from any of them", async (t) => {
   await using example = await startExample("login");
   await using browser = await launch();
   const first = await device(browser, example.url, "Ada");
@@ -136,14 +136,14 @@ Deno.test("examples/login lists a user's devices, and ends each from any of them
   const second = await device(browser, example.url, "Ada");
   const stranger = await device(browser, example.url, "Grace");
 
-  await t.step("each device sees itself marked, and nobody else's", async () => {
+  await t.step("each device sees its own mark, and no device of another user", async () => {
     assertEquals(await devices(second), ["Another device", "This device"]);
     await first.reload();
     assertEquals(await devices(first), ["This device", "Another device"]);
     assertEquals(await devices(stranger), ["This device"]);
   });
 
-  await t.step("it says since when, and when it was last seen, and shows no session id", async () => {
+  await t.step("the list shows when each device signed in and was last seen, and no session id", async () => {
     const times = await first.locator("#devices time").evaluateAll((all) =>
       all.map((time) => time.getAttribute("datetime"))
     );
@@ -156,7 +156,7 @@ Deno.test("examples/login lists a user's devices, and ends each from any of them
     }
   });
 
-  await t.step("a handle of another user's session ends nothing", async () => {
+  await t.step("the handle of another user's session signs nothing out", async () => {
     const theirs = await stranger.locator("[name=handle]").inputValue();
     await second.locator("[name=handle]").first().evaluate(
       (input, value) => input.setAttribute("value", value),
@@ -168,7 +168,7 @@ Deno.test("examples/login lists a user's devices, and ends each from any of them
     assertEquals(await reloaded(stranger), "/");
   });
 
-  await t.step("the second signs the first out", async () => {
+  await t.step("the second device signs the first one out", async () => {
     await second.getByRole("button", { name: "Sign out that device" }).click();
     await second.locator(".notice").waitFor();
     assertEquals(await notice(second), "That device has been signed out.");
@@ -189,7 +189,7 @@ Deno.test("examples/login lists a user's devices, and ends each from any of them
     assertEquals(await reloaded(stranger), "/");
   });
 
-  await t.step("ending this device signs out", async () => {
+  await t.step("signing this device out leads to the sign-in page", async () => {
     await second.getByRole("button", { name: "Sign out this device" }).click();
     await second.waitForURL("**/sign-in");
     assertEquals(await notice(second), "You have signed out.");
@@ -198,7 +198,7 @@ Deno.test("examples/login lists a user's devices, and ends each from any of them
   });
 });
 
-Deno.test("examples/login refuses forms of other sites", async (t) => {
+Deno.test("examples/login refuses forms from other sites", async (t) => {
   await using example = await startExample("login");
   await using browser = await launch();
   const page = await device(browser, example.url, "Ada");
@@ -212,9 +212,9 @@ Deno.test("examples/login refuses forms of other sites", async (t) => {
     });
   }
 
-  // To the browser `localhost` on another port is the same site, so that the cookie is sent although it is SameSite=Lax; `127.0.0.1` is another.
+  // For a browser, `localhost` on another port is the same site, so it sends the SameSite=Lax cookie. `127.0.0.1` is another site.
   for (const host of ["localhost", "127.0.0.1"]) {
-    await t.step(`a form of ${host}, on another port, does not sign out`, async () => {
+    await t.step(`a form from ${host} on another port does not sign out`, async () => {
       await using server = attacker("/sign-out");
       const victim = await page.context().newPage();
       const sent = victim.waitForRequest((request) => request.method() === "POST");
@@ -228,7 +228,7 @@ Deno.test("examples/login refuses forms of other sites", async (t) => {
     });
   }
 
-  await t.step("nor does it sign a visitor in as somebody else", async () => {
+  await t.step("a form from another site does not sign a visitor in as somebody else", async () => {
     await using server = attacker(
       "/sign-in",
       `<input name="name" value="Eve"><input name="password" value="${PASSWORD}">`,
@@ -255,7 +255,7 @@ Deno.test("examples/login refuses forms of other sites", async (t) => {
     assertEquals(await send({}), 403);
     assertEquals(await send({ _csrf: token.replace(/./g, "A") }), 403);
     assertEquals(await send({ _csrf: token }), 302);
-    // The id has changed, and with it the token.
+    // The sign-in has changed the id, and with it the token.
     assertEquals(await send({ _csrf: token }), 403);
   });
 });

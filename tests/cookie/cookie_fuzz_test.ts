@@ -6,7 +6,7 @@ import fc from "npm:fast-check@4.10.2";
 
 const RUNS = 20_000;
 
-/** What a header can hold: bytes without NUL and line breaks, as `Headers` takes them. */
+/** The bytes that `Headers` accepts: all but NUL and line breaks. */
 const bytes = fc.string({
   unit: fc.integer({ min: 1, max: 255 }).filter((c) => c !== 10 && c !== 13).map((c) => String.fromCharCode(c)),
   maxLength: 200,
@@ -16,7 +16,7 @@ const base64url = fc.string({
   maxLength: 90,
 });
 
-Deno.test(`SessionMiddleware survives ${RUNS} Cookie headers: no error, no look-up, nothing reflected`, async (t) => {
+Deno.test(`SessionMiddleware survives ${RUNS} Cookie headers without an error, a lookup or a reflected value`, async (t) => {
   const { store, probe: seen } = probe(new MemoryStore());
   const events: SessionEvent[] = [];
   const middleware = start({ onEvent: (event) => events.push(event) }, store);
@@ -30,7 +30,7 @@ Deno.test(`SessionMiddleware survives ${RUNS} Cookie headers: no error, no look-
       fc.string({ unit: fc.constantFrom(..."ABab01-_"), minLength: 24, maxLength: 24 }),
       fc.string({ unit: fc.constantFrom(..."ABab01-_"), minLength: 43, maxLength: 43 }),
     ).map(([id, signature]) => `${id}.${signature}`),
-    // The valid one with one character exchanged, cut or doubled.
+    // The valid value with one character replaced, cut off or doubled.
     fc.tuple(fc.nat(67), bytes.filter((s) => s.length > 0)).map(([at, s]) =>
       valid.slice(0, at) + s[0] + valid.slice(at + 1)
     ),
@@ -41,7 +41,7 @@ Deno.test(`SessionMiddleware survives ${RUNS} Cookie headers: no error, no look-
     .map(([name, value]) => name + value);
   const header = fc.oneof(bytes, fc.array(pair, { maxLength: 8 }).map((pairs) => pairs.join(";")));
 
-  await t.step("and begins a session all the same", async () => {
+  await t.step("each request has a new session", async () => {
     seen.calls.length = 0;
     await fc.assert(
       fc.asyncProperty(header, async (cookie) => {
@@ -55,7 +55,7 @@ Deno.test(`SessionMiddleware survives ${RUNS} Cookie headers: no error, no look-
         await middleware.onPostRequest(context);
         const response = merged(context);
         assertEquals(Array.from(response.headers.keys()).filter((name) => name !== "content-type"), []);
-        // The id and the report are ours: nothing of what was sent is in them.
+        // Neither the id nor the event contains a part of the request.
         assert(!cookie.includes(session.sessionId));
         for (const event of events) {
           assert(event.type === "refused" && ["malformed", "signature"].includes(event.reason));
@@ -68,7 +68,7 @@ Deno.test(`SessionMiddleware survives ${RUNS} Cookie headers: no error, no look-
   });
 });
 
-Deno.test("SessionMiddleware finds its cookie in whatever else the header holds", async () => {
+Deno.test("SessionMiddleware finds its cookie among anything else in the header", async () => {
   const middleware = start();
   const cookie = await signUp(middleware);
   const noise = fc.array(bytes.filter((s) => !s.includes("sid=")), { maxLength: 4 }).map((parts) => parts.join(";"));

@@ -4,23 +4,38 @@ import { contextOf, merged, start, visit } from "../helpers/request.ts";
 import type { SessionOptions } from "../../mod.ts";
 
 const CASES: [string, Partial<SessionOptions>, string, RegExp | undefined][] = [
-  ["a cookie without trouble", {}, "http://localhost:8000/", undefined],
+  ["nothing if the cookie is fine", {}, "http://localhost:8000/", undefined],
   ["Secure over http off localhost", { secure: true, diagnose: true }, "http://app.example/", /drop it.*Safari/],
   ["Secure over http on localhost", { secure: true }, "http://localhost/", /Safari does not/],
   ["Secure over http on 127.0.0.1", { name: "__Host-sid" }, "http://127.0.0.1/", /Safari does not/],
   ["Secure over http on [::1]", { secure: true }, "http://[::1]/", /Safari does not/],
-  ["Secure over https", { secure: true, diagnose: true }, "https://app.example/", undefined],
-  ["a Domain that is another", { domain: "example.com" }, "http://localhost/", /Domain, example\.com, does not match/],
-  ["a Domain that only ends alike", { domain: "ample.com", diagnose: true }, "http://example.com/", /does not match/],
-  ["a Domain above the host", { domain: ".example.com", diagnose: true }, "http://app.example.com/", undefined],
-  ["a Domain that is the host", { domain: "Example.com", diagnose: true }, "http://example.com/", undefined],
+  ["nothing for Secure over https", { secure: true, diagnose: true }, "https://app.example/", undefined],
+  ["a Domain of another host", { domain: "example.com" }, "http://localhost/", /Domain, example\.com, does not match/],
+  [
+    "a Domain that is only a suffix of the host's text",
+    { domain: "ample.com", diagnose: true },
+    "http://example.com/",
+    /does not match/,
+  ],
+  [
+    "nothing for a Domain above the host",
+    { domain: ".example.com", diagnose: true },
+    "http://app.example.com/",
+    undefined,
+  ],
+  [
+    "nothing for a Domain that is the host",
+    { domain: "Example.com", diagnose: true },
+    "http://example.com/",
+    undefined,
+  ],
   ["a cookie that is too large", { path: `/${"x".repeat(4096)}` }, "http://localhost/", /4096 bytes/],
-  ["trouble off this machine", { secure: true }, "http://app.example/", undefined],
-  ["trouble at a name that only begins alike", { secure: true }, "http://localhost.example/", undefined],
-  ["trouble that nobody wants to hear of", { secure: true, diagnose: false }, "http://localhost/", undefined],
+  ["nothing for another host than this machine", { secure: true }, "http://app.example/", undefined],
+  ["nothing for a host that only begins with localhost", { secure: true }, "http://localhost.example/", undefined],
+  ["nothing with diagnose false", { secure: true, diagnose: false }, "http://localhost/", undefined],
 ];
 
-Deno.test("SessionMiddleware warns in development, once for each cause, of", async (t) => {
+Deno.test("SessionMiddleware warns in development, once for each cause, about", async (t) => {
   for (const [name, options, url, warning] of CASES) {
     await t.step(name, async () => {
       using warnings = new Captured("warn");
@@ -39,7 +54,7 @@ Deno.test("SessionMiddleware warns in development, once for each cause, of", asy
   }
 });
 
-Deno.test("SessionMiddleware warns of a cookie that an uncaught error lost, and not of one that was answered", async () => {
+Deno.test("SessionMiddleware warns if an uncaught error loses the cookie, and not if the error was answered", async () => {
   using warnings = new Captured("warn");
   const middleware = start();
   const threw = async (answered: boolean, writes = true): Promise<void> => {

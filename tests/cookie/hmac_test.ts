@@ -2,16 +2,16 @@ import { assertEquals } from "../helpers/assert.ts";
 import { createHmac } from "node:crypto";
 import { HmacSha256 } from "../../src/cookie/hmac.ts";
 
-/** Bytes that differ from one another. */
+/** Creates bytes that differ from one another. */
 function bytes(length: number, seed = 1): Uint8Array {
   return Uint8Array.from({ length }, (_, i) => (i * 167 + seed * 31) & 0xff);
 }
 
-Deno.test("HmacSha256.digest() is HMAC-SHA-256, of messages and keys of every length", () => {
+Deno.test("HmacSha256.digest() equals Node's HMAC-SHA-256 for messages and keys of every length", () => {
   for (const keyLength of [1, 16, 31, 32, 33, 63, 64, 65, 100, 200]) {
     const key = bytes(keyLength);
     const hash = new HmacSha256(key);
-    // Up and down, so that nothing of a longer message is left in a shorter one.
+    // Up and down, because a shorter message must not contain bytes of a longer one.
     const lengths = Array.from({ length: 130 }, (_, i) => i);
     for (const length of [...lengths, ...lengths.toReversed()]) {
       const message = bytes(length, 7);
@@ -21,7 +21,7 @@ Deno.test("HmacSha256.digest() is HMAC-SHA-256, of messages and keys of every le
   }
 });
 
-Deno.test("HmacSha256.digest() gives the test vectors of RFC 4231", () => {
+Deno.test("HmacSha256.digest() returns the test vectors of RFC 4231", () => {
   const text = (text: string): Uint8Array => new TextEncoder().encode(text);
   const cases: [Uint8Array, Uint8Array, string][] = [
     [
@@ -43,7 +43,7 @@ Deno.test("HmacSha256.digest() gives the test vectors of RFC 4231", () => {
   for (const [key, message, expected] of cases) assertEquals(new HmacSha256(key).digest(message).toHex(), expected);
 });
 
-Deno.test("HmacSha256 keeps its own copy of the key", () => {
+Deno.test("HmacSha256 copies the key", () => {
   const key = bytes(32);
   const hash = new HmacSha256(key);
   const long = bytes(100);

@@ -15,7 +15,7 @@ const RESULTS: [string, () => unknown, number][] = [
   ["a Response of json", () => Response.json({ a: 1 }), 200],
 ];
 
-Deno.test("the cookie reaches the client with", async (t) => {
+Deno.test("ResponseCookie reaches the client with", async (t) => {
   for (const [name, make, status] of RESULTS) {
     await t.step(name, async () => {
       const middleware = start();
@@ -41,7 +41,7 @@ Deno.test("the cookie reaches the client with", async (t) => {
   });
 });
 
-Deno.test("a native Response keeps its body, status and headers beside the cookie", async () => {
+Deno.test("ResponseCookie keeps the body, the status and the headers of a native Response", async () => {
   const response = await visit(start(), {}, async ({ security: { session } }) => {
     await session.set("user", "ada");
     const headers = new Headers({ "x-a": "1" });
@@ -54,7 +54,7 @@ Deno.test("a native Response keeps its body, status and headers beside the cooki
   assertEquals(setCookies(response.headers).map(({ name }) => name), ["theme", "lang", "sid"]);
 });
 
-Deno.test("a response that says nothing of sessions is passed on as it is", async () => {
+Deno.test("ResponseCookie leaves a response unchanged if it has no session cookie to set", async () => {
   const native = new Response("body", { headers: { "set-cookie": "theme=dark", "cache-control": "public" } });
   const response = await visit(start(), {}, () => native);
   assertEquals(response.headers.getSetCookie(), ["theme=dark"]);
@@ -63,7 +63,7 @@ Deno.test("a response that says nothing of sessions is passed on as it is", asyn
   assertEquals(await visit(start(), {}, () => plain), plain);
 });
 
-Deno.test("a response that cannot be copied is passed on", async () => {
+Deno.test("ResponseCookie leaves a response unchanged that cannot be copied", async () => {
   const middleware = start();
   const used = new Response("x");
   await used.text();
@@ -76,7 +76,7 @@ Deno.test("a response that cannot be copied is passed on", async () => {
   }
 });
 
-Deno.test("a result that is returned to two clients never carries the cookie of one to the other", async (t) => {
+Deno.test("ResponseCookie never sends one client's cookie to another on a shared result", async (t) => {
   for (
     const [name, shared] of [
       ["an action result", Content({ a: 1 })],
@@ -118,7 +118,7 @@ Deno.test("a result that is returned to two clients never carries the cookie of 
   });
 });
 
-Deno.test("a shared result is left as it is also where only the application sets a cookie", async () => {
+Deno.test("ResponseCookie leaves a shared result unchanged if only the application sets a cookie", async () => {
   const shared = Content("page");
   const context = contextOf();
   await start().onPreRequest(context);
@@ -129,7 +129,7 @@ Deno.test("a shared result is left as it is also where only the application sets
   assertEquals(context.response.result, shared);
 });
 
-Deno.test("merging twice sends the cookie once", async () => {
+Deno.test("ResponseCookie is sent once if Alosaur merges twice", async () => {
   const context = contextOf();
   await start().onPreRequest(context);
   await context.security.session.set("user", "ada");
@@ -140,7 +140,7 @@ Deno.test("merging twice sends the cookie once", async () => {
   }
 });
 
-Deno.test("merging twice doubles no header of the application, and leaves its result in its place", async () => {
+Deno.test("ResponseCookie doubles no header of the application if Alosaur merges twice, and leaves its result in place", async () => {
   const context = contextOf();
   await start().onPreRequest(context);
   await context.security.session.set("user", "ada");
@@ -153,7 +153,7 @@ Deno.test("merging twice doubles no header of the application, and leaves its re
   assertStrictEquals(context.response.result, result);
 });
 
-Deno.test("a cookie whose name begins like ours is not ours", async () => {
+Deno.test("ResponseCookie leaves a cookie alone whose name only begins with the session cookie's", async () => {
   const response = await visit(start(), {}, async ({ security: { session }, response }) => {
     response.headers.append("set-cookie", "sidebar=open");
     await session.set("user", "ada");
@@ -167,7 +167,7 @@ Deno.test("a cookie whose name begins like ours is not ours", async () => {
   ]);
 });
 
-Deno.test("an untouched visit passes on no line of the name that something else has put on the response", async () => {
+Deno.test("ResponseCookie removes foreign cookies of its name from the response of an untouched visit", async () => {
   const response = await visit(start(), {}, ({ response }) => {
     response.headers.append("set-cookie", "sid=a; Path=/");
     response.headers.append("set-cookie", "theme=dark");
@@ -177,7 +177,7 @@ Deno.test("an untouched visit passes on no line of the name that something else 
   assertEquals(response.headers.getSetCookie(), ["theme=dark"]);
 });
 
-Deno.test("a response carries at most one cookie of the name, whatever happened", async () => {
+Deno.test("ResponseCookie leaves at most one cookie of its name on a response", async () => {
   const middleware = start({ secret: ["the secret from this day onwards", "the secret of the last two years"] });
   const response = await visit(middleware, {}, async ({ security: { session }, response }) => {
     response.headers.append("set-cookie", "theme=dark");
@@ -196,7 +196,7 @@ Deno.test("a response carries at most one cookie of the name, whatever happened"
   assertEquals(await read(middleware, `sid=${own?.value}`, "a"), 2);
 });
 
-Deno.test("a line of the name that clears it, appended by something else, gives way to ours, which then clears", async (t) => {
+Deno.test("ResponseCookie clears the cookie with its own attributes if something else on the response clears it", async (t) => {
   for (
     const [name, act] of [
       ["before any write", () => Promise.resolve()],
@@ -225,7 +225,7 @@ Deno.test("a line of the name that clears it, appended by something else, gives 
       assertEquals([value, attributes.path], ["", "/app"]);
     }
   });
-  await t.step("but not a line that clears another cookie", async () => {
+  await t.step("not if the line clears another cookie", async () => {
     const middleware = start();
     for (const where of ["the response", "the result"]) {
       const response = await visit(middleware, {}, async ({ security: { session }, response }) => {
@@ -239,7 +239,7 @@ Deno.test("a line of the name that clears it, appended by something else, gives 
       assertEquals(await read(middleware, `sid=${own?.value}`), "ada", where);
     }
   });
-  await t.step("but a write after it counts", async () => {
+  await t.step("not if a write comes after it", async () => {
     const middleware = start();
     const response = await visit(middleware, {}, async ({ security: { session }, response }) => {
       response.headers.append("set-cookie", "sid=; Max-Age=0");
@@ -250,7 +250,7 @@ Deno.test("a line of the name that clears it, appended by something else, gives 
   });
 });
 
-Deno.test("a response that sets the cookie is kept from shared caches", async (t) => {
+Deno.test("a response that sets the cookie is not stored by shared caches", async (t) => {
   const cases: [string | undefined, string][] = [
     [undefined, "no-store"],
     ["public, max-age=600", "no-store"],
@@ -278,7 +278,7 @@ Deno.test("a response that sets the cookie is kept from shared caches", async (t
         const headers = new Headers(own === undefined ? {} : { "cache-control": own });
         const middleware = start();
         const response = await visit(middleware, {}, async (context) => {
-          // Decided when the response is merged: what the application says after its write counts too.
+          // The merge decides, so headers that the application sets after its write count too.
           await context.security.session.set("a", 1);
           return respond(context, headers);
         });
@@ -288,7 +288,7 @@ Deno.test("a response that sets the cookie is kept from shared caches", async (t
   }
 });
 
-Deno.test("the cookie is there for setImmediately(), which skips onPostRequest", async () => {
+Deno.test("ResponseCookie is set before setImmediately(), which skips onPostRequest", async () => {
   const middleware = start();
   const context = contextOf();
   await middleware.onPreRequest(context);

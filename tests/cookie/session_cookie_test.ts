@@ -45,12 +45,12 @@ Deno.test("SessionCookie.read() finds", async (t) => {
   }
 });
 
-Deno.test("SessionCookie.read() takes names for what they are, not for patterns", () => {
+Deno.test("SessionCookie.read() does not treat the name as a pattern", () => {
   assertEquals(cookie({ name: "s.d" }).read("sid=a"), []);
   assertEquals(cookie({ name: "$^|" }).read("a=1; $^|=b"), ["$^|=b"]);
 });
 
-Deno.test("SessionCookie.read() passes over a megabyte of separators and blanks in one go", () => {
+Deno.test("SessionCookie.read() skips a megabyte of separators and blanks", () => {
   const noise = " sid".repeat(100_000) + ";".repeat(100_000) + " ".repeat(400_000);
   assertEquals(cookie().read(`${noise}; sid=a`), ["sid=a"]);
 });
@@ -86,7 +86,7 @@ Deno.test("SessionCookie.serialize() writes the attributes", async (t) => {
   }
 });
 
-Deno.test("SessionCookie.serialize() says what is left of the session, rounded up and never nothing", () => {
+Deno.test("SessionCookie.serialize() writes the remaining lifetime as Max-Age, rounded up and at least 1", () => {
   using clock = new FakeClock();
   const written = cookie({ maxAge: 60 });
   const maxAge = (left: number): unknown =>
@@ -114,7 +114,7 @@ Deno.test("SessionCookie.serializeDeletion() has the attributes of the cookie it
   });
 });
 
-Deno.test("isDeletion() tells a line that takes a cookie away", () => {
+Deno.test("isDeletion() recognises a line that deletes a cookie", () => {
   for (
     const line of [
       "sid=",

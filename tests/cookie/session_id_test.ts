@@ -1,15 +1,15 @@
 import { assert, assertEquals, assertMatch } from "../helpers/assert.ts";
 import { newSessionId } from "../../src/cookie/session_id.ts";
 
-Deno.test("newSessionId() has 144 random bits in characters that a cookie need not quote", () => {
+Deno.test("newSessionId() returns 144 random bits in characters that need no quoting in a cookie", () => {
   const ids = Array.from({ length: 1000 }, newSessionId);
   for (const id of ids) assertMatch(id, /^[A-Za-z0-9_-]{24}$/);
   assertEquals(new Set(ids).size, ids.length);
-  // Every position takes many values: no part of the id is fixed or counts.
+  // Every position takes many values, so no part of the id is constant or a counter.
   for (let i = 0; i < 24; i++) assert(new Set(ids.map((id) => id[i])).size > 32);
 });
 
-Deno.test("newSessionId() takes every id from the system's random numbers", () => {
+Deno.test("newSessionId() takes every id from crypto.getRandomValues()", () => {
   const real = crypto.getRandomValues;
   let drawn = "";
   crypto.getRandomValues = <T extends Parameters<typeof real>[0]>(array: T): T => {
@@ -19,7 +19,7 @@ Deno.test("newSessionId() takes every id from the system's random numbers", () =
   };
   try {
     const ids = Array.from({ length: 500 }, newSessionId);
-    // The first may be from what was drawn before.
+    // The first ids may come from bytes that were drawn before.
     for (const id of ids.slice(-250)) assert(drawn.includes(id));
   } finally {
     crypto.getRandomValues = real;

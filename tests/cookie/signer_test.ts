@@ -8,20 +8,20 @@ const bytes = (text: string): Uint8Array => new TextEncoder().encode(text);
 const KEY = bytes("0123456789abcdef0123456789abcdef");
 const ID = "abcdefghijklmnopqrstuvwx";
 
-Deno.test("Signer.sign() is base64url(HMAC-SHA-256(key, name=id))", () => {
+Deno.test("Signer.sign() returns base64url(HMAC-SHA-256(key, name=id))", () => {
   for (const name of ["sid", "__Host-session"]) {
     const expected = createHmac("sha256", KEY).update(`${name}=${ID}`).digest("base64url");
     assertEquals(new Signer(name, [KEY]).sign(ID), `${ID}.${expected}`);
   }
 });
 
-Deno.test("Signer.sign() works with keys longer than a block", () => {
+Deno.test("Signer.sign() accepts keys longer than a block", () => {
   const key = new Uint8Array(200).fill(7);
   const expected = createHmac("sha256", key).update(`sid=${ID}`).digest("base64url");
   assertEquals(new Signer("sid", [key]).sign(ID), `${ID}.${expected}`);
 });
 
-Deno.test("Signer.verify() accepts its own signature, again and again", () => {
+Deno.test("Signer.verify() accepts its own signature repeatedly", () => {
   const signer = new Signer("sid", [KEY]);
   const value = signer.sign(ID);
   for (let i = 0; i < 3; i++) assertEquals(signer.verify(`sid=${value}`), { id: ID, needsResign: false });
@@ -31,16 +31,16 @@ Deno.test("Signer.verify() refuses", async (t) => {
   const signer = new Signer("sid", [KEY]);
   const value = signer.sign(ID);
   const last = value.at(-1) ?? "";
-  // The last character of 43 holds two bits that decoding drops: its neighbours decode alike.
+  // Decoding drops two bits of the last of 43 characters, so its neighbour decodes to the same bytes.
   const alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
   const neighbour = alphabet[alphabet.indexOf(last) ^ 1] ?? "";
   const cases: [string, string][] = [
     ["a signature of another key", new Signer("sid", [bytes("another key of 32 bytes, really.")]).sign(ID)],
-    ["a signature for another cookie's name", new Signer("sie", [KEY]).sign(ID)],
-    ["another id under the same signature", "b" + value.slice(1)],
-    ["another spelling of the same bytes", value.slice(0, -1) + neighbour],
-    ["a signature in other case", ID + "." + value.slice(25).toLowerCase()],
-    ["a signature of nothing", `${ID}.${"A".repeat(43)}`],
+    ["a signature for another cookie name", new Signer("sie", [KEY]).sign(ID)],
+    ["another id with the same signature", "b" + value.slice(1)],
+    ["another base64url spelling of the same bytes", value.slice(0, -1) + neighbour],
+    ["a signature in lower case", ID + "." + value.slice(25).toLowerCase()],
+    ["an all-zero signature", `${ID}.${"A".repeat(43)}`],
   ];
   for (const [name, wrong] of cases) {
     await t.step(name, () => {
@@ -51,7 +51,7 @@ Deno.test("Signer.verify() refuses", async (t) => {
 });
 
 Deno.test("Signer.verify() compares in constant time", async () => {
-  // Nothing that a test could measure reliably: that the comparison is std's, and the only one, is read from the source.
+  // A test cannot measure this reliably. So it reads in the source that the only comparison is that of std.
   const source = await Deno.readTextFile(new URL("../../src/cookie/signer.ts", import.meta.url));
   const [, body = ""] = /\n {2}#check\(.*?\{\n(.*?)\n {2}\}\n/s.exec(source) ?? [];
   assertEquals(body.match(/timingSafeEqual\(this\.#presented, this\.#expected\)/g)?.length, 1);
@@ -59,7 +59,7 @@ Deno.test("Signer.verify() compares in constant time", async () => {
   assertStrictEquals(timingSafeEqual, stdTimingSafeEqual);
 });
 
-Deno.test("Signer.verify() remembers what it has verified, and nothing that it has refused", () => {
+Deno.test("Signer.verify() caches verified cookies, and no refused ones", () => {
   const signer = new Signer("sid", [KEY]);
   const value = signer.sign(ID);
   const forged = `${ID}.${"A".repeat(43)}`;
@@ -82,14 +82,14 @@ Deno.test("Signer.verify() remembers what it has verified, and nothing that it h
     [forged, forged].map((again) => hashes(() => assertEquals(signer.verify(`sid=${again}`), "signature"))),
     [1, 1],
   );
-  // What differs from a remembered value in its last character alone is another value.
+  // A value that differs from a cached one in its last character is another value.
   const last = value.endsWith("A") ? "B" : "A";
   assertEquals(signer.verify(`sid=${value.slice(0, -1) + last}`), "signature");
-  // Another secret's signer, as after a rotation, knows nothing of it.
+  // The signer of another secret does not share the cache.
   assertEquals(new Signer("sid", [bytes("another key of 32 bytes, really.")]).verify(`sid=${value}`), "signature");
 });
 
-Deno.test("Signer.verify() accepts older secrets and says that they are", () => {
+Deno.test("Signer.verify() accepts older secrets and reports them as outdated", () => {
   const old = bytes("the secret of last year, 32 long");
   const value = new Signer("sid", [old]).sign(ID);
   const both = new Signer("sid", [KEY, old]);
@@ -98,7 +98,7 @@ Deno.test("Signer.verify() accepts older secrets and says that they are", () => 
   assertEquals(new Signer("sid", [KEY, old]).sign(ID), new Signer("sid", [KEY]).sign(ID));
 });
 
-Deno.test("Signer.verify() accepts every one of three secrets, and only the first is up to date", () => {
+Deno.test("Signer.verify() accepts each of three secrets, and only the first is not outdated", () => {
   const keys = ["a", "b", "c"].map((letter) => bytes(letter.repeat(32)));
   const signer = new Signer("sid", keys);
   for (const [age, key] of keys.entries()) {
@@ -106,7 +106,7 @@ Deno.test("Signer.verify() accepts every one of three secrets, and only the firs
   }
 });
 
-Deno.test("Signer.verify() knows our form alone", () => {
+Deno.test("Signer.verify() reports any other form as malformed", () => {
   const signer = new Signer("sid", [KEY]);
   const value = signer.sign(ID);
   for (const pair of [value, `=${value}`, `sie=${value}`, ` sid=${value}`, `sid=${value} `]) {
@@ -131,7 +131,7 @@ Deno.test("Signer.verify() knows our form alone", () => {
   }
 });
 
-Deno.test("Signer.eventHash() is keyed by a derived key, and is not the signature", () => {
+Deno.test("Signer.eventHash() uses a derived key and differs from the signature", () => {
   const derived = createHmac("sha256", KEY).update("session/event/1").digest();
   const expected = createHmac("sha256", derived).update(ID).digest().subarray(0, 16).toString("base64url");
   const signer = new Signer("sid", [KEY]);
@@ -141,6 +141,6 @@ Deno.test("Signer.eventHash() is keyed by a derived key, and is not the signatur
   assert(!signer.sign(ID).includes(signer.eventHash(ID)));
 });
 
-Deno.test("Signer needs a key", () => {
+Deno.test("new Signer() needs a key", () => {
   assertThrows(() => new Signer("sid", []), TypeError, "no secret");
 });

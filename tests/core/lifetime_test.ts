@@ -4,10 +4,10 @@ import { SECRET } from "../helpers/request.ts";
 import { activityInterval, computeExpiry, cookieExpiry } from "../../src/core/lifetime.ts";
 import { resolveOptions, type SessionOptions } from "../../src/options.ts";
 
-Deno.test("computeExpiry() is the nearest of the limits, else a day", () => {
+Deno.test("computeExpiry() returns the earliest limit, or a day without any", () => {
   using clock = new FakeClock();
   const expires = new Date(clock.now + 5000);
-  // It began 30 seconds ago and was used 10 seconds ago.
+  // Created 30 seconds ago and used 10 seconds ago.
   const activity = { createdAt: clock.now - 30_000, seenAt: clock.now - 10_000 };
   const at = (options: Partial<SessionOptions>): [number, number] => {
     const settings = resolveOptions({ secret: SECRET, ...options });
@@ -24,7 +24,7 @@ Deno.test("computeExpiry() is the nearest of the limits, else a day", () => {
   assertEquals(at({ renewalTimeout: 20 }), [24 * 60 * 60 * 1000 - 30_000, Infinity]);
 });
 
-Deno.test("activityInterval() is a tenth of the shortest sliding limit", () => {
+Deno.test("activityInterval() returns a tenth of the shortest sliding limit", () => {
   const of = (options: Partial<SessionOptions>): number =>
     activityInterval(resolveOptions({ secret: SECRET, ...options }));
   assertEquals(of({ maxAge: 60 }), Infinity);

@@ -1,17 +1,17 @@
 import { assert, assertEquals, assertRejects } from "../helpers/assert.ts";
 import { WriteQueue } from "../../src/core/write_queue.ts";
 
-const wait = (steps: number): Promise<void> =>
-  steps === 0 ? Promise.resolve() : Promise.resolve().then(() => wait(steps - 1));
+const microtasks = (count: number): Promise<void> =>
+  count === 0 ? Promise.resolve() : Promise.resolve().then(() => microtasks(count - 1));
 const quiet = (): WriteQueue => new WriteQueue(() => {});
 
-Deno.test("WriteQueue runs the writes in their order, one at a time", async () => {
+Deno.test("WriteQueue runs the writes in order, one at a time", async () => {
   const queue = quiet();
   const log: string[] = [];
-  for (const [name, steps] of [["a", 9], ["b", 0], ["c", 3]] as const) {
+  for (const [name, count] of [["a", 9], ["b", 0], ["c", 3]] as const) {
     queue.run(name, () => async () => {
       log.push(`${name} begins`);
-      await wait(steps);
+      await microtasks(count);
       log.push(`${name} ends`);
     });
   }
@@ -19,20 +19,20 @@ Deno.test("WriteQueue runs the writes in their order, one at a time", async () =
   assertEquals(log, ["a begins", "a ends", "b begins", "b ends", "c begins", "c ends"]);
 });
 
-Deno.test("WriteQueue begins at once, and the first write steps at once", () => {
+Deno.test("WriteQueue runs the first write synchronously", () => {
   const queue = quiet();
   const log: string[] = [];
   queue.run("a", () => {
     log.push("begin");
     return () => {
-      log.push("step");
+      log.push("write");
       return Promise.resolve();
     };
   });
-  assertEquals(log, ["begin", "step"]);
+  assertEquals(log, ["begin", "write"]);
 });
 
-Deno.test("WriteQueue goes on after a write that failed", async () => {
+Deno.test("WriteQueue goes on after a failed write", async () => {
   const queue = quiet();
   const log: string[] = [];
   queue.run("a", () => () => Promise.reject(new Error("a failed")));
@@ -47,11 +47,11 @@ Deno.test("WriteQueue goes on after a write that failed", async () => {
   assertEquals(log, ["c"]);
 });
 
-Deno.test("WriteQueue keeps the order past a write that failed at once", async () => {
+Deno.test("WriteQueue keeps the order after a write that failed synchronously", async () => {
   const queue = quiet();
   const log: string[] = [];
   queue.run("slow", () => async () => {
-    await wait(20);
+    await microtasks(20);
     log.push("slow");
   });
   queue.run("refused", () => {
@@ -68,7 +68,7 @@ Deno.test("WriteQueue keeps the order past a write that failed at once", async (
   assertEquals(log, ["slow", "last"]);
 });
 
-Deno.test("WriteQueue.settle() fails where nobody awaited the write, and only there", async (t) => {
+Deno.test("WriteQueue.settle() rejects only if a failed write was not awaited", async (t) => {
   await t.step("awaited and caught", async () => {
     const queue = quiet();
     await assertRejects(() => queue.run("a", () => () => Promise.reject(new Error("x"))), Error, "x");
@@ -99,32 +99,32 @@ Deno.test("WriteQueue.settle() fails where nobody awaited the write, and only th
   });
 });
 
-Deno.test("WriteQueue tells of each failure once, and whether the application heard of it", async () => {
-  const told: unknown[] = [];
-  const queue = new WriteQueue((operation, error, awaited) => told.push([operation, error.message, awaited]));
+Deno.test("WriteQueue reports each failure once, and whether the application awaited it", async () => {
+  const reports: unknown[] = [];
+  const queue = new WriteQueue((operation, error, awaited) => reports.push([operation, error.message, awaited]));
   queue.run("alone", () => () => Promise.reject(new Error("x")));
   queue.run("thrown", () => {
     throw new Error("y");
   });
   await queue.run("heard", () => () => Promise.reject(new Error("z"))).catch(() => {});
   await queue.settle().catch(() => {});
-  await wait(9);
-  assertEquals(told.length, 3);
-  assert(JSON.stringify(told).includes('["alone","x",false]'));
-  assert(JSON.stringify(told).includes('["thrown","y",false]'));
-  assert(JSON.stringify(told).includes('["heard","z",true]'));
+  await microtasks(9);
+  assertEquals(reports.length, 3);
+  assert(JSON.stringify(reports).includes('["alone","x",false]'));
+  assert(JSON.stringify(reports).includes('["thrown","y",false]'));
+  assert(JSON.stringify(reports).includes('["heard","z",true]'));
 });
 
-Deno.test("WriteQueue keeps the order where an earlier write ends while a later one runs", async () => {
+Deno.test("WriteQueue keeps the order if an earlier write ends while a later one runs", async () => {
   const queue = quiet();
   const log: string[] = [];
-  const first = queue.run("first", () => () => wait(1));
+  const first = queue.run("first", () => () => microtasks(1));
   queue.run("slow", () => async () => {
-    await wait(30);
+    await microtasks(30);
     log.push("slow");
   });
   await first;
-  await wait(9);
+  await microtasks(9);
   queue.run("last", () => () => {
     log.push("last");
     return Promise.resolve();
@@ -133,21 +133,21 @@ Deno.test("WriteQueue keeps the order where an earlier write ends while a later 
   assertEquals(log, ["slow", "last"]);
 });
 
-Deno.test("WriteQueue takes a write for awaited that was refused at once", async (t) => {
-  const hear: [string, (write: () => Promise<void>) => Promise<unknown>][] = [
+Deno.test("WriteQueue sees that a write which failed synchronously is awaited", async (t) => {
+  const callers: [string, (write: () => Promise<void>) => Promise<unknown>][] = [
     ["by await", async (write) => await write()],
     ["together with others", (write) => Promise.all([write(), Promise.resolve()])],
-    ["by the caller of the caller", async (write) => {
+    ["by a function that calls the caller", async (write) => {
       const helper = async (): Promise<void> => await write();
       await helper();
     }],
-    // deno-lint-ignore require-await -- a promise that is returned from an async function is awaited a moment later
-    ["by whom it was returned to", async (write) => write()],
+    // deno-lint-ignore require-await -- a promise returned from an async function is awaited some microtasks later
+    ["by the caller that it was returned to", async (write) => write()],
   ];
-  for (const [name, act] of hear) {
+  for (const [name, act] of callers) {
     await t.step(name, async () => {
-      const told: boolean[] = [];
-      const queue = new WriteQueue((_operation, _error, awaited) => told.push(awaited));
+      const reports: boolean[] = [];
+      const queue = new WriteQueue((_operation, _error, awaited) => reports.push(awaited));
       await assertRejects(
         () =>
           act(() =>
@@ -158,8 +158,8 @@ Deno.test("WriteQueue takes a write for awaited that was refused at once", async
         Error,
         "refused",
       );
-      await wait(9);
-      assertEquals(told, [true]);
+      await microtasks(9);
+      assertEquals(reports, [true]);
       await queue.settle();
     });
   }

@@ -1,8 +1,8 @@
 /**
  * The assertions of std, under explicit types.
  *
- * Note: where only the npm registry can be reached, std is mapped to its republished JavaScript, which has no types. Every
- * test takes its assertions from here, so that a wrong call is a type error in both places.
+ * Note: if only the npm registry can be reached, std is mapped to its republished JavaScript, which has no types. Every test
+ * imports its assertions from here, so that a wrong call is a type error in both cases.
  */
 import * as std from "jsr:@std/assert@1.0.13";
 

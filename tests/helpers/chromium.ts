@@ -1,5 +1,5 @@
 /**
- * The browser: an installed Chromium, driven through its own protocol.
+ * Runs an installed Chromium and drives it over its DevTools protocol.
  *
  * @module
  */
@@ -7,7 +7,10 @@ import { type Browser, type BrowserContext, chromium, type Cookie } from "npm:pl
 
 export type { Browser, BrowserContext, Page } from "npm:playwright-core@1.65.1";
 
-/** Env CHROMIUM names another browser. The flags keep it from asking anything of the outside; a container's root has no sandbox. */
+/**
+ * The environment variable CHROMIUM names another executable. The flags stop requests of the browser's own. The sandbox does not
+ * work for root in a container.
+ */
 const options = {
   executablePath: Deno.env.get("CHROMIUM") ?? "/usr/bin/chromium",
   args: [
@@ -21,17 +24,17 @@ const options = {
   ],
 };
 
-/** A browser whose profiles, `newContext()` each, live in its memory. */
+/** Starts a browser. Each `newContext()` is a profile in memory. */
 export function launch(): Promise<Browser> {
   return chromium.launch(options);
 }
 
-/** A browser with the profile in `directory`: started there again, it is the same browser after a restart. */
+/** Starts a browser with the profile in `directory`. Starting it again there is a restart of the same browser. */
 export function launchProfile(directory: string): Promise<BrowserContext> {
   return chromium.launchPersistentContext(directory, options);
 }
 
-/** The session cookie as the browser keeps it. */
+/** Returns the session cookie from the browser. */
 export async function sessionCookie(context: BrowserContext): Promise<Cookie | undefined> {
   const [cookie, ...others] = (await context.cookies()).filter(({ name }) => name === "sid");
   if (others.length > 0) throw new Error("The browser has more than one session cookie");

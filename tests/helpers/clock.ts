@@ -1,9 +1,9 @@
 import { Clock } from "../../src/conformance/clock.ts";
 
 /**
- * A clock that stands still until a test moves it. The project reads the time from `Date.now()` alone, at each use.
+ * A clock that stands still until a test moves it. The project reads the time only from `Date.now()`, at each use.
  *
- * Note: `new Date()` without arguments goes on telling the real time.
+ * Note: `new Date()` without arguments still returns the real time.
  */
 export class FakeClock extends Clock {
   constructor(start = Date.UTC(2030, 0, 1)) {

@@ -1,8 +1,8 @@
-/** Keeps what is written to one method of the console while a test runs. */
+/** Captures the calls of one console method while a test runs. */
 export class Captured implements Disposable {
   readonly #method: "log" | "warn" | "error";
   readonly #real: (...data: unknown[]) => void;
-  /** What was written, in its order: a value, or a list where there were several. */
+  /** The calls in order: the argument, or a list if there were several. */
   readonly lines: unknown[] = [];
 
   constructor(method: "log" | "warn" | "error") {

@@ -1,5 +1,5 @@
 /**
- * The examples, each run as what it is: a program of its own, with the permissions that its README gives it and no more.
+ * Runs an example as a child process, with only the permissions that its README gives it.
  *
  * @module
  */
@@ -10,9 +10,9 @@ export type ExampleName = "counter" | "login" | "custom_store";
 /** The names of all examples. */
 export const EXAMPLES: readonly ExampleName[] = ["counter", "login", "custom_store"];
 
-/** An example that serves. */
+/** An example that is serving. */
 export interface RunningExample extends AsyncDisposable {
-  /** Where, as it has printed it. */
+  /** The address that it has printed. */
   readonly url: string;
   /** Ends the process and waits for that. */
   stop(): Promise<void>;
@@ -20,10 +20,10 @@ export interface RunningExample extends AsyncDisposable {
 
 const root = `${import.meta.dirname}/../..`;
 
-/** Decides which Alosaur the examples run on: the repository's `deno.json`, or that of env ALOSAUR_CONFIG. */
+/** The configuration decides which Alosaur the examples use. The environment variable ALOSAUR_CONFIG names another one. */
 const config = Deno.env.get("ALOSAUR_CONFIG") ?? `${root}/deno.json`;
 
-/** The child process of an example. `env` is put over the environment of the test. */
+/** Creates the command of an example. `env` is added to the environment of the test. */
 export function exampleCommand(name: ExampleName, env: Record<string, string>): Deno.Command {
   const files = env.SESSION_DIR === undefined
     ? []
@@ -44,8 +44,8 @@ export function exampleCommand(name: ExampleName, env: Record<string, string>): 
 /** Starts an example on a free port and waits until it says that it serves. */
 export async function startExample(name: ExampleName, env: Record<string, string> = {}): Promise<RunningExample> {
   const child = exampleCommand(name, { PORT: "0", ...env }).spawn();
-  // Both pipes are read to their end: a full one would stop the child.
-  const complaints = new Response(child.stderr).text();
+  // Both pipes are read to their end, because a full pipe would block the child.
+  const errors = new Response(child.stderr).text();
   const listening = Promise.withResolvers<string>();
   const output = (async () => {
     let text = "";
@@ -54,17 +54,17 @@ export async function startExample(name: ExampleName, env: Record<string, string
       const url = /^Listening on (http\S+)$/m.exec(text)?.[1];
       if (url !== undefined) listening.resolve(url);
     }
-    listening.reject(new Error(`The example ${name} ended before it served: ${text}${await complaints}`));
+    listening.reject(new Error(`The example ${name} exited before it served: ${text}${await errors}`));
   })();
 
   const stop = async (): Promise<void> => {
     try {
       child.kill("SIGTERM");
     } catch (error) {
-      // It had ended by itself.
+      // It has already exited.
       if (!(error instanceof TypeError)) throw error;
     }
-    await Promise.all([child.status, output, complaints]);
+    await Promise.all([child.status, output, errors]);
   };
   return { url: await listening.promise, stop, [Symbol.asyncDispose]: stop };
 }

@@ -1,8 +1,8 @@
 /**
- * `deno doc --lint` for what this project publishes.
+ * Runs `deno doc --lint` on the published entry points.
  *
- * It reports on everything that the entry points reach, and with the stand-in mapped in Alosaur's place that is reached too, although
- * nobody publishes it. Its findings there are left out; every other fails.
+ * Deno also checks everything that the entry points import. That includes the stand-in for Alosaur, which is not published.
+ * Findings in the stand-in are left out. Every other finding fails.
  */
 const { exports }: { exports: Record<string, string> } = JSON.parse(
   await Deno.readTextFile(new URL("../../deno.json", import.meta.url)),
@@ -16,7 +16,7 @@ const findings = output.split(/^(?=error\[)/m).filter((part) => part.startsWith(
 const ours = findings.filter((finding) => !/-->.*[/\\]tests[/\\]alosaur[/\\]/.test(finding));
 
 if (code !== 0 && findings.length === 0) {
-  // It failed in a way that is not a finding: that must not look green.
+  // It failed without a finding, which must not pass.
   console.error(output);
   Deno.exit(1);
 }

@@ -1,37 +1,37 @@
 /** Starts an Alosaur application on a free port of 127.0.0.1, and stops it. */
 import { Captured } from "./console.ts";
 
-/** What `serve()` needs of an application. */
+/** An application that `serve()` can start. */
 export interface Listener {
   listen(address: string | Deno.ListenOptions): Promise<unknown>;
 }
 
-/** A whole response, and what the server wrote to the console meanwhile. */
+/** A complete response, and the errors that the server printed meanwhile. */
 export interface Answer {
   status: number;
   headers: Headers;
-  /** The `Set-Cookie` headers, one each. */
+  /** The `Set-Cookie` lines. */
   cookies: string[];
   text: string;
-  /** What went to `console.error`. */
+  /** The calls of `console.error`. */
   errors: unknown[];
 }
 
 /** An application that is listening. */
 export interface Served extends AsyncDisposable {
-  /** Without a slash at the end. */
+  /** The address, without a slash at the end. */
   url: string;
-  /** What the application printed as it started. */
+  /** The output of the application while it started. */
   started: string;
   /** Requests a path. Redirects are not followed. */
   request(path: string, init?: RequestInit): Promise<Answer>;
 }
 
 /**
- * Listens.
+ * Starts an application.
  *
- * Alosaur has no way to stop listening and does not tell its port. It serves with `Deno.serve`, so while it starts that
- * function is one that keeps the server.
+ * Alosaur cannot stop listening and does not return its port. It serves with `Deno.serve`, so that function is replaced
+ * while the application starts by one that keeps the server.
  */
 export async function serve(app: Listener): Promise<Served> {
   const listening = Promise.withResolvers<void>();
@@ -73,7 +73,7 @@ export async function serve(app: Listener): Promise<Served> {
   };
 }
 
-/** The options with which an application calls `Deno.serve()`, without listening. */
+/** Returns the options that an application passes to `Deno.serve()`, without listening. */
 export async function servedWith(listen: () => Promise<unknown>): Promise<Record<string, unknown>> {
   const calls: Record<string, unknown>[] = [];
   const real = Deno.serve;

@@ -1,4 +1,4 @@
-/** What Alosaur's `ResponseCache` hook keeps and sends. */
+/** What Alosaur's `ResponseCache` hook stores and sends. */
 import { App, Area, Content, Controller, Get } from "alosaur/mod.ts";
 import {
   MemoryResponseCacheStore,
@@ -12,21 +12,21 @@ import { serve } from "../../helpers/serve.ts";
 
 let called: string[] = [];
 const returned: unknown[] = [];
-const kept: ResponseCacheResult<unknown>[] = [];
+const stored: ResponseCacheResult<unknown>[] = [];
 
-function remember<T>(result: T): T {
+function recordResult<T>(result: T): T {
   called.push("action");
   returned.push(result);
   return result;
 }
 
-/** Notes what it is asked to do, and keeps the objects themselves, as Alosaur's own store does. */
-class NotingStore implements ResponseCacheStore {
+/** Records its calls, and stores the objects themselves, as Alosaur's own store does. */
+class RecordingStore implements ResponseCacheStore {
   readonly #results = new Map<string, ResponseCacheResult<unknown>>();
 
   create<T>(hash: string, payload: ResponseCacheResult<T>): Promise<void> {
     called.push(`create ${hash}`);
-    kept.push(payload);
+    stored.push(payload);
     this.#results.set(hash, payload);
     return Promise.resolve();
   }
@@ -50,26 +50,26 @@ class Cached {
   @ResponseCache({ duration: day })
   @Get("/content")
   content(): unknown {
-    return remember(Content("content", 201));
+    return recordResult(Content("content", 201));
   }
 
   @ResponseCache({ duration: day })
   @Get("/text")
   text(): unknown {
-    return remember("text");
+    return recordResult("text");
   }
 
   @ResponseCache({ duration: -1, getHash: () => "hash" })
   @Get("/expired")
   expired(): unknown {
-    return remember("text");
+    return recordResult("text");
   }
 }
 
 @Area({ controllers: [Cached] })
 class CachedArea {}
 
-const providers = [{ token: ResponseCacheStoreToken, useValue: new NotingStore() }];
+const providers = [{ token: ResponseCacheStoreToken, useValue: new RecordingStore() }];
 const app = new App({ areas: [CachedArea], providers, logging: false });
 let visitors = 0;
 app.use(/./, {
@@ -94,32 +94,36 @@ Deno.test("Alosaur's ResponseCache", async (t) => {
     return (await server.request(path)).cookies;
   }
 
-  await t.step("keeps the very object that the action returned, before the merge, under the whole URL", async () => {
+  await t.step("stores the object that the action returned, before the merge, under the whole URL", async () => {
     const before = Date.now();
     assertEquals(await get("/cached/content?a=1"), ["visitor=1"]);
     const hash = `${server.url}/cached/content?a=1`;
     assertEquals(called, [`get ${hash}`, "action", `create ${hash}`, "post", "merge"]);
-    const [entry] = kept;
+    const [entry] = stored;
     assert(entry);
     assertEquals(Object.keys(entry), ["expires", "result"]);
     assertStrictEquals(entry.result, returned[0]);
     assert(entry.expires >= before + day && entry.expires <= Date.now() + day);
   });
 
-  await t.step("a hit runs no action and no onPostRequest, and is merged twice", async () => {
+  await t.step("a cache hit runs no action and no onPostRequest, and is merged twice", async () => {
     const cookies = await get("/cached/content?a=1");
     assertEquals(called, [`get ${server.url}/cached/content?a=1`, "merge", "merge"]);
-    assertEquals(cookies, ["visitor=1", "visitor=2", "visitor=2"], "the first visitor's cookie, and its own twice");
+    assertEquals(
+      cookies,
+      ["visitor=1", "visitor=2", "visitor=2"],
+      "the first visitor's cookie once, and the second visitor's twice",
+    );
   });
 
-  await t.step("and so every visitor's cookies go to all later ones", async () => {
+  await t.step("every visitor's cookies are sent to all later visitors", async () => {
     assertEquals(await get("/cached/content?a=1"), [
       ...["visitor=1", "visitor=2", "visitor=2"],
       ...["visitor=3", "visitor=3"],
     ]);
   });
 
-  await t.step("a result that is no action result is kept too, but carries no cookies", async () => {
+  await t.step("a result that is no action result is stored too, but without cookies", async () => {
     assertEquals(await get("/cached/text"), ["visitor=4"]);
     assertEquals(await get("/cached/text"), ["visitor=5"]);
     assertEquals(called.filter((call) => call === "action"), []);
@@ -131,7 +135,7 @@ Deno.test("Alosaur's ResponseCache", async (t) => {
     assertEquals(called, ["get hash", "delete hash", "action", "create hash", "post", "merge"]);
   });
 
-  await t.step("MemoryResponseCacheStore keeps objects, not copies", async () => {
+  await t.step("MemoryResponseCacheStore stores objects, not copies", async () => {
     const store = new MemoryResponseCacheStore();
     const entry = { expires: 1, result: {} };
     await store.create("hash", entry);

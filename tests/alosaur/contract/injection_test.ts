@@ -42,7 +42,7 @@ class Injected {
 
 class Subclass extends Injected {}
 
-Deno.test("Container.lookup() returns what is registered, a class and not an instance of it", () => {
+Deno.test("Container.lookup() returns the registered value; a class is not instantiated", () => {
   const container = new Container();
   container.register("text", "value");
   container.register(Plain, Plain);
@@ -52,7 +52,7 @@ Deno.test("Container.lookup() returns what is registered, a class and not an ins
   assertEquals(container.lookup<unknown>("text"), "other");
 });
 
-Deno.test("Container.lookup() is undefined for what is absent, and for what is falsy", () => {
+Deno.test("Container.lookup() returns undefined for absent and for falsy values", () => {
   const container = new Container();
   for (const value of [undefined, null, 0, "", false]) {
     container.register("token", value);
@@ -61,14 +61,14 @@ Deno.test("Container.lookup() is undefined for what is absent, and for what is f
   assertEquals(container.lookup<unknown>("absent"), undefined);
 });
 
-Deno.test("Container.lookup() knows no providers: what looks like one is returned as it is", () => {
+Deno.test("Container.lookup() returns a provider object unchanged", () => {
   const container = new Container();
   const provider = { useValue: "value" };
   container.register("token", provider);
   assertStrictEquals(container.lookup<unknown>("token"), provider);
 });
 
-Deno.test("a child container asks its parent for what it does not have", () => {
+Deno.test("a child container falls back to its parent", () => {
   const parent = new Container();
   parent.register("a", "parent's");
   parent.register("b", "parent's");
@@ -78,7 +78,7 @@ Deno.test("a child container asks its parent for what it does not have", () => {
   assertEquals(values, [["parent's", "child's"], ["parent's", "parent's"]]);
 });
 
-Deno.test("Container.create() makes a new object each time", () => {
+Deno.test("Container.create() creates a new object each time", () => {
   const container = new Container();
   assertInstanceOf(container.create(Plain), Plain);
   assertEquals(container.create(Plain) === container.create(Plain), false);
@@ -92,7 +92,7 @@ Deno.test("Container.create() looks the class up as a token first", () => {
   assertThrows(() => container.create(Plain), TypeError);
 });
 
-Deno.test("Container.create() hands over what Injectable() names, looked up, and nothing else", () => {
+Deno.test("Container.create() passes the looked-up values that Injectable() names, and nothing else", () => {
   const container = new Container();
   container.register("text", "value");
   assertEquals(container.create(Injected).args, ["value", undefined, undefined]);
@@ -101,7 +101,7 @@ Deno.test("Container.create() hands over what Injectable() names, looked up, and
   assertEquals(container.create(Plain).args, []);
 });
 
-Deno.test("Injectable() does not count for a subclass", () => {
+Deno.test("Injectable() does not apply to a subclass", () => {
   const container = new Container();
   container.register("text", "value");
   assertEquals(container.create(Subclass).args, []);
@@ -115,7 +115,7 @@ Deno.test("Container.create() leaves the last injected value in a member named [
   assertStrictEquals(context["[object Object]"], serverRequest);
 });
 
-Deno.test("two URLs of Alosaur are two copies: what one declares injectable, the other creates without arguments", async () => {
+Deno.test("two URLs of Alosaur are two copies; a class that one declares injectable gets no arguments from the other", async () => {
   const copy = await import("alosaur/src/di/mod.ts?copy");
   assertNotEquals<unknown>(copy.Container, Container);
   const container = new copy.Container();
@@ -203,9 +203,9 @@ function start(providers: { token: unknown; useClass?: new (request: Request) =>
   return serve(new App({ areas, providers, container: new Container(), logging: false }));
 }
 
-// The next two tests come before every other application of this process: see what the second says.
+// The next two tests must come before every other application of this process. The second says why.
 
-Deno.test("an application's providers: a class is injected as a class, a factory is ignored, an area's is its declaration", async () => {
+Deno.test("a provided class is injected as a class, a factory is ignored, and an area's provider is injected as its declaration", async () => {
   const providers = [
     { token: "application", useValue: "application's" },
     { token: Plain, useClass: Plain },
@@ -225,7 +225,7 @@ Deno.test("an application's providers: a class is injected as a class, a factory
   assertEquals(injected["middleware"], [], "a middleware is created without arguments");
 });
 
-Deno.test("a later application of the process makes its controllers and hooks with the providers of the first", async () => {
+Deno.test("a later application of the process creates its controllers and hooks with the providers of the first", async () => {
   const providers = [{ token: "application", useValue: "another" }];
   const areas = [InjectionArea];
   await using server = await serve(new App({ areas, providers, container: new Container(), logging: false }));
@@ -234,7 +234,7 @@ Deno.test("a later application of the process makes its controllers and hooks wi
   assertEquals([injected["controller"]?.[0], injected["hook"]], ["application's", ["application's"]]);
 });
 
-Deno.test("the provider { token: HttpContext, useClass: SecurityContext } makes every action receive a SecurityContext", async () => {
+Deno.test("with the provider { token: HttpContext, useClass: SecurityContext } every action receives a SecurityContext", async () => {
   await using server = await start([{ token: HttpContext, useClass: SecurityContext }]);
   await server.request("/context?a=1");
   assertInstanceOf(seen, SecurityContext);
@@ -242,7 +242,7 @@ Deno.test("the provider { token: HttpContext, useClass: SecurityContext } makes 
   assertEquals(seen.security.auth.identity(), undefined);
 });
 
-Deno.test("the provider { token: Context, useClass: SecurityContext } is never looked up: actions receive a bare HttpContext", async () => {
+Deno.test("the provider { token: Context, useClass: SecurityContext } is never looked up; actions receive a plain HttpContext", async () => {
   await using server = await start([{ token: Context, useClass: SecurityContext }]);
   await server.request("/context");
   assertInstanceOf(seen, HttpContext);
@@ -250,7 +250,7 @@ Deno.test("the provider { token: Context, useClass: SecurityContext } is never l
   assertEquals("security" in seen, false);
 });
 
-Deno.test("a context class that nothing declares injectable is created without a request, and that is Deno's own 500", async () => {
+Deno.test("a context class that is not injectable is created without a request, which becomes Deno's own 500", async () => {
   await using server = await start([{ token: HttpContext, useClass: Undeclared }]);
   const answer = await server.request("/context");
   assertEquals([answer.status, answer.text, answer.headers.get("content-type")], [
@@ -260,7 +260,7 @@ Deno.test("a context class that nothing declares injectable is created without a
   ]);
 });
 
-Deno.test("a context whose creation throws is Deno's own 500: no middleware, no error handler, no httpCode", async () => {
+Deno.test("a context whose constructor throws becomes Deno's own 500, without middleware, error handler and httpCode", async () => {
   const called: string[] = [];
   const providers = [{ token: HttpContext, useClass: Throwing }];
   const app = new App({ areas: [InjectionArea], providers, container: new Container(), logging: false });

@@ -1,4 +1,4 @@
-/** What Alosaur's contexts, requests, responses, results and errors are by themselves. */
+/** Alosaur's contexts, requests, responses, results and errors, each by itself. */
 import * as alosaur from "alosaur/mod.ts";
 import {
   AlosaurRequest,
@@ -25,7 +25,7 @@ function post(body: BodyInit, type?: string): AlosaurRequest {
 
 const text = (result: { body?: unknown }): string => new TextDecoder().decode(result.body as Uint8Array);
 
-Deno.test("alosaur/mod.ts exports what an application is made of", () => {
+Deno.test("alosaur/mod.ts exports the parts of an application", () => {
   const names = [
     ..."App Area Controller Get Post Put Patch Delete ActionParam Ctx Body Param QueryParam QueryParams".split(" "),
     ..."Cookie Req Res UseHook Middleware Content View Redirect RedirectPermanent NoContent".split(" "),
@@ -41,7 +41,7 @@ Deno.test("alosaur/mod.ts exports neither Context nor SERVER_REQUEST", () => {
   assertEquals(SERVER_REQUEST, "SERVER_REQUEST_TOKEN");
 });
 
-Deno.test("HttpContext extends Context, and holds the request, a response and an empty state", () => {
+Deno.test("HttpContext extends Context, and has the request, a response and an empty state", () => {
   const serverRequest = request({ method: "PUT" });
   const context = new HttpContext<{ user: string }>(serverRequest);
   assertInstanceOf(context, Context);
@@ -57,7 +57,7 @@ Deno.test("HttpContext without a request throws", () => {
   assertThrows(() => Reflect.construct(HttpContext, []), TypeError);
 });
 
-Deno.test("AlosaurRequest shows the request's url, headers and method, and the same parsed URL each time", () => {
+Deno.test("AlosaurRequest has the request's url, headers and method, and the same parsed URL each time", () => {
   const serverRequest = request({ method: "PUT" });
   const { url, headers, method, parserUrl } = new AlosaurRequest(serverRequest);
   assertEquals([url, method], ["http://localhost/path?a=1", "PUT"]);
@@ -67,14 +67,14 @@ Deno.test("AlosaurRequest shows the request's url, headers and method, and the s
   assertStrictEquals(again.parserUrl, again.parserUrl);
 });
 
-Deno.test("AlosaurRequest.body() parses JSON, once", async () => {
+Deno.test("AlosaurRequest.body() parses JSON once", async () => {
   const json = post(`{"a":[1]}`, "application/json");
   const body = await json.body();
   assertEquals(body, { a: [1] });
   assertStrictEquals(await json.body(), body);
 });
 
-Deno.test("AlosaurRequest.body() parses urlencoded fields to an object, the last of a name", async () => {
+Deno.test("AlosaurRequest.body() parses urlencoded fields to an object, with the last value of each name", async () => {
   assertEquals(await post("a=1&b=2&b=%20+x", "application/x-www-form-urlencoded").body(), { a: "1", b: "  x" });
 });
 
@@ -86,7 +86,7 @@ Deno.test("AlosaurRequest.body() parses multipart to FormData", async () => {
   assertEquals(body.get("a"), "1");
 });
 
-Deno.test("AlosaurRequest.body() is the bare stream for any other content type, JSON with a charset included", async () => {
+Deno.test("AlosaurRequest.body() returns the stream for any other content type, such as JSON with a charset", async () => {
   for (const type of ["application/json; charset=utf-8", "text/plain", "application/octet-stream"]) {
     const body = await post("{}", type).body();
     assertInstanceOf(body, ReadableStream, type);
@@ -94,13 +94,13 @@ Deno.test("AlosaurRequest.body() is the bare stream for any other content type, 
   }
 });
 
-Deno.test("AlosaurRequest.body() is undefined, and warns, where JSON is malformed", async () => {
+Deno.test("AlosaurRequest.body() warns and returns undefined if JSON is malformed", async () => {
   using warn = new Captured("warn");
   assertEquals(await post("{", "application/json").body(), undefined);
   assertEquals(warn.lines.length, 1);
 });
 
-Deno.test("AlosaurResponse begins empty, neither immediate nor unanswered", () => {
+Deno.test("AlosaurResponse is empty at first, and neither immediate nor unanswered", () => {
   const response = new AlosaurResponse();
   assertEquals([...response.headers], []);
   assertEquals([response.status, response.body, response.result, response.error], [
@@ -115,7 +115,7 @@ Deno.test("AlosaurResponse begins empty, neither immediate nor unanswered", () =
   assertEquals([response.isImmediately(), response.isNotRespond()], [true, true]);
 });
 
-Deno.test("AlosaurResponse.getRaw() is headers, body and status, not the result", () => {
+Deno.test("AlosaurResponse.getRaw() returns headers, body and status, not the result", () => {
   const response = new AlosaurResponse();
   response.body = "body";
   response.status = 201;
@@ -124,7 +124,7 @@ Deno.test("AlosaurResponse.getRaw() is headers, body and status, not the result"
   assertStrictEquals(response.getRaw().headers, response.headers);
 });
 
-Deno.test("getMergedResult() stands on the prototype, and may be replaced on one response", () => {
+Deno.test("getMergedResult() is a method of the prototype, and may be replaced on one response", () => {
   assert(Object.hasOwn(AlosaurResponse.prototype, "getMergedResult"));
   const response = new AlosaurResponse();
   assertEquals(Object.hasOwn(response, "getMergedResult"), false);
@@ -143,7 +143,7 @@ Deno.test("getMergedResult() returns a native Response itself, even if there is 
   assertEquals(merged.headers.get("x-lost"), null);
 });
 
-Deno.test("getMergedResult() prefers any body but undefined to the result: a plain object with the response's headers", () => {
+Deno.test("getMergedResult() prefers any body but undefined to the result, and returns a plain object with the response's headers", () => {
   for (const body of ["body", "", null, 0]) {
     const response = new AlosaurResponse();
     response.result = Content("result", 201);
@@ -155,7 +155,7 @@ Deno.test("getMergedResult() prefers any body but undefined to the result: a pla
   }
 });
 
-Deno.test("getMergedResult() returns an action result itself, its own headers changed, its status kept", () => {
+Deno.test("getMergedResult() returns an action result itself, with changed headers and its own status", () => {
   const response = new AlosaurResponse();
   response.headers.append("x-a", "2");
   response.headers.append("set-cookie", "a=1");
@@ -177,7 +177,7 @@ Deno.test("getMergedResult() called twice appends the headers twice", () => {
   assertEquals(response.getMergedResult().headers.getSetCookie(), ["a=1", "a=1"]);
 });
 
-Deno.test("getMergedResult() appends, so a content type beside that of JSON makes two", () => {
+Deno.test("getMergedResult() appends a content type to that of JSON", () => {
   const response = new AlosaurResponse();
   response.headers.set("content-type", "text/custom");
   response.result = { a: 1 };
@@ -187,7 +187,7 @@ Deno.test("getMergedResult() appends, so a content type beside that of JSON make
   );
 });
 
-Deno.test("getMergedResult() makes an action result of anything else, and leaves response.result as it is", () => {
+Deno.test("getMergedResult() converts anything else to an action result, and does not change response.result", () => {
   for (const result of ["text", 0, false, { a: 1 }, [1]]) {
     const response = new AlosaurResponse();
     response.headers.append("set-cookie", "a=1");
@@ -200,7 +200,7 @@ Deno.test("getMergedResult() makes an action result of anything else, and leaves
   }
 });
 
-Deno.test("getMergedResult() of nothing is an empty 200", () => {
+Deno.test("getMergedResult() without a result returns an empty 200", () => {
   const merged = new AlosaurResponse().getMergedResult() as { body?: unknown; status?: number };
   assertEquals([text(merged), merged.status], ["", 200]);
 });
@@ -213,7 +213,7 @@ Deno.test("getMergedResult() throws on a null result, unless there is a body", (
   assertEquals(response.getMergedResult().status, undefined);
 });
 
-Deno.test("getMergedResult() takes any object that says it is an action result; without headers it must have none to take", () => {
+Deno.test("getMergedResult() accepts any object with __isActionResult; without headers it throws if the response has some", () => {
   const response = new AlosaurResponse();
   response.result = { __isActionResult: true, body: "body" };
   assertStrictEquals(response.getMergedResult(), response.result);
@@ -221,7 +221,7 @@ Deno.test("getMergedResult() takes any object that says it is an action result; 
   assertThrows(() => response.getMergedResult(), TypeError);
 });
 
-Deno.test("Content() is bytes with a status, 200 unless told, on the headers it is given", () => {
+Deno.test("Content() returns bytes, a status of 200 by default, and the given headers object", () => {
   assertEquals(text(Content("text")), "text");
   assertEquals([Content("text").status, Content("text", 201).status], [200, 201]);
   assertEquals([...Content("text").headers], []);
@@ -231,13 +231,13 @@ Deno.test("Content() is bytes with a status, 200 unless told, on the headers it 
   assertEquals(headers.get("content-type"), "application/json; charset=utf-8");
 });
 
-Deno.test("NoContent(), Redirect() and RedirectPermanent() are action results without a body", () => {
+Deno.test("NoContent(), Redirect() and RedirectPermanent() return action results without a body", () => {
   assertEquals([NoContent().status, NoContent().body], [204, undefined]);
   assertEquals([Redirect("/a").status, Redirect("/a").headers.get("location")], [302, "/a"]);
   assertEquals([RedirectPermanent("/b").status, RedirectPermanent("/b").headers.get("location")], [301, "/b"]);
 });
 
-Deno.test("HttpError and its subclasses have an httpCode, and show their message in JSON", () => {
+Deno.test("HttpError and its subclasses have an httpCode, and their message appears in JSON", () => {
   const table: [HttpError, number, string][] = [
     [new alosaur.BadRequestError("m"), 400, "BadRequestError"],
     [new alosaur.UnauthorizedError("m"), 401, "UnauthorizedError"],

@@ -1,4 +1,4 @@
-/** What Alosaur's decorators say: routes, parameters, middlewares. */
+/** Alosaur's decorators for routes, parameters and middlewares. */
 import {
   ActionParam,
   AlosaurRequest,
@@ -267,7 +267,7 @@ Deno.test("Alosaur's decorators", async (t) => {
   });
 
   await t.step(
-    "a RegExp is asked about what follows the controller's path, and answers at that path as well",
+    "a RegExp is matched against the path after the controller's, and also answers at the controller's path",
     async () => {
       assertEquals(await get("/routes/and/order/r1"), "regexp");
       assertEquals(await get("/routes"), "regexp");
@@ -280,7 +280,7 @@ Deno.test("Alosaur's decorators", async (t) => {
     assertEquals(await get("/routes/twice"), "first");
   });
 
-  await t.step("paths are compared as they are: no slash at the end, no other case", async () => {
+  await t.step("paths are compared exactly, with their case and a slash at the end", async () => {
     assertEquals(await get("/routes/twice/"), "404");
     assertEquals(await get("/Routes/twice"), "404");
   });
@@ -290,7 +290,7 @@ Deno.test("Alosaur's decorators", async (t) => {
     assertEquals(await get("/routes/inherited"), "inherited");
   });
 
-  await t.step("the route of the area, of the controller and of the action are joined as they are", async () => {
+  await t.step("the routes of the area, the controller and the action are joined without a separator", async () => {
     assertEquals(await get("/area/controller/action"), "in area");
     assertEquals(await get("/area/controller"), "none");
     assertEquals(await get("/controller/action"), "404");
@@ -313,51 +313,57 @@ Deno.test("Alosaur's decorators", async (t) => {
     assertEquals(await get("/routes/two"), "two");
   });
 
-  await t.step("Param() is a segment of the path, not decoded", async () => {
+  await t.step("Param() returns a segment of the path, not decoded", async () => {
     assertEquals(await get("/params/of/1%202/b"), `"1%202","b",undefined`);
     assertEquals(await get("/params/of//b"), "404");
   });
 
-  await t.step("QueryParam() is the first of its name; empty is undefined", async () => {
+  await t.step("QueryParam() returns the first value of its name, and undefined for an empty one", async () => {
     assertEquals(await get("/params/query?a=%20x+y&a=2"), `" x y",undefined`);
     assertEquals(await get("/params/query?a=&b=0"), `undefined,"0"`);
   });
 
-  await t.step("QueryParams() is the last of each; without a query the next parameter takes its place", async () => {
-    assertEquals(await get("/params/whole-query?a=1&a=2", { cookie: "c=3" }), `{"a":"2"},"3"`);
-    assertEquals(await get("/params/whole-query", { cookie: "c=3" }), `"3"`);
-  });
+  await t.step(
+    "QueryParams() returns the last value of each name; without a query the next parameter takes its position",
+    async () => {
+      assertEquals(await get("/params/whole-query?a=1&a=2", { cookie: "c=3" }), `{"a":"2"},"3"`);
+      assertEquals(await get("/params/whole-query", { cookie: "c=3" }), `"3"`);
+    },
+  );
 
-  await t.step("Cookie() is the value as it was sent, the last of its name", async () => {
+  await t.step("Cookie() returns the last value of its name, not decoded", async () => {
     assertEquals(await get("/params/whole-query?a=1", { cookie: "c=%20; other=1; c=%3D" }), `{"a":"1"},"%3D"`);
     assertEquals(await get("/params/whole-query?a=1"), `{"a":"1"},undefined`);
   });
 
-  await t.step("the numbers of ActionParam() sort, they leave no gaps", async () => {
+  await t.step("the numbers of ActionParam() only sort the parameters", async () => {
     assertEquals(await get("/params/gap?a=1&b=2"), `"1","2"`);
   });
 
-  await t.step("an action's parameters that nothing binds are not handed over", async () => {
+  await t.step("unbound parameters of an action are not passed", async () => {
     assertEquals(await get("/params/unbound?a=1"), "0");
   });
 
-  await t.step("Ctx(), Req() and Res() are the context and its two halves", async () => {
+  await t.step("Ctx(), Req() and Res() return the context, its request and its response", async () => {
     assertEquals(await get("/params/context"), "[true,true,true]");
   });
 
-  await t.step("Body() is the parsed body, through a function if there is one", async () => {
+  await t.step("Body() returns the parsed body, transformed if it is given a function", async () => {
     const init = { method: "POST", body: `{"a":1}`, headers: { "content-type": "application/json" } };
     assertEquals((await server.request("/params/body", init)).text, `{"body":{"a":1}}`);
     assertEquals((await server.request("/params/transformed", init)).text, `[{"a":1}]`);
   });
 
-  await t.step("settings.middlewares picks and orders the decorated ones; app.use() comes after them", async () => {
-    called = [];
-    await get("/middleware");
-    assertEquals(called, ["first.pre", "second.pre", "used.pre", "first.post", "second.post", "used.post"]);
-  });
+  await t.step(
+    "settings.middlewares selects and orders the decorated middlewares; those of app.use() follow",
+    async () => {
+      called = [];
+      await get("/middleware");
+      assertEquals(called, ["first.pre", "second.pre", "used.pre", "first.post", "second.post", "used.post"]);
+    },
+  );
 
-  await t.step("a middleware's RegExp is tested as it is: with the g flag it remembers where it was", async () => {
+  await t.step("a middleware's RegExp with the g flag keeps its lastIndex between requests", async () => {
     app.use(/global/g, new Noted("global"));
     called = [];
     await get("/global");

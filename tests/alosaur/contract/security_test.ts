@@ -1,4 +1,4 @@
-/** What Alosaur's auth asks of `context.security`, with a session that notes it. */
+/** How Alosaur's auth uses `context.security`, with a session that records every call. */
 import { App, Area, Container, Controller, Get, HttpContext } from "alosaur/mod.ts";
 import type { AuthenticationScheme, Identity } from "alosaur/src/security/authentication/core/auth.interface.ts";
 import * as core from "alosaur/src/security/authentication/core/mod.ts";
@@ -28,11 +28,11 @@ import { serve } from "../../helpers/serve.ts";
 
 type SessionOfSecurity = NonNullable<Security["session"]>;
 
-/** What was asked of the session and of `security.auth`, in order. */
+/** The calls of the session and of `security.auth`, in order. */
 let asked: string[] = [];
 
-/** An object that notes each of its members that is read or assigned. */
-function noting<T extends object>(name: string, target: T): T {
+/** Wraps an object so that each read and assignment of a member is recorded. */
+function recording<T extends object>(name: string, target: T): T {
   return new Proxy(target, {
     get(target, key): unknown {
       asked.push(`${name}.${String(key)}`);
@@ -48,11 +48,11 @@ function noting<T extends object>(name: string, target: T): T {
 
 interface Slow {
   values: Map<string, unknown>;
-  /** Settles what `set()` has returned; at once if it is not there. */
+  /** `set()` waits for it, if it is given. */
   gate?: Promise<void>;
 }
 
-/** A context on whose session nothing is done that is not noted. */
+/** Creates a context whose session records everything that is done with it. */
 function contextWith({ values, gate }: Slow = { values: new Map() }, url = "http://localhost/"): SecurityContext {
   const store = {
     delete: async (id: string) => {
@@ -64,7 +64,7 @@ function contextWith({ values, gate }: Slow = { values: new Map() }, url = "http
   const session = {
     sessionId: "the id",
     sessionKey: "sid",
-    store: noting("store", store),
+    store: recording("store", store),
     get: async (key: string) => {
       asked.push(`get(${key})`);
       await Promise.resolve();
@@ -78,15 +78,15 @@ function contextWith({ values, gate }: Slow = { values: new Map() }, url = "http
     },
   };
   const context = new SecurityContext(new Request(url));
-  context.security.session = noting("session", session) as unknown as SessionOfSecurity;
-  Object.defineProperty(context.security, "auth", { value: noting("auth", context.security.auth) });
+  context.security.session = recording("session", session) as unknown as SessionOfSecurity;
+  Object.defineProperty(context.security, "auth", { value: recording("auth", context.security.auth) });
   asked = [];
   return context;
 }
 
 const cookiesScheme = CookiesAuthentication.DefaultScheme;
 
-Deno.test("Alosaur's auth is at its module paths", () => {
+Deno.test("Alosaur's auth is exported at its module paths", () => {
   assertStrictEquals(cookies.CookiesScheme, CookiesScheme);
   assertStrictEquals(scheme.CookiesScheme, CookiesScheme);
   assertStrictEquals(middleware.AuthMiddleware, AuthMiddleware);
@@ -105,7 +105,7 @@ Deno.test("SecurityContext is an HttpContext whose security may be replaced", ()
   assertStrictEquals(context.security, other);
 });
 
-Deno.test("Security has no session and no identity to begin with; both may be assigned", () => {
+Deno.test("Security has no session and no identity at first; both may be assigned", () => {
   const context = new SecurityContext(new Request("http://localhost/"));
   assertEquals(context.security.session, undefined);
   assertEquals(context.security.auth.identity(), undefined);
@@ -113,7 +113,7 @@ Deno.test("Security has no session and no identity to begin with; both may be as
   assertEquals(context.security.auth.identity(), { id: 1 });
 });
 
-Deno.test("security.auth hands the context to the scheme, and returns what the scheme does", async () => {
+Deno.test("security.auth passes the context to the scheme, and returns its result", async () => {
   const context = new SecurityContext(new Request("http://localhost/"));
   const calls: unknown[][] = [];
   const recording = {
@@ -128,7 +128,7 @@ Deno.test("security.auth hands the context to the scheme, and returns what the s
   assertStrictEquals(calls[1]?.[0], context);
 });
 
-Deno.test("CookiesScheme.authenticate() reads one key and assigns auth.identity, also where there is nothing", async () => {
+Deno.test("CookiesScheme.authenticate() reads one key and assigns auth.identity, even if there is no value", async () => {
   const context = contextWith({ values: new Map([[IdentityKey, { id: 1 }]]) });
   await cookiesScheme.authenticate(context);
   assertEquals(asked, ["session.get", "get(__identity_cookie)", "auth.identity ="]);
@@ -152,7 +152,7 @@ Deno.test("CookiesScheme.signInAsync() writes the identity, then reads it back a
   assertEquals([...context.response.headers], []);
 });
 
-Deno.test("CookiesScheme.signOutAsync() deletes the record, forgets the identity, and then clears the two cookies", async () => {
+Deno.test("CookiesScheme.signOutAsync() deletes the record, resets the identity, and then clears the two cookies", async () => {
   const context = contextWith();
   assertEquals(await cookiesScheme.signOutAsync<unknown, boolean>(context), true);
   assertEquals(asked, [
@@ -172,7 +172,7 @@ Deno.test("CookiesScheme.signOutAsync() clears <sessionKey> and <sessionKey>-s, 
   ]);
 });
 
-Deno.test("CookiesScheme passes on what the session or its store rejects with, and then changes nothing", async () => {
+Deno.test("CookiesScheme rejects if the session or its store does, and then changes nothing", async () => {
   const context = contextWith();
   const rejecting = { delete: () => Promise.reject(new Error("store")) };
   context.security.session = {
@@ -188,7 +188,7 @@ Deno.test("CookiesScheme passes on what the session or its store rejects with, a
   assertEquals(asked, []);
 });
 
-Deno.test("CookiesScheme without a session: authenticate() does nothing, the others throw", async () => {
+Deno.test("CookiesScheme without a session does nothing in authenticate() and throws in the other methods", async () => {
   const context = new SecurityContext(new Request("http://localhost/"));
   context.security.auth.identity = <T>() => ({ id: 5 }) as Identity<T>;
   await cookiesScheme.authenticate(context);
@@ -204,7 +204,7 @@ Deno.test("CookiesScheme and AuthMiddleware throw on a context without security"
   await assertRejects(() => new AuthMiddleware([cookiesScheme]).onPreRequest(bare), TypeError);
 });
 
-Deno.test("CookiesScheme.onFailureResult() redirects at once, DefaultScheme to /account/login; success changes nothing", () => {
+Deno.test("CookiesScheme.onFailureResult() redirects immediately, DefaultScheme to /account/login; onSuccessResult() does nothing", () => {
   const context = contextWith();
   cookiesScheme.onSuccessResult(context);
   assertEquals([context.response.isImmediately(), context.response.result], [false, undefined]);
@@ -225,7 +225,7 @@ Deno.test("AuthMiddleware authenticates with each scheme before the action, and 
   assertEquals(auth.onPostRequest(), undefined);
 });
 
-Deno.test("Authorize() lets through an identity; with a payload one that has a role of it, or passes its policy", async () => {
+Deno.test("Authorize() requires an identity; with a payload it must have one of the roles or pass the policy", async () => {
   type Payload = NonNullable<Parameters<typeof Authorize>[1]>;
   const a = { id: 1, roles: ["a"] };
   const table: [Identity<unknown> | undefined, Payload | undefined, boolean][] = [
@@ -267,7 +267,7 @@ class Secret {
 @Area({ controllers: [Secret] })
 class SecretArea {}
 
-Deno.test("Authorize() on an action redirects who has no identity, with every header of the response sent twice", async () => {
+Deno.test("Authorize() on an action redirects a visitor without an identity, and sends every response header twice", async () => {
   const providers = [{ token: HttpContext, useClass: SecurityContext }];
   const app = new App({ areas: [SecretArea], providers, container: new Container(), logging: false });
   app.use(/./, {
@@ -299,7 +299,7 @@ const options = {
   errorLoginPath: "/error",
 };
 
-/** Runs with a provider that answers every request with the same object. */
+/** Runs a function while `fetch` answers every request with the same object; returns the requests. */
 async function withProvider(run: () => Promise<void>): Promise<string[]> {
   const requests: string[] = [];
   const real = globalThis.fetch;
@@ -315,7 +315,7 @@ async function withProvider(run: () => Promise<void>): Promise<string[]> {
   return requests;
 }
 
-Deno.test("OAuth sends who comes without a code to the provider, at once", async () => {
+Deno.test("OAuth redirects a visitor without a code to the provider immediately", async () => {
   const context = contextWith();
   await new OAuthMiddleware(options).onPreRequest(context);
   assertEquals(context.response.isImmediately(), true);
@@ -340,7 +340,7 @@ Deno.test("OAuth exchanges a code, calls session.set() without awaiting it, and 
   written.resolve();
 });
 
-Deno.test("OAuth with a session.set() that rejects: an unhandled rejection, and the visitor is sent on as if it had worked", async () => {
+Deno.test("OAuth leaves a rejected session.set() unhandled, and redirects as if it had succeeded", async () => {
   const context = contextWith(undefined, "http://localhost/signin-test?code=1");
   context.security.session = { set: () => Promise.reject(new Error("lost")) } as unknown as SessionOfSecurity;
   const unhandled = Promise.withResolvers<unknown>();
@@ -358,7 +358,7 @@ Deno.test("OAuth with a session.set() that rejects: an unhandled rejection, and 
   assertEquals(context.response.result.headers.get("location"), "/success");
 });
 
-Deno.test("OAuth sends to its error page when the provider fails or there is no session", async () => {
+Deno.test("OAuth redirects to its error page if there is no session", async () => {
   const context = new SecurityContext(new Request("http://localhost/signin-test?code=1"));
   await withProvider(() => new OAuthMiddleware(options).onPreRequest(context));
   assertEquals(context.response.result.headers.get("location"), "/error");

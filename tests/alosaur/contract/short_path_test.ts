@@ -1,8 +1,8 @@
 /**
- * The shorter path that Alosaur takes without middleware, hook, provider and container, what makes it leave that path, and
- * what several applications of one process share.
+ * The shorter path that Alosaur takes without middleware, hook, provider and container, the conditions for it, and the metadata
+ * that several applications of one process share.
  *
- * Note: the order of these tests counts. Each adds to the metadata of the process, and the last leaves it unusable.
+ * Note: the order of these tests matters. Each adds to the metadata of the process, and the last leaves it unusable.
  */
 import { ActionParam, App, Area, Container, Content, Controller, Ctx, Get, type HttpContext } from "alosaur/mod.ts";
 import { assertEquals, assertThrows } from "../../helpers/assert.ts";
@@ -25,7 +25,7 @@ class ShortArea {}
 
 const settings = { areas: [ShortArea], logging: false };
 
-/** On the shorter path a text has the content type that `Response` gives it; on the whole way it has none. */
+/** On the shorter path a text has the content type of `Response`. On the full path it has none. */
 async function isOnShortPath(app: App<unknown>): Promise<boolean> {
   await using server = await serve(app);
   action = () => "text";
@@ -59,7 +59,7 @@ Deno.test("Alosaur's shorter path", async (t) => {
     });
   }
 
-  await t.step("text goes before a body, and takes the status of the response", async () => {
+  await t.step("text replaces a body, and is sent with the status of the response", async () => {
     action = ({ response }) => {
       response.body = "body";
       response.status = 222;
@@ -77,7 +77,7 @@ Deno.test("Alosaur's shorter path", async (t) => {
     assertEquals((await server.request("/short")).text, "text");
   });
 
-  await t.step("a native Response is sent as it is", async () => {
+  await t.step("a native Response is sent unchanged", async () => {
     action = ({ response }) => {
       response.headers.append("set-cookie", "a=1");
       return new Response("native", { status: 210 });
@@ -86,7 +86,7 @@ Deno.test("Alosaur's shorter path", async (t) => {
     assertEquals([answer.status, answer.text, answer.cookies], [210, "native", []]);
   });
 
-  await t.step("setImmediately() changes nothing: an action that returns nothing is a 404", async () => {
+  await t.step("setImmediately() has no effect, so an action that returns nothing is answered with 404", async () => {
     action = ({ response }) => {
       response.result = "lost";
       response.setImmediately();
@@ -99,7 +99,7 @@ Deno.test("Alosaur's shorter path", async (t) => {
     assertEquals(text, await Deno.readTextFile(new URL("cache_test.ts", import.meta.url)));
   });
 
-  await t.step("errors go the usual way, but response.error is not set", async () => {
+  await t.step("errors are handled as on the full path, but response.error is not set", async () => {
     const seen: unknown[] = [];
     handle = ({ response }, error) => seen.push(error.message, response.error);
     action = () => {
@@ -117,14 +117,14 @@ Deno.test("Alosaur's shorter path", async (t) => {
   });
 });
 
-Deno.test("Alosaur leaves the shorter path for a provider or a container", async () => {
+Deno.test("Alosaur takes the full path if there is a provider or a container", async () => {
   assertEquals(await isOnShortPath(new App(settings)), true);
   assertEquals(await isOnShortPath(new App({ ...settings, container: new Container() })), false);
   const providers = [{ token: "token", useValue: "value" }];
   assertEquals(await isOnShortPath(new App({ ...settings, providers })), false);
 });
 
-Deno.test("Alosaur does not leave the shorter path for an empty list of providers, or for those of an area", async () => {
+Deno.test("Alosaur takes the shorter path if the list of providers is empty, or only an area has providers", async () => {
   assertEquals(await isOnShortPath(new App({ ...settings, providers: [] })), true);
 
   @Controller()
@@ -134,7 +134,7 @@ Deno.test("Alosaur does not leave the shorter path for an empty list of provider
   assertEquals(await isOnShortPath(new App(settings)), true);
 });
 
-Deno.test("listen() takes :port, host:port and Deno.ListenOptions, and resolves to nothing", async () => {
+Deno.test("listen() accepts :port, host:port and Deno.ListenOptions, and resolves to undefined", async () => {
   const app = new App(settings);
   assertEquals(await servedWith(() => app.listen(":8000")), { hostname: "0.0.0.0", port: 8000 });
   assertEquals(await servedWith(() => app.listen("localhost:8001")), { hostname: "localhost", port: 8001 });
@@ -152,7 +152,7 @@ Deno.test("close() warns and closes nothing", async () => {
   assertEquals((await server.request("/short")).text, "still here");
 });
 
-Deno.test("every application of the process serves every area, whatever its settings name", async () => {
+Deno.test("every application of the process serves every area, even if its settings do not name it", async () => {
   @Controller("/later")
   class Later {
     @Get()
@@ -184,7 +184,7 @@ Deno.test("a middleware that is added while the application listens on the short
   assertEquals(called, ["pre", "post"], "the next application of the process has it");
 });
 
-Deno.test("a controller that is in no area cannot be served: the constructor of App throws", () => {
+Deno.test("new App() throws if a controller is in no area", () => {
   @Controller("/orphan")
   class _Orphan {}
   assertThrows(() => new App(settings), TypeError);
