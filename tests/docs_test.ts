@@ -1,42 +1,34 @@
 /** The documentation quotes tests that exist. */
 import { assert, assertEquals } from "./helpers/assert.ts";
+import { filesIn, ROOT } from "./helpers/files.ts";
 
-const root = new URL("..", import.meta.url);
-
-/** Every file of a folder and of the folders in it. */
-async function* filesIn(folder: URL): AsyncGenerator<URL> {
-  for await (const { name, isDirectory } of Deno.readDir(folder)) {
-    if (isDirectory) yield* filesIn(new URL(`${name}/`, folder));
-    else yield new URL(name, folder);
-  }
-}
-
-/** The lines of the tests that begin one: `Deno.test(…)`, `t.step(…)`, or the name on a line of its own below. */
-async function testSources(): Promise<string[]> {
+/** Returns the lines of the tests that may hold a title: `Deno.test(…)`, `t.step(…)`, or a string on a line of its own. */
+async function titleLines(): Promise<string[]> {
   const lines: string[] = [];
-  for await (const file of filesIn(new URL("tests/", root))) {
-    if (file.pathname.endsWith("_test.ts")) lines.push(...(await Deno.readTextFile(file)).split("\n"));
+  for await (const path of filesIn("tests/")) {
+    if (path.endsWith("_test.ts")) lines.push(...(await Deno.readTextFile(new URL(path, ROOT))).split("\n"));
   }
   return lines.filter((line) => /Deno\.test\(|^\s*name: |^\s*[`"]/.test(line));
 }
 
 Deno.test("docs/SECURITY.md quotes existing tests, and every rule has a test or a recipe", async () => {
-  const text = await Deno.readTextFile(new URL("docs/SECURITY.md", root));
+  const text = await Deno.readTextFile(new URL("docs/SECURITY.md", ROOT));
   const rows = text.split("\n").filter((line) => line.startsWith("|")).slice(2)
     .map((line) => line.split("|").map((cell) => cell.trim()));
   assert(rows.length >= 25, `${rows.length} rules`);
-  const sources = await testSources();
-  for (const [, rule = "", deed = "", tests = ""] of rows) {
-    const names = Array.from(tests.matchAll(/`([^`]+)`/g), ([, name = ""]) => name);
-    if (names.length === 0) assert(deed.startsWith("yours"), `${rule}: neither a test nor the application's`);
-    for (const name of names) {
+  const titles = await titleLines();
+  const missing: string[] = [];
+  for (const [, rule = "", implementation = "", tests = ""] of rows) {
+    const quoted = Array.from(tests.matchAll(/`([^`]+)`/g), ([, name = ""]) => name);
+    if (quoted.length === 0 && !implementation.startsWith("yours")) missing.push(`${rule}: a test or a recipe`);
+    for (const name of quoted) {
       const parts = name.split("…");
-      const found = sources.some((line) => parts.every((part) => line.includes(part)));
-      assert(found, `${rule}: there is no test ${name}`);
+      if (!titles.some((line) => parts.every((part) => line.includes(part)))) missing.push(`${rule}: the test ${name}`);
     }
-    for (const [, anchor = ""] of deed.matchAll(/\]\(#([^)]+)\)/g)) {
+    for (const [, anchor = ""] of implementation.matchAll(/\]\(#([^)]+)\)/g)) {
       const heading = new RegExp(`^### ${anchor.replaceAll("-", "[- ]")}$`, "im");
-      assertEquals(heading.test(text), true, `${rule}: there is no recipe ${anchor}`);
+      if (!heading.test(text)) missing.push(`${rule}: the recipe ${anchor}`);
     }
   }
+  assertEquals(missing, []);
 });
