@@ -1,5 +1,5 @@
 import { assertEquals, assertInstanceOf, assertStringIncludes } from "./helpers/assert.ts";
-import { SessionError, SessionGoneError, SessionStoreError } from "../mod.ts";
+import { SessionError, SessionGoneError, SessionNotSupportedError, SessionStoreError } from "../mod.ts";
 
 const ERRORS = [
   {
@@ -11,6 +11,11 @@ const ERRORS = [
     error: new SessionStoreError("set", "Cannot set", { cause: new Error("x") }),
     name: "SessionStoreError",
     httpCode: 503,
+  },
+  {
+    error: new SessionNotSupportedError("set", "Cannot list", { cause: new Error("x") }),
+    name: "SessionNotSupportedError",
+    httpCode: 501,
   },
   { error: new SessionGoneError("set", { cause: new Error("x") }), name: "SessionGoneError", httpCode: 409 },
 ];

@@ -1,4 +1,10 @@
-import { assert, assertEquals, assertInstanceOf, assertNotEquals, assertRejects } from "./helpers/assert.ts";
+import {
+  assertEquals,
+  assertInstanceOf,
+  assertNotEquals,
+  assertRejects,
+  assertStrictEquals,
+} from "./helpers/assert.ts";
 import { contextOf, cookieOf, onlyCookie, read, signUp, start, visit } from "./helpers/request.ts";
 import { probe } from "./helpers/stores.ts";
 import { type AuthenticationScheme, Context, MemoryStore, Security, SessionError } from "../mod.ts";
@@ -9,7 +15,7 @@ import { CookiesAuthentication } from "alosaur/src/security/authentication/cooki
 const scheme = CookiesAuthentication.DefaultScheme;
 
 Deno.test("Context is Alosaur's HttpContext, so that Alosaur looks the provider up", () => {
-  assertEquals(Context, HttpContext);
+  assertStrictEquals(Context, HttpContext);
   assertInstanceOf(contextOf(), HttpContext);
 });
 
@@ -20,7 +26,7 @@ Deno.test("SecurityContext.security.session can be assigned", async () => {
   const { session } = context.security;
   const other = contextOf();
   other.security.session = session;
-  assertEquals(other.security.session, session);
+  assertStrictEquals(other.security.session, session);
 });
 
 Deno.test("without SessionMiddleware there is no session, and Alosaur's AuthMiddleware lets the request pass", async () => {
@@ -160,7 +166,7 @@ Deno.test("SessionMiddleware uses Alosaur's own SecurityContext unchanged", asyn
   const context = new Theirs(new Request("http://localhost/", { headers: { cookie } }));
   const { security } = context;
   await middleware.onPreRequest(context);
-  assert(context.security === security);
+  assertStrictEquals(context.security, security);
   // Its type is Alosaur's own session, of which ours has every member.
   const session: { get(key: string): Promise<unknown> } | undefined = Reflect.get(security, "session");
   assertEquals(await session?.get("user"), "ada");

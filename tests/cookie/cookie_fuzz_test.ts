@@ -43,6 +43,7 @@ Deno.test(`SessionMiddleware survives ${RUNS} Cookie headers without an error, a
 
   await t.step("each request has a new session", async () => {
     seen.calls.length = 0;
+    const reasons = new Set<string>();
     await fc.assert(
       fc.asyncProperty(header, async (cookie) => {
         events.length = 0;
@@ -58,13 +59,15 @@ Deno.test(`SessionMiddleware survives ${RUNS} Cookie headers without an error, a
         // Neither the id nor the event contains a part of the request.
         assert(!cookie.includes(session.sessionId));
         for (const event of events) {
-          assert(event.type === "refused" && ["malformed", "signature"].includes(event.reason));
+          assert(event.type === "refused");
+          reasons.add(event.reason);
           assertEquals(Object.keys(event).sort(), ["count", "reason", "type"]);
         }
       }),
       { numRuns: RUNS },
     );
     assertEquals(seen.calls, []);
+    assertEquals([...reasons].sort(), ["malformed", "signature"]);
   });
 });
 

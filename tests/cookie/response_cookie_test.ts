@@ -60,7 +60,7 @@ Deno.test("ResponseCookie leaves a response unchanged if it has no session cooki
   assertEquals(response.headers.getSetCookie(), ["theme=dark"]);
   assertEquals(response.headers.get("cache-control"), "public");
   const plain = new Response("body");
-  assertEquals(await visit(start(), {}, () => plain), plain);
+  assertStrictEquals(await visit(start(), {}, () => plain), plain);
 });
 
 Deno.test("ResponseCookie leaves a response unchanged that cannot be copied", async () => {
@@ -72,7 +72,7 @@ Deno.test("ResponseCookie leaves a response unchanged that cannot be copied", as
       await session.set("user", "ada");
       return result;
     });
-    assertEquals(response, result);
+    assertStrictEquals(response, result);
   }
 });
 
@@ -126,7 +126,7 @@ Deno.test("ResponseCookie leaves a shared result unchanged if only the applicati
   context.response.result = shared;
   assertEquals(merged(context).headers.getSetCookie(), ["theme=dark"]);
   assertEquals(shared.headers.getSetCookie(), []);
-  assertEquals(context.response.result, shared);
+  assertStrictEquals(context.response.result, shared);
 });
 
 Deno.test("ResponseCookie is sent once if Alosaur merges twice", async () => {

@@ -106,8 +106,8 @@ Deno.test("WriteQueue reports each failure once, and whether the application awa
   queue.run("thrown", () => {
     throw new Error("y");
   });
-  await queue.run("heard", () => () => Promise.reject(new Error("z"))).catch(() => {});
-  await queue.settle().catch(() => {});
+  await assertRejects(() => queue.run("heard", () => () => Promise.reject(new Error("z"))), Error, "z");
+  await assertRejects(() => queue.settle(), Error);
   await microtasks(9);
   assertEquals(reports.length, 3);
   assert(JSON.stringify(reports).includes('["alone","x",false]'));
