@@ -452,6 +452,14 @@ Deno.test("CsrfMiddleware reflects nothing of the request in its refusal", async
   }
 });
 
+Deno.test("CsrfMiddleware copies trustedOrigins", async () => {
+  const trustedOrigins: string[] = [];
+  const csrf = new CsrfMiddleware({ trustedOrigins });
+  trustedOrigins.push("https://other.example");
+  const context = contextOf({ headers: { origin: "https://other.example" } });
+  assertEquals((await csrf.onPreRequest(context))?.status, 403);
+});
+
 Deno.test("CsrfMiddleware does not check exempt paths", async (t) => {
   const status = async (csrf: CsrfMiddleware, path: string): Promise<number | undefined> => {
     const context = contextOf({ url: `http://app.example${path}`, headers: { "sec-fetch-site": "cross-site" } });
@@ -486,7 +494,7 @@ Deno.test("CsrfMiddleware does not check exempt paths", async (t) => {
     assertEquals(await status(csrf, "/account/webhooks/"), 403);
   });
 
-  await t.step("the array is copied", async () => {
+  await t.step("the array of patterns is copied", async () => {
     const exempt = [/^\/webhooks\//];
     const csrf = new CsrfMiddleware({ exempt });
     exempt.push(/./);

@@ -48,6 +48,8 @@ Deno.test("readSecrets() throws without the secret in the message", async (t) =>
     ["zero", 0, RangeError],
     ["zero as a bigint", 0n, RangeError],
     ["a negative number", -77701, RangeError],
+    ["minus one", -1, RangeError],
+    ["minus one as a bigint", -1n, RangeError],
     ["a negative bigint", -77701n, RangeError],
     ["a fraction", 77701.5, RangeError],
     ["an unsafe number", 2 ** 53, RangeError],

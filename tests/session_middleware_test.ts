@@ -383,8 +383,13 @@ Deno.test("SessionMiddleware refuses the request if the store cannot look up its
       }],
     ] as const
   ) {
-    for (const make of [() => new MemoryStore(), () => new BasicStore()]) {
-      await t.step(`the store ${how}`, async () => {
+    for (
+      const [name, make] of [
+        ["MemoryStore", () => new MemoryStore()],
+        ["a basic store", () => new BasicStore()],
+      ] as const
+    ) {
+      await t.step(`${name} ${how}`, async () => {
         const events: SessionEvent[] = [];
         const { store, probe: seen } = probe(make());
         const middleware = start({ onEvent: (event) => events.push(event) }, store);

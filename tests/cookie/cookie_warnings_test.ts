@@ -8,6 +8,9 @@ const CASES: [string, Partial<SessionOptions>, string, RegExp | undefined][] = [
   ["Secure over http off localhost", { secure: true, diagnose: true }, "http://app.example/", /drop it.*Safari/],
   ["Secure over http on localhost", { secure: true }, "http://localhost/", /Safari does not/],
   ["Secure over http on 127.0.0.1", { name: "__Host-sid" }, "http://127.0.0.1/", /Safari does not/],
+  ["Secure over http on app.localhost", { secure: true }, "http://app.localhost/", /Safari does not/],
+  ["Secure over http on 127.1.2.3", { secure: true }, "http://127.1.2.3/", /Safari does not/],
+  ["nothing for a host that only begins with 127.", { secure: true }, "http://127.0.0.1.example/", undefined],
   ["Secure over http on [::1]", { secure: true }, "http://[::1]/", /Safari does not/],
   ["nothing for Secure over https", { secure: true, diagnose: true }, "https://app.example/", undefined],
   ["a Domain of another host", { domain: "example.com" }, "http://localhost/", /Domain, example\.com, does not match/],
@@ -54,11 +57,28 @@ Deno.test("SessionMiddleware warns in development, once for each cause, about", 
   }
 });
 
+Deno.test("SessionMiddleware warns about a Set-Cookie line of more than 4096 bytes, and not of exactly 4096", async () => {
+  const lengthWith = async (path: string): Promise<number> => {
+    // With a Domain the line is always checked.
+    const response = await visit(start({ path, domain: "localhost" }), {}, async ({ security: { session } }) => {
+      await session.set("user", "ada");
+      return "ok";
+    });
+    return response.headers.get("set-cookie")?.length ?? 0;
+  };
+  using warnings = new Captured("warn");
+  const rest = 4096 - await lengthWith("/");
+  assertEquals(await lengthWith(`/${"x".repeat(rest)}`), 4096);
+  assertEquals(warnings.lines, []);
+  assertEquals(await lengthWith(`/${"x".repeat(rest + 1)}`), 4097);
+  assertEquals(warnings.lines.length, 1);
+});
+
 Deno.test("SessionMiddleware warns if an uncaught error loses the cookie, and not if the error was answered", async () => {
   using warnings = new Captured("warn");
   const middleware = start();
-  const threw = async (answered: boolean, writes = true): Promise<void> => {
-    const context = contextOf();
+  const threw = async (answered: boolean, writes = true, url = "http://localhost/"): Promise<void> => {
+    const context = contextOf({ url });
     await middleware.onPreRequest(context);
     if (writes) await context.security.session.set("user", "ada");
     context.response.error = new Error("the action threw");
@@ -68,6 +88,7 @@ Deno.test("SessionMiddleware warns if an uncaught error loses the cookie, and no
   };
   await threw(true);
   await threw(false, false);
+  await threw(false, true, "http://app.example/");
   assertEquals(warnings.lines, []);
   await threw(false);
   await threw(false);

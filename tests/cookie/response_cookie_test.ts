@@ -1,5 +1,19 @@
 import { assert, assertEquals, assertNotEquals, assertStrictEquals } from "../helpers/assert.ts";
-import { contextOf, cookieOf, merged, onlyCookie, read, setCookies, signUp, start, visit } from "../helpers/request.ts";
+import {
+  contextOf,
+  cookieOf,
+  merged,
+  onlyCookie,
+  read,
+  SECRET,
+  setCookies,
+  signUp,
+  start,
+  visit,
+} from "../helpers/request.ts";
+import { CookiePolicy } from "../../src/cookie/cookie_policy.ts";
+import { ResponseCookie } from "../../src/cookie/response_cookie.ts";
+import { resolveOptions } from "../../src/options.ts";
 import { Content, NoContent, Redirect } from "alosaur/mod.ts";
 
 const RESULTS: [string, () => unknown, number][] = [
@@ -151,6 +165,39 @@ Deno.test("ResponseCookie doubles no header of the application if Alosaur merges
   assertStrictEquals(context.response.result, result);
   assertEquals(setCookies(merged(context).headers).map(({ name }) => name).sort(), ["sid", "theme"]);
   assertStrictEquals(context.response.result, result);
+});
+
+Deno.test("ResponseCookie is sent even if the application deletes the response's Set-Cookie headers", async () => {
+  const middleware = start();
+  const response = await visit(middleware, {}, async ({ security: { session }, response }) => {
+    await session.set("user", "ada");
+    response.headers.delete("set-cookie");
+    return "ok";
+  });
+  assertEquals(await read(middleware, cookieOf(response)), "ada");
+});
+
+Deno.test("ResponseCookie that is disabled sets, clears and removes no cookie", () => {
+  const context = contextOf();
+  const cookie = new ResponseCookie(context, new CookiePolicy(resolveOptions({ secret: SECRET })));
+  cookie.send("a.b", Date.now());
+  assertEquals(setCookies(context.response.headers).map(({ value }) => value), ["a.b"]);
+  cookie.disable();
+  assertEquals([cookie.isPending, context.response.headers.getSetCookie()], [false, []]);
+  cookie.send("a.b", Date.now());
+  cookie.clear();
+  assertEquals([cookie.isPending, context.response.headers.getSetCookie()], [false, []]);
+  context.response.headers.append("set-cookie", "sid=theirs");
+  context.response.result = "ok";
+  assertEquals(merged(context).headers.getSetCookie(), ["sid=theirs"]);
+});
+
+Deno.test("ResponseCookie does not touch a result that only looks like an action result", async () => {
+  const context = contextOf();
+  await start().onPreRequest(context);
+  const result = { __isActionResult: true, headers: { "set-cookie": "sid=theirs" }, body: "x" };
+  context.response.result = result;
+  assertStrictEquals<unknown>(context.response.getMergedResult(), result);
 });
 
 Deno.test("ResponseCookie leaves a cookie alone whose name only begins with the session cookie's", async () => {

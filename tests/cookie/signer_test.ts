@@ -141,6 +141,25 @@ Deno.test("Signer.eventHash() uses a derived key and differs from the signature"
   assert(!signer.sign(ID).includes(signer.eventHash(ID)));
 });
 
+Deno.test("Signer.handle() and Signer.csrfToken() each use a key of their own", () => {
+  const signer = new Signer("sid", [KEY]);
+  const keyed = (purpose: string): Uint8Array => {
+    const key = createHmac("sha256", KEY).update(`session/${purpose}/1`).digest();
+    return createHmac("sha256", key).update(ID).digest();
+  };
+  const encode = (bytes: Uint8Array): string => bytes.toBase64({ alphabet: "base64url", omitPadding: true });
+  assertEquals(signer.handle(ID), encode(keyed("handle").subarray(0, 16)));
+  assertEquals(signer.csrfToken(ID), encode(keyed("csrf")));
+});
+
+Deno.test("Signer.verifyCsrfToken() refuses characters whose low byte is that of the token", () => {
+  const signer = new Signer("sid", [KEY]);
+  const token = signer.csrfToken(ID);
+  assertEquals(signer.verifyCsrfToken(ID, token), true);
+  const shifted = String.fromCharCode(token.charCodeAt(0) + 256) + token.slice(1);
+  assertEquals(signer.verifyCsrfToken(ID, shifted), false);
+});
+
 Deno.test("new Signer() needs a key", () => {
   assertThrows(() => new Signer("sid", []), TypeError, "no secret");
 });
