@@ -6,7 +6,7 @@ import { Context, MemoryStore, SecurityContext, type SessionMiddleware } from ".
 
 const LINE = /^Refused \(CSRF\): [a-zA-Z ,]+\.$/;
 
-/** A request. Without headers and a body, it is a request of a program that is no browser. */
+/** A request. Without headers it is like one of a program that is no browser. */
 interface Sent {
   method?: string;
   url?: string;

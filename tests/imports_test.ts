@@ -1,4 +1,4 @@
-/** Imports go one way, from the middlewares down to the contract, and no file holds more than a reader can. */
+/** Imports go one way, from the middlewares down to the contract, and no file is too long to read. */
 import { assertEquals } from "./helpers/assert.ts";
 import { importsOf, LAYERS, MAX_LINES, violations } from "./helpers/import_rules.ts";
 import { filesIn, ROOT } from "./helpers/files.ts";
@@ -22,7 +22,7 @@ Deno.test("importsOf() finds every import of src/, and every layer has files", a
   for await (const path of filesIn("src/")) {
     found.push(path);
     const text = await Deno.readTextFile(new URL(path, ROOT));
-    // A cruder count of the same. The imports of a JSDoc example do not begin their line.
+    // A second, simpler way to count the imports. Those of a JSDoc example do not begin their line.
     const lines = text.split("\n").filter((line) => /^(import|export|\}).* from "\.|^import "\./.test(line));
     assertEquals(importsOf(path, text).length, lines.length, path);
   }

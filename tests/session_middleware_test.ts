@@ -361,11 +361,13 @@ Deno.test("SessionMiddleware registered twice looks the session up once", async 
 
 Deno.test("SessionMiddleware adds security to a context that has none, and keeps an existing one", async () => {
   const middleware = start();
-  const bare = new Context(new Request("http://localhost/"));
-  await middleware.onPreRequest(bare);
-  const { security } = bare as Context & { security: { session: { set(key: string, value: unknown): Promise<void> } } };
+  const plain = new Context(new Request("http://localhost/"));
+  await middleware.onPreRequest(plain);
+  const { security } = plain as Context & {
+    security: { session: { set(key: string, value: unknown): Promise<void> } };
+  };
   await security.session.set("a", 1);
-  assertEquals(bare.response.headers.getSetCookie().length, 1);
+  assertEquals(plain.response.headers.getSetCookie().length, 1);
 
   const theirs: { session?: unknown; auth: string } = { auth: "theirs" };
   const context = Object.assign(new Context(new Request("http://localhost/")), { security: theirs });

@@ -26,12 +26,12 @@ export type Used = [Session, SessionInterface, SessionStore];
 const ACCEPTED: [string, string][] = [
   ["same() compares types", "same<string, string>(true); same<string, number>(false); same<any, string>(false);"],
   ["a session without a data type takes any key and value", `await open.set("testValue", { any: 1 });`],
-  ["get() returns the type that it is told", `const n = await open.get<number>("n"); same<typeof n, number>(true);`],
+  ["get() returns its type argument", `const n = await open.get<number>("n"); same<typeof n, number>(true);`],
   ["get() returns the type of its fallback", `const n = await open.get("n", 0); same<typeof n, number>(true);`],
-  ["get() returns any if nothing says a type", `const n = await open.get("n"); same<typeof n, any>(true);`],
+  ["get() returns any without a type argument", `const n = await open.get("n"); same<typeof n, any>(true);`],
   ["update() infers the value from a default", `await open.update("n", (n = 0) => n + 1);`],
   [
-    "update() returns the type that it is told",
+    "update() returns its type argument",
     `const n = await open.update<number>("n", (n = 0) => n + 1);
       same<typeof n, number>(true);`,
   ],
@@ -119,7 +119,7 @@ async function check(cases: readonly [title: string, code: string][]): Promise<M
       env: { NO_COLOR: "1" },
     }).output();
     const found = new Map<string, string[]>(cases.map(([title]) => [title, []]));
-    // What follows an error and belongs to it, such as the declaration of the function, is indented behind its code.
+    // The compiler indents related information, such as the declaration of the function, after its code.
     for (const error of new TextDecoder().decode(stderr).split(/^(?=TS\d+ \[ERROR\]: \S)/m)) {
       const [, code] = /^(TS\d+)/.exec(error) ?? [];
       const [, index] = /at file:\S*\/case_(\d+)\.ts:/.exec(error) ?? [];

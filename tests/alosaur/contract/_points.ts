@@ -1,7 +1,7 @@
 /**
- * An application whose every part that Alosaur calls is a point with a name.
+ * An application in which every middleware, hook and action is a named point.
  *
- * A point records that it was called, and then does what the script of the request says. The tests beside this file state the
+ * A point records that it was called, and then runs the function that the request has scripted for it. The tests beside this file state the
  * facts about Alosaur v2 with it. They run on the stand-in or on the real Alosaur, depending on what `alosaur/` is mapped to.
  *
  * @module
@@ -21,14 +21,14 @@ import {
 } from "alosaur/mod.ts";
 import { type Answer, serve, type Served } from "../../helpers/serve.ts";
 
-/** What one point does with the context of a request. */
+/** The behaviour of one point in a request. */
 export type Point = (context: HttpContext) => unknown;
 
-/** What each point does in the current request. */
+/** The behaviour of each point in the current request. */
 let script: Record<string, Point> = {};
 /** The points that the last request called, in order. */
 export const called: string[] = [];
-/** Whether each merge of the last request returned a native `Response` or a plain object. */
+/** The kind of result of each merge in the last request: a native `Response` or a plain object. */
 export const kinds: ("Response" | "object")[] = [];
 
 function reach(point: string, context: HttpContext): unknown {
@@ -132,7 +132,7 @@ export function appendHeaders({ response }: HttpContext): void {
   response.headers.append("x-own", "1");
 }
 
-/** The points of a request that nothing cuts short. */
+/** The points of a complete request. */
 export const wholeWay = ["a.pre", "b.pre", "action", "a.post", "b.post", "merge"];
 
 /** Creates a point that throws. */
@@ -150,7 +150,7 @@ export function immediately({ response }: HttpContext): void {
 
 /** The application, listening. */
 export interface PointServer extends Served {
-  /** Requests a path. Each point does what `next` says. */
+  /** Requests a path while each point runs its function in `next`. */
   play(path: string, next: Record<string, Point>, init?: RequestInit): Promise<Answer>;
 }
 

@@ -1,4 +1,4 @@
-/** What Alosaur's `ResponseCache` hook stores and sends. */
+/** The results that Alosaur's `ResponseCache` hook stores and sends. */
 import { App, Area, Content, Controller, Get } from "alosaur/mod.ts";
 import {
   MemoryResponseCacheStore,

@@ -1,9 +1,9 @@
-/** The order in which Alosaur calls what takes part in a request. See `_points.ts`. */
+/** The order in which Alosaur calls middlewares and actions. See `_points.ts`. */
 import { Content, type HttpContext } from "alosaur/mod.ts";
 import { assert, assertEquals, assertStrictEquals } from "../../helpers/assert.ts";
 import { appendHeaders, called, immediately, type Point, servePoints, wholeWay } from "./_points.ts";
 
-Deno.test("Alosaur calls the parts of a request in order", async (t) => {
+Deno.test("Alosaur calls middlewares and actions in order", async (t) => {
   await using server = await servePoints();
   const { play } = server;
 

@@ -1,4 +1,4 @@
-/** What Alosaur sends for each kind of result. See `_points.ts`. */
+/** The answer of Alosaur to each kind of result. See `_points.ts`. */
 import { Content, NoContent, Redirect, View } from "alosaur/mod.ts";
 import { assert, assertEquals } from "../../helpers/assert.ts";
 import { appendHeaders, called, kinds, type Point, servePoints, wholeWay } from "./_points.ts";

@@ -108,7 +108,7 @@ export const Param = (name: string): Function =>
 export const QueryParam = (name: string): Function =>
   reader((context) => context.request.parserUrl.searchParams.get(name) || undefined);
 
-/** All parameters of the query. Note: without a query the next parameter takes its place. */
+/** All parameters of the query. Note: without a query the next parameter takes its position. */
 export const QueryParams = (): Function =>
   reader(({ request: { parserUrl } }) => parserUrl.search === "" ? skip : Object.fromEntries(parserUrl.searchParams));
 
