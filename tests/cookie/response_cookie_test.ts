@@ -192,6 +192,17 @@ Deno.test("ResponseCookie that is disabled sets, clears and removes no cookie", 
   assertEquals(merged(context).headers.getSetCookie(), ["sid=theirs"]);
 });
 
+Deno.test("ResponseCookie that is cleared stays cleared", () => {
+  const context = contextOf();
+  const cookie = new ResponseCookie(context, new CookiePolicy(resolveOptions({ secret: SECRET })));
+  cookie.send("a.b", Date.now());
+  cookie.clear();
+  cookie.send("a.b", Date.now());
+  cookie.cancel();
+  const { value, attributes } = onlyCookie(context.response.headers);
+  assertEquals([value, attributes["max-age"]], ["", "0"]);
+});
+
 Deno.test("ResponseCookie does not touch a result that only looks like an action result", async () => {
   const context = contextOf();
   await start().onPreRequest(context);
