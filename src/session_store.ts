@@ -1,50 +1,77 @@
-// deno-lint-ignore-file no-explicit-any -- the `any`s are those of the interface that applications already implement
+// deno-lint-ignore-file no-explicit-any -- `any` is part of the store interface that applications already implement
 /**
- * What a store is: eight methods, and two optional capabilities that make it better.
+ * The contract of a session store: one required interface, and two optional capabilities.
  *
- * Any object with the eight methods of {@linkcode SessionStore} is a complete store. What it lacks is made up for: the deadline of
- * a session is then kept inside its record, under a key that the session hides. A store that has the methods of
- * {@linkcode RecordStore}, or of {@linkcode PrincipalStore}, too is recognised by them.
+ * | interface | adds | gains |
+ * |---|---|---|
+ * | {@linkcode SessionStore} | eight methods | a complete store |
+ * | {@linkcode RecordStore} | four methods | native expiry, and atomic operations across processes |
+ * | {@linkcode PrincipalStore} | one method | listing and revoking the sessions of a user |
+ *
+ * Capabilities are detected by method names. There is nothing to register and no class to extend.
+ * On a basic store (one without the methods of {@linkcode RecordStore}), the library keeps the
+ * expiry of a session inside its record, under a reserved key that the session hides from the
+ * application.
+ *
+ * Verify a store of your own with `testSessionStore` of `@alosaur/session/testing`. It tests these
+ * rules.
  *
  * @module
  */
 
 /**
- * Keeps the values of sessions, by session id.
+ * Stores the values of sessions by session id.
  *
- * Five rules hold for every method:
- * - Errors are for failures of the system. A missing or expired session is an answer (see each method), never an error, but for
- *   {@linkcode SessionStore.setValue}. And the reverse: a store that could not look rejects, it never answers "no such session".
- * - Values are copied in, at the call, and out: nobody who holds a value can change the record.
- * - No error tells a session id or a value.
- * - A key is any well-formed string, `__proto__` and the NUL character included, of 512 characters at least; a store encodes what its
- *   backend cannot hold. A value that it cannot keep is refused with an error that names the key.
- * - Two session ids are the same where every character is: `a` is not `A`. Those of this project have 24 characters of base64url
- *   (`A-Z a-z 0-9 - _`).
+ * These rules hold for every method, optional ones included:
+ * - **Errors** are for system failures only, such as a lost connection. A missing or expired
+ *   session is a normal result, which each method documents. The exceptions are the writes to an
+ *   existing record, which must reject: {@linkcode SessionStore.setValue},
+ *   {@linkcode RecordStore.changeRecord} and {@linkcode RecordStore.moveRecord}. If the store
+ *   cannot look a session up, it must reject. It must not report the session as missing.
+ * - **Copies**: values are copied in when the method is called, and copied out. Later changes to an
+ *   object that was passed in or returned never reach the record.
+ * - **Secrecy**: no error message contains a session id or a value.
+ * - **Keys** are well-formed strings, including `__proto__` and strings with a NUL character. A
+ *   store accepts keys of at least 512 characters, and encodes characters that its backend cannot
+ *   hold.
+ * - **Values** that the store cannot keep are rejected with an error that names the key. Nothing of
+ *   that call is written.
+ * - **Session ids** are compared exactly and by case: `a` and `A` are different ids. The ids of
+ *   this library have 24 characters of base64url (`A-Z a-z 0-9 - _`).
  */
 export interface SessionStore {
-  /** Opens, connects, migrates: whatever must be done once, before the first request. Calling it again does nothing. */
+  /**
+   * Prepares the store before the first request, for example by connecting or by creating tables.
+   * Keeps existing sessions.
+   *
+   * The application may call it several times, also concurrently. Every call after the first has no
+   * further effect.
+   */
   init(): Promise<void>;
 
   /**
-   * Tells whether there is a live session of this id.
+   * Returns whether a live session has this id.
    *
    * @param sid the session id
-   * @returns `false` where the session is missing or expired
+   * @returns `false` if the session is missing or expired
    */
   exist(sid: string): Promise<boolean>;
 
   /**
-   * Makes an empty record. A {@linkcode RecordStore} gives it no deadline (`expiresAt: Infinity`), and a meta whose `createdAt`,
-   * `seenAt` and `renewedAt` are now.
+   * Creates an empty record. Of several concurrent calls with the same id exactly one succeeds.
    *
-   * @param sid the session id, made by the caller
-   * @throws where the id is in use: the record there stays as it is
+   * In a {@linkcode RecordStore} the record does not expire (`expiresAt: Infinity`), and the
+   * `createdAt`, `seenAt` and `renewedAt` of its meta are the current time.
+   *
+   * @param sid the session id, generated by the caller
+   * @throws if the id is in use; the existing record stays unchanged
    */
   create(sid: string): Promise<void>;
 
   /**
-   * Removes a record. Does nothing where there is none.
+   * Removes a record with all its values. Does nothing if there is none.
+   *
+   * A concurrent write must not bring the record back.
    *
    * @param sid the session id
    */
@@ -54,18 +81,21 @@ export interface SessionStore {
    * Reads all values of a session.
    *
    * @param sid the session id
-   * @returns an object with a copy of each value, or `undefined` where the session is missing or expired
+   * @returns an object with a copy of each value by key, or `undefined` if the session is missing
+   * or expired
    */
   get(sid: string): Promise<any>;
 
   /**
-   * Writes one value and leaves the others alone, in one atomic step.
+   * Writes one value atomically and leaves all other values unchanged. Of concurrent writes to
+   * different keys none is lost. After concurrent writes to the same key, one of the written values
+   * is stored.
    *
    * @param sid the session id
    * @param key any well-formed string
-   * @param value what to keep; `undefined` means that the key is to be absent
-   * @throws where the session is missing or expired, and then creates nothing. Best a `SessionGoneError`; that of a
-   * {@linkcode RecordStore} must be one.
+   * @param value the value; `undefined` removes the key
+   * @throws if the session is missing or expired; no record is created. A {@linkcode RecordStore}
+   * must reject with `SessionGoneError`. Basic stores should.
    */
   setValue(sid: string, key: string, value: any): Promise<void>;
 
@@ -74,11 +104,12 @@ export interface SessionStore {
    *
    * @param sid the session id
    * @param key any string
-   * @returns a copy of the value, or `undefined` where the session is missing or expired, or has no such key
+   * @returns a copy of the value, or `undefined` if the session is missing or expired, or has no
+   * such key
    */
   getValue(sid: string, key: string): Promise<any>;
 
-  /** Removes every session of this store, and nothing else that lives in the same backend. */
+  /** Removes every session of this store. Other data in the same backend stays unchanged. */
   clear(): Promise<void>;
 }
 
@@ -88,125 +119,171 @@ export const STORE_METHODS = ["init", "exist", "create", "delete", "get", "setVa
 /** The methods that make a store a {@linkcode RecordStore}. */
 export const RECORD_METHODS = ["createRecord", "readRecord", "changeRecord", "moveRecord"] as const;
 
-/** What is known of a session beside its values. Moments are in milliseconds since the epoch. */
+/**
+ * The metadata of a session, stored beside its values. Times are in milliseconds since the epoch.
+ */
 export interface SessionMeta {
-  /** When the session began. */
+  /** When the session was created. */
   createdAt: number;
-  /** When it was last used, as far as that was written down. */
+  /** When the session was last used, according to the last activity that was written. */
   seenAt: number;
-  /** Since when it has its present id. */
+  /** When the session got its current id. */
   renewedAt: number;
-  /** When the cookie was last sent, where it is sent again with activity. */
+  /** When the cookie was last sent, if it is sent again with activity (`rolling`). */
   sentAt?: number;
-  /** The user that it is bound to: any well-formed string, of 512 characters at least. */
+  /**
+   * The user that the session is bound to. A well-formed string; a store accepts at least 512
+   * characters.
+   */
   principal?: string;
-  /** When it was bound to that user. */
+  /** When the session was bound to that user. */
   boundAt?: number;
-  /** What its CSRF token is made of, where that is older than its present id. */
+  /** The seed of the CSRF token, if it is older than the current id. */
   csrfSeed?: string;
 }
 
-/** A whole session, as it goes into a store and comes out. */
+/** A complete session as it is passed to a store and returned by it. */
 export interface SessionRecord {
-  /** The values by key. One of `undefined` that is given to a store means that the key is to be absent. */
+  /** The values by key. If a value passed to a store is `undefined`, the store omits the key. */
   values: Map<string, unknown>;
-  /** The moment from which the session is gone, in milliseconds since the epoch; `Infinity` for never. */
+  /**
+   * When the session expires, in milliseconds since the epoch. `Infinity` means that it does not
+   * expire.
+   */
   expiresAt: number;
-  /** What is known of it beside its values. */
+  /** The metadata. */
   meta: SessionMeta;
 }
 
 /**
- * A record as a {@linkcode RecordStore} reads it. Its members may be made when they are asked for, `values` anew each time: take each once, and
- * do not spread it.
+ * A record as a {@linkcode RecordStore} reads it.
+ *
+ * Note: a store may compute the properties on access, and `values` anew on each access. Read each
+ * property once, and do not spread the record.
  */
 export interface StoredRecord extends Readonly<SessionRecord> {
-  /** Another number after every change of a value (and, where that is simpler, of anything else): what {@linkcode RecordChange.ifVersion} is compared with. */
+  /**
+   * The version, which {@linkcode RecordChange.ifVersion} is compared with. Every change of a value
+   * must result in another number, also under the new id after a move. A change of the metadata or
+   * the expiry may do so too.
+   */
   readonly version: number;
 }
 
-/** What is left of a session id that no longer leads to a session. A store need not remember it longer than the session. */
+/**
+ * What a store remembers about a session id that is no longer live. A store may forget it once the
+ * session would have expired.
+ */
 export type SessionTrace =
-  /** The session's time is over. */
+  /** The session has expired. */
   | { expired: true }
-  /** The session has another id; until `graceUntil` (in milliseconds since the epoch) this one leads to it. */
+  /**
+   * The session has moved to the id `movedTo`. Until `graceUntil`, in milliseconds since the epoch,
+   * the middleware still accepts the old id.
+   */
   | { movedTo: string; graceUntil: number };
 
-/** What a {@linkcode RecordStore} knows of a session id. */
+/**
+ * The result of {@linkcode RecordStore.readRecord}: a live record, a trace of a former one, or
+ * `undefined` for an unknown id.
+ */
 export type RecordAnswer = StoredRecord | SessionTrace | undefined;
 
-/** What is to change in a record, in one atomic step. What is left out stays as it is. */
+/**
+ * A change of a record. It is applied atomically. Omitted properties leave their part of the record
+ * unchanged.
+ */
 export interface RecordChange {
-  /** Change only if the record still has this version. */
+  /** Apply the change only if the record still has this version. */
   ifVersion?: number;
-  /** Remove all values, before `set`. */
+  /** Remove all values before `set` is applied. */
   clear?: boolean;
-  /** Values to write; `undefined` removes. */
+  /** Values to write by key; `undefined` removes the key. */
   set?: ReadonlyMap<string, unknown>;
-  /** What to write beside the values; a `principal` of `undefined` unbinds the session from its user. */
+  /**
+   * Metadata to write; a property of `undefined` is removed. For example, `principal: undefined`
+   * unbinds the session from its user.
+   */
   meta?: Partial<SessionMeta>;
-  /** Another deadline; `Infinity` for none. */
+  /**
+   * The new expiry, in milliseconds since the epoch. `Infinity` means that the session does not
+   * expire.
+   */
   expiresAt?: number;
 }
 
-/** How a record gets a new id, in one atomic step. */
+/** A move of a record to a new id. It is applied atomically. */
 export interface RecordMove {
   /** Move only if the record still has this version. */
   ifVersion?: number;
-  /** Values to write with it, as in {@linkcode RecordChange.set}. */
+  /** Values to write along with the move, as in {@linkcode RecordChange.set}. */
   set?: ReadonlyMap<string, unknown>;
-  /** What to write beside the values. */
+  /** Metadata to write along with the move, as in {@linkcode RecordChange.meta}. */
   meta: Partial<SessionMeta>;
-  /** Until when the old id leads to the new one, in milliseconds since the epoch: always finite. */
+  /**
+   * Until when the middleware accepts the old id, in milliseconds since the epoch. Always finite.
+   */
   graceUntil: number;
 }
 
 /**
- * Optional capability: the store knows deadlines, and takes every step of a session in one atomic round trip, also across processes.
+ * Optional capability: the store handles expiry itself, and performs each operation of a session in
+ * one round trip that is atomic across processes.
  *
- * From `expiresAt` on, the eight methods treat the session as missing, whether or not its record was removed. Deadlines are compared with
- * `Date.now()` of this process, called at each use: a clock of the backend's own may only remove what has been over for a while.
+ * From `expiresAt` on, the methods of {@linkcode SessionStore} treat the session as missing,
+ * whether or not its record has been removed. Compare `expiresAt` with `Date.now()` of this process
+ * on each call. If the backend's own clock removes expired records, leave a margin for clock skew.
  */
 export interface RecordStore extends SessionStore {
   /**
-   * Makes a record with its deadline and its first values.
+   * Creates a record with its values, expiry and metadata. Of several concurrent calls with the
+   * same id exactly one succeeds.
    *
-   * @param sid the session id
-   * @param record what to keep; the store copies it
-   * @throws where the id is in use: the record there stays as it is
+   * @param sid the session id, generated by the caller
+   * @param record the record; the store copies it
+   * @throws if the id is in use; the existing record stays unchanged
    */
   createRecord(sid: string, record: SessionRecord): Promise<void>;
 
   /**
-   * Reads a whole record.
+   * Reads a complete record.
    *
    * @param sid the session id
-   * @returns a copy, whose `values` are the caller's; or what is left of the id; or `undefined` where the store knows nothing of it. A store
-   * that need not wait for anything may answer at once, without a promise.
+   * @returns a copy of the record, whose `values` the caller may modify; a {@linkcode SessionTrace}
+   * if the session has expired or moved; `undefined` if the store does not know the id. A store
+   * without I/O may return the result synchronously, without a promise.
    */
   readRecord(sid: string): RecordAnswer | Promise<RecordAnswer>;
 
   /**
-   * Changes a record.
+   * Changes a record atomically.
    *
    * @param sid the session id
-   * @param change what is to change
-   * @returns `false` where the record has another version than `ifVersion`; nothing was changed
-   * @throws where the session is missing or expired (a `SessionGoneError`: any other error is a failure of the store), and then creates nothing
+   * @param change the change
+   * @returns `true` if the change was applied; `false` if the record has another version than
+   * `ifVersion`, and nothing was changed
+   * @throws {SessionGoneError} if the session is missing or expired; no record is created. Any
+   * other error counts as a failure of the store.
    */
   changeRecord(sid: string, change: RecordChange): Promise<boolean>;
 
   /**
-   * Moves a record to a new id: values and deadline as they are. From then on the old id is missing to every method but
-   * {@linkcode RecordStore.readRecord}, which tells where it went: until `graceUntil` at least, best until the session's deadline.
-   * {@linkcode SessionStore.delete} of the old id does not change that.
+   * Moves a record to a new id. It keeps its values, its expiry and the metadata that `move` does
+   * not change.
+   *
+   * From then on the old id is missing for every method except {@linkcode RecordStore.readRecord},
+   * which returns where it moved to. The store must remember this until `graceUntil`, and should
+   * remember it until the session expires. {@linkcode SessionStore.delete} of the old id does not
+   * remove it.
    *
    * @param sid the session id
-   * @param newSid the new one, not in use
-   * @param move what to write with it, and how long the old id leads to the new one
-   * @returns `false` where the record has another version than `ifVersion`; nothing was changed
-   * @throws where the session is missing or expired (a `SessionGoneError`: any other error is a failure of the store), and then creates nothing
-   * @throws where the new id is in use: both records stay as they are
+   * @param newSid the new session id, generated by the caller
+   * @param move the values and metadata to write along, and the grace period of the old id
+   * @returns `true` if the record was moved; `false` if it has another version than `ifVersion`,
+   * and nothing was changed
+   * @throws {SessionGoneError} if the session is missing or expired; no record is created. Any
+   * other error counts as a failure of the store.
+   * @throws if the new id is in use; both records stay unchanged
    */
   moveRecord(sid: string, newSid: string, move: RecordMove): Promise<boolean>;
 }
@@ -214,10 +291,10 @@ export interface RecordStore extends SessionStore {
 /** Optional capability: the store finds the sessions of a user. */
 export interface PrincipalStore extends RecordStore {
   /**
-   * Lists the live sessions that are bound to a user.
+   * Lists the live sessions that are bound to a user. Missing and expired sessions are left out.
    *
-   * @param principal the user
-   * @returns in no particular order
+   * @param principal the user, as in {@linkcode SessionMeta.principal}
+   * @returns the sessions in any order; an empty array if there are none
    */
   listSessions(principal: string): Promise<{ sid: string; meta: SessionMeta }[]>;
 }
