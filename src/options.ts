@@ -1,153 +1,191 @@
 /**
- * What an application can choose, and the check of what it chose.
+ * The options of `SessionMiddleware`, their defaults and their validation.
  *
  * @module
  */
 import type { SessionEvent } from "./events.ts";
 import { readSecrets, type SessionSecret } from "./secrets.ts";
 
-/** Whether a browser sends the cookie along with requests that come from another site (RFC 6265bis section 4.1.2.7). */
+/**
+ * Whether browsers send the cookie with requests that other sites initiate (RFC 6265bis section
+ * 4.1.2.7).
+ */
 export type SameSite = "Strict" | "Lax" | "None";
 
-/** The options of `SessionMiddleware`. Only `secret` is needed. */
+/** The options of `SessionMiddleware`. Only `secret` is required. */
 export interface SessionOptions {
   /**
-   * Signs the session cookie. At least 16 bytes, best 32 random ones, from the environment and never from the source.
+   * The secret that signs the session cookie. Use 32 random bytes, and read them from the
+   * environment, never from source code. Secrets shorter than 16 bytes cause a warning.
    *
-   * An array rotates: the first signs, all verify, and a cookie signed by an older one is signed anew. Put the new secret first and
-   * take the old one out when the sessions of its time have ended.
+   * An array rotates secrets: the first one signs, and all of them verify. A cookie that was signed
+   * with an older secret is signed again with the first one. To rotate, add the new secret at the
+   * front, and remove the old one when every session from its time has ended.
    */
   secret: SessionSecret | readonly SessionSecret[];
   /**
-   * The cookie's name (an RFC 6265 token). With `__Host-` in front, browsers hold the cookie to Secure, `Path=/` and this very host;
-   * with `__Secure-` to Secure.
+   * The name of the cookie, an RFC 6265 token. With the prefix `__Host-`, browsers require Secure
+   * and `Path=/` and send the cookie to this host only. With the prefix `__Secure-`, they require
+   * Secure.
    *
    * @default {"sid"}
    */
   name?: string;
   /**
-   * The moment at which every session ends, as the cookie's Expires and on the server alike. Must lie in the future. With `maxAge`
-   * too, that wins (RFC 6265 section 5.3).
+   * A fixed time at which every session ends. It sets the Expires attribute of the cookie, and the
+   * server enforces it too. It must be in the future. If `maxAge` is given as well, `maxAge` takes
+   * precedence (RFC 6265 section 5.3).
    *
-   * @default {undefined} the cookie ends with the browser, the session on the server after a day
+   * @default {undefined} the cookie ends with the browser session, and the server keeps the session
+   * for a day
    */
   expires?: Date;
   /**
-   * How long a session lives from its first write, in seconds, as the cookie's Max-Age and on the server alike. An integer above 0.
+   * How long a session lasts after its first write, in seconds. An integer above 0. It sets the
+   * Max-Age attribute of the cookie, and the server enforces it too. Use the shortest lifetime that
+   * your users accept.
    *
-   * @default {undefined} the cookie ends with the browser, the session on the server after a day
+   * @default {undefined} the cookie ends with the browser session, and the server keeps the session
+   * for a day
    */
   maxAge?: number;
   /**
-   * Whether `maxAge` counts from the last activity instead of the first write, in the cookie and on the server alike.
+   * Whether `maxAge` counts from the last activity instead of the first write, in the cookie and on
+   * the server. Requires `maxAge`.
    *
-   * Activity is written at most once per tenth of the shortest of `maxAge` and `idleTimeout`, so the session may end up to that tenth early.
+   * Activity is written at most once per tenth of `maxAge` or `idleTimeout`, whichever is shorter.
+   * A session may therefore end early by up to that tenth.
    *
    * @default {false}
    */
   rolling?: boolean;
   /**
-   * Ends a session that had no request for so long, in seconds (OWASP Session Management, "Idle Timeout"). An integer above 0. As
-   * activity is not written with every request, it may end up to a tenth of this early.
+   * Ends a session after this long without a request, in seconds (OWASP Session Management, "Idle
+   * Timeout"). An integer above 0. As activity is not written on every request, the session may end
+   * early by up to a tenth of this time.
    *
-   * @default {undefined} no such limit
+   * @default {undefined} no idle timeout
    */
   idleTimeout?: number;
   /**
-   * Ends a session so long after its first write, whatever its activity, in seconds (OWASP Session Management, "Absolute Timeout"). An
-   * integer above 0.
+   * Ends a session this long after its first write, regardless of activity, in seconds (OWASP
+   * Session Management, "Absolute Timeout"). An integer above 0.
    *
-   * @default {undefined} no such limit
+   * @default {undefined} no absolute timeout
    */
   absoluteTimeout?: number;
   /**
-   * Gives a session a new id when it has had one for so long, in seconds (OWASP Session Management, "Renewal Timeout"). An integer above
-   * 0. Requests under way with the old id find the session for 30 seconds more.
+   * Gives a session a new id when it has had its current one for this long, in seconds (OWASP
+   * Session Management, "Renewal Timeout"). An integer above 0. Concurrent requests with the old id
+   * still find the session for another 30 seconds.
    *
-   * @default {undefined} the id is renewed by `regenerate()` alone
+   * @default {undefined} only `regenerate()` gives a session a new id
    */
   renewalTimeout?: number;
   /**
-   * How many sessions a user may have, an integer above 0: one more, and the oldest ends. Needs a store that finds the sessions of
-   * a user (`PrincipalStore`).
+   * The maximum number of sessions of one user, an integer above 0. If a sign-in exceeds it, the
+   * user's oldest sessions end. Requires a store that finds the sessions of a user
+   * (`PrincipalStore`).
    *
-   * @default {undefined} as many as they like
+   * @default {undefined} no limit
    */
   maxSessionsPerPrincipal?: number;
   /**
-   * The host, with all its subdomains, that the cookie is sent to.
+   * The Domain attribute: a host name, without scheme or port. Browsers send the cookie to this
+   * host and to all its subdomains.
    *
-   * @default {undefined} only the host that set it, which is the narrowest
+   * @default {undefined} browsers send the cookie only to the host that set it, which is the
+   * narrowest scope
    */
   domain?: string;
   /**
-   * The path that a request must be under for the cookie to be sent; `false` leaves the attribute out.
+   * The Path attribute: browsers send the cookie only with requests below this path. `false` omits
+   * the attribute.
    *
    * @default {"/"}
    */
   path?: string | false;
   /**
-   * Whether the cookie is sent over https alone.
+   * The Secure attribute: whether browsers send the cookie over HTTPS only.
    *
-   * @default {undefined} yes where the request came over https
+   * @default {undefined} `true` if the request came over HTTPS
    */
   secure?: boolean;
   /**
-   * Whether the cookie is hidden from scripts.
+   * The HttpOnly attribute: whether the cookie is hidden from scripts.
    *
    * @default {true}
    */
   httpOnly?: boolean;
   /**
-   * Which requests from other sites carry the cookie; `"None"` makes it Secure, `false` leaves the attribute out.
+   * The SameSite attribute: which requests from other sites carry the cookie. `"None"` implies
+   * Secure. `false` omits the attribute.
    *
    * @default {"Lax"}
    */
   sameSite?: SameSite | false;
   /**
-   * Whether to believe `X-Forwarded-Proto`, which tells behind a TLS-ending proxy that the request came over https. Only where every
-   * request passes such a proxy: otherwise a client writes that header itself.
+   * Whether to trust the header `X-Forwarded-Proto`, with which a proxy that terminates TLS says
+   * that the request came over HTTPS. Enable it only if every request passes through such a proxy.
+   * Otherwise clients can forge the header.
    *
    * @default {false}
    */
   trustProxy?: boolean;
   /**
-   * Whether a visitor gets a record and a cookie before anything is written. It costs a record for every crawler.
+   * Whether a new visitor gets a record and a cookie before anything is written. This also creates
+   * a record for every visit of a crawler.
    *
    * @default {false}
    */
   saveUninitialized?: boolean;
   /**
-   * Whether to warn in the console, once for each cause, of a session cookie that the browser will not keep or never gets.
+   * Whether to warn in the console about a session cookie that the browser will drop or never
+   * receive, once for each cause.
    *
-   * @default {undefined} where the request's host is this machine (`localhost`, 127.0.0.0/8, [::1])
+   * @default {undefined} `true` if the host of the request is this machine (`localhost`,
+   * 127.0.0.0/8, [::1])
    */
   diagnose?: boolean;
   /**
-   * What becomes of a request whose session the store could not look up. `"fail"`: it is refused, `SessionStoreError`, which Alosaur answers
-   * with 503. `"anonymous"`: it goes on without its session: `session.available` is false, reads are empty, every write rejects, and no cookie
-   * is set, for the rest of that request.
+   * How to handle a request if the store fails to look up its session.
    *
-   * Note: with `"anonymous"` nobody is signed in during an outage, and whatever is denied by an entry in the session is allowed.
+   * - `"fail"`: the request fails with `SessionStoreError`, to which Alosaur responds with status
+   *   503.
+   * - `"anonymous"`: the request continues without its session. Until it ends, `session.available`
+   *   is `false`, reads return no values, every write rejects, and no cookie is set.
+   *
+   * Note: with `"anonymous"`, nobody is signed in during an outage, and everything that an entry in
+   * the session would forbid is allowed.
    *
    * @default {"fail"}
    */
   onStoreError?: "fail" | "anonymous";
   /**
-   * How long the store may take for one call, in seconds, above 0 and at most 2,147,483 (fractions are fine). Then it has failed, and what comes
-   * of the call later, nobody hears of: it may still be done, and then undo a later write. What waits for that call fails with it. Of several middlewares on one store the shortest counts.
+   * How long each call of the store may take, in seconds, above 0 and at most 2,147,483. Fractions
+   * are allowed.
    *
-   * @default {undefined} as long as it likes: a store that hangs makes the requests hang
+   * After the timeout the call counts as failed and its result is ignored. Calls that wait for it
+   * fail too. The timed-out call may still take effect, and may then overwrite a later write. If
+   * several middlewares share a store, the shortest timeout applies.
+   *
+   * @default {undefined} no timeout: if the store hangs, its requests hang
    */
   storeTimeout?: number;
-  /** Told what happens to sessions. What it throws or rejects with disturbs nothing. */
+  /**
+   * Receives the events of sessions. It is not awaited, and its errors are ignored.
+   *
+   * @default {undefined} failed writes that are not awaited are logged to the console; nothing else
+   * is reported
+   */
   onEvent?: (event: SessionEvent) => unknown;
 }
 
-/** The options, checked, with their defaults. */
+/** The validated options, with their defaults. */
 export interface ResolvedOptions {
   readonly keys: readonly Uint8Array[];
   readonly name: string;
+  /** In milliseconds since the epoch. */
   readonly expires: number | undefined;
   readonly maxAge: number | undefined;
   readonly rolling: boolean;
@@ -157,142 +195,180 @@ export interface ResolvedOptions {
   readonly maxSessionsPerPrincipal: number | undefined;
   readonly domain: string | undefined;
   readonly path: string | undefined;
-  /** `undefined`: as the request came. */
+  /** `undefined`: depends on the request. */
   readonly secure: boolean | undefined;
   readonly httpOnly: boolean;
   readonly sameSite: SameSite | undefined;
   readonly trustProxy: boolean;
   readonly saveUninitialized: boolean;
-  /** `undefined`: where the request's host is this machine. */
+  /** `undefined`: depends on the host of the request. */
   readonly diagnose: boolean | undefined;
   readonly onStoreError: "fail" | "anonymous";
   readonly storeTimeout: number | undefined;
   readonly onEvent: ((event: SessionEvent) => unknown) | undefined;
 }
 
-/** The last moment that a Date can hold (ECMA-262 section 21.4.1.1), in milliseconds since the epoch. */
+/**
+ * The latest time that a Date can hold (ECMA-262 section 21.4.1.1), in milliseconds since the
+ * epoch.
+ */
 export const MAX_DATE_MS = 8.64e15;
 
-const TOKEN = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/;
-const PATH = /^\/[\x20-\x3a\x3c-\x7e]*$/;
-const HOST = /^\.?[0-9A-Za-z]([0-9A-Za-z-]*[0-9A-Za-z])?(\.[0-9A-Za-z]([0-9A-Za-z-]*[0-9A-Za-z])?)*$/;
+/**
+ * The longest delay of a timer, in seconds (HTML section 8.7: a signed 32-bit number of
+ * milliseconds).
+ */
+const MAX_TIMER_SECONDS = 2_147_483;
+
+const COOKIE_NAME_PATTERN = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/;
+const PATH_PATTERN = /^\/[\x20-\x3a\x3c-\x7e]*$/;
+const HOST_PATTERN = /^\.?[0-9A-Za-z]([0-9A-Za-z-]*[0-9A-Za-z])?(\.[0-9A-Za-z]([0-9A-Za-z-]*[0-9A-Za-z])?)*$/;
+
+/** A check of one option, and the requirement to report if it fails. */
+type Check = readonly [isValid: (value: unknown) => boolean, requirement: string];
+type Checks = Partial<Record<keyof SessionOptions, Check>>;
+
+const BOOLEAN: Check = [(value) => typeof value === "boolean", "must be true or false"];
+const SECONDS: Check = [(value) => typeof value === "number", "must be a number of seconds"];
+const DURATION: Check = [isDuration, "must be an integer above 0, in seconds"];
+
+/** An option that fails one of these throws a TypeError. */
+const TYPE_CHECKS: Checks = {
+  name: [(value) => matches(COOKIE_NAME_PATTERN, value), "must be a cookie name (RFC 6265 token)"],
+  expires: [(value) => value instanceof Date, "must be a Date"],
+  maxAge: SECONDS,
+  rolling: BOOLEAN,
+  idleTimeout: SECONDS,
+  absoluteTimeout: SECONDS,
+  renewalTimeout: SECONDS,
+  maxSessionsPerPrincipal: [(value) => typeof value === "number", "must be a number"],
+  domain: [(value) => matches(HOST_PATTERN, value), "must be a host name, without port or scheme"],
+  path: [
+    (value) => value === false || matches(PATH_PATTERN, value),
+    "must begin with a slash and contain only printable ASCII without semicolons, or be false",
+  ],
+  secure: BOOLEAN,
+  httpOnly: BOOLEAN,
+  sameSite: [isOneOf("Strict", "Lax", "None", false), 'must be "Strict", "Lax", "None" or false'],
+  trustProxy: BOOLEAN,
+  saveUninitialized: BOOLEAN,
+  diagnose: BOOLEAN,
+  onStoreError: [isOneOf("fail", "anonymous"), 'must be "fail" or "anonymous"'],
+  storeTimeout: SECONDS,
+  onEvent: [(value) => typeof value === "function", "must be a function"],
+};
+
+/** An option that fails one of these throws a RangeError. */
+const RANGE_CHECKS: Checks = {
+  expires: [(value) => Number(value) > Date.now(), "must be a valid Date in the future"],
+  maxAge: DURATION,
+  idleTimeout: DURATION,
+  absoluteTimeout: DURATION,
+  renewalTimeout: DURATION,
+  maxSessionsPerPrincipal: [isPositiveInteger, "must be an integer above 0"],
+  storeTimeout: [
+    (value) => Number(value) > 0 && Number(value) <= MAX_TIMER_SECONDS,
+    `must be above 0 and at most ${MAX_TIMER_SECONDS} seconds`,
+  ],
+};
 
 /**
- * Checks the options.
+ * Validates the options and applies the defaults.
  *
- * @throws {TypeError} if an option is of the wrong shape, or two contradict each other
+ * @throws {TypeError} if an option has the wrong type or form, or two options contradict each other
  * @throws {RangeError} if an option is out of range
  */
 export function resolveOptions(options: SessionOptions): ResolvedOptions {
   if (typeof options !== "object" || options === null) {
-    throw new TypeError("Cannot start sessions: the options are missing; `secret` is needed");
+    throw new TypeError("Cannot start sessions: the options are missing; `secret` is required");
   }
-  const { name = "sid", expires, maxAge, domain, path = "/", secure, sameSite = "Lax", onEvent } = options;
-  const { onStoreError = "fail", storeTimeout } = options;
-
-  if (typeof name !== "string" || !TOKEN.test(name)) throw invalid("name", "must be a cookie name (RFC 6265 token)");
-  for (const key of DURATIONS) checkDuration(key, options[key]);
-  checkCount("maxSessionsPerPrincipal", options.maxSessionsPerPrincipal);
-  if (expires !== undefined) checkExpires(expires);
-  if (domain !== undefined && (typeof domain !== "string" || !HOST.test(domain))) {
-    throw invalid("domain", "must be a host name, without port or scheme");
-  }
-  if (path !== false && (typeof path !== "string" || !PATH.test(path))) {
-    throw invalid("path", "must begin with a slash and be of printable ASCII without a semicolon, or be false");
-  }
-  if (sameSite !== false && !["Strict", "Lax", "None"].includes(sameSite)) {
-    throw invalid("sameSite", 'must be "Strict", "Lax", "None" or false');
-  }
-  if (!["fail", "anonymous"].includes(onStoreError)) throw invalid("onStoreError", 'must be "fail" or "anonymous"');
-  if (storeTimeout !== undefined) checkTimeout(storeTimeout);
-  if (onEvent !== undefined && typeof onEvent !== "function") throw invalid("onEvent", "must be a function");
-  for (const key of ["secure", "httpOnly", "trustProxy", "saveUninitialized", "rolling", "diagnose"] as const) {
-    if (options[key] !== undefined && typeof options[key] !== "boolean") throw invalid(key, "must be true or false");
-  }
-
-  if (options.rolling && maxAge === undefined) {
-    throw invalid("rolling", "needs `maxAge`, which it makes count from the last activity");
-  }
-
-  // Browsers compare these prefixes without regard to case (RFC 6265bis section 5.7).
-  const hostOnly = /^__Host-/i.test(name);
-  const needsSecure = hostOnly || /^__Secure-/i.test(name) || sameSite === "None";
-  if (needsSecure && secure === false) {
-    throw invalid("secure", `cannot be false: ${sameSite === "None" ? 'sameSite "None"' : name} needs Secure`);
-  }
-  if (hostOnly && domain !== undefined) throw invalid("domain", `cannot be given: ${name} is for one host`);
-  if (hostOnly && path !== "/") throw invalid("path", `must be "/": ${name} is for the whole host`);
-
+  runChecks(options, TYPE_CHECKS, TypeError);
+  runChecks(options, RANGE_CHECKS, RangeError);
+  const { name = "sid", path = "/", sameSite = "Lax" } = options;
+  const needsSecure = checkCombinations(options);
   const { keys, weak } = readSecrets(options.secret);
-  if (weak) warnOfWeakSecret();
+  if (weak) warnAboutWeakSecret();
   return {
     keys,
     name,
-    expires: expires?.getTime(),
-    maxAge,
+    expires: options.expires?.getTime(),
+    maxAge: options.maxAge,
     rolling: options.rolling ?? false,
     idleTimeout: options.idleTimeout,
     absoluteTimeout: options.absoluteTimeout,
     renewalTimeout: options.renewalTimeout,
     maxSessionsPerPrincipal: options.maxSessionsPerPrincipal,
-    domain,
+    domain: options.domain,
     path: path === false ? undefined : path,
-    secure: needsSecure ? true : secure,
+    secure: needsSecure ? true : options.secure,
     httpOnly: options.httpOnly ?? true,
     sameSite: sameSite === false ? undefined : sameSite,
     trustProxy: options.trustProxy ?? false,
     saveUninitialized: options.saveUninitialized ?? false,
     diagnose: options.diagnose,
-    onStoreError,
-    storeTimeout,
-    onEvent,
+    onStoreError: options.onStoreError ?? "fail",
+    storeTimeout: options.storeTimeout,
+    onEvent: options.onEvent,
   };
 }
 
-/** The longest that a timer waits, in seconds (HTML section 8.7: a signed 32-bit number of milliseconds). */
-const LONGEST_TIMER = 2_147_483;
-
-function checkTimeout(seconds: number): void {
-  if (typeof seconds !== "number") throw invalid("storeTimeout", "must be a number of seconds");
-  if (!(seconds > 0 && seconds <= LONGEST_TIMER)) {
-    throw new RangeError(
-      `Cannot start sessions: \`storeTimeout\` must be above 0 and at most ${LONGEST_TIMER} seconds`,
-    );
+function runChecks(
+  options: SessionOptions,
+  checks: Checks,
+  errorClass: typeof TypeError | typeof RangeError,
+): void {
+  for (const [option, [isValid, requirement]] of Object.entries(checks)) {
+    const value: unknown = Reflect.get(options, option);
+    if (value !== undefined && !isValid(value)) {
+      throw new errorClass(`Cannot start sessions: \`${option}\` ${requirement}`);
+    }
   }
 }
 
-const DURATIONS = ["maxAge", "idleTimeout", "absoluteTimeout", "renewalTimeout"] as const;
-
-function checkDuration(option: typeof DURATIONS[number], seconds: number | undefined): void {
-  if (seconds === undefined) return;
-  if (typeof seconds !== "number") throw invalid(option, "must be a number of seconds");
-  if (!Number.isInteger(seconds) || seconds <= 0 || Date.now() + seconds * 1000 > MAX_DATE_MS) {
-    throw new RangeError(`Cannot start sessions: \`${option}\` must be an integer above 0, in seconds`);
+/** Checks options that depend on each other, and returns whether the cookie must be Secure. */
+function checkCombinations({ name = "sid", path = "/", ...options }: SessionOptions): boolean {
+  if (options.rolling && options.maxAge === undefined) {
+    throw contradiction("rolling", "requires `maxAge`, which it counts from the last activity");
   }
-}
-
-function checkCount(option: "maxSessionsPerPrincipal", count: number | undefined): void {
-  if (count === undefined) return;
-  if (typeof count !== "number") throw invalid(option, "must be a number");
-  if (!Number.isInteger(count) || count <= 0) {
-    throw new RangeError(`Cannot start sessions: \`${option}\` must be an integer above 0`);
+  // Browsers compare these prefixes case-insensitively (RFC 6265bis section 5.7).
+  const isHostOnly = /^__Host-/i.test(name);
+  const needsSecure = isHostOnly || /^__Secure-/i.test(name) || options.sameSite === "None";
+  if (needsSecure && options.secure === false) {
+    const reason = options.sameSite === "None" ? 'sameSite "None"' : name;
+    throw contradiction("secure", `cannot be false: ${reason} requires Secure`);
   }
-}
-
-function checkExpires(expires: Date): void {
-  if (!(expires instanceof Date)) throw invalid("expires", "must be a Date");
-  if (!(expires.getTime() > Date.now())) {
-    throw new RangeError("Cannot start sessions: `expires` must be a valid Date that lies in the future");
+  if (isHostOnly && options.domain !== undefined) {
+    throw contradiction("domain", `cannot be used with ${name}: the prefix limits the cookie to one host`);
   }
+  if (isHostOnly && path !== "/") {
+    throw contradiction("path", `must be "/" with ${name}: the prefix requires it`);
+  }
+  return needsSecure;
 }
 
-function invalid(option: keyof SessionOptions, what: string): TypeError {
-  return new TypeError(`Cannot start sessions: \`${option}\` ${what}`);
+function contradiction(option: keyof SessionOptions, problem: string): TypeError {
+  return new TypeError(`Cannot start sessions: \`${option}\` ${problem}`);
 }
 
-function warnOfWeakSecret(): void {
+function matches(pattern: RegExp, value: unknown): boolean {
+  return typeof value === "string" && pattern.test(value);
+}
+
+function isOneOf(...allowed: unknown[]): (value: unknown) => boolean {
+  return (value) => allowed.includes(value);
+}
+
+function isPositiveInteger(value: unknown): boolean {
+  return Number.isInteger(value) && Number(value) > 0;
+}
+
+function isDuration(value: unknown): boolean {
+  return isPositiveInteger(value) && Date.now() + Number(value) * 1000 <= MAX_DATE_MS;
+}
+
+function warnAboutWeakSecret(): void {
   console.warn(
-    "[session] This secret is too easily guessed: whoever has it signs in as anybody. Make one of 32 random bytes, keep it in the " +
-      "environment: deno eval 'console.log(crypto.getRandomValues(new Uint8Array(32)).toHex())'",
+    "[session] The secret is too easy to guess. Anyone who guesses it can sign in as any user. Generate one of 32 random bytes and " +
+      "keep it in the environment: deno eval 'console.log(crypto.getRandomValues(new Uint8Array(32)).toHex())'",
   );
 }

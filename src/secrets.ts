@@ -1,22 +1,26 @@
 /**
- * The option `secret`: its check, and the keys that it stands for.
+ * The option `secret`: its validation and its conversion into keys.
  *
  * @module
  */
 import { encodeBase64Url } from "./util/base64url.ts";
 
 /**
- * What a cookie is signed with. A string is its UTF-8 bytes, a `Uint8Array` is used as it is, a bigint or a safe positive integer is
- * its big-endian bytes without leading zeros.
+ * A secret that signs cookies. A string is encoded as UTF-8. A `Uint8Array` is used unchanged. A
+ * bigint or a positive safe integer is encoded as big-endian bytes without leading zeros.
  */
 export type SessionSecret = Uint8Array | bigint | number | string;
 
-/** A shorter secret can be found by trying; HMAC itself recommends 32 bytes for SHA-256 (RFC 2104 section 3). */
+/** Shorter secrets can be brute-forced. For SHA-256, RFC 2104 section 3 recommends 32 bytes. */
 const MIN_SECRET_BYTES = 16;
-/** The secret printed in this project's documentation since its first day. */
+/** The example secret of this project's first documentation. Anyone may know it. */
 const PUBLISHED_SECRET = "6b911fd37cdf5c81d4c0adb1ab7fa822ed253ab0ad9aa18d77257c88b29b718e";
 
-/** Creates a secret: 32 random bytes, as many as the hash has (RFC 2104 section 3), in 43 characters of base64url. */
+/**
+ * Generates a secret of 32 random bytes, the output length of the hash (RFC 2104 section 3).
+ *
+ * @returns the bytes in 43 characters of base64url
+ */
 export function generateSecret(): string {
   return encodeBase64Url(crypto.getRandomValues(new Uint8Array(32)));
 }
@@ -24,9 +28,10 @@ export function generateSecret(): string {
 /**
  * Converts the option `secret` into keys.
  *
- * @returns the keys, and whether one of them is easily guessed
- * @throws {TypeError} if a secret is of another type, or there is none
- * @throws {RangeError} if a secret is empty, all zeros (HMAC pads with zeros, so that equals the empty one), negative, fractional or unsafe
+ * @returns the keys in the same order, and whether at least one of them is easy to guess
+ * @throws {TypeError} if a secret has the wrong type, or the array is empty
+ * @throws {RangeError} if a secret is empty or zero, or a number that is negative or not a safe
+ * integer
  */
 export function readSecrets(secret: SessionSecret | readonly SessionSecret[]): { keys: Uint8Array[]; weak: boolean } {
   const secrets: readonly SessionSecret[] = isList(secret) ? secret : [secret];
@@ -36,7 +41,10 @@ export function readSecrets(secret: SessionSecret | readonly SessionSecret[]): {
   return { keys, weak };
 }
 
-/** Returns whether a key is the published secret, as its text or as the bytes that the text encodes. */
+/**
+ * Returns whether a key is the published secret, either its text or the bytes that its hex digits
+ * encode.
+ */
 function isPublished(key: Uint8Array): boolean {
   const text = new TextEncoder().encode(PUBLISHED_SECRET);
   return [text, Uint8Array.fromHex(PUBLISHED_SECRET)].some((known) => known.toHex() === key.toHex());
@@ -48,6 +56,7 @@ function isList(secret: SessionSecret | readonly SessionSecret[]): secret is rea
 
 function secretBytes(secret: SessionSecret): Uint8Array {
   const bytes = encodeSecret(secret);
+  // HMAC pads a key with zeros, so a key of zeros equals the empty one.
   if (bytes.every((byte) => byte === 0)) {
     throw new RangeError("Cannot sign the session cookie: `secret` is empty or zero");
   }
