@@ -1,95 +1,103 @@
 /**
- * What can go wrong with a session while a request runs. Wrong options and wrong arguments are `TypeError` and `RangeError`.
+ * The errors that a session throws while a request runs. Invalid options and arguments throw
+ * `TypeError` or `RangeError` instead.
  *
- * Note: Alosaur sends an uncaught error's own enumerable fields to the client as JSON. That is why everything these classes
- * add is an accessor of the prototype: `JSON.stringify()` of any of them is `{}`.
+ * Note: Alosaur sends the enumerable own properties of an uncaught error to the client as JSON.
+ * These classes define their properties as accessors on the prototype, so that `JSON.stringify()`
+ * of each error is `{}`.
  *
  * @module
  */
 
-/** The parent of every error that a session raises while a request runs. */
+/** The base class of the errors that a session throws while a request runs. */
 export class SessionError extends Error {
   static {
-    nameClass(this, "SessionError");
+    defineName(this, "SessionError");
   }
   readonly #operation: string;
 
   /**
-   * Makes the error.
+   * Creates the error.
    *
-   * @param operation what was being done, such as `"set"`
-   * @param message what happened, without any session id, cookie or secret
-   * @param options `cause`: the error underneath
+   * @param operation the operation that failed, such as `"set"`
+   * @param message the description, without any session id, cookie or secret
+   * @param options `cause`: the underlying error
    */
   constructor(operation: string, message: string, options?: ErrorOptions) {
     super(message, options);
     this.#operation = operation;
   }
 
-  /** What was being done, such as `"get"`, `"set"`, `"create"`, `"regenerate"` or `"destroy"`. */
+  /**
+   * The operation that failed, such as `"get"`, `"set"`, `"create"`, `"regenerate"` or `"destroy"`.
+   */
   get operation(): string {
     return this.#operation;
   }
 }
 
 /**
- * The store failed: it rejected, threw, or could not be reached. `cause` is the store's own error.
+ * The store failed: it rejected, threw or could not be reached. `cause` is the store's own error.
  *
- * Alosaur answers it with status 503, because `httpCode` says so.
+ * Alosaur responds with status 503 if the application does not catch it.
  */
 export class SessionStoreError extends SessionError {
   static {
-    nameClass(this, "SessionStoreError");
+    defineName(this, "SessionStoreError");
   }
 
-  /** The status that Alosaur answers with when nobody catches the error: 503 Service Unavailable. */
+  /** The status of Alosaur's response if the error is not caught: 503 Service Unavailable. */
   get httpCode(): number {
     return 503;
   }
 }
 
 /**
- * A write came too late: the session was destroyed or has expired. Nothing was written and nothing was created.
+ * A write was refused because the session was destroyed or has expired. Nothing was written, and no
+ * session was created.
  *
- * Alosaur answers it with status 409, because `httpCode` says so. A store rejects with it where the record of a write is
- * missing or expired.
+ * Alosaur responds with status 409 if the application does not catch it. A store rejects with this
+ * error if a write finds its record missing or expired.
  */
 export class SessionGoneError extends SessionError {
   static {
-    nameClass(this, "SessionGoneError");
+    defineName(this, "SessionGoneError");
   }
 
   /**
-   * Makes the error.
+   * Creates the error.
    *
-   * @param operation what was being done, such as `"set"`
-   * @param options `cause`: the error underneath
+   * @param operation the operation that was refused, such as `"set"`
+   * @param options `cause`: the underlying error
    */
   constructor(operation: string, options?: ErrorOptions) {
     super(operation, `Cannot ${operation}: the session was destroyed or has expired`, options);
   }
 
-  /** The status that Alosaur answers with when nobody catches the error: 409 Conflict. */
+  /** The status of Alosaur's response if the error is not caught: 409 Conflict. */
   get httpCode(): number {
     return 409;
   }
 }
 
 /**
- * The store lacks the optional capability that an operation needs, such as finding the sessions of a user.
+ * The store lacks the optional capability that an operation needs, such as listing the sessions of
+ * a user.
+ *
+ * Alosaur responds with status 501 if the application does not catch it.
  */
 export class SessionNotSupportedError extends SessionError {
   static {
-    nameClass(this, "SessionNotSupportedError");
+    defineName(this, "SessionNotSupportedError");
   }
 
-  /** The status that Alosaur answers with when nobody catches the error: 501 Not Implemented. */
+  /** The status of Alosaur's response if the error is not caught: 501 Not Implemented. */
   get httpCode(): number {
     return 501;
   }
 }
 
-/** Puts `name` on the prototype, not enumerable, as the built-in errors have it. */
-function nameClass(errorClass: { prototype: Error }, name: string): void {
+/** Defines `name` on the prototype, not enumerable, as the built-in errors do. */
+function defineName(errorClass: { prototype: Error }, name: string): void {
   Object.defineProperty(errorClass.prototype, "name", { value: name, configurable: true, writable: true });
 }

@@ -1,5 +1,5 @@
 /**
- * What a session reports of itself.
+ * The events that a session middleware emits to `options.onEvent`.
  *
  * @module
  */
@@ -7,10 +7,11 @@ import type { MaybePromise } from "./util/maybe_promise.ts";
 import { SessionStoreError } from "./errors.ts";
 
 /**
- * Something that an operator wants to know, told to `options.onEvent`. `type` says what it is.
+ * An event for operators, passed to `options.onEvent`. `type` tells the events apart.
  *
- * `session`, where there is one, stands for the session: a keyed hash of its verified id, the same for the same id, from which
- * the id cannot be had. No event carries a session id, a cookie or a value.
+ * `session`, if present, identifies the session without revealing its id: it is a keyed hash of the
+ * verified session id. The same id always has the same hash, and the hash cannot be reversed. No
+ * event contains a session id, a cookie or a value.
  */
 export type SessionEvent =
   | SessionCreated
@@ -20,89 +21,102 @@ export type SessionEvent =
   | SessionStoreFailed
   | SessionWriteFailed;
 
-/** A session began: its record was made. */
+/** A session was created: the store has its record. */
 export interface SessionCreated {
-  /** What it is. */
+  /** The type of the event. */
   type: "created";
-  /** Stands for the session. */
+  /** The hash of the session id. */
   session: string;
-  /** The user that it is bound to, if any. */
+  /** The user that the session is bound to, if any. */
   principal?: string;
 }
 
-/** A session got a new id. */
+/** A session got a new id, from `regenerate()` or from `renewalTimeout`. */
 export interface SessionRenewed {
-  /** What it is. */
+  /** The type of the event. */
   type: "renewed";
-  /** Stands for the session under its new id. */
+  /** The hash of the new session id. */
   session: string;
-  /** Stands for the session under its old id. */
+  /** The hash of the old session id. */
   previous: string;
-  /** The user that it is bound to, if any. */
+  /** The user that the session is bound to, if any. */
   principal?: string;
 }
 
 /** A session ended. */
 export interface SessionEnded {
   /**
-   * `"destroyed"`: by `destroy()`. `"expired"`: its time was over when a request asked for it. `"revoked"`: remotely, or because its user
-   * had too many.
+   * - `"destroyed"`: the application called `destroy()`.
+   * - `"expired"`: a request presented a session that had expired.
+   * - `"revoked"`: the session was ended through `middleware.sessions`, or because its user had
+   *   more than `maxSessionsPerPrincipal`.
    */
   type: "destroyed" | "expired" | "revoked";
-  /** Stands for the session. */
+  /** The hash of the session id. */
   session: string;
-  /** The user that it was bound to, where that is known; never with `"expired"`. */
+  /** The user that the session was bound to, if known. Never present with `"expired"`. */
   principal?: string;
 }
 
 /** Why a cookie was refused. */
 export type RefusalReason = SessionRefused["reason"];
 
-/** A cookie of the session's name was not accepted, or not without doubt. */
+/** A cookie with the session's name was refused, or, with `"ambiguous"`, ignored. */
 export interface SessionRefused {
-  /** What it is. */
+  /** The type of the event. */
   type: "refused";
   /**
-   * `"malformed"`: not of our form. `"signature"`: signed by nobody. `"unknown"`: validly signed, but its session has ended.
-   * `"reuse"`: validly signed, but its session has had another id for longer than was granted. `"ambiguous"`: the request carries two
-   * live sessions (cookie tossing); the first is used.
+   * - `"malformed"`: the value does not have the form of a session cookie.
+   * - `"signature"`: none of the secrets has signed the value.
+   * - `"unknown"`: the signature is valid, but the session has ended.
+   * - `"reuse"`: the signature is valid, but the session got another id and the grace period of
+   *   this one is over.
+   * - `"ambiguous"`: the request carries two live sessions, possibly from cookie tossing. The first
+   *   one is used.
    */
   reason: "malformed" | "signature" | "unknown" | "reuse" | "ambiguous";
-  /** How many were refused for this reason since the middleware was made: what grows fast is somebody guessing. */
+  /**
+   * How many cookies this middleware has refused for this reason since it was constructed. A
+   * fast-growing count suggests a brute-force attack.
+   */
   count: number;
-  /** Stands for the session; absent where the id was not verified. */
+  /** The hash of the session id. Absent if the id was not verified. */
   session?: string;
 }
 
-/** The store rejected, threw, or could not be reached. */
+/** The store rejected, threw or could not be reached. */
 export interface SessionStoreFailed {
-  /** What it is. */
+  /** The type of the event. */
   type: "storeFailed";
-  /** What was being done, such as `"set"`. */
+  /** The operation that failed, such as `"set"`. */
   operation: string;
-  /** Its `cause` is the store's own error. */
+  /** The error. Its `cause` is the store's own error. */
   error: SessionStoreError;
-  /** Stands for the session; absent where there was none yet. */
-  session?: string;
-}
-
-/** A write that nobody awaited was refused: its session is gone, or its value cannot be kept. */
-export interface SessionWriteFailed {
-  /** What it is. */
-  type: "writeFailed";
-  /** What was being done, such as `"set"`. */
-  operation: string;
-  /** Why. */
-  error: Error;
-  /** Stands for the session; absent where there was none yet. */
+  /** The hash of the session id. Absent if there was no session yet. */
   session?: string;
 }
 
 /**
- * Tells a listener; whatever it throws or rejects with disturbs nothing.
+ * A write that was not awaited was refused, because its session had ended or its value cannot be
+ * stored.
+ */
+export interface SessionWriteFailed {
+  /** The type of the event. */
+  type: "writeFailed";
+  /** The operation that failed, such as `"set"`. */
+  operation: string;
+  /** The reason. */
+  error: Error;
+  /** The hash of the session id. Absent if there was no session yet. */
+  session?: string;
+}
+
+/**
+ * Emits events to the listener of the options. Errors that the listener throws or rejects with are
+ * ignored.
  *
- * Its methods take session ids, verified ones or our own, and hash them here: so no event can carry one as it is, and without a listener
- * nothing is hashed.
+ * Its methods take session ids, either verified or generated by the server, and hash them here. No
+ * event can carry an id, and without a listener nothing is hashed.
  */
 export class Reporter {
   readonly #listener: ((event: SessionEvent) => unknown) | undefined;
@@ -110,19 +124,20 @@ export class Reporter {
   readonly #refused: Record<RefusalReason, number> = { malformed: 0, signature: 0, unknown: 0, reuse: 0, ambiguous: 0 };
 
   /**
-   * @param hash makes of a session id what stands for it
+   * @param listener receives the events
+   * @param eventHash hashes a session id
    */
-  constructor(listener: ((event: SessionEvent) => unknown) | undefined, hash: (id: string) => string) {
+  constructor(listener: ((event: SessionEvent) => unknown) | undefined, eventHash: (id: string) => string) {
     this.#listener = listener;
-    this.#eventHash = hash;
+    this.#eventHash = eventHash;
   }
 
-  /** Tells of a session that began. */
+  /** Reports a session that was created. */
   emitCreated(id: string, principal: string | undefined): void {
     this.#emit(() => ({ type: "created", session: this.#eventHash(id), ...principalField(principal) }));
   }
 
-  /** Tells of a session that got a new id. */
+  /** Reports a session that got a new id. */
   emitRenewed(id: string, previous: string, principal: string | undefined): void {
     this.#emit(() => ({
       type: "renewed",
@@ -132,53 +147,56 @@ export class Reporter {
     }));
   }
 
-  /** Tells of a session that ended. */
+  /** Reports a session that ended. */
   emitEnded(type: SessionEnded["type"], id: string, principal?: string): void {
     this.#emit(() => ({ type, session: this.#eventHash(id), ...principalField(principal) }));
   }
 
-  /** Tells of a cookie that was refused, and counts it. */
+  /** Counts and reports a refused cookie. */
   emitRefused(reason: RefusalReason, id?: string): void {
     const count = ++this.#refused[reason];
     this.#emit(() => ({ type: "refused", reason, count, ...this.#sessionField(id) }));
   }
 
-  /** Tells of a store that failed. */
+  /** Reports a failure of the store. */
   emitStoreFailed(operation: string, error: SessionStoreError, id?: string): void {
     this.#emit(() => ({ type: "storeFailed", operation, error, ...this.#sessionField(id) }));
   }
 
-  /** Tells where a store fails; an answer that is there has not. */
-  reportFailures<T>(operation: string, id: string | undefined, answer: MaybePromise<T>): MaybePromise<T> {
-    if (!(answer instanceof Promise)) return answer;
-    return answer.catch((error) => {
-      if (error instanceof SessionStoreError) this.emitStoreFailed(operation, error, id);
-      throw error;
-    });
-  }
-
   /**
-   * Reports a write that failed.
+   * Reports a failed write.
    *
-   * @param awaited whether the application will hear of it from the promise
+   * @param awaited whether the application awaits the promise, and so handles the error itself
    */
   emitWriteFailed(operation: string, error: Error, id: string | undefined, awaited: boolean): void {
     if (error instanceof SessionStoreError) this.emitStoreFailed(operation, error, id);
     else if (!awaited) this.#emit(() => ({ type: "writeFailed", operation, error, ...this.#sessionField(id) }));
-    if (!awaited && this.#listener === undefined) console.error(describe(operation, error));
+    if (!awaited && this.#listener === undefined) console.error(describeFailure(operation, error));
+  }
+
+  /**
+   * Returns a result of the store unchanged. If it rejects because the store failed, that is
+   * reported.
+   */
+  reportFailures<T>(operation: string, id: string | undefined, result: MaybePromise<T>): MaybePromise<T> {
+    if (!(result instanceof Promise)) return result;
+    return result.catch((error) => {
+      if (error instanceof SessionStoreError) this.emitStoreFailed(operation, error, id);
+      throw error;
+    });
   }
 
   #sessionField(id: string | undefined): { session?: string } {
     return id === undefined ? {} : { session: this.#eventHash(id) };
   }
 
-  #emit(event: () => SessionEvent): void {
+  #emit(createEvent: () => SessionEvent): void {
     if (this.#listener === undefined) return;
     try {
-      const told = this.#listener(event());
-      if (told instanceof Promise) told.catch(() => {});
+      const result = this.#listener(createEvent());
+      if (result instanceof Promise) result.catch(() => {});
     } catch {
-      // A listener that throws disturbs nothing.
+      // An error of the listener must not fail the request.
     }
   }
 }
@@ -187,12 +205,15 @@ function principalField(principal: string | undefined): { principal?: string } {
   return principal === undefined ? {} : { principal };
 }
 
-/** One line for the console. The message of a store's error stays out: it may hold the id, or a database's password. */
-function describe(operation: string, error: unknown): string {
-  // The function of an update may throw anything.
-  const name = error instanceof Error ? error.name : "a value that is no error was thrown";
-  const because = error instanceof Error && error.cause instanceof Error
-    ? ` because of ${error.cause.constructor.name}`
+/**
+ * Describes a failed write in one line for the console. The message of the store's error is left
+ * out, because it may contain the session id or a database password.
+ */
+function describeFailure(operation: string, error: unknown): string {
+  // The function passed to `update()` may throw any value.
+  const name = error instanceof Error ? error.name : "a thrown value that is not an Error";
+  const cause = error instanceof Error && error.cause instanceof Error
+    ? ` caused by ${error.cause.constructor.name}`
     : "";
-  return `[session] ${operation} failed and nobody awaited it: ${name}${because}. Await it, or give options.onEvent.`;
+  return `[session] ${operation} failed and was not awaited: ${name}${cause}. Await the call, or set options.onEvent.`;
 }

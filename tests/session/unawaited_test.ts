@@ -142,7 +142,7 @@ for (const [name, make] of STORES) {
       await assertRejects(finish, SessionStoreError);
       assertEquals(errors.lines.length, 1);
       const line = `${errors.lines[0]}`;
-      assertMatch(line, /set failed and nobody awaited it: SessionStoreError because of RangeError/);
+      assertMatch(line, /set failed and was not awaited: SessionStoreError caused by RangeError/);
       assert(!line.includes("password") && !line.includes(idOf(cookie)));
     });
     await t.step("not if the application caught the error", async () => {
