@@ -1,82 +1,91 @@
 /**
- * HMAC-SHA-256 (RFC 2104) under one key, of many short messages.
+ * HMAC-SHA-256 (RFC 2104) of many short messages under one key.
  *
  * @module
  */
 import { hmac, Sha256, sha256 } from "../../deps.ts";
 
-/** The bytes of a block of SHA-256 (FIPS 180-4 section 1). */
-const BLOCK = 64;
-/** A block ends in a bit and eight bytes of length (section 5.1.1): so long may a message be that fits into one. */
-const SHORT = BLOCK - 9;
+/** The block size of SHA-256 in bytes (FIPS 180-4 section 1). */
+const BLOCK_BYTES = 64;
+/**
+ * The longest message that fits into one block, which ends in 1 byte of padding and 8 of length
+ * (section 5.1.1).
+ */
+const MAX_SHORT_BYTES = BLOCK_BYTES - 9;
 
-/** The eight words of SHA-256 between two blocks. */
+/** The eight 32-bit words of the SHA-256 state between two blocks. */
 type State = [number, number, number, number, number, number, number, number];
 
-/** SHA-256, a block at a time. */
+/** Applies SHA-256 block by block. */
 class Compression extends Sha256 {
-  /** Returns the words after a first block. */
-  begin(block: DataView): State {
+  /** Returns the state after a first block. */
+  compressFirst(block: DataView): State {
     this.process(block, 0);
     return this.get();
   }
 
-  /** Goes on from the words after a first block to those after a second, and writes them down. */
-  end(first: State, block: DataView, digest: DataView): void {
+  /**
+   * Continues from the state after a first block with a second block, and writes the result to
+   * `digest`.
+   */
+  compressSecond(first: State, block: DataView, digest: DataView): void {
     this.set(...first);
     this.process(block, 0);
-    let at = 0;
+    let offset = 0;
     for (const word of this.get()) {
-      digest.setInt32(at, word);
-      at += 4;
+      digest.setInt32(offset, word);
+      offset += 4;
     }
   }
 }
 
 /**
- * Hashes messages under a key.
+ * Computes HMACs under one key.
  *
- * The key fills a block of its own, once before the message and once before the hash of that. What these two come to is computed once; of a
- * short message that leaves two blocks, half the work of a whole HMAC.
+ * An HMAC hashes the padded key and the message, then the padded key again and that hash. The
+ * padded keys fill a block each, so their states are computed once. A short message then takes two
+ * blocks, half the work of a complete HMAC.
  */
 export class HmacSha256 {
   readonly #key: Uint8Array;
   readonly #compression = new Compression();
   readonly #inner: State;
   readonly #outer: State;
-  readonly #message = new Uint8Array(BLOCK);
+  readonly #message = new Uint8Array(BLOCK_BYTES);
   readonly #messageBlock = new DataView(this.#message.buffer);
-  readonly #hash = new DataView(new ArrayBuffer(BLOCK));
+  readonly #innerDigest = new DataView(new ArrayBuffer(BLOCK_BYTES));
   readonly #digest = new Uint8Array(32);
-  readonly #digestBlock = new DataView(this.#digest.buffer);
+  readonly #digestView = new DataView(this.#digest.buffer);
 
-  /** @param key of any length; one that is longer than a block stands for its hash (RFC 2104 section 2) */
+  /**
+   * @param key any number of bytes; a key longer than a block is hashed first (RFC 2104 section 2)
+   */
   constructor(key: Uint8Array) {
-    this.#key = key.length > BLOCK ? sha256(key) : new Uint8Array(key);
-    this.#inner = new Compression().begin(padded(this.#key, 0x36));
-    this.#outer = new Compression().begin(padded(this.#key, 0x5c));
-    // The hash of the message is always as long: where it ends, and the bits from the key's block on.
-    this.#hash.setUint8(32, 0x80);
-    this.#hash.setUint32(BLOCK - 4, (BLOCK + 32) * 8);
+    this.#key = key.length > BLOCK_BYTES ? sha256(key) : new Uint8Array(key);
+    this.#inner = new Compression().compressFirst(padKey(this.#key, 0x36));
+    this.#outer = new Compression().compressFirst(padKey(this.#key, 0x5c));
+    // The inner digest always has 32 bytes, so its padding and its length in bits never change.
+    this.#innerDigest.setUint8(32, 0x80);
+    this.#innerDigest.setUint32(BLOCK_BYTES - 4, (BLOCK_BYTES + 32) * 8);
   }
 
-  /** Hashes a message; what is returned holds until the next call. */
+  /** Returns the HMAC of a message. The next call overwrites the returned bytes. */
   digest(message: Uint8Array): Uint8Array {
     const { length } = message;
-    if (length > SHORT) return hmac(this.#key, message);
+    if (length > MAX_SHORT_BYTES) return hmac(this.#key, message);
     this.#message.set(message);
     this.#message.fill(0, length);
     this.#message[length] = 0x80;
-    this.#messageBlock.setUint32(BLOCK - 4, (BLOCK + length) * 8);
-    this.#compression.end(this.#inner, this.#messageBlock, this.#hash);
-    this.#compression.end(this.#outer, this.#hash, this.#digestBlock);
+    this.#messageBlock.setUint32(BLOCK_BYTES - 4, (BLOCK_BYTES + length) * 8);
+    this.#compression.compressSecond(this.#inner, this.#messageBlock, this.#innerDigest);
+    this.#compression.compressSecond(this.#outer, this.#innerDigest, this.#digestView);
     return this.#digest;
   }
 }
 
-/** The key in a block, as the one before the message (0x36) or the one before its hash (0x5c). */
-function padded(key: Uint8Array, pad: number): DataView {
-  const block = new Uint8Array(BLOCK).fill(pad);
+/** Returns the key as a block, padded for the inner hash (0x36) or the outer one (0x5c). */
+function padKey(key: Uint8Array, pad: number): DataView {
+  const block = new Uint8Array(BLOCK_BYTES).fill(pad);
   for (const [i, byte] of key.entries()) block[i] = byte ^ pad;
   return new DataView(block.buffer);
 }

@@ -1,5 +1,5 @@
 /**
- * Brings the session cookie to the client, whatever the application answers with.
+ * Sends the session cookie with every kind of response that Alosaur supports.
  *
  * @module
  */
@@ -7,18 +7,20 @@ import type { AlosaurResponse, HttpContext } from "../../deps.ts";
 import type { CookiePolicy } from "./cookie_policy.ts";
 import { isDeletion, type SessionCookie } from "./session_cookie.ts";
 
-type Merged = ReturnType<AlosaurResponse["getMergedResult"]>;
+type MergedResult = ReturnType<AlosaurResponse["getMergedResult"]>;
 
-/** What a response's cookie needs to know of the options. */
+/** The part of the policy that a response needs. */
 type Policy = Pick<CookiePolicy, "cookie" | "isSecure" | "onCookieSet">;
 
 /**
- * The session's `Set-Cookie` line of one response.
+ * The `Set-Cookie` line of one response.
  *
- * The line goes into `context.response.headers` at once, because Alosaur skips `onPostRequest` in several paths. That alone
- * would not do: Alosaur returns a native `Response` without those headers, and it appends them to the headers of an action result,
- * which the application (or a cache) may return to somebody else next. So `getMergedResult()`, through which every
- * answer but that to an uncaught error passes, is replaced on this one response.
+ * The line is added to `context.response.headers` immediately, because Alosaur skips
+ * `onPostRequest` in several cases. The headers alone are not enough. Alosaur ignores them for a
+ * native `Response`, and appends them to the headers of an action result, which the application or
+ * a cache may return to another client next. Every response except the one to an uncaught error
+ * passes through `getMergedResult()`, so this class replaces that method on this one response. See
+ * docs/decisions/0002.
  */
 export class ResponseCookie {
   readonly #context: HttpContext;
@@ -38,49 +40,49 @@ export class ResponseCookie {
     response.getMergedResult = () => this.#merge(response, merge);
   }
 
-  /** Whether there is a line that did not leave (yet). */
+  /** Whether there is a line that Alosaur has not merged into the response yet. */
   get isPending(): boolean {
     return this.#line !== undefined && !this.#wasMerged;
   }
 
   /**
-   * Gives the client the cookie.
+   * Sets the cookie in the client.
    *
    * @param value the signed id
-   * @param until the end of the cookie, in milliseconds since the epoch
+   * @param expiresAt when the cookie expires, in milliseconds since the epoch
    */
-  send(value: string, until: number): void {
-    const line = this.#cookie.serialize(value, this.#policy.isSecure(this.#context), until);
-    this.#put(line);
+  send(value: string, expiresAt: number): void {
+    const line = this.#cookie.serialize(value, this.#policy.isSecure(this.#context), expiresAt);
+    this.#setLine(line);
     this.#policy.onCookieSet(this.#context, line);
   }
 
-  /** Removes the cookie from the client. Later calls change nothing. */
+  /** Deletes the cookie in the client. Every later call is ignored. */
   clear(): void {
-    this.#put(this.#cookie.serializeDeletion(this.#policy.isSecure(this.#context)));
+    this.#setLine(this.#cookie.serializeDeletion(this.#policy.isSecure(this.#context)));
     this.#isFinal = true;
   }
 
-  /** Says nothing, whatever was said before. */
+  /** Cancels an earlier {@linkcode send}: the response leaves the client's cookie unchanged. */
   cancel(): void {
-    this.#put(undefined);
+    this.#setLine(undefined);
   }
 
-  /** From now on neither gives nor takes the cookie. */
+  /** Cancels, and ignores every later call. */
   disable(): void {
     this.cancel();
     this.#isDisabled = true;
   }
 
-  #put(line: string | undefined): void {
+  #setLine(line: string | undefined): void {
     if (this.#isDisabled || this.#isFinal) return;
     this.#line = line;
-    this.#rewrite(this.#context.response.headers, line);
+    this.#replaceLine(this.#context.response.headers, line);
   }
 
-  /** Leaves at most one line of our name in `headers`: `line`. */
-  #rewrite(headers: Headers, line: string | undefined): void {
-    const lines = cookiesIn(headers);
+  /** Replaces all lines of this cookie in `headers` by `line`, if there is one. */
+  #replaceLine(headers: Headers, line: string | undefined): void {
+    const lines = setCookieLines(headers);
     if (lines.length === 1 && lines[0] === line) return;
     if (lines.some((other) => this.#cookie.matches(other))) {
       headers.delete("set-cookie");
@@ -91,19 +93,20 @@ export class ResponseCookie {
     if (line !== undefined) headers.append("set-cookie", line);
   }
 
-  #merge(response: AlosaurResponse, merge: AlosaurResponse["getMergedResult"]): Merged {
+  #merge(response: AlosaurResponse, merge: AlosaurResponse["getMergedResult"]): MergedResult {
     this.#wasMerged = true;
     if (this.#isDisabled) return merge.call(response);
     const result: unknown = response.result;
-    const own = cookiesIn(response.headers);
-    const theirs = cookiesIn(headersOf(result));
-    if (this.#line === undefined && own.length === 0 && theirs.length === 0) return merge.call(response);
-    // A line that something else put there after ours, and that takes the cookie away, is obeyed.
-    const clears = (line: string): boolean => line !== this.#line && this.#cookie.matches(line) && isDeletion(line);
-    if (own.some(clears) || theirs.some(clears)) this.clear();
-    let merged: Merged;
+    const contextLines = setCookieLines(response.headers);
+    const resultLines = setCookieLines(headersOf(result));
+    if (this.#line === undefined && contextLines.length === 0 && resultLines.length === 0) return merge.call(response);
+    // If the application has added a line that deletes the cookie, the deletion takes precedence.
+    const deletes = (line: string): boolean => line !== this.#line && this.#cookie.matches(line) && isDeletion(line);
+    if (contextLines.some(deletes) || resultLines.some(deletes)) this.clear();
+    let merged: MergedResult;
     try {
-      // Alosaur appends our header to the result's own headers: to a copy, so that no client's cookie stays on a shared result.
+      // Alosaur appends our line to the result's own headers. With a copy, a shared result never
+      // carries a client's cookie.
       if (isActionResult(result)) response.result = { ...result, headers: new Headers(result.headers) };
       merged = merge.call(response);
     } finally {
@@ -114,27 +117,37 @@ export class ResponseCookie {
     return merged;
   }
 
-  /** Puts the line on a native response, which may be immutable and may be returned again: on a copy. */
+  /**
+   * Applies the line to a copy of a native response, which may be immutable and may be returned
+   * again.
+   */
   #applyToResponse(response: Response): Response {
-    // An upgrade to a WebSocket and a network error cannot be copied; a body that was read cannot be sent at all.
+    // A WebSocket upgrade and a network error cannot be copied. A response whose body was read
+    // cannot be sent.
     if (response.status < 200 || response.bodyUsed) return response;
     const headers = new Headers(response.headers);
     this.#finalizeHeaders(headers);
     return new Response(response.body, { status: response.status, statusText: response.statusText, headers });
   }
 
+  /** Applies the line, and keeps a response that carries it out of shared caches. */
   #finalizeHeaders(headers: Headers): void {
-    this.#rewrite(headers, this.#line);
-    if (this.#line !== undefined && !isPrivate(headers.get("cache-control"))) headers.set("cache-control", "no-store");
+    this.#replaceLine(headers, this.#line);
+    if (this.#line !== undefined && !preventsSharedCaching(headers.get("cache-control"))) {
+      headers.set("cache-control", "no-store");
+    }
   }
 }
 
-/** The `Set-Cookie` lines in headers. Most have none, which is told faster than a list of them is made. */
-function cookiesIn(headers: Headers | undefined): readonly string[] {
-  return headers !== undefined && headers.has("set-cookie") ? headers.getSetCookie() : NONE;
-}
+const NO_LINES: readonly string[] = [];
 
-const NONE: readonly string[] = [];
+/**
+ * Returns the `Set-Cookie` lines. Most headers have none, and `has()` is cheaper than an empty
+ * list.
+ */
+function setCookieLines(headers: Headers | undefined): readonly string[] {
+  return headers !== undefined && headers.has("set-cookie") ? headers.getSetCookie() : NO_LINES;
+}
 
 function headersOf(result: unknown): Headers | undefined {
   return result instanceof Response || isActionResult(result) ? result.headers : undefined;
@@ -145,8 +158,11 @@ function isActionResult(result: unknown): result is { headers: Headers; __isActi
     result.headers instanceof Headers;
 }
 
-/** Tells whether a Cache-Control keeps a response from shared caches (RFC 9111 section 5.2.2). `private="field"` does not. */
-function isPrivate(cacheControl: string | null): boolean {
+/**
+ * Returns whether a Cache-Control header keeps the complete response out of shared caches (RFC 9111
+ * section 5.2.2). `private="field"` covers one field only.
+ */
+function preventsSharedCaching(cacheControl: string | null): boolean {
   if (cacheControl === null) return false;
   return cacheControl.toLowerCase().split(",").some((directive) => ["no-store", "private"].includes(directive.trim()));
 }

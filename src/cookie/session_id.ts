@@ -1,17 +1,20 @@
 /**
- * Session ids: random, in characters that a cookie carries without quoting.
+ * Random session ids, in characters that a cookie carries without quoting.
  *
  * @module
  */
 import { encodeBase64Url } from "../util/base64url.ts";
 
-/** 144 bits. OWASP Session Management asks for at least 64 bits of entropy ("Session ID Entropy"). */
+/**
+ * 144 bits. OWASP Session Management requires at least 64 bits of entropy ("Session ID Entropy").
+ */
 const ID_BYTES = 18;
 
-/** How many characters of base64url a session id has. */
+/** The length of a session id in characters of base64url. */
 export const SESSION_ID_LENGTH = 24;
 
-// One call for 128 ids: asking the system for 18 bytes costs as much as asking for 2,304.
+// Random bytes for 128 ids at a time, because a system call for 18 bytes costs as much as one for
+// 2,304.
 const pool = new Uint8Array(ID_BYTES * 128);
 let poolOffset = pool.length;
 
