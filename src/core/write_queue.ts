@@ -1,5 +1,5 @@
 /**
- * The writes of one request: in their order, and none lost sight of.
+ * Orders the writes of one request and tracks which failures the application handles.
  *
  * @module
  */
@@ -8,17 +8,22 @@ import { findTimeout } from "../persistence/store_timeout.ts";
 import { isPending, type MaybePromise } from "../util/maybe_promise.ts";
 import { runAfter } from "../util/keyed_mutex.ts";
 
-/** Told of each write that failed. */
+/** Called for each write that failed. */
 export type FailureListener = (operation: string, error: Error, awaited: boolean) => void;
 
-/** How many promise jobs a function may need, from the end of a write that it awaits, to begin the next one: three, and some for those around it. */
+/**
+ * After how many microtasks without a write the queue counts as idle. A function that awaits one
+ * write and then starts the next needs three, and the functions around it need a few more.
+ */
 const MICROTASK_LIMIT = 6;
 
 /**
- * Runs the writes of a request one after the other. Where one fails because the store took too long, those that wait for it fail too.
+ * Runs the writes of a request one after the other. If a write fails because the store timed out,
+ * the writes that wait for it fail too.
  *
- * Applications write without awaiting (`session.set("seen", 1)`). A promise that rejects with nobody listening would end the
- * process, so the queue listens to every one, and remembers the failures that the application never heard of.
+ * Applications write without awaiting (`session.set("seen", 1)`). A rejected promise without a
+ * handler would terminate the process. The queue therefore handles every promise, and remembers the
+ * failures that the application did not see.
  */
 export class WriteQueue {
   readonly #onFailure: FailureListener;
@@ -30,18 +35,18 @@ export class WriteQueue {
     this.#onFailure = onFailure;
   }
 
-  /** How many writes have begun. */
+  /** How many writes have started. */
   get revision(): number {
     return this.#revision;
   }
 
-  /** Resolves when no write is under way, and none begins that waited for another. */
+  /** Resolves when no write is running and no function that awaited one starts another. */
   async idle(): Promise<void> {
     for (let quiet = 0; quiet < MICROTASK_LIMIT; quiet++) {
       const last = this.#last;
       const revision = this.#revision;
       await last;
-      // One that is done as soon as it has begun is never the last.
+      // The revision also counts writes that finished synchronously, which are never `#last`.
       if (last !== undefined || this.#revision !== revision) quiet = -1;
     }
   }
@@ -49,83 +54,89 @@ export class WriteQueue {
   /**
    * Runs one write.
    *
-   * @param operation what the write is called in reports
-   * @param begin runs at once: checks, and does what must be done before this call returns; it gives back what has to wait
-   *   for the writes before
+   * @param operation the name of the write in reports
+   * @param start runs synchronously, to validate and to change what the caller must see when this
+   * call returns. It returns the rest of the write, which runs after the earlier writes.
    */
-  run<T>(operation: string, begin: () => () => MaybePromise<T>): Promise<T> {
+  run<T>(operation: string, start: () => () => MaybePromise<T>): Promise<T> {
     this.#revision++;
-    const before = this.#last;
+    const previous = this.#last;
     let outcome: MaybePromise<T>;
-    // What those that come later have to wait for too: what fails at once has not waited for the writes before.
+    // What later writes have to wait for in addition to this one.
     let predecessor: Promise<Error | undefined> | undefined;
     try {
-      outcome = runAfter(before, begin());
+      outcome = runAfter(previous, start());
     } catch (error) {
+      // This write has not waited for the earlier ones.
       outcome = Promise.reject(error);
-      predecessor = before;
+      predecessor = previous;
     }
-    // A listener that was told of this write has begun another.
-    if (this.#last !== before) predecessor = this.#last;
-    return isPending(outcome) ? this.#watch(operation, outcome, predecessor) : Promise.resolve(outcome);
+    // Another write was started meanwhile, for example by an event listener.
+    if (this.#last !== previous) predecessor = this.#last;
+    return isPending(outcome) ? this.#track(operation, outcome, predecessor) : Promise.resolve(outcome);
   }
 
-  #watch<T>(operation: string, outcome: Promise<T>, predecessor: Promise<Error | undefined> | undefined): Promise<T> {
+  #track<T>(operation: string, outcome: Promise<T>, predecessor: Promise<Error | undefined> | undefined): Promise<T> {
     const { promise: write, resolve, reject } = ObservedPromise.pending<T>();
     const leave = (timeout?: Error): Error | undefined => {
       if (this.#last === tracked) this.#last = undefined;
       return timeout;
     };
-    const end = (timeout?: Error): MaybePromise<Error | undefined> =>
+    const finish = (timeout?: Error): MaybePromise<Error | undefined> =>
       predecessor === undefined ? leave(timeout) : predecessor.then(leave);
     const tracked: Promise<Error | undefined> = outcome.then((value) => {
       resolve(value);
-      return end();
+      return finish();
     }, (error) => {
       this.#failures.push({ write, error });
-      this.#report(operation, write, error);
+      this.#reportFailure(operation, write, error);
       write.markHandled();
       reject(error);
-      return end(findTimeout(error));
+      return finish(findTimeout(error));
     });
     this.#last = tracked;
     return write;
   }
 
   /**
-   * Waits for the writes, and fails where one failed without the application hearing of it.
+   * Waits until the queue is idle.
    *
-   * @throws the error of the first such write
+   * @throws the error of the first failed write whose promise the application did not await
    */
   async settle(): Promise<void> {
     await this.idle();
-    const unheard = this.#failures.find(({ write }) => !write.observed);
-    if (unheard !== undefined) throw unheard.error;
+    const unhandled = this.#failures.find(({ write }) => !write.observed);
+    if (unhandled !== undefined) throw unhandled.error;
   }
 
-  async #report(operation: string, write: { observed: boolean }, error: Error): Promise<void> {
-    // An `await` at the call begins to listen a moment after the call has returned.
+  async #reportFailure(operation: string, write: { observed: boolean }, error: Error): Promise<void> {
+    // `await session.set()` calls `then()` a few microtasks after the call has returned.
     for (let i = 0; i < 3; i++) await undefined;
     this.#onFailure(operation, error, write.observed);
   }
 }
 
-/** A promise that knows whether anybody listens to it. `await` calls `then()` of a promise that is not the built-in class. */
+/**
+ * A promise that records whether it is awaited. `await` calls `then()` of a promise that is not
+ * exactly a `Promise`.
+ */
 class ObservedPromise<T> extends Promise<T> {
-  // What `then()` returns is a promise like any other.
+  // `then()` returns an ordinary promise.
   static override get [Symbol.species](): PromiseConstructor {
     return Promise;
   }
 
-  /** Whether somebody awaits it. */
+  /** Whether `then()` was called. */
   observed = false;
 
-  /** Makes one that is under way. */
+  /** Creates a pending promise. */
   static pending<T>(): PromiseWithResolvers<T> & { promise: ObservedPromise<T> } {
     return super.withResolvers<T>() as PromiseWithResolvers<T> & { promise: ObservedPromise<T> };
   }
 
-  /** Listens, past our own `then()`: a rejection that nobody hears of does not end the process. */
+  /**
+   * Handles the rejection without counting as observed, so that it does not terminate the process.
+   */
   markHandled(): void {
     super.then(undefined, () => {});
   }
