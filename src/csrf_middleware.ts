@@ -1,8 +1,8 @@
 /**
- * Refuses requests that another site makes in a visitor's name (cross-site request forgery).
+ * Protection against cross-site request forgery (CSRF).
  *
- * The rules are those of the OWASP Cross-Site Request Forgery Prevention Cheat Sheet: Fetch Metadata first, then the Origin, then a
- * token.
+ * The rules follow the OWASP Cross-Site Request Forgery Prevention Cheat Sheet: Fetch Metadata
+ * first, then the Origin, then a token.
  *
  * @module
  */
@@ -13,47 +13,58 @@ import { Session } from "./session.ts";
 /** The options of `CsrfMiddleware`. */
 export interface CsrfOptions {
   /**
-   * Other origins whose pages may send unsafe requests here, each as a browser writes it in the Origin header (RFC 6454 section 6.2):
-   * `"https://other.example"`, without a path, a slash at the end or the scheme's own port. There are no wildcards.
+   * Other origins whose pages may send unsafe requests to this application. Write each as browsers
+   * do in the Origin header (RFC 6454 section 6.2), such as `"https://other.example"`: without a
+   * path, without a trailing slash and without the default port of the scheme. Wildcards are not
+   * supported.
    *
    * @default {[]}
    */
   trustedOrigins?: readonly string[];
   /**
-   * Paths that are not checked, such as a webhook's, which proves by a signature where it comes from. Each is matched against the URL's
-   * pathname; begin it with `^`, or it matches in the middle of a path too.
+   * Paths that are not checked, such as a webhook that verifies signatures instead. Each pattern is
+   * matched against the pathname of the URL. Start it with `^`, otherwise it also matches in the
+   * middle of a path.
    *
    * @default {[]}
    */
   exempt?: readonly RegExp[];
 }
 
-/** The methods that ask for nothing but a look (RFC 9110 section 9.2.1). Methods are case-sensitive: `get` is none of these. */
+/**
+ * The safe methods (RFC 9110 section 9.2.1). Methods are case-sensitive, so `get` is not one of
+ * them.
+ */
 const SAFE_METHODS: ReadonlySet<string> = new Set(["GET", "HEAD", "OPTIONS", "TRACE"]);
 
-/** Where a token is looked for. */
-const HEADER = "x-csrf-token";
-const FIELD = "_csrf";
+/** The header and the form field that carry a token. */
+const TOKEN_HEADER = "x-csrf-token";
+const TOKEN_FIELD = "_csrf";
 
-/** The form of an Origin, and of what stands behind its scheme: a host with a port or without. */
-const ORIGIN = /^(https?:)\/\/([^\s/\\?#@]+)$/i;
-const AUTHORITY = /^[^\s/\\?#@]+$/;
+/** An Origin, and the host and optional port after its scheme. */
+const ORIGIN_PATTERN = /^(https?:)\/\/([^\s/\\?#@]+)$/i;
+const AUTHORITY_PATTERN = /^[^\s/\\?#@]+$/;
 
 /**
- * Lets an unsafe request (any but GET, HEAD, OPTIONS and TRACE) pass only where the visitor's own browser says that it comes from this
- * application, or where it carries the session's token. Register it after `SessionMiddleware`.
+ * Refuses unsafe requests (all methods except GET, HEAD, OPTIONS and TRACE) that may have been
+ * initiated by another site. Register it after `SessionMiddleware`.
  *
- * 1. With a header `Sec-Fetch-Site`: `same-origin` and `none` pass; anything else only where the Origin is trusted.
- * 2. Else with an `Origin`: its host must be the request's Host, or it must be trusted. `null` is neither.
- * 3. Else the field `_csrf` of a form, or the header `x-csrf-token`, must be `await session.csrfToken()`.
+ * The first rule that applies decides:
  *
- * What is refused is answered with 403 and one line that says why; no action and no later middleware runs. The body stays as it was, for
- * the action to read.
+ * 1. If the request has a `Sec-Fetch-Site` header, it passes if the header is `same-origin` or
+ *    `none`, or if the Origin is trusted.
+ * 2. If it has an `Origin` header, it passes if its host and port equal the Host header, or if the
+ *    Origin is trusted. `null` is neither.
+ * 3. Otherwise it passes if the form field `_csrf` or the header `x-csrf-token` equals
+ *    `await session.csrfToken()`.
  *
- * Schemes are not compared and `X-Forwarded-Host` is not believed, so a proxy that ends TLS needs no option: it only has to pass the
- * Host header on.
+ * A refused request gets a response with status 403 and one line with the reason. No action and no
+ * later middleware runs. If a request passes, the action can still read its body.
  *
- * @example
+ * Behind a proxy that terminates TLS no option is needed, but the proxy must pass the Host header
+ * on. Schemes are not compared, and `X-Forwarded-Host` is not trusted.
+ *
+ * @example Only requests of the same origin pass
  * ```ts
  * import { assertEquals } from "jsr:@std/assert@1.0.13";
  * import { SecurityContext } from "@alosaur/session";
@@ -74,10 +85,11 @@ export class CsrfMiddleware implements MiddlewareTarget {
   readonly #exempt: readonly RegExp[];
 
   /**
-   * Checks the options.
+   * Validates the options.
    *
-   * @param options none is needed
-   * @throws {TypeError} if `trustedOrigins` holds what no browser would write as an Origin, or `exempt` what is not a RegExp
+   * @param options all are optional
+   * @throws {TypeError} if `trustedOrigins` contains anything but origins as browsers write them,
+   * or `exempt` anything but RegExps
    */
   constructor(options: CsrfOptions = {}) {
     if (typeof options !== "object" || options === null) throw invalid("the options", "must be an object");
@@ -91,11 +103,12 @@ export class CsrfMiddleware implements MiddlewareTarget {
   }
 
   /**
-   * Decides whether a request may go on. Alosaur calls it before the action, and sends what it returns.
+   * Checks a request. Alosaur calls it before the action, and sends the response that it returns.
    *
-   * @param context the request
-   * @returns the refusal; `undefined` where the request may go on
-   * @throws {SessionStoreError} if it is the token that decides, and the store could not be asked for its session
+   * @param context the context of the request
+   * @returns the response that refuses the request, or `undefined` if it passes
+   * @throws {SessionStoreError} if the token decides, and the session is not available because the
+   * store failed
    */
   onPreRequest(context: HttpContext): Response | undefined | Promise<Response | undefined> {
     const { request } = context;
@@ -105,23 +118,20 @@ export class CsrfMiddleware implements MiddlewareTarget {
     const site = request.headers.get("sec-fetch-site");
     if (site !== null) {
       if (site === "same-origin" || site === "none" || this.#isTrusted(origin)) return undefined;
-      return refusal(
-        context,
-        "the browser says that the request comes from another origin, and that is not a trusted one",
-      );
+      return refuse(context, "the browser reports that the request comes from another origin, which is not trusted");
     }
     if (origin !== null) {
-      if (this.#isTrusted(origin) || isOwn(origin, hostOf(context))) return undefined;
-      return refusal(context, "the Origin of the request is neither its Host nor a trusted one");
+      if (this.#isTrusted(origin) || isSameHost(origin, hostOf(context))) return undefined;
+      return refuse(context, "the Origin of the request is neither its Host nor trusted");
     }
     return this.#checkToken(context);
   }
 
-  /** Does nothing: all is decided before the action. */
+  /** Does nothing, because requests are checked before the action. */
   onPostRequest(_context: HttpContext): void {}
 
   #isExempt(pathname: string): boolean {
-    // Not `test()`: with /g and /y that begins where the last request's match ended.
+    // `test()` is stateful for patterns with /g or /y; `search()` is not.
     return this.#exempt.some((pattern) => pathname.search(pattern) !== -1);
   }
 
@@ -132,101 +142,108 @@ export class CsrfMiddleware implements MiddlewareTarget {
   async #checkToken(context: HttpContext): Promise<Response | undefined> {
     const session = sessionOf(context);
     if (session?.available === false) {
-      // Not a refusal: the request may be as it should be, and can be sent again.
+      // Not a refusal, because the token may be valid and the client can retry.
       throw new SessionStoreError(
         "csrfToken",
         "Cannot check the CSRF token: the session is not available, because the store failed",
       );
     }
-    // Who has no record has no token: their body is not worth reading.
+    // Without a session there is no valid token, so the body need not be read.
     if (session?.expiresAt === undefined) {
-      return refusal(
+      return refuse(
         context,
-        "the request says nothing of where it comes from, and has no session whose token it could carry",
+        "the request does not name its origin, and has no session to compare a token with",
       );
     }
-    const header = context.request.headers.get(HEADER);
+    const header = context.request.headers.get(TOKEN_HEADER);
     if (header !== null && session.verifyCsrfToken(header)) return undefined;
-    const field = await readField(context);
+    const field = await readTokenField(context);
     if (field !== undefined && session.verifyCsrfToken(field)) return undefined;
-    return refusal(
+    return refuse(
       context,
-      "the request says nothing of where it comes from, and does not carry the token of its session",
+      "the request does not name its origin, and does not carry the token of its session",
     );
   }
 }
 
-/** The session that `SessionMiddleware` has put on the context. */
+/** Returns the session that `SessionMiddleware` has attached to the context. */
 function sessionOf(context: HttpContext): Session | undefined {
   const session = (context as HttpContext & { security?: { session?: unknown } }).security?.session;
   return session instanceof Session ? session : undefined;
 }
 
-/** The request's host, with its port where the client has named one. */
+/** Returns the host of the request, with the port if the client sent one. */
 function hostOf({ request }: HttpContext): string {
-  // HTTP/2 has `:authority` in place of Host (RFC 9113 section 8.3.1), which Deno puts into the URL alone.
+  // HTTP/2 replaces Host with `:authority` (RFC 9113 section 8.3.1), which Deno exposes in the URL
+  // only.
   return request.headers.get("host") ?? request.parserUrl.host;
 }
 
 /**
- * Tells whether an Origin is that of the host which the request is for.
+ * Returns whether an Origin has the host and port of the Host header.
  *
- * The schemes are not compared, because behind a proxy that ends TLS they differ. The scheme of the Origin says which port may be left
- * out: some proxies write `example.com:443`.
+ * Schemes are not compared, because they differ behind a proxy that terminates TLS. The scheme of
+ * the Origin determines the default port, which some proxies include, as in `example.com:443`.
  */
-function isOwn(origin: string, host: string): boolean {
-  const [, scheme, authority = ""] = ORIGIN.exec(origin) ?? [];
-  if (scheme === undefined || !AUTHORITY.test(host)) return false;
+function isSameHost(origin: string, host: string): boolean {
+  const [, scheme, authority = ""] = ORIGIN_PATTERN.exec(origin) ?? [];
+  if (scheme === undefined || !AUTHORITY_PATTERN.test(host)) return false;
   const own = URL.parse(`${scheme}//${host}`)?.host;
   return own !== undefined && own === URL.parse(`${scheme}//${authority}`)?.host;
 }
 
 /**
- * Reads the token's field out of a form, if the body is one. Nothing that a client sends makes this throw.
+ * Reads the token field if the body is a form. A malformed body never throws.
  *
- * A copy of the body is read. `request.body()` would keep what it parsed for the action, but without the options that the action's `Body()`
- * gives it; it leaves `application/x-www-form-urlencoded; charset=UTF-8` unparsed; and it rejects where a multipart body is malformed.
+ * This reads a copy of the body, because `request.body()` has three problems. It caches its result
+ * for the action without the options of the action's `Body()`. It does not parse
+ * `application/x-www-form-urlencoded; charset=UTF-8`. It rejects for a malformed multipart body.
  */
-async function readField({ request }: HttpContext): Promise<string | undefined> {
+async function readTokenField({ request }: HttpContext): Promise<string | undefined> {
   const type = request.headers.get("content-type")?.split(";", 1)[0]?.trim().toLowerCase();
   if (type !== "application/x-www-form-urlencoded" && type !== "multipart/form-data") return undefined;
   try {
     const { serverRequest } = request;
-    // Where a middleware before this one has read the body, what it parsed is kept.
+    // If an earlier middleware has read the body, Alosaur has cached the parsed form.
     const form: unknown = serverRequest.bodyUsed ? await request.body() : await serverRequest.clone().formData();
-    const field = form instanceof FormData ? form.get(FIELD) : (form as Record<string, unknown> | undefined)?.[FIELD];
+    const field = form instanceof FormData
+      ? form.get(TOKEN_FIELD)
+      : (form as Record<string, unknown> | undefined)?.[TOKEN_FIELD];
     return typeof field === "string" ? field : undefined;
   } catch {
     return undefined;
   }
 }
 
-/** The answer to a request that is not let through. `why` is ours alone: nothing of the request is repeated. */
-function refusal({ response }: HttpContext, why: string): Response {
-  // Alosaur sends what a middleware returns without these headers. The new cookie of a session whose id has just been renewed is one.
+/** Returns the response that refuses a request. It never repeats content of the request. */
+function refuse({ response }: HttpContext, reason: string): Response {
+  // Alosaur sends the response of a middleware without the context's headers. These may include the
+  // new cookie of a session whose id has just been renewed.
   const headers = new Headers(response.headers);
   headers.set("content-type", "text/plain; charset=utf-8");
   headers.set("cache-control", "no-store");
-  return new Response(`Refused (CSRF): ${why}.`, { status: 403, headers });
+  return new Response(`Refused (CSRF): ${reason}.`, { status: 403, headers });
 }
 
 function checkOrigin(origin: unknown): void {
-  if (typeof origin !== "string") throw invalid("`trustedOrigins`", "must hold strings");
+  if (typeof origin !== "string") throw invalid("`trustedOrigins`", "must contain strings");
   const url = URL.parse(origin);
-  // URLs allow a host of `*`, which would look as if it matched anything.
+  // A URL may have the host `*`, which looks like a wildcard but is not one.
   const isPattern = origin.includes("*");
-  if (!isPattern && ORIGIN.test(origin) && url?.origin === origin) return;
+  if (!isPattern && ORIGIN_PATTERN.test(origin) && url?.origin === origin) return;
   const hint = isPattern || url === null || url.origin === "null" ? "" : `: write ${JSON.stringify(url.origin)}`;
   throw invalid(
     "`trustedOrigins`",
-    `must hold origins as browsers send them ("https://other.example"), which ${JSON.stringify(origin)} is not${hint}`,
+    `must contain origins as browsers send them ("https://other.example"), which ${
+      JSON.stringify(origin)
+    } is not${hint}`,
   );
 }
 
 function checkRegExp(pattern: unknown): void {
-  if (!(pattern instanceof RegExp)) throw invalid("`exempt`", "must hold regular expressions");
+  if (!(pattern instanceof RegExp)) throw invalid("`exempt`", "must contain regular expressions");
 }
 
-function invalid(option: string, what: string): TypeError {
-  return new TypeError(`Cannot check requests: ${option} ${what}`);
+function invalid(option: string, requirement: string): TypeError {
+  return new TypeError(`Cannot check requests: ${option} ${requirement}`);
 }

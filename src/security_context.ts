@@ -1,69 +1,77 @@
 /**
- * The context that actions receive: Alosaur's, with `security`.
+ * The context that actions receive: Alosaur's context with a `security` property.
  *
  * @module
  */
 import { HttpContext, Injectable, SERVER_REQUEST } from "../deps.ts";
 import type { Session, SessionData } from "./session.ts";
 
-/** Who is signed in. */
+/** The user who is signed in. */
 export interface Identity<T = unknown> {
   /** The user's id. */
   id: string | number;
-  /** What else is known of the user. */
+  /** Further data about the user, defined by the application. */
   data?: T;
-  /** What the user may do. */
+  /** The roles of the user. */
   readonly roles?: string[];
 }
 
-/** A way to sign in and out, such as Alosaur's `CookiesScheme`. */
+/** Performs sign-in and sign-out, such as Alosaur's `CookiesScheme`. */
 export interface AuthenticationScheme {
-  /** Signs in. */
+  /** Signs the user in. */
   signInAsync(context: HttpContext, identity: Identity): Promise<unknown>;
-  /** Signs out. */
+  /** Signs the user out. */
   signOutAsync(context: HttpContext): Promise<unknown>;
 }
 
-/** Signing in and out, as Alosaur's `AuthMiddleware`, schemes and `Authorize` expect it at `context.security.auth`. */
+/**
+ * Sign-in and sign-out at `context.security.auth`, as Alosaur's `AuthMiddleware`, schemes and
+ * `Authorize` expect it.
+ */
 export interface AuthInterface {
-  /** Who is signed in; a scheme assigns this function. */
+  /**
+   * Returns the user who is signed in, or `undefined`. The authentication scheme assigns this
+   * function.
+   */
   identity: <T>() => Identity<T> | undefined;
 
   /**
-   * Signs in, under a new session id: what knew the id before the sign-in must not be signed in with it.
+   * Gives the session a new id, then signs the user in. An id from before the sign-in never reaches
+   * the signed-in session, which prevents session fixation.
    *
-   * @param scheme does the signing in
-   * @param identity who signs in
-   * @returns what the scheme returns
+   * @param scheme performs the sign-in
+   * @param identity the user
+   * @returns the result of the scheme
    */
   signInAsync<T, R = unknown>(scheme: AuthenticationScheme, identity: Identity<T>): Promise<R>;
 
   /**
-   * Signs out and ends the session, also where the scheme fails.
+   * Signs the user out and destroys the session, even if the scheme fails.
    *
-   * @param scheme does the signing out
-   * @returns what the scheme returns
+   * @param scheme performs the sign-out
+   * @returns the result of the scheme
    */
   signOutAsync<R = unknown>(scheme: AuthenticationScheme): Promise<R>;
 }
 
-/** What is known of the visitor: at `context.security`. */
+/** The session and the identity of the visitor, at `context.security`. */
 export class Security<TData extends object = SessionData> {
-  /** Signing in and out. */
+  /** Sign-in and sign-out. */
   readonly auth: AuthInterface;
 
   /**
    * The visitor's session.
    *
-   * Note: it is `undefined` where no `SessionMiddleware` ran before, because it is registered later or its RegExp does not match the
-   * path. Alosaur's `AuthMiddleware` takes that for "nobody is signed in".
+   * Note: it is `undefined` if no `SessionMiddleware` ran before, because it is registered later or
+   * its RegExp does not match the path. Alosaur's `AuthMiddleware` then treats the visitor as not
+   * signed in.
    */
   declare session: Session<TData>;
 
   /**
-   * Begins with nobody signed in and no session.
+   * Starts without a session and without a signed-in user.
    *
-   * @param context the request that this is about
+   * @param context the context of the request
    */
   constructor(context: HttpContext) {
     this.auth = new Auth(context, this as unknown as Security);
@@ -82,7 +90,7 @@ class Auth implements AuthInterface {
   identity: <T>() => Identity<T> | undefined = () => undefined;
 
   async signInAsync<T, R>(scheme: AuthenticationScheme, identity: Identity<T>): Promise<R> {
-    // The new id first: an id from before the sign-in is never, not even for a moment, that of a signed-in session.
+    // First, so that the old id never belongs to a signed-in session, not even briefly.
     await this.#security.session.regenerate();
     return await scheme.signInAsync(this.#context, identity) as R;
   }
@@ -97,22 +105,22 @@ class Auth implements AuthInterface {
 }
 
 /**
- * Alosaur's `HttpContext` with `security`, for an application's providers:
- * `{ token: Context, useClass: SecurityContext }`.
+ * Alosaur's `HttpContext` with a `security` property. Register it in the providers of the
+ * application: `{ token: Context, useClass: SecurityContext }`.
  *
  * @typeParam TState the type of `state`
- * @typeParam TData the session's values by key, such as `{ cart: Cart; user: User }`
+ * @typeParam TData the type of the session's values by key, such as `{ cart: Cart; user: User }`
  */
 @Injectable({ inject: [SERVER_REQUEST] })
 // deno-lint-ignore no-explicit-any -- as Alosaur declares its HttpContext
 export class SecurityContext<TState = any, TData extends object = SessionData> extends HttpContext<TState> {
-  /** What is known of the visitor. */
+  /** The session and the identity of the visitor. */
   readonly security: Security<TData>;
 
   /**
-   * Alosaur makes one for each request.
+   * Note: Alosaur creates one for each request.
    *
-   * @param serverRequest the request, which Alosaur injects
+   * @param serverRequest the request, injected by Alosaur
    */
   constructor(serverRequest: Request) {
     super(serverRequest);

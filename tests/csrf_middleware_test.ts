@@ -508,8 +508,8 @@ Deno.test("new CsrfMiddleware() refuses options of the wrong shape", async (t) =
       [null, "the options must be an object"],
       ["https://other.example", "the options must be an object"],
       [{ trustedOrigins: "https://other.example" }, "`trustedOrigins` must be an array"],
-      [{ trustedOrigins: [new URL("https://other.example")] }, "`trustedOrigins` must hold strings"],
-      [{ trustedOrigins: [/other/] }, "`trustedOrigins` must hold strings"],
+      [{ trustedOrigins: [new URL("https://other.example")] }, "`trustedOrigins` must contain strings"],
+      [{ trustedOrigins: [/other/] }, "`trustedOrigins` must contain strings"],
       [{ trustedOrigins: ["https://other.example/"] }, 'is not: write "https://other.example"'],
       [{ trustedOrigins: ["https://other.example/path"] }, 'is not: write "https://other.example"'],
       [{ trustedOrigins: ["https://other.example:443"] }, 'is not: write "https://other.example"'],
@@ -526,8 +526,8 @@ Deno.test("new CsrfMiddleware() refuses options of the wrong shape", async (t) =
       [{ trustedOrigins: ["file:///x"] }, '"file:///x" is not'],
       [{ trustedOrigins: ["ftp://other.example"] }, '"ftp://other.example" is not'],
       [{ exempt: /^\/webhooks\// }, "`exempt` must be an array"],
-      [{ exempt: ["/webhooks/"] }, "`exempt` must hold regular expressions"],
-      [{ exempt: [{ test: () => true }] }, "`exempt` must hold regular expressions"],
+      [{ exempt: ["/webhooks/"] }, "`exempt` must contain regular expressions"],
+      [{ exempt: [{ test: () => true }] }, "`exempt` must contain regular expressions"],
     ] as const
   ) {
     await t.step(Deno.inspect(options), () => {
