@@ -1,11 +1,12 @@
 /**
- * Everything the core takes from outside, named in one place.
+ * All third-party modules of the core, named in one place.
  *
- * Alosaur is a peer: `alosaur/` is resolved by the application's own import map, so that both use the same copy. A pinned URL
- * here would bring a second `HttpContext` and a second injection table beside the application's.
+ * Alosaur is a peer dependency. `alosaur/` is resolved by the import map of the application, so
+ * that both use the same copy. A pinned URL here would load a second `HttpContext` and a second
+ * injection container. See docs/decisions/0001.
  *
- * std's functions are re-exported under explicit types: where std is mapped to its republished JavaScript, which has no types,
- * everything they touch would silently become `any`.
+ * std's functions are re-exported with explicit types. If std is mapped to its republished
+ * JavaScript, which has no types, their results would otherwise silently become `any`.
  *
  * @module
  */
@@ -18,18 +19,18 @@ export { HttpContext, Injectable } from "alosaur/mod.ts";
 export type { AlosaurResponse, MiddlewareTarget } from "alosaur/mod.ts";
 export { SERVER_REQUEST } from "alosaur/src/models/tokens.model.ts";
 
-/** SHA-256 with its compression of one block, `process()`, open to subclasses. */
+/** SHA-256. Subclasses can call `process()`, which compresses one block. */
 export { _SHA256 as Sha256 } from "npm:@noble/hashes@2.4.0/sha2.js";
 
-/** Hashes in one call; synchronous, as `crypto.subtle` is not. */
+/** Computes a SHA-256 in one call. Synchronous, unlike `crypto.subtle`. */
 export { sha256 };
 
-/** An HMAC-SHA-256 (RFC 2104) in one call; synchronous, as `crypto.subtle` is not. */
+/** Computes an HMAC-SHA-256 (RFC 2104) in one call. Synchronous, unlike `crypto.subtle`. */
 export function hmac(key: Uint8Array, message: Uint8Array): Uint8Array {
   return nobleHmac(sha256, key, message);
 }
 
-/** The part of std's `Cookie` that this project writes. */
+/** The properties of std's `Cookie` that this project uses. */
 export interface Cookie {
   name: string;
   value: string;
@@ -42,8 +43,11 @@ export interface Cookie {
   sameSite?: "Strict" | "Lax" | "None";
 }
 
-/** Appends a `Set-Cookie` header (RFC 6265 section 4.1); throws on characters that a cookie cannot carry. */
+/**
+ * Appends a `Set-Cookie` header (RFC 6265 section 4.1). Throws if a character is not allowed in a
+ * cookie.
+ */
 export const setCookie: (headers: Headers, cookie: Cookie) => void = stdSetCookie;
 
-/** Compares two byte sequences of equal length in a time that does not depend on their content. */
+/** Compares two byte sequences of equal length in constant time. */
 export const timingSafeEqual: (a: Uint8Array, b: Uint8Array) => boolean = stdTimingSafeEqual;

@@ -1,38 +1,46 @@
 /**
- * Server-side sessions for Alosaur: one signed cookie, and the data in a store.
+ * Server-side sessions for Alosaur: a signed cookie in the browser, and the data in a store on the
+ * server.
  *
- * In an application the store, the provider and the middleware are set up once, and actions receive a `SecurityContext`:
+ * Set up a store, the provider and the middleware once. Actions then receive a `SecurityContext`,
+ * with the session of the request at `context.security.session`.
  *
- * ```ts ignore
+ * @example An application that counts visits, and a test of it without a server
+ * ```ts
+ * import { ActionParam, App, Area, Controller, Ctx, Get } from "alosaur/mod.ts";
+ * import { Context, MemoryStore, SecurityContext, SessionMiddleware } from "@alosaur/session";
+ *
+ * @Controller()
+ * class CounterController {
+ *   @Get("/counter")
+ *   @ActionParam(0, Ctx())
+ *   async count(context: SecurityContext): Promise<string> {
+ *     const visits = await context.security.session.update<number>("visits", (n = 0) => n + 1);
+ *     return `Visit ${visits}`;
+ *   }
+ * }
+ *
+ * @Area({ controllers: [CounterController] })
+ * class MainArea {}
+ *
  * const store = new MemoryStore();
  * await store.init();
  *
+ * // In production, read the secret from the environment, so that cookies stay valid after a restart.
+ * const sessions = new SessionMiddleware(store, { secret: SessionMiddleware.generateSecret() });
+ *
  * const app = new App({ areas: [MainArea], providers: [{ token: Context, useClass: SecurityContext }] });
- * app.use(/\//, new SessionMiddleware(store, { secret: Deno.env.get("SESSION_SECRET") ?? "" }));
- * ```
+ * app.use(/\//, sessions);
+ * if (import.meta.main) await app.listen(":8000");
  *
- * What happens to one visitor, without a server:
- *
- * @example A visitor is counted
- * ```ts
+ * // The test:
  * import { assertEquals } from "jsr:@std/assert@1.0.13";
- * import { MemoryStore, SecurityContext, SessionMiddleware } from "@alosaur/session";
  *
- * const middleware = new SessionMiddleware(new MemoryStore(), { secret: SessionMiddleware.generateSecret() });
- *
- * async function visit(cookie?: string): Promise<{ visits: number; cookie: string | undefined }> {
- *   const context = new SecurityContext(new Request("http://localhost/", { headers: cookie ? { cookie } : {} }));
- *   await middleware.onPreRequest(context);
- *   const visits = await context.security.session.update<number>("visits", (n = 0) => n + 1);
- *   await middleware.onPostRequest(context);
- *   const [line] = context.response.headers.getSetCookie();
- *   return { visits, cookie: line?.split(";")[0] };
- * }
- *
- * const first = await visit();
- * const second = await visit(first.cookie);
- * assertEquals([first.visits, second.visits], [1, 2]);
- * assertEquals(second.cookie, undefined); // the visitor has it already
+ * const context = new SecurityContext(new Request("http://localhost/counter"));
+ * await sessions.onPreRequest(context);
+ * assertEquals(await new CounterController().count(context), "Visit 1");
+ * await sessions.onPostRequest(context);
+ * assertEquals(context.response.headers.getSetCookie().length, 1);
  * ```
  *
  * @module
