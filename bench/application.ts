@@ -1,18 +1,23 @@
-/** The application that is measured: four actions, with sessions and without, on whichever Alosaur `alosaur/` is mapped to. */
-import { ActionParam, App, Area, Controller, Ctx, Get } from "alosaur/mod.ts";
-import { Context, SecurityContext } from "../mod.ts";
+/**
+ * The measured Alosaur application: four actions with sessions, and the same four without. It runs on the Alosaur that
+ * `alosaur/` is mapped to.
+ *
+ * @module
+ */
+import { ActionParam, App, Area, Controller, Ctx, Get, HttpContext } from "alosaur/mod.ts";
+import type { SecurityContext } from "../mod.ts";
 
-/** A middleware that does nothing: what an application without sessions has in the place of theirs. */
+/** A middleware that does nothing, used in place of `SessionMiddleware` in the application without sessions. */
 export const noop = {
   onPreRequest: (): void => {},
   onPostRequest: (): void => {},
 };
 
 /** An area of Alosaur. */
-type Pages = new () => object;
+type AreaClass = new () => object;
 
-/** The actions, on sessions. */
-export function sessionPages(base: string): Pages {
+/** Creates the actions that use the session, under a path. */
+export function sessionPages(base: string): AreaClass {
   @Controller(base)
   class SessionPages {
     @Get("/read")
@@ -21,17 +26,17 @@ export function sessionPages(base: string): Pages {
       return String(await session.get("n") ?? "none");
     }
 
-    @Get("/both")
+    @Get("/readWrite")
     @ActionParam(0, Ctx())
-    async both({ security: { session } }: SecurityContext): Promise<string> {
+    async readWrite({ security: { session } }: SecurityContext): Promise<string> {
       const n = await session.get("n", 0) + 1;
       await session.set("n", n);
       return String(n);
     }
 
-    @Get("/none")
+    @Get("/untouched")
     @ActionParam(0, Ctx())
-    none(_context: SecurityContext): string {
+    untouched(_context: SecurityContext): string {
       return "ok";
     }
 
@@ -48,8 +53,8 @@ export function sessionPages(base: string): Pages {
   return SessionArea;
 }
 
-/** The same actions without. */
-export function plainPages(base: string): Pages {
+/** Creates the same actions without sessions. */
+export function plainPages(base: string): AreaClass {
   @Controller(base)
   class PlainPages {
     @Get("/read")
@@ -58,15 +63,15 @@ export function plainPages(base: string): Pages {
       return await "1";
     }
 
-    @Get("/both")
+    @Get("/readWrite")
     @ActionParam(0, Ctx())
-    async both(_context: SecurityContext): Promise<string> {
+    async readWrite(_context: SecurityContext): Promise<string> {
       return await "1";
     }
 
-    @Get("/none")
+    @Get("/untouched")
     @ActionParam(0, Ctx())
-    none(_context: SecurityContext): string {
+    untouched(_context: SecurityContext): string {
       return "ok";
     }
 
@@ -82,7 +87,11 @@ export function plainPages(base: string): Pages {
   return PlainArea;
 }
 
-/** Makes the application of some pages. */
-export function createApp(...areas: Pages[]): App<unknown> {
-  return new App({ areas, logging: false, providers: [{ token: Context, useClass: SecurityContext }] });
+/**
+ * Creates the application of some areas.
+ *
+ * @param contextClass `SecurityContext` of the measured checkout
+ */
+export function createApp(areas: AreaClass[], contextClass: typeof SecurityContext): App<unknown> {
+  return new App({ areas, logging: false, providers: [{ token: HttpContext, useClass: contextClass }] });
 }

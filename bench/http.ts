@@ -1,17 +1,33 @@
 /**
- * Requests a second over HTTP: the same application with and without sessions, on each store, and beside Express and Fastify on the
- * same Redis and PostgreSQL.
+ * Measures requests a second over HTTP: the same application with and without sessions, on each store, and beside
+ * Express and Fastify on the same Redis and PostgreSQL.
  *
- * The server has one core and the load generator another, and servers take turns. It needs `wrk` and `taskset`; on Debian:
- * `apt-get install wrk util-linux`. TEST_REDIS_URL and TEST_POSTGRES_URL name the servers.
+ * The server runs on one core and the load generator on another. The servers are measured alternately. It needs `wrk`
+ * and `taskset`; on Debian: `apt-get install wrk util-linux`. TEST_REDIS_URL and TEST_POSTGRES_URL name the databases.
  *
- * `--quick` takes some 40 seconds; `--servers=plain,memory` and `--cases=a,c` leave others out; `--rounds=5`, `--seconds=2` and
- * `--connections=64` say how much is measured; `--config=FILE` is another deno.json, such as one that maps `alosaur/` to another
- * Alosaur. Only a whole run is kept; one with `--config` as `http_alosaur.json`.
+ * Options:
+ * - `--quick`: a run of about 40 seconds
+ * - `--servers=plain,memory`: only these servers
+ * - `--cases=read,untouched`: only these cases
+ * - `--rounds=5`, `--seconds=2` (a case of a server in a round), `--connections=64`, `--visitors=100`
+ * - `--config=FILE`: another deno.json, for example one that maps `alosaur/` to another Alosaur
+ *
+ * Only a complete run is saved to `results/http.json`, or to `results/http_alosaur.json` with `--config`.
+ *
+ * @module
  */
 import { parseArgs } from "node:util";
-import { digits, environment, keep, median, printTable, printTargets, type Target, target } from "./figures.ts";
-import { type CaseName, CASES } from "./subjects/subject.ts";
+import {
+  checkTarget,
+  environment,
+  formatNumber,
+  printTable,
+  printTargets,
+  saveResults,
+  type Target,
+} from "./report.ts";
+import { median } from "./statistics.ts";
+import { caseLegend, type CaseName, CASES, parseCaseNames } from "./subjects/subject.ts";
 
 const TITLES = {
   plain: "without sessions",
@@ -27,25 +43,25 @@ const TITLES = {
 
 type ServerName = keyof typeof TITLES;
 
-/** What one run of wrk found. */
+/** The result of one run of wrk. */
 interface Load {
   /** Requests a second. */
   rate: number;
-  /** The 99th percentile of the time to an answer, in milliseconds. */
+  /** The 99th percentile of the latency, in milliseconds. */
   p99: number;
-  /** The share of its core that the server has used: where it is far from 1, something else was the bound. */
-  busy: number;
+  /** The share of its core that the server used. If it is far from 1, the server was not the bottleneck. */
+  cpuShare: number;
 }
 
-/** What is kept of a server, by case. */
+/** The saved result of one case on one server. */
 interface Result extends Load {
-  /** Requests a second, over those without sessions: the median of the rounds' ratios. */
+  /** Requests a second divided by those without sessions: the median over the rounds. */
   ratio: number;
-  /** The same of requests a second of the server's processor time: near the other one unless something else was the bound. */
-  ratioByWork: number;
+  /** The same ratio of requests per second of CPU time. The two differ if the server was not the bottleneck. */
+  ratioByCpuTime: number;
 }
 
-/** What is kept in `results/http.json`. */
+/** The content of `results/http.json`. */
 export interface HttpResults {
   environment: ReturnType<typeof environment>;
   alosaur: string;
@@ -61,7 +77,7 @@ interface Server {
   name: ServerName;
   process: Deno.ChildProcess;
   url: string;
-  /** wrk's script that sends the cookies of its visitors. */
+  /** The path of the wrk script that sends the cookies of the visitors. */
   script: string;
 }
 
@@ -83,11 +99,11 @@ const seconds = Number(options.seconds ?? (options.quick ? 1 : 2));
 const connections = Number(options.connections);
 const visitors = Number(options.visitors);
 const wanted = (options.servers ?? (options.quick ? "plain,memory,sqlite" : Object.keys(TITLES).join())).split(",");
-const caseNames = (options.cases ?? "a,b,c").split(",") as CaseName[];
+const caseNames = parseCaseNames(options.cases ?? "read,readWrite,untouched");
 
 for (const tool of ["wrk", "taskset"]) {
-  if (await isThere(tool)) continue;
-  console.error(`This needs ${tool}; on Debian: apt-get install wrk util-linux`);
+  if (await isInstalled(tool)) continue;
+  console.error(`Cannot run: ${tool} is not installed; on Debian: apt-get install wrk util-linux`);
   Deno.exit(1);
 }
 const [clientCore, serverCore] = navigator.hardwareConcurrency > 1 ? ["0", "1"] : ["0", "0"];
@@ -99,7 +115,7 @@ try {
     const server = await start(name);
     if (server !== undefined) servers.push(server);
   }
-  // V8 needs a while.
+  // Warms up V8's optimising compiler.
   for (const server of servers) for (const name of caseNames) await load(server, name, 1);
 
   const measured = new Map<string, Load[]>();
@@ -111,24 +127,24 @@ try {
       }
     }
   }
-  const results = summarise(measured);
+  const results = summarize(measured);
   print(results);
-  const isWhole = !options.quick && options.servers === undefined && options.cases === undefined;
-  if (!isWhole) console.log("\nNot kept: this was not a whole run.");
-  else await keep(options.config === undefined ? "http.json" : "http_alosaur.json", results);
+  const isComplete = !options.quick && options.servers === undefined && options.cases === undefined;
+  if (!isComplete) console.log("\nNot saved: the run was not complete.");
+  else await saveResults(options.config === undefined ? "http.json" : "http_alosaur.json", results);
 } finally {
   for (const process of processes) {
     try {
       process.kill("SIGTERM");
     } catch {
-      // It has ended by itself.
+      // The process has exited already.
     }
     await process.status;
   }
   await Deno.remove(folder, { recursive: true });
 }
 
-async function isThere(tool: string): Promise<boolean> {
+async function isInstalled(tool: string): Promise<boolean> {
   try {
     await new Deno.Command(tool, { args: ["--version"], stdout: "null", stderr: "null" }).output();
     return true;
@@ -137,7 +153,7 @@ async function isThere(tool: string): Promise<boolean> {
   }
 }
 
-/** Starts a server, proves that it does each case, and signs up its visitors. */
+/** Starts a server, signs up its visitors and verifies that it does the work of each case. */
 async function start(name: ServerName): Promise<Server | undefined> {
   const config = options.config === undefined ? [] : ["--config", options.config];
   const script = new URL("http_server.ts", import.meta.url).pathname;
@@ -151,14 +167,14 @@ async function start(name: ServerName): Promise<Server | undefined> {
   const errors = new Response(process.stderr).text();
   const port = await portOf(process.stdout);
   if (port === undefined) {
-    console.log(`Left out: ${TITLES[name]}. ${(await errors).trim().split("\n")[0]}`);
+    console.log(`Skipped: ${TITLES[name]}. ${(await errors).trim().split("\n")[0]}`);
     return undefined;
   }
   const url = `http://127.0.0.1:${port}`;
   const cookies: string[] = [];
-  for (let i = 0; i < visitors; i++) cookies.push((await ask(`${url}/write`)).cookie);
+  for (let i = 0; i < visitors; i++) cookies.push((await request(`${url}/write`)).cookie);
   await verify(name, url, cookies[0] ?? "");
-  // Without sessions the same load: cookies of the same length.
+  // A server without sessions gets cookies of the same length.
   const sent = cookies.map((cookie) => cookie || `sid=${"A".repeat(68)}`);
   const path = `${folder}/${name}.lua`;
   await Deno.writeTextFile(path, luaOf(sent));
@@ -172,7 +188,7 @@ async function portOf(output: ReadableStream<Uint8Array>): Promise<string | unde
     text += part.value;
     const [, port] = text.match(/port: (\d+)\D/) ?? [];
     if (port === undefined) continue;
-    // Read on: a full pipe would block the server.
+    // Drains the output, because a full pipe would block the server.
     void (async () => {
       while (!(await reader.read()).done);
     })();
@@ -180,7 +196,7 @@ async function portOf(output: ReadableStream<Uint8Array>): Promise<string | unde
   }
 }
 
-async function ask(url: string, cookie?: string): Promise<{ status: number; text: string; cookie: string }> {
+async function request(url: string, cookie?: string): Promise<{ status: number; text: string; cookie: string }> {
   const response = await fetch(url, cookie ? { headers: { cookie } } : {});
   const [line = ""] = response.headers.getSetCookie();
   return { status: response.status, text: await response.text(), cookie: line.split(";", 1)[0] ?? "" };
@@ -188,18 +204,20 @@ async function ask(url: string, cookie?: string): Promise<{ status: number; text
 
 async function verify(name: ServerName, url: string, cookie: string): Promise<void> {
   const isPlain = name === "plain";
-  const before = await ask(`${url}/read`, cookie);
-  const both = await ask(`${url}/both`, cookie);
-  const after = await ask(`${url}/read`, cookie);
-  const none = await ask(`${url}/none`);
-  const texts = [before, both, after, none].map(({ status, text }) => `${status} ${text}`).join();
-  const right = (isPlain ? "1,1,1,ok" : "1,2,2,ok").replaceAll(/\w+/g, "200 $&");
-  if (texts !== right || none.cookie !== "" || (cookie === "") !== isPlain) {
-    throw new Error(`${TITLES[name]} does not do what is measured: ${texts}`);
+  const before = await request(`${url}/read`, cookie);
+  const written = await request(`${url}/readWrite`, cookie);
+  const after = await request(`${url}/read`, cookie);
+  const untouched = await request(`${url}/untouched`);
+  const received = [before, written, after, untouched].map(({ status, text }) => `${status} ${text}`).join();
+  const expected = (isPlain ? "1,1,1,ok" : "1,2,2,ok").replaceAll(/\w+/g, "200 $&");
+  if (received !== expected || untouched.cookie !== "" || (cookie === "") !== isPlain) {
+    throw new Error(
+      `Cannot measure ${TITLES[name]}: the server does not do its work; expected ${expected}, received ${received}`,
+    );
   }
 }
 
-/** The requests of the visitors, one after the other. */
+/** Creates a wrk script that sends the requests of the visitors one after the other. */
 function luaOf(cookies: string[]): string {
   return `local cookies = { ${cookies.map((cookie) => JSON.stringify(cookie)).join(", ")} }
 local requests, at = {}, 0
@@ -217,23 +235,23 @@ async function load(server: Server, caseName: CaseName, time: number): Promise<L
   const { action, cookie } = CASES[caseName];
   const script = cookie === "no" ? [] : ["-s", server.script];
   const before = await cpuSeconds(server.process.pid);
-  const begun = performance.now();
+  const start = performance.now();
   const { stdout } = await new Deno.Command("taskset", {
     args: ["-c", clientCore, "wrk", "-t1", `-c${connections}`, `-d${time}s`, "--latency", ...script].concat(
       `${server.url}/${action}`,
     ),
   }).output();
   const text = new TextDecoder().decode(stdout);
-  const busy = (await cpuSeconds(server.process.pid) - before) / ((performance.now() - begun) / 1000);
+  const cpuShare = (await cpuSeconds(server.process.pid) - before) / ((performance.now() - start) / 1000);
   const rate = Number(text.match(/Requests\/sec:\s+([\d.]+)/)?.[1]);
   const [, p99, unit = ""] = text.match(/ 99%\s+([\d.]+)(us|ms|s)/) ?? [];
   const scale: Record<string, number> = { us: 0.001, ms: 1, s: 1000 };
   const failed = text.match(/(Non-2xx or 3xx responses|Socket errors).*/)?.[0];
   if (failed !== undefined || !(rate > 0)) throw new Error(`${TITLES[server.name]}, ${caseName}: ${failed ?? text}`);
-  return { rate, p99: Number(p99) * (scale[unit] ?? NaN), busy };
+  return { rate, p99: Number(p99) * (scale[unit] ?? NaN), cpuShare };
 }
 
-/** The processor time that a process has used, its threads included; 0 where the system does not tell. */
+/** Returns the CPU time of a process and all its threads in seconds, or 0 on a system without `/proc`. */
 async function cpuSeconds(pid: number): Promise<number> {
   try {
     const stat = await Deno.readTextFile(`/proc/${pid}/stat`);
@@ -244,29 +262,31 @@ async function cpuSeconds(pid: number): Promise<number> {
   }
 }
 
-function summarise(measured: Map<string, Load[]>): HttpResults {
+function summarize(measured: Map<string, Load[]>): HttpResults {
   const loads = (name: ServerName, caseName: CaseName): Load[] => measured.get(`${name} ${caseName}`) ?? [];
-  /** The median of the rounds' ratios. */
-  const over = (
+  /** Returns the ratio of two servers: the median over the rounds. */
+  const ratioOf = (
     name: ServerName,
     other: ServerName,
     caseName: CaseName,
-    of: (load: Load) => number = ({ rate }) => rate,
+    valueOf: (load: Load) => number = ({ rate }) => rate,
   ): number => {
-    const others = loads(other, caseName).map(of);
-    return median(loads(name, caseName).map((load, round) => of(load) / (others[round] ?? NaN)));
+    const others = loads(other, caseName).map(valueOf);
+    return median(loads(name, caseName).map((load, round) => valueOf(load) / (others[round] ?? NaN)));
   };
   const has = (...names: ServerName[]): boolean => names.every((name) => servers.some((s) => s.name === name));
 
   const targets: Target[] = [];
   const add = (name: string, measured: number, limit: number): void => {
-    if (!Number.isNaN(measured)) targets.push(target(name, measured, "at least", limit));
+    if (!Number.isNaN(measured)) targets.push(checkTarget(name, measured, "at least", limit));
   };
   if (has("plain", "memory")) {
-    add("MemoryStore, a: with / without", over("memory", "plain", "a"), 0.85);
-    add("MemoryStore, c: with / without", over("memory", "plain", "c"), 0.97);
+    add("MemoryStore, read: with / without", ratioOf("memory", "plain", "read"), 0.85);
+    add("MemoryStore, untouched: with / without", ratioOf("memory", "plain", "untouched"), 0.97);
   }
-  if (has("sqlite", "memory")) add("SqliteStore, a / MemoryStore, a", over("sqlite", "memory", "a"), 0.65);
+  if (has("sqlite", "memory")) {
+    add("SqliteStore, read / MemoryStore, read", ratioOf("sqlite", "memory", "read"), 0.65);
+  }
   for (
     const [ours, express, fastify] of [
       ["redis", "expressRedis", "fastifyRedis"],
@@ -274,8 +294,8 @@ function summarise(measured: Map<string, Load[]>): HttpResults {
     ] as const
   ) {
     if (!has(ours, express, fastify)) continue;
-    for (const caseName of ["a", "b"] as const) {
-      const ratio = Math.min(over(ours, express, caseName), over(ours, fastify, caseName));
+    for (const caseName of ["read", "readWrite"] as const) {
+      const ratio = Math.min(ratioOf(ours, express, caseName), ratioOf(ours, fastify, caseName));
       add(`${TITLES[ours]}, ${caseName}: ours / the better of Express and Fastify`, ratio, 2);
     }
   }
@@ -294,9 +314,9 @@ function summarise(measured: Map<string, Load[]>): HttpResults {
         return [caseName, {
           rate: median(all.map(({ rate }) => rate)),
           p99: median(all.map(({ p99 }) => p99)),
-          busy: median(all.map(({ busy }) => busy)),
-          ratio: over(name, "plain", caseName),
-          ratioByWork: over(name, "plain", caseName, ({ rate, busy }) => rate / busy),
+          cpuShare: median(all.map(({ cpuShare }) => cpuShare)),
+          ratio: ratioOf(name, "plain", caseName),
+          ratioByCpuTime: ratioOf(name, "plain", caseName, ({ rate, cpuShare }) => rate / cpuShare),
         }];
       })),
     })),
@@ -308,9 +328,9 @@ function print({ environment: { deno, cpu }, alosaur, servers, targets }: HttpRe
   console.log(
     `Deno ${deno}, ${cpu}, ${alosaur} of Alosaur, ${connections} connections, ${rounds} rounds of ${seconds} s`,
   );
-  for (const name of caseNames) console.log(`  ${name}  ${CASES[name].title}`);
+  console.log(caseLegend(caseNames));
   console.log(
-    "\nRequests a second (over those without sessions; the same by the server's processor time; p99 in ms; share of the core)\n",
+    "\nRequests a second (ratio to those without sessions; the same by CPU time; p99 in ms; CPU share)\n",
   );
   printTable([
     ["", ...caseNames],
@@ -319,10 +339,9 @@ function print({ environment: { deno, cpu }, alosaur, servers, targets }: HttpRe
       ...caseNames.map((name) => {
         const result = cases[name];
         if (result === undefined) return "";
-        const { rate, ratio, ratioByWork, p99, busy } = result;
-        return `${Math.round(rate)} (${ratio.toFixed(2)}; ${ratioByWork.toFixed(2)}; ${digits(p99)}; ${
-          busy.toFixed(2)
-        })`;
+        const { rate, ratio, ratioByCpuTime, p99, cpuShare } = result;
+        const details = [ratio.toFixed(2), ratioByCpuTime.toFixed(2), formatNumber(p99), cpuShare.toFixed(2)];
+        return `${Math.round(rate)} (${details.join("; ")})`;
       }),
     ]),
   ]);

@@ -1,64 +1,68 @@
 /**
- * One server of `http.ts`, in a process of its own: it prints its port, and on SIGTERM removes what it has kept.
+ * One server of `http.ts`, in a process of its own. It prints its port, and on SIGTERM deletes its data.
  *
  * @module
  */
 import { createServer, type RequestListener } from "node:http";
-import { MemoryStore, SessionMiddleware, type SessionStore } from "../mod.ts";
+import { MemoryStore, SecurityContext, SessionMiddleware, type SessionStore } from "../mod.ts";
 import { createApp, noop, plainPages, sessionPages } from "./application.ts";
 import type { PeerStore } from "./subjects/fastify.ts";
 
 const REDIS_URL = Deno.env.get("TEST_REDIS_URL") ?? "redis://127.0.0.1:6379";
 const POSTGRES_URL = Deno.env.get("TEST_POSTGRES_URL") ?? "postgres://postgres@127.0.0.1:5432/test";
-/** What this process keeps in a server that others use too. */
-const PLACE = `bench_http_${Deno.pid}`;
+/** Names the data of this process in a database that other processes use too. */
+const NAMESPACE = `bench_http_${Deno.pid}`;
 
 const SERVERS: Record<string, () => Promise<() => Promise<void>>> = {
   plain: () => serveAlosaur(undefined),
   memory: () => serveAlosaur(new MemoryStore()),
   sqlite: async () => {
     const folder = await Deno.makeTempDir();
-    const remove = await serveAlosaur(await ourStore("Sqlite", `${folder}/sessions.sqlite`));
+    const remove = await serveAlosaur(await openStore("Sqlite", `${folder}/sessions.sqlite`));
     return async () => {
       await remove();
       await Deno.remove(folder, { recursive: true });
     };
   },
-  redis: async () => await serveAlosaur(await ourStore("Redis", REDIS_URL, { prefix: `${PLACE}:` })),
+  redis: async () => await serveAlosaur(await openStore("Redis", REDIS_URL, { prefix: `${NAMESPACE}:` })),
   postgres: async () => {
-    await makeSchema();
-    await serveAlosaur(await ourStore("Postgres", POSTGRES_URL, { table: `${PLACE}.sessions` }));
+    await createSchema();
+    await serveAlosaur(await openStore("Postgres", POSTGRES_URL, { table: `${NAMESPACE}.sessions` }));
     return dropSchema;
   },
-  expressRedis: async () => await servePeer("express", await redisOfPeers()),
-  fastifyRedis: async () => await servePeer("fastify", await redisOfPeers()),
-  expressPostgres: async () => await servePeer("express", await postgresOfPeers()),
-  fastifyPostgres: async () => await servePeer("fastify", await postgresOfPeers()),
+  expressRedis: async () => await servePeer("express", await openPeerRedis()),
+  fastifyRedis: async () => await servePeer("fastify", await openPeerRedis()),
+  expressPostgres: async () => await servePeer("express", await openPeerPostgres()),
+  fastifyPostgres: async () => await servePeer("fastify", await openPeerPostgres()),
 };
 
 const serve = SERVERS[Deno.args[0] ?? ""];
-if (serve === undefined) throw new RangeError(`There is no server ${Deno.args[0]}`);
+if (serve === undefined) {
+  throw new RangeError(
+    `Cannot serve "${Deno.args[0]}": no such server; expected one of ${Object.keys(SERVERS).join()}`,
+  );
+}
 const remove = await serve();
 Deno.addSignalListener("SIGTERM", () => void remove().finally(() => Deno.exit()));
 
-/** Alosaur prints the port itself. */
+/** Serves the Alosaur application, without sessions if there is no store. Alosaur prints the port itself. */
 async function serveAlosaur(store: SessionStore | undefined): Promise<() => Promise<void>> {
   await store?.init();
-  const app = createApp(store === undefined ? plainPages("") : sessionPages(""));
+  const app = createApp([store === undefined ? plainPages("") : sessionPages("")], SecurityContext);
   const middleware = store && new SessionMiddleware(store, { secret: SessionMiddleware.generateSecret() });
   app.use(/\//, middleware ?? noop);
   await app.listen({ hostname: "127.0.0.1", port: 0 });
   return async () => await store?.clear();
 }
 
-/** A store of this project, by its own module: what a benchmark leaves out need not be there. */
-async function ourStore(name: string, place: string, options?: object): Promise<SessionStore> {
-  const module: Record<string, new (place: string, options?: object) => SessionStore> = await import(
+/** Opens a store of this project. It is imported here, so that a benchmark loads only the database client that it uses. */
+async function openStore(name: string, location: string, options?: object): Promise<SessionStore> {
+  const module: Record<string, new (location: string, options?: object) => SessionStore> = await import(
     new URL(`../src/stores/${name.toLowerCase()}_store.ts`, import.meta.url).href
   );
   const Store = module[`${name}Store`];
-  if (Store === undefined) throw new Error(`There is no ${name}Store`);
-  return new Store(place, options);
+  if (Store === undefined) throw new Error(`Cannot open ${name}Store: its module does not export it`);
+  return new Store(location, options);
 }
 
 async function servePeer(
@@ -82,13 +86,13 @@ async function servePeer(
   return remove;
 }
 
-async function redisOfPeers(): Promise<{ store: PeerStore; remove: () => Promise<void> }> {
+async function openPeerRedis(): Promise<{ store: PeerStore; remove: () => Promise<void> }> {
   const { createClient } = await import("npm:redis@6.3.1");
   const { RedisStore } = await import("npm:connect-redis@10.0.0");
   const client = createClient({ url: REDIS_URL });
   await client.connect();
-  const prefix = `${PLACE}:`;
-  // Without a sliding deadline, as this project by default: every request would be two round trips.
+  const prefix = `${NAMESPACE}:`;
+  // No sliding expiry, as in this project by default. It would cost each request a second round trip.
   const store = new RedisStore({ client, prefix, disableTouch: true });
   return {
     store,
@@ -100,15 +104,15 @@ async function redisOfPeers(): Promise<{ store: PeerStore; remove: () => Promise
   };
 }
 
-async function postgresOfPeers(): Promise<{ store: PeerStore; remove: () => Promise<void> }> {
+async function openPeerPostgres(): Promise<{ store: PeerStore; remove: () => Promise<void> }> {
   const { session } = await import("./subjects/express.ts");
   const { default: untyped } = await import("npm:connect-pg-simple@10.0.0");
-  await makeSchema();
+  await createSchema();
   const connect: (session: unknown) => new (options: Record<string, unknown>) => PeerStore = untyped;
   const Store = connect(session);
   const store = new Store({
     conString: POSTGRES_URL,
-    schemaName: PLACE,
+    schemaName: NAMESPACE,
     createTableIfMissing: true,
     pruneSessionInterval: false,
     disableTouch: true,
@@ -116,12 +120,12 @@ async function postgresOfPeers(): Promise<{ store: PeerStore; remove: () => Prom
   return { store, remove: dropSchema };
 }
 
-async function makeSchema(): Promise<void> {
-  await query(`CREATE SCHEMA ${PLACE}`);
+async function createSchema(): Promise<void> {
+  await query(`CREATE SCHEMA ${NAMESPACE}`);
 }
 
 async function dropSchema(): Promise<void> {
-  await query(`DROP SCHEMA ${PLACE} CASCADE`);
+  await query(`DROP SCHEMA ${NAMESPACE} CASCADE`);
 }
 
 async function query(sql: string): Promise<void> {

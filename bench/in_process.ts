@@ -1,48 +1,59 @@
 /**
- * What sessions add to a request, in process: the time of a request with them, less that of the same request without.
+ * Measures what sessions add to a request, in process: the time of a request with sessions minus the time of the same
+ * request without.
  *
- * Rounds go through all subjects again and again, and batches with and without take turns, because machines are noisy: trust the
- * ratios of one run, not the figures of two.
+ * The rounds go through all subjects repeatedly, and batches with and without sessions alternate, because machines are
+ * noisy. Trust the ratios within one run; do not compare the figures of two runs.
  *
- * `--quick` takes some 20 seconds; `--only=ours,floor` leaves others out; `--rounds=15`, `--ms=100` (a round of one case, of one
- * subject) and `--visitors=100` say how much is measured. Only a whole run is kept.
+ * Options:
+ * - `--quick`: a run of about 20 seconds
+ * - `--only=ours,floor`: only these subjects
+ * - `--rounds=15`
+ * - `--milliseconds=100`: the duration of one case of one subject in a round
+ * - `--visitors=100`: the number of sessions
+ *
+ * Only a complete run is saved to `results/in_process.json`.
+ *
+ * @module
  */
 import { parseArgs } from "node:util";
 import {
   alosaurName,
-  digits,
+  checkTarget,
   environment,
-  keep,
-  median,
+  formatNumber,
   printTable,
   printTargets,
+  saveResults,
   type Target,
-  target,
-} from "./figures.ts";
-import { type CaseName, CASES } from "./subjects/subject.ts";
-import { type Entry, type SubjectName, SUBJECTS } from "./subjects/mod.ts";
-import type { Round } from "./in_process_worker.ts";
-import { InProcess } from "./in_process_worker_client.ts";
+} from "./report.ts";
+import { median } from "./statistics.ts";
+import { CASE_NAMES, caseLegend, type CaseName, CASES } from "./subjects/subject.ts";
+import { type SubjectEntry, type SubjectName, SUBJECTS } from "./subjects/mod.ts";
+import type { Times } from "./worker.ts";
+import { WorkerClient } from "./worker_client.ts";
 
 /** Microseconds a request. */
-export interface Added {
-  /** With sessions less without: the median of the rounds' differences between medians of batches. */
+export interface AddedTime {
+  /** With sessions minus without: the median over the rounds. */
   median: number;
-  /** The 99th percentile with sessions, less that without. */
+  /** The 99th percentile with sessions minus the 99th percentile without. */
   p99: number;
   with: number;
   without: number;
 }
 
-/** What is kept in `results/in_process.json`. */
+/** The content of `results/in_process.json`. */
 export interface InProcessResults {
   environment: ReturnType<typeof environment>;
   alosaur: string;
   rounds: number;
-  millisecondsARound: number;
+  /** The duration of one case of one subject in a round. */
+  milliseconds: number;
   visitors: number;
+  /** The titles of the cases. */
   cases: Record<CaseName, string>;
-  subjects: (Omit<Entry, "load"> & { name: SubjectName; cases: Record<CaseName, Added> })[];
+  subjects: (Omit<SubjectEntry, "load"> & { name: SubjectName; cases: Record<CaseName, AddedTime> })[];
   targets: Target[];
 }
 
@@ -52,75 +63,75 @@ const { values: options } = parseArgs({
     quick: { type: "boolean", default: false },
     only: { type: "string" },
     rounds: { type: "string" },
-    ms: { type: "string" },
+    milliseconds: { type: "string" },
     visitors: { type: "string", default: "100" },
   },
 });
 const rounds = Number(options.rounds ?? (options.quick ? 3 : 15));
-const milliseconds = Number(options.ms ?? (options.quick ? 50 : 100));
+const milliseconds = Number(options.milliseconds ?? (options.quick ? 50 : 100));
 const warmUp = options.quick ? 120 : 300;
 const visitors = Number(options.visitors);
 const names = (options.only?.split(",") ?? Object.keys(SUBJECTS)) as SubjectName[];
 for (const name of names) {
-  if (!(name in SUBJECTS)) throw new RangeError(`There is no ${name}; there are ${Object.keys(SUBJECTS).join(", ")}`);
+  if (!(name in SUBJECTS)) {
+    throw new RangeError(`Cannot measure "${name}": no such subject; expected some of ${Object.keys(SUBJECTS).join()}`);
+  }
 }
-const caseNames = Object.keys(CASES) as CaseName[];
 
-// Express, Koa and Fastify do less in production.
+// Express, Koa and Fastify do less work per request in production mode.
 Deno.env.set("NODE_ENV", "production");
 
-const workers = new Map<SubjectName, InProcess>();
+const workers: [SubjectName, WorkerClient][] = [];
 for (const name of names) {
-  const worker = new InProcess(name);
-  workers.set(name, worker);
-  await worker.ask({ order: "load", subject: name, visitors, warmUp });
+  const worker = new WorkerClient(name);
+  workers.push([name, worker]);
+  await worker.run("load", { subject: name, visitors, warmUp });
 }
 
-const measured = new Map<string, Round[]>();
+const measured = new Map<string, Times[]>();
 for (let round = 0; round < rounds; round++) {
-  const all = [...workers];
-  const turn = [...all.slice(round % all.length), ...all.slice(0, round % all.length)];
-  for (const caseName of caseNames) {
-    for (const [name, worker] of turn) {
-      // Or the cases after the one that makes sessions would be measured beside all of them.
-      await worker.ask({ order: "begin" });
-      const result = await worker.ask({ order: "measure", case: caseName, milliseconds });
-      if (result === undefined) continue;
+  const first = round % workers.length;
+  const order = [...workers.slice(first), ...workers.slice(0, first)];
+  for (const caseName of CASE_NAMES) {
+    for (const [name, worker] of order) {
+      // Removes the sessions that the case `newSession` left behind.
+      await worker.run("reset", {});
+      const times = await worker.run("measureTime", { case: caseName, milliseconds });
       const key = `${name} ${caseName}`;
-      measured.set(key, [...measured.get(key) ?? [], result]);
+      measured.set(key, [...measured.get(key) ?? [], times]);
     }
   }
 }
-for (const worker of workers.values()) worker.end();
+for (const [, worker] of workers) worker[Symbol.dispose]();
 
 const results: InProcessResults = {
   environment: environment(),
   alosaur: alosaurName(),
   rounds,
-  millisecondsARound: milliseconds,
+  milliseconds,
   visitors,
   cases: perCase((name) => CASES[name].title),
   subjects: names.map((name) => {
-    const { load: _, ...entry }: Entry = SUBJECTS[name];
-    return { name, ...entry, cases: perCase((caseName) => addedOf(measured.get(`${name} ${caseName}`) ?? [])) };
+    const { load: _, ...entry }: SubjectEntry = SUBJECTS[name];
+    return { name, ...entry, cases: perCase((caseName) => addedTime(measured.get(`${name} ${caseName}`) ?? [])) };
   }),
   targets: [],
 };
-results.targets = targetsOf();
+results.targets = checkTargets();
 print();
-if (options.quick || options.only !== undefined) console.log("\nNot kept: this was not a whole run.");
-else await keep("in_process.json", results);
+if (options.quick || options.only !== undefined) console.log("\nNot saved: the run was not complete.");
+else await saveResults("in_process.json", results);
 
-function perCase<T>(of: (name: CaseName) => T): Record<CaseName, T> {
-  return Object.fromEntries(caseNames.map((name) => [name, of(name)])) as Record<CaseName, T>;
+function perCase<T>(valueOf: (name: CaseName) => T): Record<CaseName, T> {
+  return Object.fromEntries(CASE_NAMES.map((name) => [name, valueOf(name)])) as Record<CaseName, T>;
 }
 
-function addedOf(results: Round[]): Added {
+function addedTime(times: Times[]): AddedTime {
   return {
-    median: median(results.map((round) => round.with - round.without)),
-    p99: median(results.map((round) => round.withP99 - round.withoutP99)),
-    with: median(results.map((round) => round.with)),
-    without: median(results.map((round) => round.without)),
+    median: median(times.map((time) => time.with - time.without)),
+    p99: median(times.map((time) => time.withP99 - time.withoutP99)),
+    with: median(times.map((time) => time.with)),
+    without: median(times.map((time) => time.without)),
   };
 }
 
@@ -128,27 +139,34 @@ function addedBy(name: SubjectName, caseName: CaseName): number | undefined {
   return results.subjects.find((subject) => subject.name === name)?.cases[caseName].median;
 }
 
-/** What the cheapest peer adds of those that have a store. */
+/** Returns the added time of the cheapest peer that has a store; `Infinity` if none was measured. */
 function bestPeer(caseName: CaseName): number {
   return Math.min(...results.subjects.filter((s) => s.isPeer && s.hasStore).map((s) => s.cases[caseName].median));
 }
 
-function targetsOf(): Target[] {
+function checkTargets(): Target[] {
   const targets: Target[] = [];
-  for (const [caseName, limit] of [["a", 1 / 5], ["e", 1 / 5], ["b", 1 / 3], ["d", 1 / 2]] as const) {
+  for (
+    const [caseName, limit] of [["read", 1 / 5], ["forged", 1 / 5], ["readWrite", 1 / 3], [
+      "newSession",
+      1 / 2,
+    ]] as const
+  ) {
     const ours = addedBy("ours", caseName);
-    if (ours === undefined || !isFinite(bestPeer(caseName))) continue;
-    targets.push(target(`${caseName}: ours / cheapest peer with a store`, ours / bestPeer(caseName), "at most", limit));
+    const peer = bestPeer(caseName);
+    if (ours === undefined || !isFinite(peer)) continue;
+    targets.push(checkTarget(`${caseName}: ours / cheapest peer with a store`, ours / peer, "at most", limit));
   }
-  for (const caseName of ["c", "f"] as const) {
+  for (const caseName of ["untouched", "knownUntouched"] as const) {
     const ours = addedBy("ours", caseName);
-    if (ours === undefined || !isFinite(bestPeer(caseName))) continue;
-    const limit = Math.max(0.6, bestPeer(caseName) / 5);
-    targets.push(target(`${caseName}: ours, microseconds (1/5 of that peer, or 0.6)`, ours, "at most", limit));
+    const peer = bestPeer(caseName);
+    if (ours === undefined || !isFinite(peer)) continue;
+    const limit = Math.max(0.6, peer / 5);
+    targets.push(checkTarget(`${caseName}: ours, microseconds (1/5 of that peer, or 0.6)`, ours, "at most", limit));
   }
-  const [ours, floor] = [addedBy("ours", "a"), addedBy("floor", "a")];
+  const [ours, floor] = [addedBy("ours", "read"), addedBy("floor", "read")];
   if (ours !== undefined && floor !== undefined) {
-    targets.push(target("a: ours / floor without remembered verification", ours / floor, "at most", 2));
+    targets.push(checkTarget("read: ours / floor without cached verification", ours / floor, "at most", 2));
   }
   return targets;
 }
@@ -158,21 +176,23 @@ function print(): void {
   console.log(
     `Deno ${deno}, ${cpu}, ${cores} cores, ${alosaur} of Alosaur, ${rounds} rounds of ${milliseconds} ms a case`,
   );
-  for (const name of caseNames) console.log(`  ${name}  ${CASES[name].title}`);
+  console.log(caseLegend(CASE_NAMES));
   console.log("\nMicroseconds added to a request: median (p99)\n");
   const ratios = perCase((caseName) => (addedBy("ours", caseName) ?? NaN) / bestPeer(caseName));
   printTable([
-    ["", ...caseNames],
+    ["", ...CASE_NAMES],
     ...subjects.map(({ title, cases }) => [
       title,
-      ...caseNames.map((name) => `${digits(cases[name].median)} (${digits(cases[name].p99)})`),
+      ...CASE_NAMES.map((name) => `${formatNumber(cases[name].median)} (${formatNumber(cases[name].p99)})`),
     ]),
-    ...(ratios.a > 0 ? [["ours / best peer with a store", ...caseNames.map((name) => digits(ratios[name]))]] : []),
+    ...(ratios.read > 0
+      ? [["ours / best peer with a store", ...CASE_NAMES.map((name) => formatNumber(ratios[name]))]]
+      : []),
   ]);
-  console.log("\nWithout sessions: median\n");
+  console.log("\nMicroseconds of a request without sessions: median\n");
   printTable([
-    ["", ...caseNames],
-    ...subjects.map(({ title, cases }) => [title, ...caseNames.map((name) => digits(cases[name].without))]),
+    ["", ...CASE_NAMES],
+    ...subjects.map(({ title, cases }) => [title, ...CASE_NAMES.map((name) => formatNumber(cases[name].without))]),
   ]);
   printTargets(results.targets);
 }

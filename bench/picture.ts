@@ -1,11 +1,13 @@
 /**
  * Draws `docs/added-cost.svg` from `results/in_process.json`, and prints the table for the README.
  *
- * The scale is logarithmic: what is measured lies between a tenth of a microsecond and a millisecond. So there are dots in place of
- * bars, whose length would say nothing.
+ * The scale is logarithmic, because the results lie between a tenth of a microsecond and a millisecond. It shows dots,
+ * because the length of a bar means nothing on a logarithmic scale.
+ *
+ * @module
  */
 import type { InProcessResults } from "./in_process.ts";
-import { type CaseName, CASES } from "./subjects/subject.ts";
+import { CASE_NAMES, type CaseName, CASES } from "./subjects/subject.ts";
 
 type Row = InProcessResults["subjects"][number];
 
@@ -16,19 +18,18 @@ const PANEL = (WIDTH - LABELS - GAP - 16) / 2;
 const ROW = 19;
 const HEAD = 26;
 const TOP = 74;
-/** The scale, in microseconds. What is less stands at its beginning: no measurement tells it from nothing. */
-const [LEAST, MOST] = [0.1, 3000];
+/** The scale, in microseconds. Smaller values are drawn at its start: the benchmark cannot tell them from zero. */
+const [SCALE_MIN, SCALE_MAX] = [0.1, 3000];
 const TICKS = [0.1, 1, 10, 100, 1000];
-/** Room for the figure beside the last dot. */
-const BESIDE = 40;
+/** Width of the number beside the last dot. */
+const NUMBER_WIDTH = 40;
 
 const results: InProcessResults = JSON.parse(
   await Deno.readTextFile(new URL("results/in_process.json", import.meta.url)),
 );
-const caseNames = Object.keys(CASES) as CaseName[];
 const rows = [
   ...results.subjects.filter(({ isPeer }) => !isPeer),
-  ...results.subjects.filter(({ isPeer }) => isPeer).sort((a, b) => a.cases.a.median - b.cases.a.median),
+  ...results.subjects.filter(({ isPeer }) => isPeer).sort((a, b) => a.cases.read.median - b.cases.read.median),
 ];
 
 await Deno.writeTextFile(new URL("../docs/added-cost.svg", import.meta.url), await format(draw()));
@@ -38,11 +39,11 @@ function draw(): string {
   const panelHeight = HEAD + rows.length * ROW + 34;
   const height = TOP + 3 * panelHeight + 40;
   const { date, deno, cpu, cores } = results.environment;
-  const panels = caseNames.map((name, i) => {
+  const panels = CASE_NAMES.map((name, i) => {
     const column = i % 2;
     return panel(name, LABELS + column * (PANEL + GAP), TOP + Math.floor(i / 2) * panelHeight, column === 0);
   });
-  const summary = caseNames.map((name) => {
+  const summary = CASE_NAMES.map((name) => {
     const costs = rows.map((row) => `${row.title} ${label(row.cases[name].median)}`).join(", ");
     return `${CASES[name].title}: ${costs}.`;
   });
@@ -57,6 +58,7 @@ svg { --paper: #0d1117; --ink: #e6edf3; --faint: #9198a1; --line: #2d333b; --pee
 text { font: 12px system-ui, -apple-system, "Segoe UI", Helvetica, Arial, sans-serif; fill: var(--ink); }
 .heading { font-size: 17px; font-weight: 600; }
 .case { font-weight: 600; }
+.title { font-weight: 400; }
 .faint { fill: var(--faint); font-size: 11px; }
 .right { text-anchor: end; }
 .middle { text-anchor: middle; }
@@ -73,17 +75,17 @@ text.right { stroke: none; }
 </style>
 <rect width="${WIDTH}" height="${height}" rx="6" fill="var(--paper)"/>
 <text x="16" y="30" class="heading">What sessions add to a request</text>
-<text x="16" y="50" class="faint">Microseconds, median, over the same framework without sessions. Less is better. The scale is logarithmic: each line is ten times the one before.</text>
+<text x="16" y="50" class="faint">Microseconds, median, compared with the same framework without sessions. Less is better. Logarithmic scale: each line is ten times the previous one.</text>
 ${panels.join("\n")}
 <text x="16" y="${
     height - 30
-  }" class="faint">Amber ring: the least that it can cost, by hand (it looks nothing up that nobody touches). Grey ring: the session is in the cookie.</text>
+  }" class="faint">Amber ring: a lower bound, written by hand (it does no lookup if the session is untouched). Grey ring: the session is in the cookie.</text>
 <text x="16" y="${height - 13}" class="faint">${escape(`Deno ${deno}, ${cpu}, ${cores} cores, ${date}.`)}</text>
 </svg>
 `;
 }
 
-/** As `deno fmt` wants it. */
+/** Formats the picture as `deno fmt --check` expects it. */
 async function format(svg: string): Promise<string> {
   const process = new Deno.Command(Deno.execPath(), {
     args: ["fmt", "--ext", "svg", "-"],
@@ -93,13 +95,17 @@ async function format(svg: string): Promise<string> {
   }).spawn();
   await new Blob([svg]).stream().pipeTo(process.stdin);
   const { success, stdout } = await process.output();
-  if (!success) throw new Error("deno fmt has failed");
+  if (!success) throw new Error("Cannot format the picture: deno fmt failed");
   return new TextDecoder().decode(stdout);
 }
 
 function panel(name: CaseName, left: number, top: number, hasLabels: boolean): string {
   const end = top + HEAD + rows.length * ROW;
-  const parts = [`<text x="${left}" y="${top + 12}" class="case">${name}: ${escape(CASES[name].title)}</text>`];
+  const parts = [
+    `<text x="${left}" y="${top + 12}" class="case">${name}<tspan class="title">: ${
+      escape(CASES[name].title)
+    }</tspan></text>`,
+  ];
   for (const tick of TICKS) {
     const x = left + xOf(tick);
     parts.push(`<line x1="${x}" y1="${top + HEAD - 4}" x2="${x}" y2="${end}" class="line"/>`);
@@ -123,8 +129,8 @@ function kindOf({ name, isPeer, hasStore }: Row): string {
 }
 
 function xOf(microseconds: number): number {
-  const share = Math.log(Math.max(LEAST, microseconds) / LEAST) / Math.log(MOST / LEAST);
-  return round(6 + share * (PANEL - 6 - BESIDE));
+  const share = Math.log(Math.max(SCALE_MIN, microseconds) / SCALE_MIN) / Math.log(SCALE_MAX / SCALE_MIN);
+  return round(6 + share * (PANEL - 6 - NUMBER_WIDTH));
 }
 
 function round(value: number): number {
@@ -132,7 +138,7 @@ function round(value: number): number {
 }
 
 function label(microseconds: number): string {
-  if (microseconds < LEAST) return `< ${LEAST}`;
+  if (microseconds < SCALE_MIN) return `< ${SCALE_MIN}`;
   if (microseconds < 9.95) return microseconds.toFixed(1);
   return Math.round(microseconds).toLocaleString("en");
 }
@@ -143,11 +149,11 @@ function table(): string {
     return version === undefined ? row.title : `${row.title} (${version})`;
   };
   const lines = [
-    ["µs", ...caseNames.map((name) => `${name}: ${CASES[name].title}`)],
-    ["---", ...caseNames.map(() => "--:")],
+    ["µs", ...CASE_NAMES.map((name) => CASES[name].title)],
+    ["---", ...CASE_NAMES.map(() => "--:")],
     ...rows.map((row) => [
       row.name === "ours" ? `**${row.title}**` : versions(row),
-      ...caseNames.map((name) => {
+      ...CASE_NAMES.map((name) => {
         const cell = label(row.cases[name].median).replace("<", "&lt;");
         return row.name === "ours" ? `**${cell}**` : cell;
       }),

@@ -1,8 +1,13 @@
 /**
- * What a store takes for a look-up, a write and a new session, one after the other; and for how many at once; and the room of a session.
+ * Measures each store: the time of a lookup, a write and a new session in sequence, the time of concurrent lookups, and
+ * the bytes of a session.
  *
- * Redis is that of TEST_REDIS_URL, PostgreSQL that of TEST_POSTGRES_URL; a store whose server is not there is left out, and that is said.
+ * TEST_REDIS_URL and TEST_POSTGRES_URL name the databases. A store whose database does not respond is skipped with a
+ * message. `--quick` measures a tenth of the sessions and calls, and is not saved to `results/stores.json`.
+ *
+ * @module
  */
+import { parseArgs } from "node:util";
 import { MemoryStore, type SessionStore } from "../mod.ts";
 import { newSessionId } from "../src/cookie/session_id.ts";
 import { DenoKvStore } from "../src/stores/deno_kv_store.ts";
@@ -11,28 +16,32 @@ import { PostgresStore } from "../src/stores/postgres_store.ts";
 import { RedisStore } from "../src/stores/redis_store.ts";
 import { SqliteStore } from "../src/stores/sqlite_store.ts";
 import type { RecordStore } from "../src/session_store.ts";
-import { digits, environment, keep, median, printTable } from "./figures.ts";
+import { environment, formatNumber, printTable, saveResults } from "./report.ts";
+import { median } from "./statistics.ts";
 import { createClient } from "npm:redis@6.3.1";
 import postgres from "npm:postgres@3.4.9";
 
-const SESSIONS = 10_000;
-const CALLS = 1000;
-const AT_ONCE = 32;
+const { values: { quick } } = parseArgs({ options: { quick: { type: "boolean", default: false } } });
+const SESSIONS = quick ? 1000 : 10_000;
+const CALLS = quick ? 100 : 1000;
+const CONCURRENCY = 32;
 
-/** A store, and the bytes that it takes for all its sessions, where that can be said. */
+/** A store, and the bytes of all its sessions if the store can be asked for them. */
 interface Subject {
   store: RecordStore & SessionStore;
   bytes?: () => Promise<number>;
   close: () => Promise<void>;
 }
 
-/** Microseconds, and bytes. */
-interface Figures {
+/** Microseconds a call, and bytes a session. */
+interface StoreResult {
   name: string;
-  lookUp: number;
+  lookup: number;
+  /** A write after a lookup, as in a request. */
   write: number;
   create: number;
-  lookUpsAtOnce: number;
+  /** A lookup while 32 are in flight: the total time divided by the number of lookups. */
+  concurrentLookup: number;
   bytes: number | undefined;
 }
 
@@ -75,7 +84,7 @@ const SUBJECTS: Record<string, () => Promise<Subject>> = {
     };
   },
   "PostgresStore": async () => {
-    const sql = postgres(postgresUrl, { max: AT_ONCE, onnotice: () => {} });
+    const sql = postgres(postgresUrl, { max: CONCURRENCY, onnotice: () => {} });
     await sql`select 1`;
     const store = new PostgresStore(sql, { table: unique });
     return {
@@ -107,18 +116,18 @@ function sqlite(synchronous: "full" | "normal"): Promise<Subject> {
   });
 }
 
-/** The median of single calls, in microseconds. */
-async function each(ids: string[], call: (id: string, i: number) => unknown): Promise<number> {
+/** Returns the median time of sequential calls in microseconds. */
+async function timeCalls(ids: string[], call: (id: string, i: number) => unknown): Promise<number> {
   const times: number[] = [];
   for (const [i, id] of ids.entries()) {
-    const begin = performance.now();
+    const start = performance.now();
     await call(id, i);
-    times.push((performance.now() - begin) * 1000);
+    times.push((performance.now() - start) * 1000);
   }
   return median(times);
 }
 
-async function measure(name: string, { store, bytes }: Subject): Promise<Figures> {
+async function measure(name: string, { store, bytes }: Subject): Promise<StoreResult> {
   await store.init();
   const create = (sid: string): Promise<void> => {
     const now = Date.now();
@@ -126,42 +135,41 @@ async function measure(name: string, { store, bytes }: Subject): Promise<Figures
     return store.createRecord(sid, { values: new Map([["user", "ada"]]), expiresAt: now + 86_400_000, meta });
   };
   const ids = Array.from({ length: SESSIONS }, newSessionId);
-  for (let i = 0; i < SESSIONS; i += AT_ONCE) await Promise.all(ids.slice(i, i + AT_ONCE).map(create));
+  for (let i = 0; i < SESSIONS; i += CONCURRENCY) await Promise.all(ids.slice(i, i + CONCURRENCY).map(create));
   const size = await bytes?.();
-  // As requests come: any session may be the next.
-  const some = Array.from({ length: CALLS }, () => ids[Math.floor(Math.random() * SESSIONS)] as string);
-  const lookUp = (sid: string): unknown => store.readRecord(sid);
-  await each(some, lookUp);
-  const figures = {
+  // Requests use the sessions in random order.
+  const sample = Array.from({ length: CALLS }, () => ids[Math.floor(Math.random() * SESSIONS)] as string);
+  const readRecord = (sid: string): unknown => store.readRecord(sid);
+  await timeCalls(sample, readRecord);
+  const result = {
     name,
-    lookUp: await each(some, lookUp),
-    // After its look-up, as in a request.
+    lookup: await timeCalls(sample, readRecord),
     write: 0,
-    create: await each(Array.from({ length: CALLS }, newSessionId), create),
-    lookUpsAtOnce: 0,
+    create: await timeCalls(Array.from({ length: CALLS }, newSessionId), create),
+    concurrentLookup: 0,
     bytes: size === undefined ? undefined : size / SESSIONS,
   };
   const writes: number[] = [];
-  for (const sid of some) {
+  for (const sid of sample) {
     await store.readRecord(sid);
-    const begin = performance.now();
+    const start = performance.now();
     await store.setValue(sid, "user", "eve");
-    writes.push((performance.now() - begin) * 1000);
+    writes.push((performance.now() - start) * 1000);
   }
-  figures.write = median(writes);
-  const begin = performance.now();
-  for (let i = 0; i < CALLS; i += AT_ONCE) await Promise.all(some.slice(i, i + AT_ONCE).map(lookUp));
-  figures.lookUpsAtOnce = (performance.now() - begin) * 1000 / CALLS;
-  return figures;
+  result.write = median(writes);
+  const start = performance.now();
+  for (let i = 0; i < CALLS; i += CONCURRENCY) await Promise.all(sample.slice(i, i + CONCURRENCY).map(readRecord));
+  result.concurrentLookup = (performance.now() - start) * 1000 / CALLS;
+  return result;
 }
 
-const all: Figures[] = [];
+const all: StoreResult[] = [];
 for (const [name, open] of Object.entries(SUBJECTS)) {
   let subject: Subject;
   try {
     subject = await open();
   } catch (error) {
-    console.log(`Left out: ${name}, ${error instanceof Error ? error.message : error}`);
+    console.log(`Skipped: ${name}, ${error instanceof Error ? error.message : error}`);
     continue;
   }
   try {
@@ -173,12 +181,13 @@ for (const [name, open] of Object.entries(SUBJECTS)) {
 await Deno.remove(folder, { recursive: true });
 
 printTable([
-  ["", "look-up", "write", "new session", `look-up, ${AT_ONCE} at once`, "bytes a session"],
-  ...all.map(({ name, lookUp, write, create, lookUpsAtOnce, bytes }) => [
+  ["", "lookup", "write", "new session", `lookup, ${CONCURRENCY} in flight`, "bytes a session"],
+  ...all.map(({ name, lookup, write, create, concurrentLookup, bytes }) => [
     name,
-    ...[lookUp, write, create, lookUpsAtOnce].map(digits),
+    ...[lookup, write, create, concurrentLookup].map(formatNumber),
     bytes === undefined ? "" : bytes.toFixed(0),
   ]),
 ]);
 console.log(`Medians in microseconds, ${SESSIONS} sessions with one small value.`);
-await keep("stores.json", { environment: environment(), sessions: SESSIONS, stores: all });
+if (quick) console.log("\nNot saved: the run was not complete.");
+else await saveResults("stores.json", { environment: environment(), sessions: SESSIONS, stores: all });

@@ -1,14 +1,23 @@
-/** This project, on the Alosaur that `alosaur/` is mapped to. */
-import { MemoryStore, SessionMiddleware } from "../../mod.ts";
-import { createApp, noop, plainPages, sessionPages } from "../application.ts";
+/**
+ * This project, on the Alosaur that `alosaur/` is mapped to.
+ *
+ * @module
+ */
+import type { MemoryStore } from "../../mod.ts";
 import { newSessionId } from "../../src/cookie/session_id.ts";
+import { createApp, noop, plainPages, sessionPages } from "../application.ts";
 import { overFetch, type Subject } from "./subject.ts";
 
-export async function alosaur(): Promise<Subject<Response>> {
+type SessionModule = Pick<typeof import("../../mod.ts"), "MemoryStore" | "SecurityContext" | "SessionMiddleware">;
+
+/** @param entryPoint the URL of the `mod.ts` to measure, which may be that of another checkout */
+export async function alosaur(entryPoint = import.meta.resolve("../../mod.ts")): Promise<Subject<Response>> {
+  const { MemoryStore, SecurityContext, SessionMiddleware }: SessionModule = await import(entryPoint);
   const store = new MemoryStore();
   await store.init();
-  const app = createApp(sessionPages("/a"), plainPages("/b"));
-  // What a process's applications use is one list: paths keep the two apart, and cost both the same.
+  // All applications of a process share one list of routes and middlewares. Therefore one application
+  // serves both sides, under two paths, and the list costs both the same.
+  const app = createApp([sessionPages("/a"), plainPages("/b")], SecurityContext);
   app.use(/^\/a\//, new SessionMiddleware(store, { secret: SessionMiddleware.generateSecret() }));
   app.use(/^\/b\//, noop);
   const handler = await handlerOf(app);
@@ -16,11 +25,11 @@ export async function alosaur(): Promise<Subject<Response>> {
     with: "/a",
     without: "/b",
   });
-  const other = new MemoryStore();
-  return { ...subject, fill: (sessions, aside) => fill(aside ? other : store, sessions) };
+  const otherStore = new MemoryStore();
+  return { ...subject, fill: (sessions, elsewhere) => fill(elsewhere ? otherStore : store, sessions) };
 }
 
-/** Keeps sessions as the middleware makes them, each of one small value and for a day. */
+/** Stores sessions as the middleware creates them, each with one small value and a day until its expiry. */
 export async function fill(store: MemoryStore, sessions: number): Promise<void> {
   for (let n = 0; n < sessions; n++) {
     const now = Date.now();
@@ -29,14 +38,14 @@ export async function fill(store: MemoryStore, sessions: number): Promise<void> 
   }
 }
 
-/** What the application hands to `Deno.serve()`: Alosaur has no other way to be asked without listening. */
-async function handlerOf(
-  app: { listen(options: Deno.ListenOptions): Promise<unknown> },
-): Promise<(request: Request) => Response | Promise<Response>> {
+type Handler = (request: Request) => Response | Promise<Response>;
+
+/** Returns the handler that the application passes to `Deno.serve()`. Alosaur offers no other way to reach it. */
+async function handlerOf(app: { listen(options: Deno.ListenOptions): Promise<unknown> }): Promise<Handler> {
   const serve = Deno.serve;
-  const served = Promise.withResolvers<(request: Request) => Response | Promise<Response>>();
+  const served = Promise.withResolvers<Handler>();
   Object.assign(Deno, {
-    serve: (_options: unknown, handler: (request: Request) => Response) => {
+    serve: (_options: unknown, handler: Handler) => {
       served.resolve(handler);
       return { finished: Promise.resolve() };
     },

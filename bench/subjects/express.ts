@@ -1,4 +1,8 @@
-/** express-session and cookie-session, on Express. */
+/**
+ * express-session and cookie-session, on Express.
+ *
+ * @module
+ */
 import type { IncomingMessage, RequestListener, ServerResponse } from "node:http";
 import untypedExpress from "npm:express@5.3.0";
 import untypedSession from "npm:express-session@1.19.0";
@@ -18,7 +22,7 @@ interface Express extends RequestListener {
   get(path: string, action: (request: Request, response: ServerResponse) => void): void;
 }
 
-/** The part of express-session's MemoryStore that is used here. */
+/** The part of express-session's `MemoryStore` that is used here. */
 export interface ExpressStore {
   sessions: Record<string, string>;
   set(id: string, session: unknown, done: () => void): void;
@@ -31,7 +35,7 @@ export const session: ((options: Record<string, unknown>) => Middleware) & {
 } = untypedSession;
 const cookieSession: (options: Record<string, unknown>) => Middleware = untypedCookieSession;
 
-/** The application on express-session. */
+/** Creates the application on express-session. */
 export function expressApp(store: PeerStore): RequestListener {
   return sessionPages(session({
     store,
@@ -42,12 +46,12 @@ export function expressApp(store: PeerStore): RequestListener {
   }));
 }
 
-/** The application without sessions. */
+/** Creates the application without sessions. */
 export function plainExpressApp(): RequestListener {
   const app = express();
   app.use((_request, _response, next) => next());
-  for (const path of ["/read", "/both", "/write"]) app.get(path, (_request, response) => void response.end("1"));
-  app.get("/none", (_request, response) => void response.end("ok"));
+  for (const path of ["/read", "/readWrite", "/write"]) app.get(path, (_request, response) => void response.end("1"));
+  app.get("/untouched", (_request, response) => void response.end("ok"));
   return app;
 }
 
@@ -67,7 +71,7 @@ function sessionPages(middleware: Middleware): RequestListener {
   const app = express();
   app.use(middleware);
   app.get("/read", ({ session }, response) => void response.end(String(session.n ?? "none")));
-  app.get("/both", ({ session }, response) => {
+  app.get("/readWrite", ({ session }, response) => {
     session.n = (session.n ?? 0) + 1;
     response.end(String(session.n));
   });
@@ -75,6 +79,6 @@ function sessionPages(middleware: Middleware): RequestListener {
     session.n = 1;
     response.end("1");
   });
-  app.get("/none", (_request, response) => void response.end("ok"));
+  app.get("/untouched", (_request, response) => void response.end("ok"));
   return app;
 }

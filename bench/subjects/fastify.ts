@@ -1,19 +1,27 @@
-/** @fastify/session, on Fastify. */
+/**
+ * `@fastify/session`, on Fastify.
+ *
+ * @module
+ */
 import createFastify, { type FastifyInstance, type FastifyRequest } from "npm:fastify@5.12.8";
 import fastifyCookie from "npm:@fastify/cookie@11.1.5";
 import fastifySession from "npm:@fastify/session@11.1.3";
 import { overNode, type Subject } from "./subject.ts";
 
-/** The session as it is used here; the package's types are of an augmented Fastify. */
+/** The part of the session that is used here. The package declares it on an augmented Fastify. */
 interface Session {
   get(key: "n"): number | undefined;
   set(key: "n", value: number): void;
 }
 
-/** What keeps the sessions of Express and Fastify alike. */
+/** A store that express-session and `@fastify/session` both accept. */
 export type PeerStore = object;
 
-/** @param store the application keeps the sessions in memory where there is none */
+/**
+ * Creates the application.
+ *
+ * @param store keeps the sessions; in memory by default
+ */
 export async function fastifyApp(sessions: boolean, store?: PeerStore): Promise<FastifyInstance> {
   const app = createFastify({ logger: false });
   if (sessions) {
@@ -26,7 +34,7 @@ export async function fastifyApp(sessions: boolean, store?: PeerStore): Promise<
       ...(store === undefined ? {} : { store: store as never }),
     });
     app.get("/read", async (request) => String(await session(request).get("n") ?? "none"));
-    app.get("/both", async (request) => {
+    app.get("/readWrite", async (request) => {
       const n = (await session(request).get("n") ?? 0) + 1;
       session(request).set("n", n);
       return String(n);
@@ -38,10 +46,10 @@ export async function fastifyApp(sessions: boolean, store?: PeerStore): Promise<
   } else {
     const one = async (): Promise<string> => await "1";
     app.get("/read", one);
-    app.get("/both", one);
+    app.get("/readWrite", one);
     app.get("/write", one);
   }
-  app.get("/none", async () => await "ok");
+  app.get("/untouched", async () => await "ok");
   await app.ready();
   return app;
 }

@@ -1,6 +1,8 @@
 /**
- * The least that a signed session can cost, by hand: slice the cookie out of the header, HMAC from a precomputed state, one look-up
- * in a Map. No deadline, no copies, no framework.
+ * A lower bound for the cost of a signed session, written by hand: it slices the cookie out of the header, computes the
+ * HMAC from a precomputed state and does one lookup in a `Map`. It has no expiry, no copies and no framework.
+ *
+ * @module
  */
 import { _HMAC } from "npm:@noble/hashes@2.4.0/hmac.js";
 import { sha256 } from "npm:@noble/hashes@2.4.0/sha2.js";
@@ -12,22 +14,22 @@ const NAME = "sid=";
 const BASE64URL = { alphabet: "base64url", omitPadding: true } as const;
 const ID_LENGTH = 24;
 const VALUE_LENGTH = ID_LENGTH + 1 + 43;
-const MAX_REMEMBERED = 10_000;
+const MAX_CACHED = 10_000;
 
-/** @param remembers whether a cookie that was verified once is known by its value from then on */
-export function floor(remembers: boolean): Subject<Response> {
+/** @param caches whether to cache the values of verified cookies, so that a later request needs no HMAC */
+export function floor(caches: boolean): Subject<Response> {
   const sessions = new Map<string, Values>();
-  const remembered = new Map<string, string>();
-  const start = new _HMAC(sha256, crypto.getRandomValues(new Uint8Array(32)));
-  const work = start.clone();
+  const verified = new Map<string, string>();
+  const initial = new _HMAC(sha256, crypto.getRandomValues(new Uint8Array(32)));
+  const work = initial.clone();
   const message = new Uint8Array(ID_LENGTH);
   const digest = new Uint8Array(32);
   const pool = new Uint8Array(18 * 128);
-  let poolAt = pool.length;
+  let poolOffset = pool.length;
 
   function sign(id: string): string {
     for (let i = 0; i < ID_LENGTH; i++) message[i] = id.charCodeAt(i);
-    start._cloneInto(work).update(message).digestInto(digest);
+    initial._cloneInto(work).update(message).digestInto(digest);
     return digest.toBase64(BASE64URL);
   }
 
@@ -41,13 +43,13 @@ export function floor(remembers: boolean): Subject<Response> {
     return difference === 0 ? id : undefined;
   }
 
-  function recall(value: string): string | undefined {
-    const known = remembered.get(value);
-    if (known !== undefined) return known;
+  function verifyCached(value: string): string | undefined {
+    const cached = verified.get(value);
+    if (cached !== undefined) return cached;
     const id = verify(value);
     if (id === undefined) return undefined;
-    if (remembered.size === MAX_REMEMBERED) remembered.clear();
-    remembered.set(value, id);
+    if (verified.size === MAX_CACHED) verified.clear();
+    verified.set(value, id);
     return id;
   }
 
@@ -58,16 +60,16 @@ export function floor(remembers: boolean): Subject<Response> {
     if (at === -1) return undefined;
     const value = header.slice(at + NAME.length, at + NAME.length + VALUE_LENGTH);
     if (value.length !== VALUE_LENGTH) return undefined;
-    const id = remembers ? recall(value) : verify(value);
+    const id = caches ? verifyCached(value) : verify(value);
     return id === undefined ? undefined : sessions.get(id);
   }
 
-  function begin(response: Response): Values {
-    if (poolAt === pool.length) {
+  function create(response: Response): Values {
+    if (poolOffset === pool.length) {
       crypto.getRandomValues(pool);
-      poolAt = 0;
+      poolOffset = 0;
     }
-    const id = pool.subarray(poolAt, poolAt += 18).toBase64(BASE64URL);
+    const id = pool.subarray(poolOffset, poolOffset += 18).toBase64(BASE64URL);
     const values = {};
     sessions.set(id, values);
     response.headers.append("set-cookie", `${NAME}${id}.${sign(id)}; Path=/; HttpOnly; SameSite=Lax`);
@@ -78,34 +80,34 @@ export function floor(remembers: boolean): Subject<Response> {
     switch (actionOf(request)) {
       case "read":
         return new Response(String(find(request)?.n ?? "none"));
-      case "both": {
+      case "readWrite": {
         const values = find(request);
         const n = (values?.n ?? 0) + 1;
         const response = new Response(String(n));
-        (values ?? begin(response)).n = n;
+        (values ?? create(response)).n = n;
         return response;
       }
       case "write": {
         const response = new Response("1");
-        (find(request) ?? begin(response)).n = 1;
+        (find(request) ?? create(response)).n = 1;
         return response;
       }
       default:
-        // What nobody touches is not looked up: the one thing that is less than what a session needs that tells of its end.
+        // No lookup. A session that notices its expiry cannot save this one.
         return new Response("ok");
     }
   }
 
   return overFetch({ with: withSessions, without }, () => {
     sessions.clear();
-    remembered.clear();
+    verified.clear();
   });
 }
 
 function without(request: Request): Response {
   switch (actionOf(request)) {
     case "read":
-    case "both":
+    case "readWrite":
     case "write":
       return new Response("1");
     default:

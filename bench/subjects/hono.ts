@@ -1,4 +1,8 @@
-/** hono-sessions and @hono/session, on Hono. */
+/**
+ * hono-sessions and `@hono/session`, on Hono.
+ *
+ * @module
+ */
 import { type Context, Hono, type MiddlewareHandler } from "npm:hono@4.13.19";
 import { MemoryStore, type Session, sessionMiddleware } from "npm:hono-sessions@0.8.1";
 import { type SessionEnv, type Storage, useSession, useSessionStorage } from "npm:@hono/session@0.2.1";
@@ -8,7 +12,7 @@ interface Values extends Record<string, unknown> {
   n?: number;
 }
 
-/** @param encryptionKey without one the cookie is the bare id, neither signed nor encrypted */
+/** @param encryptionKey encrypts the cookie; without it, the cookie is the plain id, neither signed nor encrypted */
 export function honoSessions(encryptionKey?: string): Subject<Response> {
   const store = new MemoryStore();
   const app = new Hono<{ Variables: { session: Session<Values>; session_key_rotation: boolean } }>();
@@ -17,7 +21,7 @@ export function honoSessions(encryptionKey?: string): Subject<Response> {
     sessionMiddleware({ store, encryptionKey, cookieOptions: { path: "/", httpOnly: true, sameSite: "Lax" } }),
   );
   app.get("/read", (c) => c.text(String(c.get("session").get("n") ?? "none")));
-  app.get("/both", (c) => {
+  app.get("/readWrite", (c) => {
     const n = (c.get("session").get("n") ?? 0) + 1;
     c.get("session").set("n", n);
     return c.text(String(n));
@@ -26,7 +30,7 @@ export function honoSessions(encryptionKey?: string): Subject<Response> {
     c.get("session").set("n", 1);
     return c.text("1");
   });
-  app.get("/none", (c) => c.text("ok"));
+  app.get("/untouched", (c) => c.text("ok"));
   const { data } = store as unknown as { data: Map<string, unknown> };
   const subject = overFetch({ with: (request) => app.fetch(request), without: plain() }, () => data.clear());
   return { ...subject, isEager: true };
@@ -43,7 +47,7 @@ export function honoSession(): Subject<Response> {
   app.use("*", useSessionStorage(storage));
   app.use("*", useSession<Values>({ secret: "0123456789abcdef".repeat(4) }));
   app.get("/read", async (c) => c.text(String((await c.var.session.get())?.n ?? "none")));
-  app.get("/both", async (c) => {
+  app.get("/readWrite", async (c) => {
     const n = ((await c.var.session.get())?.n ?? 0) + 1;
     await c.var.session.update({ n });
     return c.text(String(n));
@@ -52,7 +56,7 @@ export function honoSession(): Subject<Response> {
     await c.var.session.update({ n: 1 });
     return c.text("1");
   });
-  app.get("/none", (c) => c.text("ok"));
+  app.get("/untouched", (c) => c.text("ok"));
   return overFetch({ with: (request) => app.fetch(request), without: plain() }, () => sessions.clear());
 }
 
@@ -62,8 +66,8 @@ function plain(): (request: Request) => Response | Promise<Response> {
   app.use("*", nothing);
   const one = (c: Context): Response => c.text("1");
   app.get("/read", one);
-  app.get("/both", one);
+  app.get("/readWrite", one);
   app.get("/write", one);
-  app.get("/none", (c) => c.text("ok"));
+  app.get("/untouched", (c) => c.text("ok"));
   return (request) => app.fetch(request);
 }

@@ -1,4 +1,8 @@
-/** iron-session, which keeps the values in the cookie, on a bare function from `Request` to `Response`. */
+/**
+ * iron-session, which keeps the values in the cookie, on a plain function from `Request` to `Response`.
+ *
+ * @module
+ */
 import { getIronSession, webCookies } from "npm:iron-session@9.0.1";
 import { overFetch, type Subject } from "./subject.ts";
 
@@ -22,7 +26,7 @@ async function withSessions(request: Request): Promise<Response> {
       const session = await getIronSession<Values>(webCookies(request, new Headers()), OPTIONS);
       return new Response(String(session.n ?? "none"));
     }
-    case "both": {
+    case "readWrite": {
       const headers = new Headers();
       const session = await getIronSession<Values>(webCookies(request, headers), OPTIONS);
       const n = session.n = (session.n ?? 0) + 1;
@@ -41,9 +45,9 @@ async function withSessions(request: Request): Promise<Response> {
   }
 }
 
-// deno-lint-ignore require-await -- as the other one
+// deno-lint-ignore require-await -- async because `withSessions` is: both sides pay for the promise
 async function without(request: Request): Promise<Response> {
-  return new Response(actionOf(request) === "none" ? "ok" : "1");
+  return new Response(actionOf(request) === "untouched" ? "ok" : "1");
 }
 
 function actionOf(request: Request): string {

@@ -1,4 +1,8 @@
-/** koa-session over a Map, on Koa. */
+/**
+ * koa-session over a `Map`, on Koa.
+ *
+ * @module
+ */
 import type { RequestListener } from "node:http";
 import untypedKoa from "npm:koa@3.3.0";
 import untypedSession from "npm:koa-session@7.0.2";
@@ -36,7 +40,7 @@ export function koaSession(): Subject {
       case "/read":
         context.body = String(context.session.n ?? "none");
         break;
-      case "/both":
+      case "/readWrite":
         context.session.n = (context.session.n ?? 0) + 1;
         context.body = String(context.session.n);
         break;
@@ -52,7 +56,7 @@ export function koaSession(): Subject {
   const plain = new Koa();
   plain.use((_context, next) => next());
   plain.use((context) => {
-    context.body = context.path === "/none" ? "ok" : "1";
+    context.body = context.path === "/untouched" ? "ok" : "1";
   });
   return overNode({ with: app.callback(), without: plain.callback() }, () => sessions.clear());
 }

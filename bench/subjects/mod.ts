@@ -1,20 +1,27 @@
-/** Everything that is measured in process. */
+/**
+ * The subjects of the in-process benchmark.
+ *
+ * @module
+ */
 import type { Subject } from "./subject.ts";
 
-export interface Entry {
-  /** What it is called in tables. */
+/** A subject, and how tables and pictures describe it. */
+export interface SubjectEntry {
+  /** The name in tables. */
   title: string;
-  /** What it runs on. */
+  /** The framework. */
   over: string;
-  /** Its packages, pinned. */
+  /** The packages of the subject, pinned. */
   packages: string[];
-  /** Whether the sessions are kept on the server; the others put them into the cookie. */
+  /** Whether sessions are stored on the server. The others keep them in the cookie. */
   hasStore: boolean;
-  /** Whether it is somebody else's. */
+  /** Whether another project publishes it. */
   isPeer: boolean;
-  load(): Promise<Subject>;
+  /** @param entryPoint the URL of the `mod.ts` to measure, for the subject `ours` */
+  load(entryPoint?: string): Promise<Subject>;
 }
 
+/** The subjects by name. A worker imports only the packages of the subject that it loads. */
 export const SUBJECTS = {
   ours: {
     title: "this project",
@@ -22,7 +29,7 @@ export const SUBJECTS = {
     packages: [],
     hasStore: true,
     isPeer: false,
-    load: async () => await (await import("./alosaur.ts")).alosaur(),
+    load: async (entryPoint?: string) => await (await import("./alosaur.ts")).alosaur(entryPoint),
   },
   floor: {
     title: "floor",
@@ -32,8 +39,8 @@ export const SUBJECTS = {
     isPeer: false,
     load: async () => (await import("./floor.ts")).floor(false),
   },
-  floorRemembering: {
-    title: "floor, remembered verification",
+  floorCached: {
+    title: "floor, cached verification",
     over: "Request to Response",
     packages: ["@noble/hashes@2.4.0"],
     hasStore: true,
@@ -104,6 +111,6 @@ export const SUBJECTS = {
     isPeer: true,
     load: async () => (await import("./iron_session.ts")).ironSession(),
   },
-} satisfies Record<string, Entry>;
+} satisfies Record<string, SubjectEntry>;
 
 export type SubjectName = keyof typeof SUBJECTS;

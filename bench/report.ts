@@ -1,17 +1,12 @@
-/** Figures, and where they are kept. */
+/**
+ * How results are described, compared with their targets, printed and saved.
+ *
+ * @module
+ */
 
-/** The value under which a share of the others lie. */
-export function quantile(values: ArrayLike<number>, share: number): number {
-  const sorted = Float64Array.from(values).sort();
-  return sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))] ?? NaN;
-}
-
-export function median(values: ArrayLike<number>): number {
-  return quantile(values, 0.5);
-}
-
-/** What the figures were taken on. No name of a machine. */
+/** The machine and the versions that produced the results. Holds no host name. */
 export interface Environment {
+  /** The day, as `YYYY-MM-DD`. */
   date: string;
   deno: string;
   v8: string;
@@ -19,12 +14,13 @@ export interface Environment {
   cores: number;
 }
 
+/** Describes this machine. */
 export function environment(): Environment {
   let cpu = Deno.build.arch as string;
   try {
     cpu = Deno.readTextFileSync("/proc/cpuinfo").match(/^model name\s*:\s*(.+)$/m)?.[1] ?? cpu;
   } catch {
-    // Not a Linux.
+    // Only Linux has this file.
   }
   return {
     date: new Date().toISOString().slice(0, 10),
@@ -35,20 +31,20 @@ export function environment(): Environment {
   };
 }
 
-/** Whether `alosaur/` is mapped to this repository's stand-in. */
+/** Names the Alosaur that `alosaur/` is mapped to: this repository's stand-in or another one. */
 export function alosaurName(): string {
   const url = import.meta.resolve("alosaur/mod.ts");
   return url === new URL("../tests/alosaur/mod.ts", import.meta.url).href ? "the stand-in" : "another Alosaur";
 }
 
-/** Keeps results beside the others. */
-export async function keep(name: string, results: unknown): Promise<void> {
+/** Writes results to `bench/results/`. */
+export async function saveResults(name: string, results: unknown): Promise<void> {
   const folder = new URL("results/", import.meta.url);
   await Deno.mkdir(folder, { recursive: true });
   await Deno.writeTextFile(new URL(name, folder), JSON.stringify(results, null, 2) + "\n");
 }
 
-/** Prints rows in columns; the first is left-aligned. */
+/** Prints rows in columns, the first aligned to the left, the others to the right. */
 export function printTable(rows: string[][]): void {
   const widths: number[] = [];
   for (const row of rows) row.forEach((cell, i) => widths[i] = Math.max(widths[i] ?? 0, cell.length));
@@ -58,26 +54,28 @@ export function printTable(rows: string[][]): void {
   }
 }
 
-/** A figure with three digits that count. */
-export function digits(value: number): string {
+/** Formats a number with three significant digits, and no more than two decimals. */
+export function formatNumber(value: number): string {
   const size = Math.abs(value);
   return value.toFixed(size >= 99.5 ? 0 : size >= 9.95 ? 1 : 2);
 }
 
-/** A target of the project, and what was measured. */
+/** A performance target and the measured value. */
 export interface Target {
   name: string;
   measured: number;
   limit: number;
-  /** Whether the limit is the most that may be, or the least. */
+  /** Whether the limit is an upper or a lower bound. */
   is: "at most" | "at least";
   met: boolean;
 }
 
-export function target(name: string, measured: number, is: Target["is"], limit: number): Target {
+/** Compares a measured value with its target. */
+export function checkTarget(name: string, measured: number, is: Target["is"], limit: number): Target {
   return { name, measured, limit, is, met: is === "at most" ? measured <= limit : measured >= limit };
 }
 
+/** Prints the targets and whether each is met. */
 export function printTargets(targets: Target[]): void {
   if (targets.length === 0) return;
   console.log();
@@ -85,6 +83,6 @@ export function printTargets(targets: Target[]): void {
     ["target", "", "", "measured", ""],
     ...targets.map((
       { name, is, limit, measured, met },
-    ) => [name, is, digits(limit), digits(measured), met ? "met" : "NOT MET"]),
+    ) => [name, is, formatNumber(limit), formatNumber(measured), met ? "met" : "NOT MET"]),
   ]);
 }

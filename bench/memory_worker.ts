@@ -1,46 +1,51 @@
 /**
- * One part of `memory.ts`, in a process of its own that has `gc()`: it writes what it found to its standard error, as JSON.
+ * One part of `memory.ts`, in a process of its own that has `gc()`. It writes its result to standard error as JSON,
+ * because V8 writes its trace to standard output.
  *
  * @module
  */
 import untypedMemoryStore from "npm:memorystore@1.6.8";
 import { MemoryStore, SecurityContext, SessionMiddleware } from "../mod.ts";
 import { FakeClock } from "../tests/helpers/clock.ts";
-import { quantile } from "./figures.ts";
+import { quantile } from "./statistics.ts";
 import { fill } from "./subjects/alosaur.ts";
 import { type ExpressStore, session } from "./subjects/express.ts";
 
-/** Bytes a session, by how many sessions there are. */
-export type HeapPart = Record<number, number>;
+/** Bytes a session, by the number of sessions. */
+export type HeapResult = Record<number, number>;
 
-/** Milliseconds. */
-export interface Slow {
+/** The slowest requests, in milliseconds. */
+export interface TailLatency {
   requests: number;
   slowest: number;
   p999: number;
-  /** How many took more than 10 ms. */
+  /** The number of requests that took more than 10 ms. */
   over10: number;
 }
 
-export interface ExpiryPart {
+export interface ExpiryResult {
   sessions: number;
   /** Requests while nothing expires. */
-  control: Slow;
-  /** Requests while everything expires that was there. */
-  expiring: Slow;
-  /** What was held in the end, and how many of it had expired. */
+  control: TailLatency;
+  /** Requests while all earlier sessions expire. */
+  expiring: TailLatency;
+  /** Stored records at the end. */
   held: number;
+  /** The expired ones among them. */
   heldExpired: number;
 }
 
+/** The state after an hour of `day()`. */
 export interface Hour {
   hour: number;
+  /** Sessions that have not expired. */
   live: number;
+  /** Stored records. */
   held: number;
   heapMegabytes: number;
 }
 
-export interface DayPart {
+export interface DayResult {
   visitors: number;
   requests: number;
   hours: Hour[];
@@ -49,32 +54,36 @@ export interface DayPart {
 const DAY = 86_400_000;
 const COUNTS = [10_000, 100_000, 1_000_000];
 
-const parts: Record<string, () => Promise<HeapPart | ExpiryPart | DayPart>> = {
+const parts: Record<string, () => Promise<HeapResult | ExpiryResult | DayResult>> = {
   ours: async () => {
     const store = new MemoryStore();
-    return await heap(() => fill(store, 1));
+    return await measureHeap(() => fill(store, 1));
   },
-  express: async () => await heap(ofExpress(new session.MemoryStore())),
+  express: async () => await measureHeap(createOn(new session.MemoryStore())),
   memorystore: async () => {
     const create: (session: unknown) => new (options: object) => ExpressStore & { stopInterval(): void } =
       untypedMemoryStore as never;
     const Store = create(session);
     const store = new Store({ checkPeriod: DAY });
     store.stopInterval();
-    return await heap(ofExpress(store));
+    return await measureHeap(createOn(store));
   },
-  expiry,
-  day,
+  expiry: measureExpiry,
+  day: simulateDays,
 };
 
 const part = parts[Deno.args[0] ?? ""];
-if (part === undefined) throw new RangeError(`There is no part ${Deno.args[0]}`);
+if (part === undefined) {
+  throw new RangeError(
+    `Cannot measure part "${Deno.args[0]}": no such part; expected one of ${Object.keys(parts).join()}`,
+  );
+}
 console.error(JSON.stringify(await part()));
 Deno.exit();
 
 function collect(): void {
   const { gc } = globalThis as { gc?: () => void };
-  if (gc === undefined) throw new Error("This needs --v8-flags=--expose-gc");
+  if (gc === undefined) throw new Error("Cannot collect garbage: gc() is missing; run with --v8-flags=--expose-gc");
   gc();
 }
 
@@ -84,8 +93,8 @@ function heapBytes(): number {
   return heapUsed + external;
 }
 
-/** A session of one small value, as express-session makes it. */
-function ofExpress(store: ExpressStore): (n: number) => Promise<void> {
+/** Returns a function that creates a session with one small value, as express-session does. */
+function createOn(store: ExpressStore): (n: number) => Promise<void> {
   const pool = new Uint8Array(24);
   return (n) => {
     const id = crypto.getRandomValues(pool).toBase64({ alphabet: "base64url" });
@@ -95,21 +104,21 @@ function ofExpress(store: ExpressStore): (n: number) => Promise<void> {
   };
 }
 
-async function heap(add: (n: number) => Promise<void>): Promise<HeapPart> {
-  // What is made once does not count.
+async function measureHeap(add: (n: number) => Promise<void>): Promise<HeapResult> {
+  // Allocates what exists once, whatever the number of sessions.
   for (let i = 0; i < 1000; i++) await add(i);
   const before = heapBytes();
-  const bytes: HeapPart = {};
-  let made = 0;
+  const bytes: HeapResult = {};
+  let created = 0;
   for (const count of COUNTS) {
-    while (made < count) await add(made++);
+    while (created < count) await add(created++);
     bytes[count] = (heapBytes() - before) / count;
   }
   return bytes;
 }
 
-/** New visitors while a million sessions expire at once; each request looks for some of these. */
-async function expiry(): Promise<ExpiryPart> {
+/** Times requests of new visitors while a million sessions expire at one moment, and the store sweeps them. */
+async function measureExpiry(): Promise<ExpiryResult> {
   const sessions = 1_000_000;
   const store = new MemoryStore({ maxSessions: 2 * sessions });
   const middleware = new SessionMiddleware(store, { secret: SessionMiddleware.generateSecret(), maxAge: 2 * 86_400 });
@@ -117,28 +126,31 @@ async function expiry(): Promise<ExpiryPart> {
   await fill(store, sessions);
   for (let i = 0; i < 10_000; i++) await visit(middleware);
 
-  // Each is a mark in the trace of V8's collections, too.
+  // The trace of V8's collections shows each collect(), so that it marks the start or the end of a measurement.
   collect();
   const fresh = store.size - sessions;
-  const control = await slowest(middleware, (requests) => requests < 20_000);
+  const control = await timeRequests(middleware, (requests) => requests < 20_000);
   collect();
   clock.tick(DAY);
-  let made = 0;
+  let created = 0;
   const before = fresh + control.requests;
-  const expiring = await slowest(middleware, (requests) => {
-    made = requests;
+  const expiring = await timeRequests(middleware, (requests) => {
+    created = requests;
     return store.size > before + requests && requests < 200_000;
   });
   collect();
-  return { sessions, control, expiring, held: store.size, heldExpired: store.size - before - made };
+  return { sessions, control, expiring, held: store.size, heldExpired: store.size - before - created };
 }
 
-async function slowest(middleware: SessionMiddleware, goesOn: (requests: number) => boolean): Promise<Slow> {
+async function timeRequests(
+  middleware: SessionMiddleware,
+  continues: (requests: number) => boolean,
+): Promise<TailLatency> {
   const times: number[] = [];
-  while (goesOn(times.length)) {
-    const begun = performance.now();
+  while (continues(times.length)) {
+    const start = performance.now();
     await visit(middleware);
-    times.push(performance.now() - begun);
+    times.push(performance.now() - start);
   }
   return {
     requests: times.length,
@@ -148,7 +160,7 @@ async function slowest(middleware: SessionMiddleware, goesOn: (requests: number)
   };
 }
 
-/** One request that writes; returns the cookie that it was given. */
+/** Handles one request that writes, and returns the cookie of its response. */
 async function visit(middleware: SessionMiddleware, cookie?: string): Promise<string> {
   const context = new SecurityContext(
     new Request("http://localhost/", cookie === undefined ? {} : { headers: { cookie } }),
@@ -160,39 +172,42 @@ async function visit(middleware: SessionMiddleware, cookie?: string): Promise<st
   return line.split(";", 1)[0] ?? "";
 }
 
-/** Two days of visitors whose sessions last from half an hour to a day: on the second as many end as begin. */
-async function day(): Promise<DayPart> {
-  const every = 500;
+/**
+ * Simulates two days of visitors whose sessions live for half an hour to a day. On the second day as many sessions expire
+ * as are created.
+ */
+async function simulateDays(): Promise<DayResult> {
+  const millisecondsBetween = 500;
   const store = new MemoryStore();
   const kinds = [0.5, 1, 3, 8, 24].map((hours) => ({
-    life: hours * 3_600_000,
+    lifetime: hours * 3_600_000,
     middleware: new SessionMiddleware(store, {
       secret: SessionMiddleware.generateSecret(),
       maxAge: hours * 3600,
     }),
   }));
   using clock = new FakeClock();
-  const begun = clock.now;
+  const start = clock.now;
   const hours: Hour[] = [];
   let visitors = 0;
   let requests = 0;
   const recent: { middleware: SessionMiddleware; cookie: string }[] = [];
   for (let hour = 0; hour <= 48; hour++) {
     if (hour > 0) {
-      for (const end = begun + hour * 3_600_000; clock.now < end; clock.tick(every)) {
+      for (const end = start + hour * 3_600_000; clock.now < end; clock.tick(millisecondsBetween)) {
         const kind = kinds[visitors % kinds.length];
         if (kind === undefined) continue;
         const cookie = await visit(kind.middleware);
         recent[visitors % 1000] = { middleware: kind.middleware, cookie };
         visitors++;
-        // One that came lately comes again.
-        const again = recent[(visitors * 7) % recent.length];
-        if (again !== undefined) await visit(again.middleware, again.cookie);
+        // One of the last 1,000 visitors returns.
+        const returning = recent[(visitors * 7) % recent.length];
+        if (returning !== undefined) await visit(returning.middleware, returning.cookie);
         requests += 2;
       }
     }
-    const rate = 1 / every / kinds.length;
-    const live = kinds.reduce((sum, { life }) => sum + rate * Math.min(life, clock.now - begun), 0);
+    const rate = 1 / millisecondsBetween / kinds.length;
+    const live = kinds.reduce((sum, { lifetime }) => sum + rate * Math.min(lifetime, clock.now - start), 0);
     hours.push({ hour, live: Math.round(live), held: store.size, heapMegabytes: heapBytes() / 2 ** 20 });
   }
   return { visitors, requests, hours };
