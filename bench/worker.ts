@@ -47,9 +47,11 @@ export interface Times {
   /** The median of the batches' means. */
   with: number;
   without: number;
+  /** The first quartile of the requests: those that no other process and no garbage collection delayed. */
+  withQ1: number;
+  withoutQ1: number;
   withP99: number;
   withoutP99: number;
-  requests: number;
 }
 
 /** Target duration of a batch. Shorter batches would differ by whether a garbage collection falls into them. */
@@ -187,12 +189,17 @@ async function measureTime(name: CaseName, milliseconds: number): Promise<Times>
       batchSizes.set(name + side, Math.max(5, Math.round(BATCH_MS * 1000 / mean)));
     }
   }
+  const requests = {
+    with: samples.with.subarray(0, counts.with),
+    without: samples.without.subarray(0, counts.without),
+  };
   return {
     with: median(batches.with),
     without: median(batches.without),
-    withP99: quantile(samples.with.subarray(0, counts.with), 0.99),
-    withoutP99: quantile(samples.without.subarray(0, counts.without), 0.99),
-    requests: counts.with,
+    withQ1: quantile(requests.with, 0.25),
+    withoutQ1: quantile(requests.without, 0.25),
+    withP99: quantile(requests.with, 0.99),
+    withoutP99: quantile(requests.without, 0.99),
   };
 }
 
