@@ -1,13 +1,13 @@
 /**
- * The measured Alosaur application: four actions with sessions, and the same four without. It runs on the Alosaur that
- * `alosaur/` is mapped to.
+ * The measured Alosaur application: four actions with sessions, and the same four without. It runs
+ * on the Alosaur that `alosaur/` is mapped to.
  *
  * @module
  */
 import { ActionParam, App, Area, Controller, Ctx, Get, HttpContext } from "alosaur/mod.ts";
 import type { SecurityContext } from "../mod.ts";
 
-/** A middleware that does nothing, used in place of `SessionMiddleware` in the application without sessions. */
+/** A middleware that does nothing. It replaces `SessionMiddleware` on the side without sessions. */
 export const noop = {
   onPreRequest: (): void => {},
   onPostRequest: (): void => {},

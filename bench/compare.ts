@@ -1,20 +1,24 @@
 /**
- * Compares what sessions add to a request in two checkouts of this repository, for example before and after a
- * refactoring. A is the other checkout, B is this one.
+ * Compares what sessions add to a request in two checkouts of this repository, for example before
+ * and after a refactoring. A is the other checkout, B is this one.
  *
  * ```sh
  * deno task bench:compare /path/to/other/checkout --rounds 12 --milliseconds 240 --cases read,untouched
  * ```
  *
- * Both run in this checkout's worker, with this checkout's application and import map. Only `mod.ts` and the files that
- * it imports come from the other checkout, which may therefore be an older one. Compared with itself, a checkout has
- * ratios of about 1; their distance from 1 is the error of the method on this machine.
+ * Both run in this checkout's worker, with this checkout's application and import map. Only
+ * `mod.ts` and the files that it imports come from the other checkout, which may therefore be an
+ * older one. Compared with itself, a checkout has ratios of about 1; their distance from 1 is the
+ * error of the method on this machine.
  *
- * - Each round starts a new worker for each checkout, because V8 does not optimize the same code identically in every
- *   worker. Within a round, the checkouts are measured alternately in slices of 20 ms.
- * - A slice yields `(with - without) / without`, with sessions and without, from the first quartile of the requests.
- *   Other processes slow both sides of a slice by about the same factor, which cancels.
- * - The first quartile does not show garbage collection, which delays few requests. Compare the bytes for that.
+ * - Each round starts a new worker for each checkout, because V8 does not optimize the same code
+ *   identically in every worker. Within a round, the checkouts are measured alternately in slices
+ *   of 20 ms.
+ * - A slice yields `(with - without) / without`, with sessions and without, from the first quartile
+ *   of the requests. Other processes slow both sides of a slice by about the same factor, which
+ *   cancels.
+ * - The first quartile does not show garbage collection, which delays few requests. Compare the
+ *   bytes for that.
  *
  * @module
  */
@@ -115,8 +119,8 @@ function print(): void {
 function row(pairs: [a: Measurement, b: Measurement][]): string[] {
   const ratios = pairs.map(([a, b]) => b.added / a.added);
   const [q1, ratio, q3] = [quantile(ratios, 0.25), median(ratios), quantile(ratios, 0.75)];
-  // For a normal distribution, the quartiles are 1.35 standard deviations apart, and the standard error of the median
-  // is 1.25 times that of the mean.
+  // For a normal distribution, the quartiles are 1.35 standard deviations apart, and the standard
+  // error of the median is 1.25 times that of the mean.
   const error = 1.25 * (q3 - q1) / 1.35 / Math.sqrt(ratios.length);
   const without = median(pairs.flat().map(({ without }) => without));
   const added = median(pairs.map(([a]) => a.added)) * without;

@@ -1,18 +1,21 @@
 /**
- * Measures requests a second over HTTP: the same application with and without sessions, on each store, and beside
- * Express and Fastify on the same Redis and PostgreSQL.
+ * Measures requests a second over HTTP: the same application with and without sessions, on each
+ * store, and beside Express and Fastify on the same Redis and PostgreSQL.
  *
- * The server runs on one core and the load generator on another. The servers are measured alternately. It needs `wrk`
- * and `taskset`; on Debian: `apt-get install wrk util-linux`. TEST_REDIS_URL and TEST_POSTGRES_URL name the databases.
+ * The server runs on one core and the load generator on another. The servers are measured
+ * alternately. It needs `wrk` and `taskset`; on Debian: `apt-get install wrk util-linux`.
+ * TEST_REDIS_URL and TEST_POSTGRES_URL name the databases.
  *
  * Options:
  * - `--quick`: a run of about 40 seconds
  * - `--servers=plain,memory`: only these servers
  * - `--cases=read,untouched`: only these cases
- * - `--rounds=5`, `--seconds=2` (a case of a server in a round), `--connections=64`, `--visitors=100`
+ * - `--rounds=5`, `--seconds=2` (a case of a server in a round), `--connections=64`,
+ *   `--visitors=100`
  * - `--config=FILE`: another deno.json, for example one that maps `alosaur/` to another Alosaur
  *
- * Only a complete run is saved to `results/http.json`, or to `results/http_alosaur.json` with `--config`.
+ * Only a complete run is saved to `results/http.json`, or to `results/http_alosaur.json` with
+ * `--config`.
  *
  * @module
  */
@@ -49,7 +52,10 @@ interface Load {
   rate: number;
   /** The 99th percentile of the latency, in milliseconds. */
   p99: number;
-  /** The share of its core that the server used. If it is far from 1, the server was not the bottleneck. */
+  /**
+   * The share of its core that the server used. If it is far from 1, the server was not the
+   * bottleneck.
+   */
   cpuShare: number;
 }
 
@@ -57,7 +63,10 @@ interface Load {
 interface Result extends Load {
   /** Requests a second divided by those without sessions: the median over the rounds. */
   ratio: number;
-  /** The same ratio of requests per second of CPU time. The two differ if the server was not the bottleneck. */
+  /**
+   * The same ratio of requests per second of CPU time. The two differ if the server was not the
+   * bottleneck.
+   */
   ratioByCpuTime: number;
 }
 
@@ -251,7 +260,10 @@ async function load(server: Server, caseName: CaseName, time: number): Promise<L
   return { rate, p99: Number(p99) * (scale[unit] ?? NaN), cpuShare };
 }
 
-/** Returns the CPU time of a process and all its threads in seconds, or 0 on a system without `/proc`. */
+/**
+ * Returns the CPU time of a process and all its threads in seconds, or 0 on a system without
+ * `/proc`.
+ */
 async function cpuSeconds(pid: number): Promise<number> {
   try {
     const stat = await Deno.readTextFile(`/proc/${pid}/stat`);

@@ -1,5 +1,5 @@
 /**
- * One server of `http.ts`, in a process of its own. It prints its port, and on SIGTERM deletes its data.
+ * One server of `http.ts`, in its own process. It prints its port, and on SIGTERM deletes its data.
  *
  * @module
  */
@@ -45,7 +45,10 @@ if (serve === undefined) {
 const remove = await serve();
 Deno.addSignalListener("SIGTERM", () => void remove().finally(() => Deno.exit()));
 
-/** Serves the Alosaur application, without sessions if there is no store. Alosaur prints the port itself. */
+/**
+ * Serves the Alosaur application, without sessions if there is no store. Alosaur prints the port
+ * itself.
+ */
 async function serveAlosaur(store: SessionStore | undefined): Promise<() => Promise<void>> {
   await store?.init();
   const app = createApp([store === undefined ? plainPages("") : sessionPages("")], SecurityContext);
@@ -55,7 +58,10 @@ async function serveAlosaur(store: SessionStore | undefined): Promise<() => Prom
   return async () => await store?.clear();
 }
 
-/** Opens a store of this project. It is imported here, so that a benchmark loads only the database client that it uses. */
+/**
+ * Opens a store of this project. It is imported here, so that a benchmark loads only the database
+ * client that it uses.
+ */
 async function openStore(name: string, location: string, options?: object): Promise<SessionStore> {
   const module: Record<string, new (location: string, options?: object) => SessionStore> = await import(
     new URL(`../src/stores/${name.toLowerCase()}_store.ts`, import.meta.url).href
@@ -92,7 +98,7 @@ async function openPeerRedis(): Promise<{ store: PeerStore; remove: () => Promis
   const client = createClient({ url: REDIS_URL });
   await client.connect();
   const prefix = `${NAMESPACE}:`;
-  // No sliding expiry, as in this project by default. It would cost each request a second round trip.
+  // No sliding expiry, as in this project by default. It would add a round trip to each request.
   const store = new RedisStore({ client, prefix, disableTouch: true });
   return {
     store,

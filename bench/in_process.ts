@@ -1,9 +1,10 @@
 /**
- * Measures what sessions add to a request, in process: the time of a request with sessions minus the time of the same
- * request without.
+ * Measures what sessions add to a request, in process: the time of a request with sessions minus
+ * the time of the same request without.
  *
- * The rounds go through all subjects repeatedly, and batches with and without sessions alternate, because machines are
- * noisy. Trust the ratios within one run; do not compare the figures of two runs.
+ * The rounds go through all subjects repeatedly, and batches with and without sessions alternate,
+ * because machines are noisy. Trust the ratios within one run; do not compare the figures of two
+ * runs.
  *
  * Options:
  * - `--quick`: a run of about 20 seconds
@@ -139,7 +140,9 @@ function addedBy(name: SubjectName, caseName: CaseName): number | undefined {
   return results.subjects.find((subject) => subject.name === name)?.cases[caseName].median;
 }
 
-/** Returns the added time of the cheapest peer that has a store; `Infinity` if none was measured. */
+/**
+ * Returns the added time of the cheapest peer that has a store; `Infinity` if none was measured.
+ */
 function bestPeer(caseName: CaseName): number {
   return Math.min(...results.subjects.filter((s) => s.isPeer && s.hasStore).map((s) => s.cases[caseName].median));
 }

@@ -1,9 +1,10 @@
 /**
- * Measures the memory of sessions, and the cost of a large number of them: bytes a session, requests while a million
- * sessions expire, requests beside a million sessions, and two days of visitors.
+ * Measures the memory of sessions, and the cost of a large number of them: bytes a session,
+ * requests while a million sessions expire, requests beside a million sessions, and two days of
+ * visitors.
  *
- * It takes about two minutes. `--only=heap,expiry,crowd,day` runs only these parts. Only a complete run is saved to
- * `results/memory.json`.
+ * It takes about two minutes. `--only=heap,expiry,crowd,day` runs only these parts. Only a complete
+ * run is saved to `results/memory.json`.
  *
  * @module
  */
@@ -123,8 +124,8 @@ async function measureExpiry(): Promise<void> {
 }
 
 /**
- * Returns V8's pauses between the last three explicit collections, which enclose the measurement without and the one
- * with expiry.
+ * Returns V8's pauses between the last three explicit collections, which enclose the measurement
+ * without and the one with expiry.
  */
 function pausesIn(trace: string): [Pauses, Pauses] {
   const lines = trace.split("\n").filter((line) => / ms: /.test(line));

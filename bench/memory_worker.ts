@@ -1,6 +1,6 @@
 /**
- * One part of `memory.ts`, in a process of its own that has `gc()`. It writes its result to standard error as JSON,
- * because V8 writes its trace to standard output.
+ * One part of `memory.ts`, in a process of its own that has `gc()`. It writes its result to
+ * standard error as JSON, because V8 writes its trace to standard output.
  *
  * @module
  */
@@ -117,7 +117,10 @@ async function measureHeap(add: (n: number) => Promise<void>): Promise<HeapResul
   return bytes;
 }
 
-/** Times requests of new visitors while a million sessions expire at one moment, and the store sweeps them. */
+/**
+ * Times requests of new visitors while a million sessions expire at one moment, and the store
+ * sweeps them.
+ */
 async function measureExpiry(): Promise<ExpiryResult> {
   const sessions = 1_000_000;
   const store = new MemoryStore({ maxSessions: 2 * sessions });
@@ -126,7 +129,8 @@ async function measureExpiry(): Promise<ExpiryResult> {
   await fill(store, sessions);
   for (let i = 0; i < 10_000; i++) await visit(middleware);
 
-  // The trace of V8's collections shows each collect(), so that it marks the start or the end of a measurement.
+  // The trace of V8's collections shows each collect(), so that it marks the start or the end of a
+  // measurement.
   collect();
   const fresh = store.size - sessions;
   const control = await timeRequests(middleware, (requests) => requests < 20_000);
@@ -173,8 +177,8 @@ async function visit(middleware: SessionMiddleware, cookie?: string): Promise<st
 }
 
 /**
- * Simulates two days of visitors whose sessions live for half an hour to a day. On the second day as many sessions expire
- * as are created.
+ * Simulates two days of visitors whose sessions live for half an hour to a day. On the second day
+ * as many sessions expire as are created.
  */
 async function simulateDays(): Promise<DayResult> {
   const millisecondsBetween = 500;

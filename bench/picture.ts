@@ -1,8 +1,8 @@
 /**
  * Draws `docs/added-cost.svg` from `results/in_process.json`, and prints the table for the README.
  *
- * The scale is logarithmic, because the results lie between a tenth of a microsecond and a millisecond. It shows dots,
- * because the length of a bar means nothing on a logarithmic scale.
+ * The scale is logarithmic, because the results lie between a tenth of a microsecond and a
+ * millisecond. It shows dots, because the length of a bar means nothing on a logarithmic scale.
  *
  * @module
  */
@@ -18,7 +18,10 @@ const PANEL = (WIDTH - LABELS - GAP - 16) / 2;
 const ROW = 19;
 const HEAD = 26;
 const TOP = 74;
-/** The scale, in microseconds. Smaller values are drawn at its start: the benchmark cannot tell them from zero. */
+/**
+ * The scale, in microseconds. Smaller values are drawn at its start: the benchmark cannot tell them
+ * from zero.
+ */
 const [SCALE_MIN, SCALE_MAX] = [0.1, 3000];
 const TICKS = [0.1, 1, 10, 100, 1000];
 /** Width of the number beside the last dot. */

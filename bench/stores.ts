@@ -1,9 +1,10 @@
 /**
- * Measures each store: the time of a lookup, a write and a new session in sequence, the time of concurrent lookups, and
- * the bytes of a session.
+ * Measures each store: the time of a lookup, a write and a new session in sequence, the time of
+ * concurrent lookups, and the bytes of a session.
  *
- * TEST_REDIS_URL and TEST_POSTGRES_URL name the databases. A store whose database does not respond is skipped with a
- * message. `--quick` measures a tenth of the sessions and calls, and is not saved to `results/stores.json`.
+ * TEST_REDIS_URL and TEST_POSTGRES_URL name the databases. A store whose database does not respond
+ * is skipped with a message. `--quick` measures a tenth of the sessions and calls, and is not saved
+ * to `results/stores.json`.
  *
  * @module
  */

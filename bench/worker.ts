@@ -1,5 +1,6 @@
 /**
- * Measures one subject in a worker of its own, so that subjects share neither the garbage collector nor V8's type feedback.
+ * Measures one subject in a worker of its own, so that subjects share neither the garbage collector
+ * nor V8's type feedback.
  *
  * Before it measures anything, it verifies that the subject does the work that the cases describe.
  *
@@ -47,16 +48,20 @@ export interface Times {
   /** The median of the batches' means. */
   with: number;
   without: number;
-  /** The first quartile of the requests: those that no other process and no garbage collection delayed. */
+  /**
+   * The first quartile of the requests. Other processes and garbage collection barely affect it.
+   */
   withQ1: number;
   withoutQ1: number;
   withP99: number;
   withoutP99: number;
 }
 
-/** Target duration of a batch. Shorter batches would differ by whether a garbage collection falls into them. */
+/** Target duration of a batch, long enough that every batch includes some garbage collections. */
 const BATCH_MS = 3;
-/** Requests a batch in an allocation measurement. Few enough that most batches see no garbage collection. */
+/**
+ * Requests a batch when measuring allocation: so few that most batches see no garbage collection.
+ */
 const ALLOCATION_BATCH = 50;
 const ALLOCATION_BATCHES = 41;
 const MAX_SAMPLES = 100_000;
@@ -107,7 +112,7 @@ async function handle(command: Command): Promise<Commands[CommandName]["result"]
   }
 }
 
-/** Deletes every session, so that each case starts with the same number of them, and signs up the visitors. */
+/** Deletes all sessions and signs up the visitors. Each case then starts with as many sessions. */
 async function reset(): Promise<void> {
   subject.clear();
   encodedCookies = { valid: [], forged: [] };
@@ -119,7 +124,7 @@ async function reset(): Promise<void> {
   }
 }
 
-/** Verifies that the subject does the work of every case. A request that fails silently would look fast. */
+/** Verifies that the subject does the work of every case. A silent failure would look fast. */
 async function verify(): Promise<void> {
   const valid = nextCookie("valid");
   for (const { title, action, cookie: kind } of Object.values(CASES)) {
@@ -169,8 +174,8 @@ function forge(cookie: string): string {
 const decoder = new TextDecoder();
 
 /**
- * Returns the cookie of the next visitor as a new string, as a server creates it from what it reads off a socket. A
- * string that was a map key before would carry its hash already.
+ * Returns the cookie of the next visitor as a new string, as a server creates it from what it reads
+ * off a socket. A string that was a map key before would carry its hash already.
  */
 function nextCookie(kind: "valid" | "forged" | "no"): string | undefined {
   return kind === "no" ? undefined : decoder.decode(encodedCookies[kind][nextVisitor++ % visitors]);
@@ -212,7 +217,7 @@ function batchSize(name: CaseName, side: Side): number {
   return batchSizes.get(name + side) ?? 10;
 }
 
-/** Returns the mean time of a request in microseconds. Only the time from request to response counts. */
+/** Returns the mean time from request to response in microseconds, without the preparation. */
 async function timeBatch(name: CaseName, side: Side, size: number, counts: Record<Side, number>): Promise<number> {
   const { action, cookie: kind } = CASES[name];
   let sum = 0;
@@ -234,8 +239,8 @@ function expectOk(name: CaseName, response: unknown): void {
 }
 
 /**
- * Returns the bytes that a request allocates on V8's heap, with its preparation: the median of small batches. The
- * median ignores a batch during which a garbage collection made the heap smaller.
+ * Returns the bytes that a request allocates on V8's heap, with its preparation: the median of
+ * small batches. A garbage collection makes a batch an outlier, which the median ignores.
  */
 async function measureAllocation(name: CaseName): Promise<Record<Side, number>> {
   const { action, cookie: kind } = CASES[name];

@@ -15,8 +15,8 @@ export async function alosaur(entryPoint = import.meta.resolve("../../mod.ts")):
   const { MemoryStore, SecurityContext, SessionMiddleware }: SessionModule = await import(entryPoint);
   const store = new MemoryStore();
   await store.init();
-  // All applications of a process share one list of routes and middlewares. Therefore one application
-  // serves both sides, under two paths, and the list costs both the same.
+  // All applications of a process share one list of routes and middlewares. Therefore one
+  // application serves both sides, under two paths, and the list costs both the same.
   const app = createApp([sessionPages("/a"), plainPages("/b")], SecurityContext);
   app.use(/^\/a\//, new SessionMiddleware(store, { secret: SessionMiddleware.generateSecret() }));
   app.use(/^\/b\//, noop);
@@ -29,7 +29,7 @@ export async function alosaur(entryPoint = import.meta.resolve("../../mod.ts")):
   return { ...subject, fill: (sessions, elsewhere) => fill(elsewhere ? otherStore : store, sessions) };
 }
 
-/** Stores sessions as the middleware creates them, each with one small value and a day until its expiry. */
+/** Stores sessions as the middleware creates them, with one small value and a lifetime of a day. */
 export async function fill(store: MemoryStore, sessions: number): Promise<void> {
   for (let n = 0; n < sessions; n++) {
     const now = Date.now();
@@ -40,7 +40,9 @@ export async function fill(store: MemoryStore, sessions: number): Promise<void> 
 
 type Handler = (request: Request) => Response | Promise<Response>;
 
-/** Returns the handler that the application passes to `Deno.serve()`. Alosaur offers no other way to reach it. */
+/**
+ * Returns the handler that the application passes to `Deno.serve()`. Alosaur does not export it.
+ */
 async function handlerOf(app: { listen(options: Deno.ListenOptions): Promise<unknown> }): Promise<Handler> {
   const serve = Deno.serve;
   const served = Promise.withResolvers<Handler>();

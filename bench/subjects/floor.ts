@@ -1,6 +1,7 @@
 /**
- * A lower bound for the cost of a signed session, written by hand: it slices the cookie out of the header, computes the
- * HMAC from a precomputed state and does one lookup in a `Map`. It has no expiry, no copies and no framework.
+ * A lower bound for the cost of a signed session, written by hand: it slices the cookie out of the
+ * header, computes the HMAC from a precomputed state and does one lookup in a `Map`. It has no
+ * expiry, no copies and no framework.
  *
  * @module
  */
@@ -16,7 +17,7 @@ const ID_LENGTH = 24;
 const VALUE_LENGTH = ID_LENGTH + 1 + 43;
 const MAX_CACHED = 10_000;
 
-/** @param caches whether to cache the values of verified cookies, so that a later request needs no HMAC */
+/** @param caches whether to cache verified cookies, so that a later request needs no HMAC */
 export function floor(caches: boolean): Subject<Response> {
   const sessions = new Map<string, Values>();
   const verified = new Map<string, string>();

@@ -12,7 +12,7 @@ interface Values extends Record<string, unknown> {
   n?: number;
 }
 
-/** @param encryptionKey encrypts the cookie; without it, the cookie is the plain id, neither signed nor encrypted */
+/** @param encryptionKey encrypts the cookie; by default it is the plain id, without a signature */
 export function honoSessions(encryptionKey?: string): Subject<Response> {
   const store = new MemoryStore();
   const app = new Hono<{ Variables: { session: Session<Values>; session_key_rotation: boolean } }>();

@@ -1,5 +1,5 @@
 /**
- * iron-session, which keeps the values in the cookie, on a plain function from `Request` to `Response`.
+ * iron-session, which keeps the values in the cookie, on a function from `Request` to `Response`.
  *
  * @module
  */

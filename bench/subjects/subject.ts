@@ -1,5 +1,5 @@
 /**
- * A benchmark subject: one session library on its framework, beside the same application without sessions.
+ * A benchmark subject: an application with one session library, and the same one without sessions.
  *
  * @module
  */
