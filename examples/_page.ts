@@ -1,11 +1,12 @@
 /**
- * The pages of the examples: one frame, one style, and a template that escapes. Not part of the package.
+ * The pages of the examples: a layout, a style sheet and a template tag that escapes. Not part of
+ * the package.
  *
  * @module
  */
 import style from "./style.css" with { type: "text" };
 
-/** Markup, as against text that must be escaped. */
+/** Markup. Any other value is text and is escaped. */
 export class Html {
   readonly markup: string;
 
@@ -14,7 +15,7 @@ export class Html {
   }
 }
 
-/** Template tag: whatever is put into the template is escaped, unless it is `Html` itself or a list of it. */
+/** Template tag that escapes every value, except `Html` and arrays of it. */
 export function html(parts: TemplateStringsArray, ...values: unknown[]): Html {
   return new Html(String.raw({ raw: parts }, ...values.map(toMarkup)));
 }
@@ -26,7 +27,10 @@ function toMarkup(value: unknown): string {
   return String(value).replace(/[&<>"']/g, (character) => `&#${character.charCodeAt(0)};`);
 }
 
-/** A whole page. Nothing but our own style and forms is allowed on it, and no cache or "back" button keeps it. */
+/**
+ * Creates a complete page. Its Content-Security-Policy allows only its own style sheet and forms,
+ * and `no-store` keeps it out of every cache, including the one behind the "back" button.
+ */
 export function page(title: string, content: Html): Response {
   const { markup } = html`
     <!DOCTYPE html>
@@ -56,7 +60,7 @@ export function page(title: string, content: Html): Response {
   });
 }
 
-/** What a form sent under a name. Anybody can send anything: what is not text counts as empty. */
+/** Returns a text field of a form. Clients can send anything; other values count as empty. */
 export function field(form: unknown, name: string): string {
   const value = (form as Record<string, unknown> | null | undefined)?.[name];
   return typeof value === "string" ? value : "";

@@ -1,31 +1,40 @@
 /**
- * How the examples get their secret and their port. Not part of the package.
+ * The secret and the port of the examples. Not part of the package.
  *
  * @module
  */
 import type { App } from "alosaur/mod.ts";
 
-/** The secret from the environment, where it belongs; without one a random secret, good for one run. */
+/**
+ * Returns the secret from the environment variable SESSION_SECRET. A secret does not belong in the
+ * source code. Without the variable the secret is random and lasts for one run.
+ */
 export function secret(): string | Uint8Array {
-  const given = Deno.env.get("SESSION_SECRET");
-  if (given) return given;
-  console.info("SESSION_SECRET is not set: the secret is random, and every session ends with this process.");
+  const fromEnvironment = Deno.env.get("SESSION_SECRET");
+  if (fromEnvironment) return fromEnvironment;
+  console.info("SESSION_SECRET is not set. The secret is random, and every session ends with this process.");
   return crypto.getRandomValues(new Uint8Array(32));
 }
 
-// As Alosaur's own `:8000`: http://localhost works, and so does the published port of a container, where 127.0.0.1 would
-// not be reachable. The local network can reach it too: write 127.0.0.1 to keep it to yourself.
+// All interfaces, as with Alosaur's own `:8000`. The published port of a container would not reach
+// 127.0.0.1. The local network can reach the example too; use 127.0.0.1 to prevent that.
 const hostname = "0.0.0.0";
 
-/** Serves the application on the port of env PORT, else 8000. Port 0 is any free one. */
+/**
+ * Serves the application on the port of the environment variable PORT, by default 8000. Port 0
+ * stands for any free port.
+ */
 export async function listen(app: App<unknown>): Promise<void> {
-  const port = freePort(Number(Deno.env.get("PORT") || 8000));
+  const port = checkPort(Number(Deno.env.get("PORT") || 8000));
   await app.listen({ hostname, port });
   console.info(`Listening on http://localhost:${port}/`);
 }
 
-/** Alosaur serves in the background, where nobody can catch that the port is taken: so that is found out before. */
-function freePort(port: number): number {
+/**
+ * Returns the port if it is free, or a free one for port 0; otherwise exits with a message. Alosaur
+ * serves in the background, where the application could not catch the error.
+ */
+function checkPort(port: number): number {
   try {
     if (!Number.isInteger(port)) throw new TypeError("it is not a number");
     using listener = Deno.listen({ hostname, port });

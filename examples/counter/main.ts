@@ -1,7 +1,7 @@
 /**
  * Counts the visits of each visitor.
  *
- * An application writes `@alosaur/session` where the examples write `../../mod.ts`.
+ * An application imports `@alosaur/session`; the examples import `../../mod.ts` instead.
  *
  * @module
  */
@@ -16,7 +16,7 @@ class CounterController {
   @ActionParam(0, Ctx())
   async show(context: SecurityContext): Promise<Response> {
     const { session } = context.security;
-    // One step: however many requests of one visitor come at the same moment, each is counted.
+    // update() is atomic, so that concurrent requests of one visitor are all counted.
     const visits = await session.update("visits", (n = 0) => n + 1);
 
     return page(

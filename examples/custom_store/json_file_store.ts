@@ -2,43 +2,43 @@ import { hash } from "node:crypto";
 import { isDeepStrictEqual } from "node:util";
 import { SessionGoneError, type SessionStore } from "../../mod.ts";
 
-/** Keeps each session in a JSON file of its own. For one process: only its own writes wait for one another. */
+/** Creates a store that keeps each session in its own JSON file. For one process only. */
 export function jsonFileStore(directory: string): SessionStore {
-  const turns = new Map<string, Promise<void>>();
-  // Any id becomes a safe file name, and a listing of the directory tells no id.
+  const lastWrites = new Map<string, Promise<void>>();
+  // Hashing turns any id into a safe file name, and a directory listing does not disclose ids.
   const pathOf = (sid: string): string => `${directory}/${hash("sha256", sid)}.session.json`;
 
-  /** Lets the writes of one session wait for one another. */
-  function inTurn(path: string, step: () => Promise<void>): Promise<void> {
-    const turn = (turns.get(path) ?? Promise.resolve()).then(step);
-    const done = turn.catch(() => {}).finally(() => turns.get(path) === done && turns.delete(path));
-    turns.set(path, done);
-    return turn;
+  /** Runs the writes of each file in sequence. They are atomic within this process only. */
+  function lock(path: string, write: () => Promise<void>): Promise<void> {
+    const result = (lastWrites.get(path) ?? Promise.resolve()).then(write);
+    const done = result.catch(() => {}).finally(() => lastWrites.get(path) === done && lastWrites.delete(path));
+    lastWrites.set(path, done);
+    return result;
   }
 
   const store: SessionStore = {
     init: () => Deno.mkdir(directory, { recursive: true, mode: 0o700 }),
     exist: async (sid) => await store.get(sid) !== undefined,
-    create: (sid) => inTurn(pathOf(sid), () => Deno.writeTextFile(pathOf(sid), "{}", { createNew: true, mode: 0o600 })),
-    delete: (sid) => inTurn(pathOf(sid), () => Deno.remove(pathOf(sid)).catch(unlessMissing)),
-    // An empty file is a `create` that a crash cut off.
+    create: (sid) => lock(pathOf(sid), () => Deno.writeTextFile(pathOf(sid), "{}", { createNew: true, mode: 0o600 })),
+    delete: (sid) => lock(pathOf(sid), () => Deno.remove(pathOf(sid)).catch(unlessMissing)),
+    // A crash during `create` can leave an empty file.
     get: (sid) => Deno.readTextFile(pathOf(sid)).then((text) => JSON.parse(text || "{}"), unlessMissing),
     setValue: async (sid, key, value) => {
       const path = pathOf(sid);
-      const copy = jsonCopy(key, value); // now: later the caller may change it
-      await inTurn(path, async () => {
+      const copy = jsonCopy(key, value); // before the first await: the caller may change the value later
+      await lock(path, async () => {
         const values = await store.get(sid);
         if (values === undefined) throw new SessionGoneError("set");
-        // `[key]` makes a key even of `__proto__`, and JSON leaves an undefined one out. The rename is one atomic step.
+        // A computed key is safe even for `__proto__`; JSON omits an undefined value.
         await Deno.writeTextFile(`${path}.tmp`, JSON.stringify({ ...values, [key]: copy }), { mode: 0o600 });
-        await Deno.rename(`${path}.tmp`, path);
+        await Deno.rename(`${path}.tmp`, path); // atomic
       });
     },
     getValue: async (sid, key) => new Map(Object.entries(await store.get(sid) ?? {})).get(key),
     clear: async () => {
       for await (const { name } of Deno.readDir(directory)) {
         const [, own] = /^([0-9a-f]{64}\.session\.json)(\.tmp)?$/.exec(name) ?? [];
-        if (own) await inTurn(`${directory}/${own}`, () => Deno.remove(`${directory}/${name}`).catch(unlessMissing));
+        if (own) await lock(`${directory}/${own}`, () => Deno.remove(`${directory}/${name}`).catch(unlessMissing));
       }
     },
   };
@@ -49,11 +49,11 @@ function unlessMissing(error: unknown): undefined {
   if (!(error instanceof Deno.errors.NotFound)) throw error;
 }
 
-/** JSON makes a string of a Date and `{}` of a Map: what would come back different is refused. */
+/** Returns a copy. Throws if JSON would change the value: a Date to a string, or a Map to `{}`. */
 function jsonCopy(key: string, value: unknown): unknown {
   try {
     const copy = value === undefined ? undefined : JSON.parse(JSON.stringify(value));
     if (isDeepStrictEqual(copy, value)) return copy;
-  } catch { /* JSON itself refuses a bigint or a circle */ }
-  throw new TypeError(`Cannot set ${JSON.stringify(key)}: JSON cannot keep this value`);
+  } catch { /* JSON.stringify() throws on a bigint and on a circular reference */ }
+  throw new TypeError(`Cannot set ${JSON.stringify(key)}: JSON cannot represent this value; expected plain JSON data`);
 }

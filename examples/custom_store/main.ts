@@ -1,5 +1,6 @@
 /**
- * A list of notes, in a session that lives in a file: it survives a restart of the server and of the browser.
+ * A list of notes, in a session that is stored in a file. It survives a restart of the server and
+ * of the browser.
  *
  * @module
  */
@@ -44,7 +45,7 @@ class NotesController {
   @ActionParam(1, Body())
   async add(context: SecurityContext, form: unknown): Promise<ActionResult> {
     const note = field(form, "note").trim().slice(0, 200);
-    // Two notes added at the same moment are both kept.
+    // update() is atomic, so that of two concurrent notes neither is lost.
     if (note !== "") {
       await context.security.session.update<string[]>("notes", (notes = []) => [...notes, note].slice(-50));
     }
@@ -70,6 +71,6 @@ const app = new App({
   logging: false,
   providers: [{ token: Context, useClass: SecurityContext }],
 });
-// Seconds: thirty days, for the cookie and on the server alike.
+// Thirty days, in seconds. It limits both the cookie and the session on the server.
 app.use(/\//, new SessionMiddleware(store, { secret: secret(), maxAge: 30 * 24 * 60 * 60 }));
 await listen(app);

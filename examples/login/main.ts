@@ -1,7 +1,7 @@
 /**
- * Sign in, a page for members only with a list of their devices, sign out, and a notice that is shown once.
+ * Sign-in, a members-only page that lists the user's devices, sign-out, and one-time notices.
  *
- * Every change is a POST, and `CsrfMiddleware` lets it pass only where it comes from this application's own pages.
+ * Every change is a POST request. `CsrfMiddleware` accepts it from this application's pages only.
  *
  * @module
  */
@@ -11,10 +11,13 @@ import { CsrfMiddleware } from "../../src/csrf_middleware.ts";
 import { field, type Html, html, page } from "../_page.ts";
 import { listen, secret } from "../_server.ts";
 
-/** For everybody. A real application looks the user up and checks a slow hash of the password. */
+/** The password of every user. A real application checks a slow hash for each user instead. */
 const PASSWORD = "open sesame";
 
-/** What is in the session. `get("notice")` is a string or undefined, and `get("notise")` does not compile. */
+/**
+ * The values of the session. `get("notice")` returns a string or undefined, and `get("notise")`
+ * does not compile.
+ */
 interface LoginData {
   notice: string;
 }
@@ -25,7 +28,8 @@ const store = new MemoryStore();
 await store.init();
 const middleware = new SessionMiddleware(store, {
   secret: secret(),
-  // Seconds. With an idle timeout activity is noted, here every three minutes: that is what "last seen" tells.
+  // In seconds. The idle timeout makes the middleware record activity, here every three minutes.
+  // The page shows the recorded time as "last seen".
   idleTimeout: 30 * 60,
   absoluteTimeout: 12 * 60 * 60,
 });
@@ -90,7 +94,8 @@ class LoginController {
       await session.set("notice", "That name and password do not match.");
       return Redirect("/sign-in");
     }
-    // In one step a new id, so that whoever knew the old one is not signed in with it, and the user that it belongs to.
+    // The session gets a new id and its user atomically. A new id prevents session fixation: an
+    // attacker who knew the old one is not signed in.
     await session.regenerate({ principal: user });
     await session.set("notice", "You have signed in.");
     return Redirect("/");
@@ -112,7 +117,7 @@ class LoginController {
     const handle = field(form, "handle");
     const devices = await middleware.sessions.list(user, { current: session.sessionId });
     if (devices.some((device) => device.current && device.handle === handle)) return await signOut(session);
-    // A handle of somebody else's session ends nothing.
+    // revoke() ignores the handle of another user's session.
     const ended = await middleware.sessions.revoke(user, handle);
     await session.set("notice", ended ? "That device has been signed out." : "That device was signed out already.");
     return Redirect("/");
@@ -130,7 +135,10 @@ class LoginController {
   }
 }
 
-/** Nothing of the signed-in session is left, and its id is dead; `destroy()` would leave nothing that could keep the notice. */
+/**
+ * Signs out: deletes the values and changes the id, so that the old id is no longer valid.
+ * `destroy()` would leave no session to store the notice in.
+ */
 async function signOut(session: LoginSession): Promise<ActionResult> {
   await session.clear();
   await session.regenerate();
@@ -138,13 +146,16 @@ async function signOut(session: LoginSession): Promise<ActionResult> {
   return Redirect("/sign-in");
 }
 
-/** The notice that the request before this one left, and then no more. */
+/** Returns the notice that the previous request stored, and deletes it. */
 async function takeNotice(session: LoginSession): Promise<Html | undefined> {
   const notice = await session.take("notice");
   return notice === undefined ? undefined : html`<p class="notice" role="status">${notice}</p>`;
 }
 
-/** What `CsrfMiddleware` looks for where a client says nothing of where its request comes from, as today's browsers do. */
+/**
+ * Returns the form field that carries the CSRF token. `CsrfMiddleware` checks it if the client
+ * sends no header that names the origin of the request; current browsers send one.
+ */
 async function tokenField(session: LoginSession): Promise<Html> {
   return html`<input type="hidden" name="_csrf" value="${await session.csrfToken()}">`;
 }
