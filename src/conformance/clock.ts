@@ -1,21 +1,23 @@
 /**
- * A faked time.
+ * A fake clock.
  *
  * @module
  */
 
 /**
- * Stands still until it is moved. Here it starts at the real time and only moves forward, so that a backend with a clock of its own never
- * removes what is still live.
+ * Replaces `Date.now`. The time stands still until a check moves it.
+ *
+ * It starts at the real time and only moves forward, so that a backend with its own clock never
+ * removes a session that is still live.
  */
 export class Clock implements Disposable {
-  readonly #real = Date.now;
-  readonly #faked = (): number => this.#now;
+  readonly #realNow = Date.now;
+  readonly #fakeNow = (): number => this.#now;
   #now: number;
 
   constructor(start: number = Date.now()) {
     this.#now = start;
-    Date.now = this.#faked;
+    Date.now = this.#fakeNow;
   }
 
   get now(): number {
@@ -28,7 +30,7 @@ export class Clock implements Disposable {
   }
 
   [Symbol.dispose](): void {
-    // Not where the time was given back before: another may have been faked since.
-    if (Date.now === this.#faked) Date.now = this.#real;
+    // The clock of a check that timed out was restored already, and the next check may fake it.
+    if (Date.now === this.#fakeNow) Date.now = this.#realNow;
   }
 }

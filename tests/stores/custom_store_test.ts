@@ -6,14 +6,14 @@ const directory = Deno.makeTempDirSync();
 addEventListener("unload", () => Deno.removeSync(directory, { recursive: true }));
 
 testSessionStore("jsonFileStore()", () => jsonFileStore(directory), {
-  // The writes of one process wait for one another; those of two do not.
+  // The store serializes writes within one instance only.
   shared: false,
   neighbour: () => jsonFileStore(`${directory}/another`),
-  // A directory in a file: the system refuses whatever is asked of it.
+  // A directory inside a file: every file operation fails.
   broken: () => jsonFileStore(`${import.meta.filename}/sessions`),
 });
 
-Deno.test("jsonFileStore() finds the sessions that an earlier process has left", async () => {
+Deno.test("jsonFileStore() finds the sessions of an earlier process", async () => {
   const earlier = jsonFileStore(`${directory}/restart`);
   await earlier.init();
   await earlier.create("a");
@@ -23,7 +23,7 @@ Deno.test("jsonFileStore() finds the sessions that an earlier process has left",
   assertEquals(await store.getValue("a", "key"), "value");
 });
 
-Deno.test("jsonFileStore().clear() leaves the files that are not its own", async () => {
+Deno.test("jsonFileStore().clear() keeps files that are not its own", async () => {
   const store = jsonFileStore(`${directory}/shared`);
   await store.init();
   await store.create("a");

@@ -1,13 +1,20 @@
 /**
- * Requests without a server.
+ * A browser without a server.
  *
  * @module
  */
-import { SecurityContext } from "../security_context.ts";
-import type { Session } from "../session.ts";
-import type { SessionMiddleware } from "../session_middleware.ts";
+import { SecurityContext } from "../../security_context.ts";
+import type { Session } from "../../session.ts";
+import type { SessionMiddleware } from "../../session_middleware.ts";
 
-/** A browser: it sends the cookie that it was given last. */
+/** A request whose action is running. */
+export interface OpenRequest {
+  session: Session;
+  /** Ends the request and stores the cookie of its response. */
+  finish: () => Promise<void>;
+}
+
+/** A browser that sends requests through a middleware, with the cookie that it received last. */
 export class Visitor {
   readonly middleware: SessionMiddleware;
   cookie: string | undefined;
@@ -17,28 +24,28 @@ export class Visitor {
     this.cookie = cookie;
   }
 
-  /** A visitor who has a session with one value. */
+  /** Returns a visitor who has a session with one value. */
   static async signUp(middleware: SessionMiddleware, key = "key", value: unknown = "value"): Promise<Visitor> {
     const visitor = new Visitor(middleware);
     await visitor.visit((session) => session.set(key, value));
     return visitor;
   }
 
-  /** The same browser, whose next requests reach another server. */
+  /** Returns a copy of this browser whose requests reach another server. */
   at(middleware: SessionMiddleware): Visitor {
     return new Visitor(middleware, this.cookie);
   }
 
-  /** Sends a request. */
+  /** Sends a request and returns the result of its action. */
   async visit<T>(action: (session: Session) => T | Promise<T>): Promise<T> {
     const { session, finish } = await this.begin();
-    const answer = await action(session);
+    const result = await action(session);
     await finish();
-    return answer;
+    return result;
   }
 
   /** Begins a request. */
-  async begin(): Promise<{ session: Session; finish: () => Promise<void> }> {
+  async begin(): Promise<OpenRequest> {
     const headers: HeadersInit = this.cookie === undefined ? {} : { cookie: this.cookie };
     const context = new SecurityContext(new Request("http://localhost/", { headers }));
     await this.middleware.onPreRequest(context);

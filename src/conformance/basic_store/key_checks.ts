@@ -1,12 +1,14 @@
 /**
- * Which keys every store has to keep apart.
+ * Checks of keys.
  *
  * @module
  */
-import type { Check, OpenBench } from "./bench.ts";
-import { expectEqual, show } from "./expect.ts";
-import { createWith, valuesOf } from "./steps.ts";
+import type { Check } from "../check.ts";
+import { expectEqual, show } from "../expect.ts";
+import { createSession, readValues } from "../fixtures.ts";
+import type { TestedStores } from "../harness.ts";
 
+/** Keys that a store may confuse with each other, with its own or with its backend's syntax. */
 const KEYS = [
   "key",
   "KEY",
@@ -77,29 +79,29 @@ const KEYS = [
   "🍪".repeat(256),
 ];
 
-/** Checks of keys. */
-export function keys({ store, reader }: OpenBench): Check[] {
+/** Checks that every key is kept as it is. */
+export function keyChecks({ store, reader }: TestedStores): Check[] {
   const name = (key: string): string => key.length > 40 ? `512 characters of ${show(key.slice(0, 2))}` : show(key);
   return [{
-    name: "every key is kept apart from every other: odd ones, names that objects have, 512 characters",
+    name: "every key is distinct: unusual characters, names of object properties, 512 characters",
     run: async () => {
-      const sid = await createWith(store);
+      const sid = await createSession(store);
       for (const key of KEYS) {
-        expectEqual(await reader.getValue(sid, key), undefined, `getValue() of ${name(key)} before it is written`);
+        expectEqual(await reader.getValue(sid, key), undefined, `getValue() of the key ${name(key)} before setValue()`);
       }
       for (const [n, key] of KEYS.entries()) await store.setValue(sid, key, n);
-      const values = await valuesOf(reader, sid);
+      const values = await readValues(reader, sid);
       for (const [n, key] of KEYS.entries()) {
         expectEqual(await reader.getValue(sid, key), n, `getValue() of the key ${name(key)}`);
         expectEqual(values.get(key), n, `the value of the key ${name(key)} in get()`);
       }
       const unknown = [...values.keys()].filter((key) => !KEYS.includes(key));
-      expectEqual(unknown, [], "keys in get() that nobody wrote");
+      expectEqual(unknown, [], "keys in get() that were never written");
     },
   }, {
-    name: "setValue() with undefined removes that key alone",
+    name: "setValue() with undefined removes that key only",
     run: async () => {
-      const sid = await createWith(store);
+      const sid = await createSession(store);
       for (const [n, key] of KEYS.entries()) await store.setValue(sid, key, n);
       const kept = new Map(KEYS.map((key, n) => [key, n]));
       for (const key of KEYS.filter((_, n) => n % 2 === 0)) {
@@ -108,16 +110,16 @@ export function keys({ store, reader }: OpenBench): Check[] {
         expectEqual(await reader.getValue(sid, key), undefined, `getValue() of the removed key ${name(key)}`);
       }
       await store.setValue(sid, "never written", undefined);
-      expectEqual(await valuesOf(reader, sid), kept, "get() after every other key was removed");
+      expectEqual(await readValues(reader, sid), kept, "get() after every second key was removed");
     },
   }, {
-    name: "a key that is written again has the last value",
+    name: "setValue() replaces the value of a key",
     run: async () => {
-      const sid = await createWith(store);
+      const sid = await createSession(store);
       for (const key of ["key", "__proto__", "\0"]) {
         for (const value of [1, { two: 2 }, undefined, "three", null]) {
           await store.setValue(sid, key, value);
-          expectEqual(await reader.getValue(sid, key), value, `getValue() of ${name(key)} after one more setValue()`);
+          expectEqual(await reader.getValue(sid, key), value, `getValue() of the key ${name(key)} after setValue()`);
         }
       }
     },

@@ -1,0 +1,46 @@
+/**
+ * The checks that send requests through the middleware, by the instances that they reach.
+ *
+ * @module
+ */
+import { isRecordStore, type SessionStore } from "../../session_store.ts";
+import { type Check, skipped } from "../check.ts";
+import type { TestedStores } from "../harness.ts";
+import { atomicDestroyChecks, destroyChecks } from "./destroy_checks.ts";
+import { expiryChecks } from "./expiry_checks.ts";
+import { atomicReadWriteChecks, readWriteChecks } from "./read_write_checks.ts";
+import { gracePeriodChecks, regenerateChecks } from "./regenerate_checks.ts";
+
+/** All checks of requests that reach one of two stores, which may be the same one. */
+export function middlewareChecks(a: SessionStore, b: SessionStore): Check[] {
+  return [...basicChecks(a, b), ...atomicChecks(a, b)];
+}
+
+/** Checks of requests that reach two instances. */
+export function twoInstanceChecks({ store, other }: TestedStores): Check[] {
+  if (other === undefined) {
+    return [skipped(
+      "requests to two instances",
+      "option `shared` is false; an application on such a store must run in one process",
+    )];
+  }
+  if (isRecordStore(store) && isRecordStore(other)) return middlewareChecks(store, other);
+  return [
+    ...basicChecks(store, other),
+    skipped(
+      "update(), take(), clear() and grace periods across two instances",
+      "the store is not a RecordStore; with several processes concurrent update() can lose an update, take() can " +
+        "return one value twice, and a grace period holds only in the process that called regenerate()",
+    ),
+  ];
+}
+
+/** Checks that every store passes. */
+function basicChecks(a: SessionStore, b: SessionStore): Check[] {
+  return [...readWriteChecks(a, b), ...expiryChecks(a, b), ...regenerateChecks(a, b), ...destroyChecks(a, b)];
+}
+
+/** Checks that every store passes within one instance, and a `RecordStore` across instances too. */
+function atomicChecks(a: SessionStore, b: SessionStore): Check[] {
+  return [...atomicReadWriteChecks(a, b), ...gracePeriodChecks(a, b), ...atomicDestroyChecks(a, b)];
+}

@@ -1,0 +1,71 @@
+/** What a defective store is, and the correct stores from which defective ones are made. */
+import { MemoryStore, type PrincipalStore, type SessionStore } from "../../../mod.ts";
+import { RECORD_METHODS, STORE_METHODS } from "../../../src/session_store.ts";
+import type { MakeStore, SessionStoreTestOptions } from "../../../src/testing.ts";
+import { BasicStore } from "../../helpers/stores.ts";
+
+/** A store with one defect. */
+export interface Defect {
+  /** What the store does, after "a store that". */
+  name: string;
+  create: MakeStore;
+  /** A part of `group title: check name` of the checks to run. At least one of them must fail. */
+  foundBy: string;
+  options?: SessionStoreTestOptions;
+}
+
+/** Every value of every session. */
+export type Backend = Map<string, Map<string, unknown>>;
+
+/** The names of all methods that a store can have. */
+export const METHODS: readonly string[] = [...STORE_METHODS, ...RECORD_METHODS, "listSessions"];
+
+/** Returns a store that calls another one, except for some methods. */
+export function withMethods<S extends SessionStore>(correct: S, methods: Partial<S>): S {
+  const bound = METHODS.filter((name) => name in correct)
+    .map((name) => [name, (Reflect.get(correct, name) as () => unknown).bind(correct)]);
+  return { ...Object.fromEntries(bound), ...methods };
+}
+
+/** Creates a basic store with a defect. All instances share one backend. */
+export function basicStore(defect: (correct: BasicStore, backend: Backend) => Partial<SessionStore>): MakeStore {
+  const backend: Backend = new Map();
+  return () => {
+    const correct = new BasicStore(backend);
+    return withMethods<SessionStore>(correct, defect(correct, backend));
+  };
+}
+
+/** Creates a store with every capability and a defect. All instances call one `MemoryStore`. */
+export function fullStore(defect: (correct: MemoryStore) => Partial<PrincipalStore>): MakeStore {
+  const correct = new MemoryStore();
+  const methods = defect(correct);
+  return () => withMethods<PrincipalStore>(correct, methods);
+}
+
+/** A method of a store whose backend cannot be reached. */
+export const rejectUnreachable = (): Promise<never> => Promise.reject(new Error("the backend is unreachable"));
+
+/** Returns a store whose methods reject because the backend cannot be reached. */
+export const unreachableStore = (): SessionStore =>
+  withMethods<PrincipalStore>(
+    new MemoryStore(),
+    Object.fromEntries(METHODS.map((name) => [name, rejectUnreachable])),
+  );
+
+/** Returns a store whose methods throw synchronously because the backend cannot be reached. */
+export const unreachableStoreThatThrows = (): SessionStore =>
+  withMethods<PrincipalStore>(
+    new MemoryStore(),
+    Object.fromEntries(METHODS.map((name) => [name, throwing(new Error("the backend is unreachable"))])),
+  );
+
+/** Lets concurrent calls run. */
+export const yieldToOthers = async (): Promise<void> => {
+  for (let i = 0; i < 3; i++) await undefined;
+};
+
+/** Returns a function that throws an error. */
+export const throwing = (error: Error): () => never => () => {
+  throw error;
+};

@@ -1,0 +1,139 @@
+/** Stores with a defect in `listSessions()`. */
+import { MemoryStore, type SessionMeta } from "../../../mod.ts";
+import { META } from "../../../src/conformance/record_store/record_fixtures.ts";
+import { type Defect, fullStore, withMethods } from "./defect.ts";
+import { readLive, withClockBehind } from "./record_edits.ts";
+
+const neighbour = new MemoryStore();
+
+export const PRINCIPAL_DEFECTS: Defect[] = [
+  {
+    name: "lists another application's sessions",
+    create: fullStore((correct) => ({
+      listSessions: async (principal) => [
+        ...await correct.listSessions(principal),
+        ...await neighbour.listSessions(principal),
+      ],
+    })),
+    foundBy: "another application's sessions in the same backend",
+    options: { neighbour: () => withMethods(neighbour, {}) },
+  },
+  {
+    name: "lists sessions with another meta",
+    create: fullStore((correct) => ({
+      listSessions: async (principal) =>
+        (await correct.listSessions(principal)).map(({ sid }) => ({ sid, meta: META })),
+    })),
+    foundBy: "listSessions() lists the sessions that createRecord() bound to a user",
+  },
+  {
+    name: "lists no sessions",
+    create: fullStore((correct) => ({ listSessions: async () => await correct.listSessions("") })),
+    foundBy: "middleware: sessions of a user",
+  },
+  {
+    name: "does not list a session that was bound after its creation",
+    create: fullStore((correct) => {
+      const first = new Map<string, string | undefined>();
+      return {
+        createRecord: async (sid, record) => {
+          await correct.createRecord(sid, record);
+          first.set(sid, record.meta.principal);
+        },
+        listSessions: async (principal) =>
+          (await correct.listSessions(principal)).filter(({ sid }) => first.get(sid) === principal),
+      };
+    }),
+    foundBy: "listSessions() lists exactly the live sessions after concurrent",
+  },
+  {
+    name: "lists a session for every user that it was ever bound to",
+    create: fullStore((correct) => {
+      const bound = new Map<string, Set<string>>();
+      const note = (sid: string, principal?: string): void => {
+        if (principal !== undefined) bound.set(principal, (bound.get(principal) ?? new Set()).add(sid));
+      };
+      return {
+        createRecord: async (sid, record) => {
+          await correct.createRecord(sid, record);
+          note(sid, record.meta.principal);
+        },
+        changeRecord: (sid, change) => {
+          note(sid, change.meta?.principal);
+          return correct.changeRecord(sid, change);
+        },
+        moveRecord: async (sid, newSid, move) => {
+          const before = await readLive(correct, sid);
+          const moved = await correct.moveRecord(sid, newSid, move);
+          if (moved) note(newSid, "principal" in move.meta ? move.meta.principal : before?.meta.principal);
+          return moved;
+        },
+        listSessions: async (principal) => {
+          const sessions: { sid: string; meta: SessionMeta }[] = [];
+          for (const sid of bound.get(principal) ?? []) {
+            const record = await readLive(correct, sid);
+            if (record !== undefined) sessions.push({ sid, meta: record.meta });
+          }
+          return sessions;
+        },
+      };
+    }),
+    foundBy: "listSessions()",
+  },
+  {
+    name: "lists a session under its replaced id",
+    create: fullStore((correct) => {
+      const old = new Map<string, string>();
+      return {
+        moveRecord: async (sid, newSid, move) => {
+          const moved = await correct.moveRecord(sid, newSid, move);
+          if (moved) old.set(newSid, sid);
+          return moved;
+        },
+        listSessions: async (principal) =>
+          (await correct.listSessions(principal)).map(({ sid, meta }) => ({ sid: old.get(sid) ?? sid, meta })),
+      };
+    }),
+    foundBy: "listSessions() follows a session to its new id",
+  },
+  {
+    name: "lists deleted sessions",
+    create: fullStore((correct) => {
+      const seen = new Map<string, Map<string, SessionMeta>>();
+      return {
+        listSessions: async (principal) => {
+          const sessions = seen.get(principal) ?? new Map<string, SessionMeta>();
+          seen.set(principal, sessions);
+          for (const { sid, meta } of await correct.listSessions(principal)) sessions.set(sid, meta);
+          return Array.from(sessions, ([sid, meta]) => ({ sid, meta }));
+        },
+      };
+    }),
+    foundBy: "listSessions() omits sessions that delete() or clear() removed",
+  },
+  {
+    name: "lists expired sessions",
+    create: fullStore((correct) => ({
+      listSessions: (principal) => withClockBehind(1, () => correct.listSessions(principal)),
+    })),
+    foundBy: "listSessions() omits a session from its deadline on",
+  },
+  {
+    name: "ignores spaces around the names of users",
+    create: fullStore((correct) => ({
+      createRecord: (sid, record) => {
+        const { principal } = record.meta;
+        const meta = principal === undefined ? record.meta : { ...record.meta, principal: principal.trim() };
+        return correct.createRecord(sid, { ...record, meta });
+      },
+    })),
+    foundBy: "users with similar, unusual or long names are distinct",
+  },
+  {
+    name: "lists only 50 sessions",
+    create: fullStore((correct) => ({
+      listSessions: async (principal) => (await correct.listSessions(principal)).slice(0, 50),
+    })),
+    foundBy: "listSessions() lists 100 sessions of a user",
+  },
+];

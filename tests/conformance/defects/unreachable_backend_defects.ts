@@ -1,0 +1,58 @@
+/** Stores with a defect if their backend cannot be reached. */
+import { type PrincipalStore, SessionGoneError, type SessionStore } from "../../../mod.ts";
+import { BasicStore } from "../../helpers/stores.ts";
+import { basicStore, type Defect, unreachableStore, withMethods } from "./defect.ts";
+
+export const UNREACHABLE_BACKEND_DEFECTS: Defect[] = [
+  {
+    name: "reports missing sessions if its backend cannot be reached",
+    create: basicStore(() => ({})),
+    foundBy: "every method rejects",
+    options: {
+      broken: () => new BasicStore(),
+    },
+  },
+  {
+    name: "puts the session id into the error of an unreachable backend",
+    create: basicStore(() => ({})),
+    foundBy: "every method rejects, and no error contains the session id",
+    options: {
+      broken: () =>
+        withMethods<SessionStore>(unreachableStore(), {
+          exist: (sid) => Promise.reject(new Error(`no way to ${sid}`)),
+        }),
+    },
+  },
+  {
+    name: "rejects with a SessionGoneError if its backend cannot be reached",
+    create: basicStore(() => ({})),
+    foundBy: "every method rejects",
+    options: {
+      broken: () =>
+        withMethods<SessionStore>(unreachableStore(), { setValue: () => Promise.reject(new SessionGoneError("set")) }),
+    },
+  },
+  {
+    name: "hangs if its backend cannot be reached",
+    create: basicStore(() => ({})),
+    foundBy: "every method rejects",
+    options: {
+      broken: () =>
+        withMethods<SessionStore>(unreachableStore(), {
+          init: () => new Promise(() => {}),
+          exist: () => new Promise(() => {}),
+        }),
+    },
+  },
+  {
+    name: "gives every visitor a new session if its backend cannot be reached",
+    create: basicStore(() => ({})),
+    foundBy: "a request with a live session's cookie fails",
+    options: {
+      broken: () =>
+        withMethods<PrincipalStore>(unreachableStore() as PrincipalStore, {
+          readRecord: () => Promise.resolve(undefined),
+        }),
+    },
+  },
+];
