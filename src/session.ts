@@ -30,16 +30,20 @@ export interface SessionInterface<TData extends object = SessionData>
 /**
  * The session of one request, at `context.security.session`.
  *
- * The first write of a new visitor creates the session: that call creates the record and puts the cookie on the response. Reads cost
- * nothing, because the middleware has loaded the record. Each write goes to the store immediately and names its key, so concurrent
- * requests of one session never undo each other's writes to other keys.
+ * The first write of a new visitor creates the session: that call creates the record and puts the
+ * cookie on the response. Reads cost nothing, because the middleware has loaded the record. Each
+ * write goes to the store immediately and names its key, so concurrent requests of one session
+ * never undo each other's writes to other keys.
  *
- * Values are copies: a change of what {@linkcode Session.get} returned has no effect until it is passed to {@linkcode Session.set}.
+ * Values are copies: a change of what {@linkcode Session.get} returned has no effect until it is
+ * passed to {@linkcode Session.set}.
  *
- * Note: await the writes. Writes that are not awaited still run in order and finish before the response is sent, and if one fails the
- * request fails. But after `response.setImmediately()` Alosaur waits for nothing.
+ * Note: await the writes. Writes that are not awaited still run in order and finish before the
+ * response is sent, and if one fails the request fails. But after `response.setImmediately()`
+ * Alosaur waits for nothing.
  *
- * @typeParam TData the values by key, such as `{ cart: Cart; user: User }`; without it every key is allowed and its value is `any`
+ * @typeParam TData the values by key, such as `{ cart: Cart; user: User }`; without it every key is
+ * allowed and its value is `any`
  */
 export class Session<TData extends object = SessionData> {
   readonly #state: SessionState;
@@ -50,8 +54,8 @@ export class Session<TData extends object = SessionData> {
   }
 
   /**
-   * The session id. Before the first write of a new visitor, it is the id that the session will have. Keep it secret: together with a
-   * signature it is the visitor's identity.
+   * The session id. Before the first write of a new visitor, it is the id that the session will
+   * have. Keep it secret: together with a signature it is the visitor's identity.
    */
   get sessionId(): string {
     return this.#state.sessionId;
@@ -73,8 +77,9 @@ export class Session<TData extends object = SessionData> {
   }
 
   /**
-   * Whether the session can be read and written. `false` only with `onStoreError: "anonymous"`, for the rest of a request whose session
-   * the store failed to look up: reads are empty, every write rejects with {@linkcode SessionStoreError}, and no cookie is set.
+   * Whether the session can be read and written. `false` only with `onStoreError: "anonymous"`, for
+   * the rest of a request whose session the store failed to look up: reads are empty, every write
+   * rejects with {@linkcode SessionStoreError}, and no cookie is set.
    */
   get available(): boolean {
     return this.#state.isAvailable;
@@ -86,7 +91,10 @@ export class Session<TData extends object = SessionData> {
     return session === undefined ? undefined : new Date(session.expiresAt);
   }
 
-  /** The user that `regenerate({ principal })` has bound the session to; `undefined` if it is not bound. */
+  /**
+   * The user that `regenerate({ principal })` has bound the session to; `undefined` if it is not
+   * bound.
+   */
   get principal(): string | undefined {
     return this.#state.current?.meta.principal;
   }
@@ -97,11 +105,14 @@ export class Session<TData extends object = SessionData> {
    * @param key the value's key
    * @param fallback what to return if there is no such value
    * @returns a copy of the value, else `fallback`, else `undefined`
-   * @throws {SessionStoreError} only if a write of this request has failed and the record cannot be read again
+   * @throws {SessionStoreError} only if a write of this request has failed and the record cannot be
+   * read again
    */
   // deno-lint-ignore no-explicit-any -- Alosaur's own signature
   get<T = any>(key: AnyKey<TData>, fallback?: T): Promise<T>;
+  /** Reads one value of declared data. */
   get<K extends SessionKey<TData>>(key: K): Promise<TData[K] | undefined>;
+  /** Reads one value of declared data, or returns the fallback. */
   get<K extends SessionKey<TData>>(
     key: K,
     fallback: Exclude<TData[K], undefined>,
@@ -111,33 +122,36 @@ export class Session<TData extends object = SessionData> {
   }
 
   /**
-   * Writes one value, and creates the session if there is none yet. `sessionId` and the cookie exist as soon as this call returns its
-   * promise.
+   * Writes one value, and creates the session if there is none yet. `sessionId` and the cookie
+   * exist as soon as this call returns its promise.
    *
    * @param key any well-formed string
-   * @param value JSON values, `Date`, `Map`, `Set`, `bigint`, typed arrays and `ArrayBuffer`; it is copied immediately. `undefined` removes
-   * the key.
-   * @throws {TypeError} if the value cannot be kept (a function, a symbol, a promise, an instance of a class) or the key is not a
-   * well-formed string
-   * @throws {SessionGoneError} if the session was destroyed or has expired; nothing is written and nothing created
+   * @param value JSON values, `Date`, `Map`, `Set`, `bigint`, typed arrays and `ArrayBuffer`; it is
+   * copied immediately. `undefined` removes the key.
+   * @throws {TypeError} if the value cannot be kept (a function, a symbol, a promise, an instance
+   * of a class) or the key is not a well-formed string
+   * @throws {SessionGoneError} if the session was destroyed or has expired; nothing is written and
+   * nothing created
    * @throws {SessionStoreError} if the store failed
    */
   set<T>(key: AnyKey<TData>, value: T): Promise<void>;
+  /** Writes one value of declared data. */
   set<K extends SessionKey<TData>>(key: K, value: TData[K] | undefined): Promise<void>;
   set(key: string, value: unknown): Promise<void> {
     return this.#state.write("set", key, value);
   }
 
   /**
-   * Replaces one value by what a function computes from the value in the store. No concurrent update is lost. Creates the session if
-   * there is none yet.
+   * Replaces one value by what a function computes from the value in the store. No concurrent
+   * update is lost. Creates the session if there is none yet.
    *
    * On a basic store this is atomic within one process only.
    *
    * @param key any well-formed string
-   * @param fn receives a copy of the current value, or `undefined`, and returns the new one; `undefined` removes it. It may be called
-   * again, if somebody else wrote in the meantime. It must not await an earlier call on this session, or it deadlocks. What it reads
-   * from this session is from before the update.
+   * @param fn receives a copy of the current value, or `undefined`, and returns the new one;
+   * `undefined` removes it. It may be called again, if somebody else wrote in the meantime. It must
+   * not await an earlier call on this session, or it deadlocks. What it reads from this session is
+   * from before the update.
    * @returns a copy of the new value
    * @throws what `fn` throws; nothing is written then
    * @throws {TypeError} as {@linkcode Session.set}
@@ -146,6 +160,7 @@ export class Session<TData extends object = SessionData> {
    */
   // deno-lint-ignore no-explicit-any -- as `get()`
   update<T = any>(key: AnyKey<TData>, fn: (value: T | undefined) => T | undefined | Promise<T | undefined>): Promise<T>;
+  /** Replaces one value of declared data. */
   update<K extends SessionKey<TData>>(key: K, fn: Updater<TData[K]>): Promise<TData[K] | undefined>;
   update(key: string, fn: Updater<unknown>): Promise<unknown> {
     const updater = async (value: unknown): Promise<unknown> => cloneValue(key, await fn(cloneValue(key, value)));
@@ -153,7 +168,8 @@ export class Session<TData extends object = SessionData> {
   }
 
   /**
-   * Reads and removes one value in one step: only one of several concurrent calls gets it. Never creates a session.
+   * Reads and removes one value in one step: only one of several concurrent calls gets it. Never
+   * creates a session.
    *
    * On a basic store this is atomic within one process only.
    *
@@ -164,6 +180,7 @@ export class Session<TData extends object = SessionData> {
    */
   // deno-lint-ignore no-explicit-any -- as `get()`
   take<T = any>(key: AnyKey<TData>): Promise<T | undefined>;
+  /** Reads and removes one value of declared data. */
   take<K extends SessionKey<TData>>(key: K): Promise<TData[K] | undefined>;
   take(key: string): Promise<unknown> {
     return this.#state.update("take", key, () => undefined, false, (before) => before);
@@ -191,7 +208,8 @@ export class Session<TData extends object = SessionData> {
   }
 
   /**
-   * Removes all values and unbinds the session from its user. To sign out with a notice: `clear()`, `regenerate()`, `set()`.
+   * Removes all values and unbinds the session from its user. To sign out with a notice: `clear()`,
+   * `regenerate()`, `set()`.
    *
    * @throws {SessionGoneError} if the session was destroyed or has expired
    * @throws {SessionStoreError} if the store failed
@@ -215,8 +233,9 @@ export class Session<TData extends object = SessionData> {
   }
 
   /**
-   * Records activity now, which restarts the sliding limits (`rolling`, `idleTimeout`). The middleware does this for each request. Call it
-   * in a request that lasts, such as a WebSocket. Does nothing for a visitor without a session.
+   * Records activity now, which restarts the sliding limits (`rolling`, `idleTimeout`). The
+   * middleware does this for each request. Call it in a request that lasts, such as a WebSocket.
+   * Does nothing for a visitor without a session.
    *
    * @throws {SessionGoneError} if the session was destroyed or has expired
    * @throws {SessionStoreError} if the store failed
@@ -235,36 +254,42 @@ export class Session<TData extends object = SessionData> {
   }
 
   /**
-   * Gives the session a new id. Its values and its expiry stay: an absolute limit still counts from the first write. Call this whenever
-   * the visitor's rights change (OWASP Session Management, "Renew the Session ID After Any Privilege Level Change").
+   * Gives the session a new id. Its values and its expiry stay: an absolute limit still counts from
+   * the first write. Call this whenever the visitor's rights change (OWASP Session Management,
+   * "Renew the Session ID After Any Privilege Level Change").
    *
-   * Without a grace the old id is refused immediately. If it is presented later, that is reported as reuse until the session expires. For
-   * a visitor without a session, whose id nobody can know, only the id changes; with a `principal` the session is created.
+   * Without a grace the old id is refused immediately. If it is presented later, that is reported
+   * as reuse until the session expires. For a visitor without a session, whose id nobody can know,
+   * only the id changes; with a `principal` the session is created.
    *
    * @param options a grace for the old id, or the user who signs in
    * @throws {TypeError} if an option is of the wrong type, or both are given
-   * @throws {RangeError} if `graceSeconds` is negative or ends beyond the range of a Date, or `principal` is empty
+   * @throws {RangeError} if `graceSeconds` is negative or ends beyond the range of a Date, or
+   * `principal` is empty
    * @throws {SessionGoneError} if the session was destroyed or has expired
-   * @throws {SessionStoreError} if the store failed: the session keeps its old id. If the call timed out or its connection broke, the store
-   * may still rename the record later: then the old id is refused, and the visitor gets a new session.
+   * @throws {SessionStoreError} if the store failed: the session keeps its old id. If the call
+   * timed out or its connection broke, the store may still rename the record later: then the old id
+   * is refused, and the visitor gets a new session.
    */
   regenerate(options: RegenerateOptions = {}): Promise<void> {
     return this.#state.regenerate(options);
   }
 
   /**
-   * Ends the session: removes its record, and the cookie from the client. Later writes of this request and of concurrent ones reject with
-   * {@linkcode SessionGoneError}.
+   * Ends the session: removes its record, and the cookie from the client. Later writes of this
+   * request and of concurrent ones reject with {@linkcode SessionGoneError}.
    *
-   * @throws {SessionStoreError} if the store failed; the cookie is removed from the client all the same
+   * @throws {SessionStoreError} if the store failed; the cookie is removed from the client all the
+   * same
    */
   destroy(): Promise<void> {
     return this.#state.destroy();
   }
 
   /**
-   * Returns the CSRF token of this session. A form sends it back in the field `_csrf` or the header `x-csrf-token`, and `CsrfMiddleware`
-   * checks it. Creates the session if there is none yet. A new id without a grace changes the token.
+   * Returns the CSRF token of this session. A form sends it back in the field `_csrf` or the header
+   * `x-csrf-token`, and `CsrfMiddleware` checks it. Creates the session if there is none yet. A new
+   * id without a grace changes the token.
    *
    * @returns 43 characters of base64url
    * @throws {SessionGoneError} if the session was destroyed or has expired
@@ -275,8 +300,8 @@ export class Session<TData extends object = SessionData> {
   }
 
   /**
-   * Returns whether a CSRF token belongs to this session, in constant time. `CsrfMiddleware` calls it; call it yourself if the token comes
-   * another way, such as in a WebSocket message.
+   * Returns whether a CSRF token belongs to this session, in constant time. `CsrfMiddleware` calls
+   * it; call it yourself if the token comes another way, such as in a WebSocket message.
    *
    * @param token what the client sent
    * @returns `false` also for a visitor without a session

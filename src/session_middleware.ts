@@ -58,7 +58,8 @@ export class SessionMiddleware implements MiddlewareTarget {
   readonly #contextKey: symbol;
 
   /**
-   * Creates a secret for {@linkcode SessionOptions.secret}: 32 random bytes in 43 characters. Keep it in the environment.
+   * Creates a secret for {@linkcode SessionOptions.secret}: 32 random bytes in 43 characters. Keep
+   * it in the environment.
    *
    * @returns a new one at each call
    */
@@ -71,7 +72,8 @@ export class SessionMiddleware implements MiddlewareTarget {
    *
    * @param store keeps the sessions; call its `init()` before the first request
    * @param options only `secret` is required
-   * @throws {TypeError} if the store lacks one of the eight methods, an option has the wrong type, or two options contradict each other
+   * @throws {TypeError} if the store lacks one of the eight methods, an option has the wrong type,
+   * or two options contradict each other
    * @throws {RangeError} if an option is out of range
    * @throws {SessionNotSupportedError} if an option needs a capability that the store does not have
    */
@@ -99,8 +101,8 @@ export class SessionMiddleware implements MiddlewareTarget {
    * Loads the session of a request. Alosaur calls it before the action.
    *
    * @param context the request; its `security` is used if it has one
-   * @throws {SessionStoreError} if the cookie is validly signed and the store failed to look up its session; not with
-   * `onStoreError: "anonymous"`
+   * @throws {SessionStoreError} if the cookie is validly signed and the store failed to look up its
+   * session; not with `onStoreError: "anonymous"`
    */
   onPreRequest(context: HttpContext): void | Promise<void> {
     // The first of several middlewares with the same store and cookie name loads the session.
@@ -179,8 +181,9 @@ export class SessionMiddleware implements MiddlewareTarget {
 const contextKeys = new WeakMap<SessionStore, Map<string, symbol>>();
 
 /**
- * Returns the property of a context that holds the session of a store and a cookie name. Two middlewares that have both in common share
- * it. A property, because a lookup in a `WeakMap` takes several times as long.
+ * Returns the property of a context that holds the session of a store and a cookie name. Two
+ * middlewares that have both in common share it. A property, because a lookup in a `WeakMap` takes
+ * several times as long.
  */
 function contextKey(store: SessionStore, cookieName: string): symbol {
   const keys = contextKeys.get(store) ?? new Map<string, symbol>();

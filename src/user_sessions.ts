@@ -15,13 +15,16 @@ import type { SessionMeta } from "./session_store.ts";
 /** One session of a user, as it may be shown to that user. */
 export interface UserSession {
   /**
-   * Identifies the session to its user: 22 characters of base64url, derived from the session id. It cannot be reversed. `regenerate()`
-   * changes it together with the id.
+   * Identifies the session to its user: 22 characters of base64url, derived from the session id. It
+   * cannot be reversed. `regenerate()` changes it together with the id.
    */
   handle: string;
   /** When the session began. */
   createdAt: Date;
-  /** When it was last used, as far as that was stored: with a sliding limit at least once per tenth of it, otherwise when it got its id. */
+  /**
+   * When it was last used, as far as that was stored: with a sliding limit at least once per tenth
+   * of it, otherwise when it got its id.
+   */
   lastSeenAt: Date;
   /** Whether it is the session that the option `current` names. */
   current: boolean;
@@ -34,8 +37,9 @@ interface ListedSession {
 }
 
 /**
- * Lists and ends the sessions of a user, at `middleware.sessions`. `regenerate({ principal })` binds a session to a user. Needs a store
- * that can find them (`PrincipalStore`), as every store of this project can.
+ * Lists and ends the sessions of a user, at `middleware.sessions`. `regenerate({ principal })`
+ * binds a session to a user. Needs a store that can find them (`PrincipalStore`), as every store of
+ * this project can.
  */
 export class UserSessions {
   readonly #options: ResolvedOptions;
@@ -46,7 +50,8 @@ export class UserSessions {
   /**
    * Note: `SessionMiddleware` creates it.
    *
-   * @throws {SessionNotSupportedError} if `maxSessionsPerPrincipal` is given and the store cannot find the sessions of a user
+   * @throws {SessionNotSupportedError} if `maxSessionsPerPrincipal` is given and the store cannot
+   * find the sessions of a user
    */
   constructor(options: ResolvedOptions, signer: Signer, repository: SessionRepository, reporter: Reporter) {
     if (options.maxSessionsPerPrincipal !== undefined && !repository.supportsPrincipals) {
@@ -114,8 +119,9 @@ export class UserSessions {
   }
 
   /**
-   * Ends the oldest sessions of a user who has more than the options allow, but not `current`. If the store fails, that is reported and not
-   * thrown: the user has signed in already, and the next sign-in tries again.
+   * Ends the oldest sessions of a user who has more than the options allow, but not `current`. If
+   * the store fails, that is reported and not thrown: the user has signed in already, and the next
+   * sign-in tries again.
    */
   async enforceLimit(principal: string, current: string): Promise<void> {
     const { maxSessionsPerPrincipal } = this.#options;
@@ -140,7 +146,10 @@ export class UserSessions {
     return typeof found === "object" ? found.id : sid;
   }
 
-  /** Returns the live sessions of a user, beginning with the one that signed in first, however old it was then. */
+  /**
+   * Returns the live sessions of a user, beginning with the one that signed in first, however old
+   * it was then.
+   */
   async #find(operation: string, principal: string): Promise<ListedSession[]> {
     checkPrincipal(operation, principal);
     const now = Date.now();

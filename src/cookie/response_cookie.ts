@@ -59,7 +59,7 @@ export class ResponseCookie {
 
   /** Deletes the cookie in the client. Every later call is ignored. */
   clear(): void {
-    this.#setLine(this.#cookie.serializeDeletion(this.#policy.isSecure(this.#context)));
+    this.#setDeletion();
     this.#isFinal = true;
   }
 
@@ -72,6 +72,10 @@ export class ResponseCookie {
   disable(): void {
     this.cancel();
     this.#isDisabled = true;
+  }
+
+  #setDeletion(): void {
+    this.#setLine(this.#cookie.serializeDeletion(this.#policy.isSecure(this.#context)));
   }
 
   #setLine(line: string | undefined): void {
@@ -102,7 +106,7 @@ export class ResponseCookie {
     if (this.#line === undefined && contextLines.length === 0 && resultLines.length === 0) return merge.call(response);
     // If the application has added a line that deletes the cookie, the deletion takes precedence.
     const deletes = (line: string): boolean => line !== this.#line && this.#cookie.matches(line) && isDeletion(line);
-    if (contextLines.some(deletes) || resultLines.some(deletes)) this.clear();
+    if (contextLines.some(deletes) || resultLines.some(deletes)) this.#setDeletion();
     let merged: MergedResult;
     try {
       // Alosaur appends our line to the result's own headers. With a copy, a shared result never

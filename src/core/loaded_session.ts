@@ -20,16 +20,24 @@ export interface ValueSource {
 export class LoadedSession {
   /** The present id, as far as this request knows. */
   id: string;
-  /** The earlier of the record's expiry and that by the options, which may have become stricter since. In milliseconds since the epoch. */
+  /**
+   * The earlier of the record's expiry and that by the options, which may have become stricter
+   * since. In milliseconds since the epoch.
+   */
   expiresAt: number;
   meta: SessionMeta;
   /** Whether the client presented an older id. It must not be given the present one. */
   viaOldId: boolean;
-  /** Whether the client's cookie is to be replaced: an older secret signed it, or the id was renewed. */
+  /**
+   * Whether the client's cookie is to be replaced: an older secret signed it, or the id was
+   * renewed.
+   */
   needsResign: boolean;
   /** The version that this request read, until it writes. */
   version: number | undefined;
-  /** Why nothing can be written any more: the session is gone, or its record could not be created. */
+  /**
+   * Why nothing can be written any more: the session is gone, or its record could not be created.
+   */
   ended: "gone" | { error: Error } | undefined = undefined;
   #source: ValueSource | undefined;
   #values: Map<string, unknown> | undefined = undefined;
@@ -72,7 +80,10 @@ export class LoadedSession {
     this.version = undefined;
   }
 
-  /** Writes one value, if the values are known; `undefined` removes it. The value is the caller's copy. */
+  /**
+   * Writes one value, if the values are known; `undefined` removes it. The value is the caller's
+   * copy.
+   */
   setValue(key: string, value: unknown): void {
     if (value === undefined) this.values?.delete(key);
     else this.values?.set(key, value);
@@ -87,7 +98,8 @@ export class LoadedSession {
    * Runs an operation on the record, and notes what it finds out about the session.
    *
    * @param operation what is being done, such as `"set"`
-   * @param cookie the response's cookie; cancelled if it would replace a newer one, or name a session that is gone
+   * @param cookie the response's cookie; cancelled if it would replace a newer one, or name a
+   * session that is gone
    * @throws {SessionStoreError} if the record could not be created before
    * @throws {SessionGoneError} if the session has ended
    */
@@ -124,9 +136,13 @@ export class LoadedSession {
     cookie.cancel();
   }
 
-  /** Another request has renewed the id. The old cookie would replace the new one in the browser, so it is not sent. */
+  /**
+   * Another request has renewed the id. The old cookie would replace the new one in the browser, so
+   * it is not sent.
+   */
   #noteMove(oldId: string, cookie: ResponseCookie): void {
-    // The old id has a grace, or it would not lead to the new one. So the token is still derived from the old id.
+    // The old id has a grace, or it would not lead to the new one. So the token is still derived
+    // from the old id.
     this.meta = { ...this.meta, csrfSeed: this.meta.csrfSeed ?? oldId };
     cookie.cancel();
   }

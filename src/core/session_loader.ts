@@ -13,7 +13,9 @@ import { LoadedSession } from "./loaded_session.ts";
 import { renewedMeta } from "./session_meta.ts";
 import type { SessionServices } from "./session_services.ts";
 
-/** For how long requests that are under way find a session by the id that it had before its renewal. */
+/**
+ * For how long requests that are under way find a session by the id that it had before its renewal.
+ */
 const RENEWAL_GRACE_MS = 30_000;
 
 /** Verifies the cookie, looks up the session, and renews its id if that is due. */
@@ -25,7 +27,8 @@ export class SessionLoader {
   }
 
   /**
-   * Returns the session that a request presents, or `undefined`: synchronously if the store answers synchronously.
+   * Returns the session that a request presents, or `undefined`: synchronously if the store answers
+   * synchronously.
    *
    * @throws {SessionStoreError} if the cookie is validly signed and the store failed
    */
@@ -103,7 +106,8 @@ export class SessionLoader {
   #isRenewalDue({ meta, viaOldId }: LoadedSession, headers: Headers): boolean {
     const { renewalTimeout } = this.#services.options;
     if (renewalTimeout === undefined || viaOldId || Date.now() - meta.renewedAt < renewalTimeout * 1000) return false;
-    // The response to an upgrade, such as to a WebSocket, carries no cookie: the client would keep the old id.
+    // The response to an upgrade, such as to a WebSocket, carries no cookie: the client would keep
+    // the old id.
     return !headers.has("upgrade");
   }
 

@@ -1,7 +1,7 @@
 /**
  * What one request knows of its session, and the operations on it.
  *
- * `Session` is the documented face of this class. The middleware calls the members under "For the middleware".
+ * `Session` documents the operations. The middleware calls the members under "For the middleware".
  *
  * @module
  */
@@ -41,7 +41,7 @@ export class SessionState {
   #outage: SessionStoreError | undefined = undefined;
   /** Updates that were called and are not done: the values are not known until then. */
   #pendingUpdates = 0;
-  /** Updaters that are running. They read the values from before their update, or they would wait for themselves. */
+  /** Updaters that are running: reads of theirs must not wait for their own update. */
   #activeUpdaters = 0;
 
   constructor(services: SessionServices, context: HttpContext, loaded: LoadedSession | undefined) {
@@ -72,7 +72,7 @@ export class SessionState {
     if (this.#loaded !== undefined) this.#setCookie(this.#loaded);
   }
 
-  /** Stores that the session was used, unless it has ended in the meantime. With `rolling` the cookie is sent again too. */
+  /** Stores that the session was used. With `rolling` the cookie is sent again too. */
   recordActivity(): Promise<void> {
     return this.touch(true).catch((error) => {
       if (!(error instanceof SessionGoneError)) throw error;
@@ -104,7 +104,7 @@ export class SessionState {
     return this.#outage === undefined;
   }
 
-  /** Passes the values, with the writes of this request applied, to a function: synchronously if they are known. */
+  /** Passes the values, with the writes of this request applied, to a function. */
   async read<T>(select: (values: Values) => T): Promise<T> {
     const values = this.#currentValues();
     return select(values instanceof Promise ? await values : values);
@@ -164,7 +164,8 @@ export class SessionState {
             this.#cookie,
             () => this.services.repository.update(session, operation, key, observed, cached),
           );
-          // A write that was called since then is in `values` already, and comes after this one: let the next read ask the store.
+          // A write that was called since then is in `values` already, and comes after this one:
+          // let the next read ask the store.
           if (this.#writes.revision !== revision) session.values = undefined;
           else session.setValue(key, after);
           return cloneValue(key, select(before, after));
@@ -188,7 +189,10 @@ export class SessionState {
     });
   }
 
-  /** @param resends whether the response can still carry the cookie, whose expiry changes with `rolling` */
+  /**
+   * @param resends whether the response can still carry the cookie, whose expiry changes with
+   * `rolling`
+   */
   touch(resends = false): Promise<void> {
     return this.#writes.run("touch", () => {
       const session = this.#requireWritable("touch");
@@ -201,7 +205,8 @@ export class SessionState {
       return () =>
         session.run("touch", this.#cookie, async () => {
           await this.services.repository.change(session, "touch", { expiresAt, meta });
-          // Not before the store knows: if the id was renewed in the meantime, the old cookie would replace the new one.
+          // Not before the store knows: if the id was renewed in the meantime, the old cookie would
+          // replace the new one.
           if (options.rolling && this.current !== undefined) this.#setCookie(session);
         });
     });
@@ -211,7 +216,8 @@ export class SessionState {
     return this.#writes.run("reload", () => {
       this.#requireAvailable("reload");
       const session = this.#loaded;
-      // Not `current`: other requests may have extended a session that has expired as far as this one knows.
+      // Not `current`: other requests may have extended a session that has expired as far as this
+      // one knows.
       if (session === undefined || this.#isDestroyed || session.ended !== undefined) return noop;
       session.values = undefined;
       const { revision } = this.#writes;
@@ -315,7 +321,10 @@ export class SessionState {
     return NO_VALUES;
   }
 
-  /** Creates a session. Everything but its record exists when this returns; the returned function creates that. */
+  /**
+   * Creates a session. Everything but its record exists when this returns; the returned function
+   * creates that.
+   */
   #create(values: Map<string, unknown>, principal?: string): () => MaybePromise<void> {
     const { options, reporter } = this.services;
     const meta = initialMeta(principal);
@@ -356,14 +365,20 @@ export class SessionState {
     if (principal !== undefined) await enforceSessionLimit(principal, id);
   }
 
-  /** Puts the cookie on the response, unless the client presented an older id: whoever has that must not get the present one. */
+  /**
+   * Puts the cookie on the response, unless the client presented an older id: whoever has that must
+   * not get the present one.
+   */
   #setCookie(session: LoadedSession): void {
     if (session.viaOldId) return;
     const { options, signer } = this.services;
     this.#cookie.send(signer.sign(session.id), cookieExpiry(options, session.meta));
   }
 
-  /** Asks the store. Failures are reported here: those of writes are reported by the queue, but reads have none. */
+  /**
+   * Asks the store. Failures are reported here: those of writes are reported by the queue, but
+   * reads have none.
+   */
   #lookUp({ id }: LoadedSession): MaybePromise<LookupHit | LookupMiss> {
     return this.services.reporter.reportFailures("get", id, this.services.repository.read(id));
   }

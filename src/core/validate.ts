@@ -9,15 +9,16 @@ import { MAX_DATE_MS } from "../options.ts";
 /** How a session gets a new id. */
 export interface RegenerateOptions {
   /**
-   * For how many seconds, 0 or more, requests with the old id still find the session, to read and to write. They are not given the new
-   * cookie. Cannot be combined with `principal`.
+   * For how many seconds, 0 or more, requests with the old id still find the session, to read and
+   * to write. They are not given the new cookie. Cannot be combined with `principal`.
    *
    * @default {0} the old id is refused immediately
    */
   graceSeconds?: number;
   /**
-   * The user that the session belongs to from now on, such as the user's id: a string that is not empty. Cannot be combined with
-   * `graceSeconds`, because an id from before the sign-in must not reach a signed-in session.
+   * The user that the session belongs to from now on, such as the user's id: a string that is not
+   * empty. Cannot be combined with `graceSeconds`, because an id from before the sign-in must not
+   * reach a signed-in session.
    *
    * @default {undefined} unchanged
    */

@@ -1,8 +1,9 @@
 /**
- * The operations of a session on a basic store, which has the eight methods of `SessionStore` and no more.
+ * The operations of a session on a basic store, which has the eight methods of `SessionStore` and
+ * no more.
  *
- * Expiry and the other facts about a session are kept in its record, under a reserved key. An operation that needs several calls is
- * atomic within this process only.
+ * Expiry and the other facts about a session are kept in its record, under a reserved key. An
+ * operation that needs several calls is atomic within this process only.
  *
  * @module
  */
@@ -22,7 +23,10 @@ interface ReservedValue extends SessionMeta {
   expiresAt: number;
 }
 
-/** Returns the key that a value is stored under. An application's key that begins like the reserved one gets a prefix. */
+/**
+ * Returns the key that a value is stored under. An application's key that begins like the reserved
+ * one gets a prefix.
+ */
 function toStoredKey(key: string): string {
   return key.startsWith(RESERVED_KEY) ? `${RESERVED_KEY}:${key}` : key;
 }
@@ -49,7 +53,10 @@ export class BasicStoreState {
   readonly mutex: KeyedMutex;
   /** The sessions whose id was replaced, by their old id. */
   readonly traces: ExpiringMap<Trace> = new ExpiringMap(MAX_TRACES);
-  /** The expiry of these sessions, by their present id. All traces of a session share it, because it can be extended. */
+  /**
+   * The expiry of these sessions, by their present id. All traces of a session share it, because it
+   * can be extended.
+   */
   readonly traceExpiry: ExpiringMap<{ expiresAt: number }> = new ExpiringMap(MAX_TRACES);
 
   constructor(mutex: KeyedMutex) {
@@ -143,7 +150,8 @@ export class BasicStoreAdapter implements StoreAdapter {
       try {
         await this.#store.delete(sid);
       } catch (error) {
-        // Two live ids are worse than a failed renewal. The old one stays, because the client has it.
+        // Two live ids are worse than a failed renewal. The old one stays, because the client has
+        // it.
         this.#state.traces.delete(sid);
         await this.#deleteQuietly(newSid);
         throw error;
@@ -185,7 +193,8 @@ export class BasicStoreAdapter implements StoreAdapter {
     try {
       await this.#store.setValue(sid, storedKey, value);
     } catch (error) {
-      // A basic store reports a missing record with an error of its own, so ask whether it is missing.
+      // A basic store reports a missing record with an error of its own, so ask whether it is
+      // missing.
       const isKnown = error instanceof SessionGoneError || findTimeout(error) !== undefined;
       if (!isKnown && await this.#isMissing(sid)) throw new SessionGoneError(operation, { cause: error });
       throw error;
@@ -244,7 +253,10 @@ function reservedValue(stored: object): ReservedValue | undefined {
   return typeof value.expiresAt === "number" && Number.isFinite(value.expiresAt) ? value as ReservedValue : undefined;
 }
 
-/** Removes the keys without a value: a backend of JSON leaves them out, and no other should have to keep them. */
+/**
+ * Removes the keys without a value: a backend of JSON leaves them out, and no other should have to
+ * keep them.
+ */
 function withoutUndefined(object: object): object {
   return Object.fromEntries(Object.entries(object).filter(([, value]) => value !== undefined));
 }

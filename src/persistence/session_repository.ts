@@ -30,7 +30,10 @@ export interface LookupHit {
 /** Why a validly signed id leads to no session. */
 export type LookupMiss = "unknown" | "expired" | "reuse";
 
-/** A session's id, as far as the request knows. An operation that finds the session under a new id stores that here. */
+/**
+ * A session's id, as far as the request knows. An operation that finds the session under a new id
+ * stores that here.
+ */
 export interface SessionRef {
   id: string;
   /** Whether the client has an older id. */
@@ -40,13 +43,16 @@ export interface SessionRef {
 /** How many new ids a lookup follows. A session can get several within the grace of the first. */
 const MAX_MOVES = 16;
 
-/** The sessions of a store. Every method rejects with a {@linkcode SessionError}, never with anything else. */
+/**
+ * The sessions of a store. Every method rejects with a {@linkcode SessionError}, never with
+ * anything else.
+ */
 export class SessionRepository {
   readonly #shared: SharedStore;
 
   /**
-   * @param storeTimeout the limit of each call of the store, in seconds; `undefined` for none. The shortest limit of all repositories on a
-   * store applies to all of them.
+   * @param storeTimeout the limit of each call of the store, in seconds; `undefined` for none. The
+   * shortest limit of all repositories on a store applies to all of them.
    * @throws {TypeError} if one of the eight methods is missing
    */
   constructor(store: SessionStore, storeTimeout: number | undefined) {
@@ -156,7 +162,8 @@ export class SessionRepository {
       await this.#shared.adapter.move(sid, newSid, options);
     } catch (error) {
       if (error instanceof SessionGoneError || findTimeout(error) !== undefined) throw error;
-      // A connection can break after the store has moved the record: then the old id leads to the new one.
+      // A connection can break after the store has moved the record: then the old id leads to the
+      // new one.
       const found = await withStoreErrors("regenerate", () => this.#shared.adapter.read(sid)).catch(() => undefined);
       if (found === undefined || !("movedTo" in found) || found.movedTo !== newSid) throw error;
     }
@@ -185,7 +192,10 @@ export class SessionRepository {
     });
   }
 
-  /** Runs an operation. If the session got a new id and the grace of the old one is not over, runs it again with the new id. */
+  /**
+   * Runs an operation. If the session got a new id and the grace of the old one is not over, runs
+   * it again with the new id.
+   */
   #withMoveRetry(
     session: SessionRef,
     operation: string,

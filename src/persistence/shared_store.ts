@@ -11,7 +11,10 @@ import { RecordStoreAdapter } from "./record_store_adapter.ts";
 import type { StoreAdapter } from "./store_adapter.ts";
 import { findTimeout, withStoreTimeout } from "./store_timeout.ts";
 
-/** Bounds {@linkcode SharedStore.ended}: only lookups that were under way when a session ended need it. */
+/**
+ * Bounds {@linkcode SharedStore.ended}: only lookups that were under way when a session ended need
+ * it.
+ */
 const MAX_ENDED = 10_000;
 
 /** What the middlewares on one store have in common. */

@@ -31,7 +31,9 @@ export interface StoreAdapter {
 /** A record as an adapter reads it. Only a `RecordStore` has versions. */
 export type AdapterRecord = Readonly<SessionRecord> & Partial<Pick<StoredRecord, "version">>;
 
-/** Computes a new value from the current one. It is called again if somebody else wrote in between. */
+/**
+ * Computes a new value from the current one. It is called again if somebody else wrote in between.
+ */
 export type ValueUpdater = (value: unknown) => unknown;
 
 /** A value that was read before, and the version of its record. */

@@ -17,8 +17,9 @@ export class StoreTimeoutError extends Error {
 }
 
 /**
- * Returns the error that an operation failed with if the reason was a time limit, otherwise `undefined`. Operations that wait for it in a
- * queue fail with the same error: otherwise each would wait for the whole limit in turn.
+ * Returns the error that an operation failed with if the reason was a time limit, otherwise
+ * `undefined`. Operations that wait for it in a queue fail with the same error: otherwise each
+ * would wait for the whole limit in turn.
  */
 export function findTimeout(error: unknown): Error | undefined {
   if (error instanceof StoreTimeoutError) return error;
@@ -28,7 +29,8 @@ export function findTimeout(error: unknown): Error | undefined {
 /**
  * Limits how long each call of a store may take. The result of a call that takes longer is ignored.
  *
- * @param store the store; the returned one has its methods, optional ones included, and nothing else
+ * @param store the store; the returned one has its methods, optional ones included, and nothing
+ * else
  * @param seconds the limit of one call
  */
 export function withStoreTimeout<S extends SessionStore>(store: S, seconds: number): S {

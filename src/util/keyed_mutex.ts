@@ -8,15 +8,20 @@ import type { MaybePromise } from "./maybe_promise.ts";
 /** Returns the error that the waiting operations fail with too, or `undefined` if they go on. */
 export type FailureRule = (error: unknown) => Error | undefined;
 
-/** Runs operations of the same key one after the other, in the order in which they were requested. */
+/**
+ * Runs operations of the same key one after the other, in the order in which they were requested.
+ */
 export class KeyedMutex {
   readonly #failureFor: FailureRule;
-  /** The last operation of each key. Resolves when it is over, with the error that those after it fail with too. */
+  /**
+   * The last operation of each key. Resolves when it is over, with the error that those after it
+   * fail with too.
+   */
   readonly #last = new Map<string, Promise<Error | undefined>>();
 
   /**
-   * @param failureFor which failures of an operation also fail the operations that wait for it, such as a timeout: otherwise each of them
-   * would wait for its own. By default none does.
+   * @param failureFor which failures of an operation also fail the operations that wait for it,
+   * such as a timeout: otherwise each of them would wait for its own. By default none does.
    */
   constructor(failureFor: FailureRule = () => undefined) {
     this.#failureFor = failureFor;
@@ -42,7 +47,8 @@ export class KeyedMutex {
 /**
  * Runs an operation after another one, or immediately if there is none.
  *
- * @param previous resolves when the other operation is over; with an error, which this one fails with too, if that is to be
+ * @param previous resolves when the other operation is over; with an error, which this one fails
+ * with too, if that is to be
  */
 export function runAfter<T>(
   previous: Promise<Error | undefined> | undefined,

@@ -1,7 +1,8 @@
 /**
  * Results that are either there already or still to come.
  *
- * A session on a `MemoryStore` never has to wait. Code that handles both cases without an `await` saves the promise and its jobs.
+ * A session on a `MemoryStore` never has to wait. Code that handles both cases without an `await`
+ * saves the promise and its jobs.
  *
  * @module
  */
@@ -10,12 +11,16 @@
 export type MaybePromise<T> = T | Promise<T>;
 
 /**
- * Shared resolved promise, returned by operations that finished synchronously. {@linkcode isPending} recognises it, so nobody waits
- * for it. Every caller gets the same one: do not add properties to it.
+ * Shared resolved promise, returned by operations that finished synchronously.
+ * {@linkcode isPending} recognises it, so nobody waits for it. Every caller gets the same one: do
+ * not add properties to it.
  */
 export const RESOLVED: Promise<void> = Promise.resolve();
 
-/** Returns whether a result is still to come. A `void` result that is {@linkcode RESOLVED} is there already. */
+/**
+ * Returns whether a result is still to come. A `void` result that is {@linkcode RESOLVED} is there
+ * already.
+ */
 export function isPending<T>(result: MaybePromise<T>): result is Promise<T> {
   return result instanceof Promise && result !== (RESOLVED as unknown);
 }
@@ -23,7 +28,8 @@ export function isPending<T>(result: MaybePromise<T>): result is Promise<T> {
 /**
  * Calls a function that may return a value, a promise or any other thenable, and may throw.
  *
- * @returns the value, or a native promise: a thenable becomes one, and what was thrown is its rejection
+ * @returns the value, or a native promise: a thenable becomes one, and what was thrown is its
+ * rejection
  */
 export function callAsync<T>(call: () => T | PromiseLike<T>): MaybePromise<T> {
   try {
@@ -34,7 +40,10 @@ export function callAsync<T>(call: () => T | PromiseLike<T>): MaybePromise<T> {
   }
 }
 
-/** Calls a function as {@linkcode callAsync} does, then continues: synchronously if the result is there already. */
+/**
+ * Calls a function as {@linkcode callAsync} does, then continues: synchronously if the result is
+ * there already.
+ */
 export function chain<T, R>(
   call: () => T | PromiseLike<T>,
   next: (result: T) => MaybePromise<R>,
