@@ -91,7 +91,7 @@ export class SessionMiddleware implements MiddlewareTarget {
       repository,
       reporter,
       cookies: new CookiePolicy(resolved),
-      enforceSessionLimit: (principal, id) => sessions.enforceLimit(principal, id),
+      enforceSessionLimit: (principal, id) => sessions.limit(principal, id),
     };
     this.#loader = new SessionLoader(this.#services);
     this.#contextKey = contextKey(store, resolved.name);

@@ -123,7 +123,7 @@ export class UserSessions {
    * the store fails, that is reported and not thrown: the user has signed in already, and the next
    * sign-in tries again.
    */
-  async enforceLimit(principal: string, current: string): Promise<void> {
+  async limit(principal: string, current: string): Promise<void> {
     const { maxSessionsPerPrincipal } = this.#options;
     if (maxSessionsPerPrincipal === undefined) return;
     // One after the other: two concurrent sign-ins must not end each other.
