@@ -10,6 +10,14 @@ Deno.test("the imports of src/ go down the layers, without a cycle, and its file
   assertEquals(violations(files), []);
 });
 
+Deno.test("no two test files have the same name", async () => {
+  const names: string[] = [];
+  for await (const path of filesIn("tests/")) {
+    if (path.endsWith("_test.ts")) names.push(path.slice(path.lastIndexOf("/") + 1));
+  }
+  assertEquals(names.filter((name, i) => names.indexOf(name) !== i), []);
+});
+
 Deno.test("importsOf() finds every import of src/, and every layer has files", async () => {
   const found: string[] = [];
   for await (const path of filesIn("src/")) {

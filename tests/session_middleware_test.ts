@@ -8,6 +8,7 @@ import {
 } from "./helpers/assert.ts";
 import { FakeClock } from "./helpers/clock.ts";
 import { contextOf, cookieOf, onlyCookie, read, SECRET, setCookies, signUp, start, visit } from "./helpers/request.ts";
+import { microtasks } from "./helpers/microtasks.ts";
 import { BasicStore, probe } from "./helpers/stores.ts";
 import {
   Context,
@@ -28,9 +29,6 @@ const write = async ({ security: { session } }: ReturnType<typeof contextOf>): P
 /** Returns the hash that events name a cookie's session by. */
 const hashOf = (cookie: string): string =>
   new Signer("sid", [new TextEncoder().encode(SECRET)]).eventHash(cookie.slice(4, 28));
-const microtasks = async (count = 50): Promise<void> => {
-  for (let i = 0; i < count; i++) await undefined;
-};
 const reasonOf = (event: SessionEvent): string => event.type === "refused" ? event.reason : event.type;
 
 Deno.test("SessionMiddleware sets one signed cookie with HttpOnly, SameSite=Lax and Path=/ only", async () => {

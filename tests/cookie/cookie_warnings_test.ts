@@ -1,5 +1,6 @@
 import { assert, assertEquals, assertMatch } from "../helpers/assert.ts";
 import { Captured } from "../helpers/console.ts";
+import { microtasks } from "../helpers/microtasks.ts";
 import { contextOf, merged, start, visit } from "../helpers/request.ts";
 import type { SessionOptions } from "../../mod.ts";
 
@@ -84,7 +85,7 @@ Deno.test("SessionMiddleware warns if an uncaught error loses the cookie, and no
     context.response.error = new Error("the action threw");
     await middleware.onPostRequest(context);
     if (answered) merged(context);
-    for (let i = 0; i < 50; i++) await undefined;
+    await microtasks();
   };
   await threw(true);
   await threw(false, false);

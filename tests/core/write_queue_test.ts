@@ -1,8 +1,7 @@
 import { assert, assertEquals, assertRejects } from "../helpers/assert.ts";
+import { microtasks } from "../helpers/microtasks.ts";
 import { WriteQueue } from "../../src/core/write_queue.ts";
 
-const microtasks = (count: number): Promise<void> =>
-  count === 0 ? Promise.resolve() : Promise.resolve().then(() => microtasks(count - 1));
 const quiet = (): WriteQueue => new WriteQueue(() => {});
 
 Deno.test("WriteQueue runs the writes in order, one at a time", async () => {
