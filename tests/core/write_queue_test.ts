@@ -1,5 +1,6 @@
-import { assert, assertEquals, assertRejects } from "../helpers/assert.ts";
+import { assert, assertEquals, assertRejects, assertStrictEquals } from "../helpers/assert.ts";
 import { microtasks } from "../helpers/microtasks.ts";
+import { StoreTimeoutError } from "../../src/persistence/store_timeout.ts";
 import { WriteQueue } from "../../src/core/write_queue.ts";
 
 const quiet = (): WriteQueue => new WriteQueue(() => {});
@@ -132,6 +133,75 @@ Deno.test("WriteQueue keeps the order if an earlier write ends while a later one
   assertEquals(log, ["slow", "last"]);
 });
 
+Deno.test("WriteQueue keeps the order if a write starts another one, as a listener may", async () => {
+  const queue = quiet();
+  const log: string[] = [];
+  queue.run("outer", () => {
+    queue.run("inner", () => async () => {
+      await microtasks(30);
+      log.push("inner");
+    });
+    return async () => {
+      await microtasks(1);
+      log.push("outer");
+    };
+  });
+  queue.run("last", () => () => {
+    log.push("last");
+    return Promise.resolve();
+  });
+  await queue.idle();
+  assertEquals(log, ["outer", "inner", "last"]);
+});
+
+Deno.test("WriteQueue fails the writes that wait for a write which timed out", async () => {
+  const queue = quiet();
+  const timeout = new StoreTimeoutError(1);
+  const first = queue.run("first", () => async () => {
+    await microtasks(3);
+    throw timeout;
+  });
+  let hasRun = false;
+  const second = queue.run("second", () => () => {
+    hasRun = true;
+    return Promise.resolve();
+  });
+  for (const write of [first, second]) assertStrictEquals(await assertRejects(() => write, StoreTimeoutError), timeout);
+  assertEquals(hasRun, false);
+});
+
+Deno.test("WriteQueue.idle() waits for a function that awaits one write and starts the next", async (t) => {
+  await t.step("if the writes finish synchronously", async () => {
+    const queue = quiet();
+    const log: string[] = [];
+    const act = async (): Promise<void> => {
+      for (let i = 0; i < 30; i++) await queue.run("synchronous", () => () => undefined);
+      log.push("last");
+    };
+    const acted = act();
+    await queue.idle();
+    assertEquals(log, ["last"]);
+    await acted;
+  });
+  await t.step("if functions around it await it too", async () => {
+    const queue = quiet();
+    const log: string[] = [];
+    const write = async (): Promise<void> => await queue.run("first", () => () => microtasks(3));
+    const helper = async (): Promise<void> => await write();
+    const act = async (): Promise<void> => {
+      await helper();
+      await queue.run("last", () => async () => {
+        await microtasks(3);
+        log.push("last");
+      });
+    };
+    const acted = act();
+    await queue.idle();
+    assertEquals(log, ["last"]);
+    await acted;
+  });
+});
+
 Deno.test("WriteQueue sees that a write which failed synchronously is awaited", async (t) => {
   const callers: [string, (write: () => Promise<void>) => Promise<unknown>][] = [
     ["by await", async (write) => await write()],
@@ -139,6 +209,11 @@ Deno.test("WriteQueue sees that a write which failed synchronously is awaited", 
     ["by a function that calls the caller", async (write) => {
       const helper = async (): Promise<void> => await write();
       await helper();
+    }],
+    ["after another await", async (write) => {
+      const promise = write();
+      await undefined;
+      await promise;
     }],
     // deno-lint-ignore require-await -- a promise returned from an async function is awaited some microtasks later
     ["by the caller that it was returned to", async (write) => write()],
