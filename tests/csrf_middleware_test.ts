@@ -147,6 +147,7 @@ Deno.test("CsrfMiddleware compares the Origin's host with Host if there is no Se
       ["https://app.example", "app.example", true],
       ["http://app.example", "app.example", true],
       ["https://APP.example", "App.Example", true],
+      ["HTTPS://app.example", "app.example", true],
       ["https://app.example:8443", "app.example:8443", true],
       ["https://app.example:8443", "app.example", false],
       ["https://app.example", "app.example:8443", false],

@@ -1,7 +1,7 @@
 import { assertEquals } from "../helpers/assert.ts";
 import { FakeClock } from "../helpers/clock.ts";
 import { SECRET } from "../helpers/request.ts";
-import { activityInterval, computeExpiry, cookieExpiry } from "../../src/core/lifetime.ts";
+import { activityInterval, computeExpiry, cookieExpiry, effectiveExpiry } from "../../src/core/lifetime.ts";
 import { resolveOptions, type SessionOptions } from "../../src/options.ts";
 
 Deno.test("computeExpiry() returns the earliest limit, or a day without any", () => {
@@ -22,6 +22,14 @@ Deno.test("computeExpiry() returns the earliest limit, or a day without any", ()
   assertEquals(at({ idleTimeout: 200, absoluteTimeout: 70 }), [40_000, 40_000]);
   assertEquals(at({ expires }), [5000, 5000]);
   assertEquals(at({ renewalTimeout: 20 }), [24 * 60 * 60 * 1000 - 30_000, Infinity]);
+});
+
+Deno.test("effectiveExpiry() returns the earlier one of the stored expiry and that of the options", () => {
+  using clock = new FakeClock();
+  const activity = { createdAt: clock.now, seenAt: clock.now };
+  const options = resolveOptions({ secret: SECRET, maxAge: 60 });
+  assertEquals(effectiveExpiry(options, clock.now + 30_000, activity), clock.now + 30_000);
+  assertEquals(effectiveExpiry(options, clock.now + 90_000, activity), clock.now + 60_000);
 });
 
 Deno.test("activityInterval() returns a tenth of the shortest sliding limit", () => {
