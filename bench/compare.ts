@@ -1,19 +1,20 @@
 /**
  * Compares what sessions add to a request in two checkouts of this repository, for example before
- * and after a refactoring. A is the other checkout, B is this one.
+ * and after a refactoring. A is the given checkout, B is this one, or a second given one.
  *
  * ```sh
- * deno task bench:compare /path/to/other/checkout --rounds 12 --milliseconds 240 --cases read,untouched
+ * git worktree add /tmp/before HEAD~1
+ * deno task bench:compare /tmp/before --rounds 12 --milliseconds 240 --cases read,untouched
  * ```
  *
  * Both run in this checkout's worker, with this checkout's application and import map. Only
- * `mod.ts` and the files that it imports come from the other checkout, which may therefore be an
- * older one. Compared with itself, a checkout has ratios of about 1; their distance from 1 is the
- * error of the method on this machine.
+ * `mod.ts` and the files that it imports come from the compared checkouts, which may therefore be
+ * older. Compared with itself, a checkout has ratios of about 1; their distance from 1 is the error
+ * of the method on this machine.
  *
  * - Each round starts a new worker for each checkout, because V8 does not optimize the same code
  *   identically in every worker. Within a round, the checkouts are measured alternately in slices
- *   of 20 ms.
+ *   of 20 ms, or of 400 requests if these take longer.
  * - A slice yields `(with - without) / without`, with sessions and without, from the first quartile
  *   of the requests. Other processes slow both sides of a slice by about the same factor, which
  *   cancels.
@@ -30,8 +31,8 @@ import { median, quantile } from "./statistics.ts";
 import { CASE_NAMES, caseLegend, type CaseName, parseCaseNames } from "./subjects/subject.ts";
 import { WorkerClient } from "./worker_client.ts";
 
-const SLICE_MS = 20;
-const WARM_UP_MS = 200;
+const SLICE = { milliseconds: 20, requests: 400 };
+const WARM_UP = { milliseconds: 200, requests: 4000 };
 
 /** One case of one checkout in one round. */
 interface Measurement {
@@ -43,7 +44,7 @@ interface Measurement {
   bytes: number;
 }
 
-const { values: options, positionals: [other] } = parseArgs({
+const { values: options, positionals: [pathA, pathB = resolve(import.meta.dirname ?? ".", "..")] } = parseArgs({
   allowPositionals: true,
   options: {
     rounds: { type: "string", default: "12" },
@@ -51,14 +52,14 @@ const { values: options, positionals: [other] } = parseArgs({
     cases: { type: "string", default: CASE_NAMES.join() },
   },
 });
-if (other === undefined) {
-  console.error("Cannot compare: the path of the other checkout is missing");
+if (pathA === undefined) {
+  console.error("Cannot compare: the path of a checkout is missing; expected one path, or two");
   Deno.exit(1);
 }
 const rounds = Number(options.rounds);
-const slices = Math.ceil(Number(options.milliseconds) / SLICE_MS);
+const slices = Math.ceil(Number(options.milliseconds) / SLICE.milliseconds);
 const caseNames = parseCaseNames(options.cases);
-const paths = [resolve(other), resolve(import.meta.dirname ?? ".", "..")] as const;
+const paths = [resolve(pathA), resolve(pathB)] as const;
 
 /** The measurements of A and B, by case, one pair a round. */
 const measured = new Map<CaseName, [a: Measurement, b: Measurement][]>(caseNames.map((name) => [name, []]));
@@ -73,7 +74,7 @@ async function measureRound(round: number): Promise<void> {
   const order = round % 2 === 0 ? [0, 1] : [1, 0];
   for (const i of order) {
     const entryPoint = pathToFileURL(`${paths[i]}/mod.ts`).href;
-    await workers[i]?.run("load", { subject: "ours", entryPoint, visitors: 100, warmUp: WARM_UP_MS });
+    await workers[i]?.run("load", { subject: "ours", entryPoint, visitors: 100, warmUp: WARM_UP });
   }
   for (const [name, pairs] of measured) pairs.push(await measureCase(name, workers, order) as typeof pairs[number]);
 }
@@ -85,7 +86,7 @@ async function measureCase(name: CaseName, workers: WorkerClient[], order: numbe
     for (const i of slice % 2 === 0 ? order : order.toReversed()) {
       // Removes the sessions that the case `newSession` left behind.
       await workers[i]?.run("reset", {});
-      const times = await workers[i]?.run("measureTime", { case: name, milliseconds: SLICE_MS });
+      const times = await workers[i]?.run("measureTime", { case: name, ...SLICE });
       if (times === undefined) continue;
       added[i]?.push((times.withQ1 - times.withoutQ1) / times.withoutQ1);
       without[i]?.push(times.withoutQ1);
@@ -103,7 +104,7 @@ async function measureCase(name: CaseName, workers: WorkerClient[], order: numbe
 
 function print(): void {
   const { deno, cpu, cores } = environment();
-  console.log(`Deno ${deno}, ${cpu}, ${cores} cores, ${rounds} rounds of ${slices * SLICE_MS} ms a case`);
+  console.log(`Deno ${deno}, ${cpu}, ${cores} cores, ${rounds} rounds of ${slices * SLICE.milliseconds} ms a case`);
   for (const [i, path] of paths.entries()) console.log(`  ${"AB"[i]}  ${path} (${commitOf(path)})`);
   console.log(caseLegend(caseNames));
   console.log(

@@ -70,7 +70,7 @@ const { values: options } = parseArgs({
 });
 const rounds = Number(options.rounds ?? (options.quick ? 3 : 15));
 const milliseconds = Number(options.milliseconds ?? (options.quick ? 50 : 100));
-const warmUp = options.quick ? 120 : 300;
+const warmUp = { milliseconds: options.quick ? 120 : 300 };
 const visitors = Number(options.visitors);
 const names = (options.only?.split(",") ?? Object.keys(SUBJECTS)) as SubjectName[];
 for (const name of names) {

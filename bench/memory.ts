@@ -155,7 +155,7 @@ async function measureCrowd(): Promise<void> {
     },
   ].map((crowd) => ({ ...crowd, worker: new WorkerClient("ours"), added: [] as number[] }));
   for (const { worker, sessions, visitors, elsewhere } of crowds) {
-    await worker.run("load", { subject: "ours", visitors, warmUp: 300 });
+    await worker.run("load", { subject: "ours", visitors, warmUp: { milliseconds: 300 } });
     await worker.run("fill", { sessions, elsewhere });
     await worker.run("measureTime", { case: "read", milliseconds: 500 });
   }

@@ -20,17 +20,17 @@ import { median, quantile } from "./statistics.ts";
 
 /** A command to the worker, and the type of its result. */
 export interface Commands {
-  /** Loads and verifies the subject, then warms up each case for some milliseconds. */
+  /** Loads and verifies the subject, then warms up each case. */
   load: {
-    parameters: { subject: SubjectName; entryPoint?: string | undefined; visitors: number; warmUp: number };
+    parameters: { subject: SubjectName; entryPoint?: string; visitors: number; warmUp: Effort };
     result: void;
   };
   /** Deletes every session and signs up the visitors. */
   reset: { parameters: Record<never, never>; result: void };
   /** Resets, then stores sessions until there are as many as given, visitors included. */
   fill: { parameters: { sessions: number; elsewhere: boolean }; result: void };
-  /** Measures the time of a case for some milliseconds. */
-  measureTime: { parameters: { case: CaseName; milliseconds: number }; result: Times };
+  /** Measures the time of a case. */
+  measureTime: { parameters: { case: CaseName } & Effort; result: Times };
   /** Measures the bytes that a case allocates on V8's heap. */
   measureAllocation: { parameters: { case: CaseName }; result: Record<Side, number> };
 }
@@ -42,6 +42,18 @@ export type Command = { [Name in CommandName]: { command: Name } & Commands[Name
 
 /** The message that carries the result of a command, or the reason why it failed. */
 export type Reply = { result: unknown } | { error: string };
+
+/** How long to measure. */
+export interface Effort {
+  milliseconds: number;
+  /**
+   * The minimum number of requests with sessions. V8 optimizes a function after a number of calls,
+   * which may take longer than the milliseconds on a busy machine.
+   *
+   * @default {0}
+   */
+  requests?: number;
+}
 
 /** Microseconds a request. */
 export interface Times {
@@ -106,7 +118,7 @@ async function handle(command: Command): Promise<Commands[CommandName]["result"]
       await subject.fill?.(command.sessions - visitors, command.elsewhere);
       return;
     case "measureTime":
-      return await measureTime(command.case, command.milliseconds);
+      return await measureTime(command.case, command);
     case "measureAllocation":
       return await measureAllocation(command.case);
   }
@@ -181,13 +193,13 @@ function nextCookie(kind: "valid" | "forged" | "no"): string | undefined {
   return kind === "no" ? undefined : decoder.decode(encodedCookies[kind][nextVisitor++ % visitors]);
 }
 
-/** Runs batches with and without sessions alternately for about as many milliseconds as given. */
-async function measureTime(name: CaseName, milliseconds: number): Promise<Times> {
+/** Runs batches with and without sessions alternately. */
+async function measureTime(name: CaseName, { milliseconds, requests: minimum = 0 }: Effort): Promise<Times> {
   const batches: Record<Side, number[]> = { with: [], without: [] };
   const counts: Record<Side, number> = { with: 0, without: 0 };
   const sizes: Record<Side, number> = { with: batchSize(name, "with"), without: batchSize(name, "without") };
   const end = performance.now() + milliseconds;
-  for (let pair = 0; pair < 3 || performance.now() < end; pair++) {
+  for (let pair = 0; pair < 3 || counts.with < minimum || performance.now() < end; pair++) {
     for (const side of sidesOf(pair)) {
       const mean = await timeBatch(name, side, sizes[side], counts);
       batches[side].push(mean);
