@@ -81,12 +81,13 @@ const write = ({ security }: SecurityContext): Promise<void> => security.session
 const nothing = (): void => {};
 const NONE: Cost = { store: [], hashes: 0, copies: 0, headers: 0, waits: [false, false] };
 
+/** Those with a name first are the cases of the benchmarks. */
 const CASES: [string, string | undefined, (context: SecurityContext) => unknown, Partial<Cost>][] = [
-  ["a: a valid cookie, one read", valid, read, { store: ["readRecord"], copies: 1 }],
+  ["read (a valid cookie, one read)", valid, read, { store: ["readRecord"], copies: 1 }],
   ["a valid cookie, ten reads", valid, async (context) => {
     for (let i = 0; i < 10; i++) await read(context);
   }, { store: ["readRecord"], copies: 1 }],
-  ["b: a valid cookie, a read and a write", valid, async (context) => {
+  ["readWrite (a valid cookie, a read and a write)", valid, async (context) => {
     await read(context);
     await write(context);
   }, { store: ["readRecord", "setValue"], copies: 1, waits: [false, true] }],
@@ -94,17 +95,17 @@ const CASES: [string, string | undefined, (context: SecurityContext) => unknown,
     await read(context);
     await context.security.session.update<string>("user", (user = "") => user);
   }, { store: ["readRecord", "changeRecord"], copies: 1, waits: [false, true] }],
-  ["c: no cookie, untouched", undefined, nothing, {}],
+  ["untouched (no cookie)", undefined, nothing, {}],
   // Two hashes: the signature and the id. Two headers: our Set-Cookie line on the context, and its copy, which Alosaur
   // appends to the response.
-  ["d: no cookie, one write", undefined, write, {
+  ["newSession (no cookie, one write)", undefined, write, {
     store: ["createRecord"],
     hashes: 2,
     headers: 2,
     waits: [false, true],
   }],
-  ["e: a forged cookie, one read", forged, read, { hashes: 1 }],
-  ["f: a valid cookie, untouched", valid, nothing, { store: ["readRecord"] }],
+  ["forged (a forged cookie, one read)", forged, read, { hashes: 1 }],
+  ["knownUntouched (a valid cookie)", valid, nothing, { store: ["readRecord"] }],
 ];
 
 for (const [name, cookie, action, expected] of CASES) {
