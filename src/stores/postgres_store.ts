@@ -235,7 +235,7 @@ export class PostgresStore implements PrincipalStore, AsyncDisposable {
   async changeRecord(sid: string, change: RecordChange): Promise<boolean> {
     const { ifVersion, clear = false, set = [], meta = {} } = change;
     const expiresAt = change.expiresAt === undefined ? null : normalizeTimestamp(change.expiresAt);
-    return await this.#writeVersion(
+    return await this.#writeIfVersion(
       "change",
       sid,
       ifVersion,
@@ -280,7 +280,7 @@ export class PostgresStore implements PrincipalStore, AsyncDisposable {
   async moveRecord(sid: string, newSid: string, move: RecordMove): Promise<boolean> {
     const { ifVersion, set = [], meta } = move;
     // `written` reads `ended`, so that PostgreSQL frees the new id before the row takes it.
-    return await this.#writeVersion(
+    return await this.#writeIfVersion(
       "regenerate",
       sid,
       ifVersion,
@@ -378,15 +378,14 @@ export class PostgresStore implements PrincipalStore, AsyncDisposable {
    * @param parameters `$4` and following
    * @returns `false` if the session has another version
    */
-  async #writeVersion(
+  async #writeIfVersion(
     operation: string,
     sid: string,
     ifVersion: number | undefined,
     statement: string,
     parameters: PostgresParameter[],
   ): Promise<boolean> {
-    // Both subqueries see the table as it was before the statement, so that the version may be out
-    // of date.
+    // The version is read from the snapshot before the statement and may be out of date.
     const query = `${statement}
       SELECT (SELECT count(*) FROM written), (SELECT version FROM ${this.#table} WHERE id = $1 AND ${LIVE})`;
     for (let attempt = 0; attempt < 2; attempt++) {
@@ -412,11 +411,10 @@ export class PostgresStore implements PrincipalStore, AsyncDisposable {
   #write(query: string, sid: string, parameters: PostgresParameter[]): Promise<PostgresRows> {
     const send = (): Promise<PostgresRows> => this.#queryRow(query, sid, parameters);
     const previous = this.#writes.get(sid);
+    const timeoutError = (): Error => new Error("An earlier write takes too long");
     const write = previous === undefined
       ? send()
-      : withTimeout(previous, QUEUE_TIMEOUT_SECONDS, () => new Error("The previous write takes long")).catch(noop).then(
-        send,
-      );
+      : withTimeout(previous, QUEUE_TIMEOUT_SECONDS, timeoutError).catch(noop).then(send);
     const done = write.then(noop, noop).then(() => {
       if (this.#writes.get(sid) === done) this.#writes.delete(sid);
     });
