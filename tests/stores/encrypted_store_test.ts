@@ -166,23 +166,26 @@ Deno.test("EncryptedStore rejects a value that was altered or belongs elsewhere"
     bytes[index] = (bytes[index] ?? 0) ^ 1;
     return textOf(bytes);
   };
-  const cases: [string, unknown][] = [
-    ["value of another key", await underlying.getValue("a", "l")],
-    ["value of another session", await underlying.getValue("b", "k")],
-    ["another version", flip(0)],
-    ["another key's id", flip(1)],
-    ["another nonce", flip(5)],
-    ["another encrypted text", flip(17)],
-    ["another tag", flip(-1)],
-    ["without the last byte", textOf(bytesOf(own).slice(0, -1))],
-    ["head without text and tag", textOf(bytesOf(own).slice(0, 20))],
-    ["part of the head", textOf(bytesOf(own).slice(0, 5))],
-    ["empty", ""],
-    ["not encrypted", "plain"],
-    ["not a string", { admin: true }],
-    ["null", null],
+  const altered = "was altered, or belongs to another session or key";
+  const notEncrypted = "is not encrypted";
+  const cases: [string, unknown, string][] = [
+    ["value of another key", await underlying.getValue("a", "l"), altered],
+    ["value of another session", await underlying.getValue("b", "k"), altered],
+    ["another version", flip(0), notEncrypted],
+    ["another key's id", flip(1), "is not among `keys`"],
+    ["another nonce", flip(5), altered],
+    ["another encrypted text", flip(17), altered],
+    ["another tag", flip(-1), altered],
+    ["without the last byte", textOf(bytesOf(own).slice(0, -1)), altered],
+    ["head and tag without text", textOf(bytesOf(own).slice(0, 33)), altered],
+    ["head with an incomplete tag", textOf(bytesOf(own).slice(0, 32)), notEncrypted],
+    ["part of the head", textOf(bytesOf(own).slice(0, 5)), notEncrypted],
+    ["empty", "", notEncrypted],
+    ["not encrypted", "plain", notEncrypted],
+    ["not a string", { admin: true }, notEncrypted],
+    ["null", null, notEncrypted],
   ];
-  for (const [name, sealed] of cases) {
+  for (const [name, sealed, reason] of cases) {
     await t.step(name, async () => {
       await underlying.setValue("a", "k", sealed);
       for (
@@ -194,6 +197,7 @@ Deno.test("EncryptedStore rejects a value that was altered or belongs elsewhere"
         ]
       ) {
         const error = await assertRejects(async () => await call(), SessionStoreError, 'Cannot get "k": ');
+        assert(error.message.includes(reason), error.message);
         assert(!`${error.stack}${error.cause}`.includes("admin"), error.stack);
       }
       assertEquals([await store.exist("a"), await store.exist("c")], [true, false]);
