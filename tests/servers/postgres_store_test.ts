@@ -376,6 +376,14 @@ if (await postgresIsThere("the tests of PostgresStore")) {
     await using other = new PostgresStore(POSTGRES_URL, { table: schema.table() });
     const [a, b] = await Promise.all([store.removeExpired(), other.removeExpired()]);
     assertEquals(a + b, 4500);
+    // A row that another process has locked is skipped.
+    await sql.query(`INSERT INTO ${schema.table()} (id, data, meta, version, expires_at)
+      SELECT i, '{}', '{}', 0, i FROM generate_series(1, 2) AS i`);
+    await sql.query(`BEGIN; SELECT FROM ${schema.table()} WHERE id = '1' FOR UPDATE`);
+    const removed = await Promise.race([store.removeExpired(), sleep(5000)]);
+    await sql.query("COMMIT");
+    assertEquals(removed, 1);
+    assertEquals(await store.removeExpired(), 1);
     assertEquals((await rows()).length, 0);
   });
 
