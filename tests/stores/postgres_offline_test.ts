@@ -91,3 +91,33 @@ Deno.test("PostgresStore rejects if its client returns no usable result, and nev
     ) await assertRejects(call, Error, "the client returned");
   }
 });
+
+Deno.test("PostgresStore sends a write to a session after five seconds if an earlier one is still pending", async () => {
+  const written = Object.assign([], { count: 1 });
+  const pending = Promise.withResolvers<unknown>();
+  let calls = 0;
+  const store = new PostgresStore(fakeClient(() => ++calls === 1 ? pending.promise : written));
+  const delays: (number | undefined)[] = [];
+  const { setTimeout } = globalThis;
+  // The timer fires immediately.
+  Object.assign(globalThis, {
+    setTimeout: (run: () => void, delay?: number): unknown => {
+      delays.push(delay);
+      return setTimeout(run, 0);
+    },
+  });
+  try {
+    const first = store.setValue("a", "k", 1);
+    await store.setValue("b", "k", 1);
+    assertEquals([delays, calls], [[], 2]);
+    await store.setValue("a", "k", 2);
+    assertEquals([delays, calls], [[5000], 3]);
+    pending.resolve(written);
+    await first;
+    // No write is pending.
+    await store.setValue("a", "k", 3);
+    assertEquals(delays, [5000]);
+  } finally {
+    globalThis.setTimeout = setTimeout;
+  }
+});
