@@ -121,3 +121,24 @@ Deno.test("PostgresStore sends a write to a session after five seconds if an ear
     globalThis.setTimeout = setTimeout;
   }
 });
+
+Deno.test("PostgresStore sends the writes to a session one after another", async () => {
+  const written = Object.assign([], { count: 1 });
+  const calls: PromiseWithResolvers<unknown>[] = [];
+  const store = new PostgresStore(fakeClient(() => {
+    const call = Promise.withResolvers<unknown>();
+    calls.push(call);
+    return call.promise;
+  }));
+  const writes = [store.setValue("a", "k", 1), store.setValue("a", "k", 2)];
+  for (let i = 0; i < 3; i++) {
+    await new Promise((resolve) => setTimeout(resolve));
+    assertEquals(calls.length, i + 1);
+    // The third write is requested while the second one is pending and the first one is done.
+    if (i === 1) writes.push(store.setValue("a", "k", 3));
+    await new Promise((resolve) => setTimeout(resolve));
+    assertEquals(calls.length, i + 1);
+    calls[i]?.resolve(written);
+  }
+  await Promise.all(writes);
+});
