@@ -4,6 +4,7 @@
  */
 import { assert, assertEquals, assertRejects, assertThrows } from "../helpers/assert.ts";
 import postgres from "npm:postgres@3.4.9";
+import { FakeClock } from "../helpers/clock.ts";
 import { type PostgresSql, PostgresStore } from "../../src/stores/postgres_store.ts";
 
 /** Nobody listens on port 1. */
@@ -141,4 +142,22 @@ Deno.test("PostgresStore sends the writes to a session one after another", async
     calls[i]?.resolve(written);
   }
   await Promise.all(writes);
+});
+
+Deno.test("PostgresStore starts a cleanup after a session was created, once a minute at most", async () => {
+  using clock = new FakeClock();
+  let cleanups = 0;
+  const store = new PostgresStore({
+    unsafe: (query) => {
+      if (query.startsWith("DELETE")) cleanups++;
+      return { raw: () => Promise.resolve(Object.assign([], { count: 1 })) };
+    },
+  });
+  for (const [milliseconds, expected] of [[0, 0], [59_999, 0], [1, 1], [0, 1], [59_999, 1], [1, 2]] as const) {
+    clock.tick(milliseconds);
+    await store.create("a");
+    // The cleanup finishes.
+    await new Promise((resolve) => setTimeout(resolve));
+    assertEquals(cleanups, expected);
+  }
 });
