@@ -106,4 +106,15 @@ export const CONCURRENCY_DEFECTS: Defect[] = [
     })),
     foundBy: "a session that is deleted during concurrent writes does not come back",
   },
+
+  {
+    name: "empties a session before it rejects create() with its id",
+    create: basicStore((correct, backend) => ({
+      create: async (sid) => {
+        backend.get(sid)?.clear();
+        await correct.create(sid);
+      },
+    })),
+    foundBy: "create() with an id that is in use never empties",
+  },
 ];

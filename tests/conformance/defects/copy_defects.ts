@@ -48,4 +48,15 @@ export const COPY_DEFECTS: Defect[] = [
     }),
     foundBy: "get() and getValue() return copies",
   },
+
+  {
+    name: "returns its own values in a new object from get()",
+    create: basicStore((_, backend) => ({
+      get: async (sid) => {
+        const values = backend.get(sid);
+        return values === undefined ? undefined : Object.fromEntries(values);
+      },
+    })),
+    foundBy: "get() and getValue() return copies",
+  },
 ];

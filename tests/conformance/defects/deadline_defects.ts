@@ -91,4 +91,19 @@ export const DEADLINE_DEFECTS: Defect[] = [
     ),
     foundBy: "a session whose deadline is years away is live until then",
   },
+
+  {
+    name: "writes to an expired session",
+    create: fullStore((correct) => ({
+      setValue: (sid, key, value) => withClockBehind(1, () => correct.setValue(sid, key, value)),
+    })),
+    foundBy: "from its deadline on a session is missing to every method",
+  },
+  {
+    name: "moves an expired session",
+    create: fullStore((correct) => ({
+      moveRecord: (sid, newSid, move) => withClockBehind(1, () => correct.moveRecord(sid, newSid, move)),
+    })),
+    foundBy: "from its deadline on a session is missing to every method",
+  },
 ];

@@ -88,4 +88,15 @@ export const KEY_DEFECTS: Defect[] = [
     }),
     foundBy: "setValue() replaces the value of a key",
   },
+
+  {
+    name: "adds a key of its own to get()",
+    create: basicStore((correct) => ({
+      get: async (sid) => {
+        const values = await correct.get(sid);
+        return typeof values === "object" ? { ...values, updatedAt: 1 } : undefined;
+      },
+    })),
+    foundBy: "every key is distinct",
+  },
 ];

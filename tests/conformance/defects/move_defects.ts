@@ -176,4 +176,41 @@ export const MOVE_DEFECTS: Defect[] = [
     ),
     foundBy: "during its grace period the old id leads to the session",
   },
+
+  {
+    name: "moves a session in moveRecord() of its replaced id",
+    create: fullStore((correct) => ({
+      moveRecord: async (sid, newSid, move) => {
+        const read = await correct.readRecord(sid);
+        return await correct.moveRecord(read !== undefined && "movedTo" in read ? read.movedTo : sid, newSid, move);
+      },
+    })),
+    foundBy: "a replaced id is missing to every method",
+  },
+  {
+    name: "creates a session under the new id before it rejects moveRecord() of a replaced id",
+    create: fullStore((correct) => ({
+      moveRecord: async (sid, newSid, move) => {
+        const read = await correct.readRecord(sid);
+        if (read !== undefined && "movedTo" in read) await correct.create(newSid);
+        return await correct.moveRecord(sid, newSid, move);
+      },
+    })),
+    foundBy: "a replaced id is missing to every method",
+  },
+  {
+    name: "silently ignores a write to a replaced id",
+    create: fullStore((correct) => {
+      const isReplaced = async (sid: string): Promise<boolean> => {
+        const read = await correct.readRecord(sid);
+        return read !== undefined && "movedTo" in read;
+      };
+      return {
+        setValue: async (sid, key, value) =>
+          await isReplaced(sid) ? undefined : await correct.setValue(sid, key, value),
+        changeRecord: async (sid, change) => await isReplaced(sid) || await correct.changeRecord(sid, change),
+      };
+    }),
+    foundBy: "during its grace period the old id leads to the session",
+  },
 ];

@@ -136,4 +136,57 @@ export const PRINCIPAL_DEFECTS: Defect[] = [
     })),
     foundBy: "listSessions() lists 100 sessions of a user",
   },
+
+  {
+    name: "does not list a session after delete() of its replaced id",
+    create: fullStore((correct) => {
+      const unlisted = new Set<string>();
+      return {
+        delete: async (sid) => {
+          const read = await correct.readRecord(sid);
+          if (read !== undefined && "movedTo" in read) unlisted.add(read.movedTo);
+          await correct.delete(sid);
+        },
+        listSessions: async (principal) =>
+          (await correct.listSessions(principal)).filter(({ sid }) => !unlisted.has(sid)),
+      };
+    }),
+    foundBy: "listSessions() follows a session to its new id",
+  },
+  {
+    name: "lists a session without a user for the user of a deleted session with its id",
+    create: fullStore((correct) => {
+      const users = new Map<string, string>();
+      return {
+        createRecord: async (sid, record) => {
+          await correct.createRecord(sid, record);
+          if (record.meta.principal !== undefined) users.set(sid, record.meta.principal);
+        },
+        listSessions: async (principal) => {
+          const sessions: { sid: string; meta: SessionMeta }[] = [];
+          for (const [sid, user] of users) {
+            const record = user === principal ? await readLive(correct, sid) : undefined;
+            if (record !== undefined) sessions.push({ sid, meta: record.meta });
+          }
+          return sessions;
+        },
+      };
+    }),
+    foundBy: "listSessions() omits sessions that delete() or clear() removed",
+  },
+  {
+    name: "lists sessions with its own meta",
+    create: fullStore((correct) => {
+      const returned = new Map<string, SessionMeta>();
+      return {
+        listSessions: async (principal) =>
+          (await correct.listSessions(principal)).map(({ sid, meta }) => {
+            const own = returned.get(sid) ?? meta;
+            returned.set(sid, own);
+            return { sid, meta: own };
+          }),
+      };
+    }),
+    foundBy: "listSessions() lists the sessions that createRecord() bound to a user",
+  },
 ];

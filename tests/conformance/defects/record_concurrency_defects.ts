@@ -157,4 +157,27 @@ export const RECORD_CONCURRENCY_DEFECTS: Defect[] = [
     })),
     foundBy: "a session that is deleted during concurrent changes does not come back",
   },
+
+  {
+    name: "creates a session under the new id of a moveRecord() that rejects",
+    create: fullStore((correct) => ({
+      moveRecord: (sid, newSid, move) =>
+        correct.moveRecord(sid, newSid, move).catch(async (error) => {
+          await correct.create(newSid);
+          throw error;
+        }),
+    })),
+    foundBy: "of two concurrent moves of one session exactly one succeeds",
+  },
+  {
+    name: "deletes a session whose new id is in use",
+    create: fullStore((correct) => ({
+      moveRecord: (sid, newSid, move) =>
+        correct.moveRecord(sid, newSid, move).catch(async (error) => {
+          await correct.delete(sid);
+          throw error;
+        }),
+    })),
+    foundBy: "of two sessions moved concurrently to one id exactly one moves",
+  },
 ];

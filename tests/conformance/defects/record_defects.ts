@@ -224,4 +224,33 @@ export const RECORD_DEFECTS: Defect[] = [
     })),
     foundBy: "writes to a destroyed session reject, also in requests in progress",
   },
+
+  {
+    name: "silently ignores create() with the id of a record",
+    create: fullStore((correct) => ({ create: (sid) => correct.create(sid).catch(() => {}) })),
+    foundBy: "createRecord() rejects an id that is in use",
+  },
+  {
+    name: "returns its own meta from readRecord()",
+    create: fullStore((correct) => {
+      const returned = new Map<string, SessionMeta>();
+      return editReadRecord(correct, (record) => {
+        const key = JSON.stringify([record.version, record.meta]);
+        const meta = returned.get(key) ?? record.meta;
+        returned.set(key, meta);
+        return { ...record, meta };
+      });
+    }),
+    foundBy: "createRecord() and changeRecord() copy synchronously, readRecord() returns a copy",
+  },
+  {
+    name: "silently ignores a change of the deadline of a missing session",
+    create: fullStore((correct) => ({
+      changeRecord: async (sid, change) =>
+        change.set === undefined && !change.clear && await readLive(correct, sid) === undefined
+          ? true
+          : await correct.changeRecord(sid, change),
+    })),
+    foundBy: "writes to a destroyed session reject, also in requests in progress",
+  },
 ];

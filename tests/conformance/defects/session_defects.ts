@@ -169,4 +169,49 @@ export const SESSION_DEFECTS: Defect[] = [
     })),
     foundBy: "no error contains a session id or a value",
   },
+
+  {
+    name: "rejects a concurrent init()",
+    create: basicStore((correct) => {
+      let opening = false;
+      return {
+        init: async () => {
+          if (opening) throw new Error("the store is being opened");
+          opening = true;
+          await correct.init().finally(() => opening = false);
+        },
+      };
+    }),
+    foundBy: "init() opens the store",
+  },
+  {
+    name: "silently ignores a removal in a missing session",
+    create: basicStore((correct, backend) => ({
+      setValue: async (sid, key, value) =>
+        value === undefined && !backend.has(sid) ? undefined : await correct.setValue(sid, key, value),
+    })),
+    foundBy: "setValue() rejects for a session that never existed",
+  },
+  {
+    name: "deletes every session",
+    create: basicStore((_, backend) => ({ delete: async () => backend.clear() })),
+    foundBy: "delete() removes a session with all its values, and no other session",
+  },
+  {
+    name: "restores the values of a cleared session in create()",
+    create: basicStore((correct, backend) => {
+      let cleared: Backend = new Map();
+      return {
+        clear: async () => {
+          cleared = new Map(backend);
+          await correct.clear();
+        },
+        create: async (sid) => {
+          await correct.create(sid);
+          for (const [key, value] of cleared.get(sid) ?? []) await correct.setValue(sid, key, value);
+        },
+      };
+    }),
+    foundBy: "clear() removes every session with all its values",
+  },
 ];

@@ -55,4 +55,33 @@ export const UNREACHABLE_BACKEND_DEFECTS: Defect[] = [
         }),
     },
   },
+
+  {
+    name: "resolves clear() if its backend cannot be reached",
+    create: basicStore(() => ({})),
+    foundBy: "every method rejects",
+    options: {
+      broken: () => withMethods<SessionStore>(unreachableStore(), { clear: () => Promise.resolve() }),
+    },
+  },
+  {
+    name: "reports an outdated version if its backend cannot be reached",
+    create: basicStore(() => ({})),
+    foundBy: "every method rejects",
+    options: {
+      broken: () =>
+        withMethods<PrincipalStore>(unreachableStore() as PrincipalStore, {
+          changeRecord: () => Promise.resolve(false),
+        }),
+    },
+  },
+  {
+    name: "lists no sessions if its backend cannot be reached",
+    create: basicStore(() => ({})),
+    foundBy: "every method rejects",
+    options: {
+      broken: () =>
+        withMethods<PrincipalStore>(unreachableStore() as PrincipalStore, { listSessions: () => Promise.resolve([]) }),
+    },
+  },
 ];

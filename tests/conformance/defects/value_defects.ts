@@ -134,4 +134,25 @@ export const VALUE_DEFECTS: Defect[] = [
     foundBy: "a Uint8Array of 1 to 70000 bytes comes back equal, or is rejected",
     options: { values: "json" },
   },
+
+  {
+    name: "keeps large values apart, and does not delete them with their session",
+    create: basicStore((correct) => {
+      const large = new Map<string, Map<string, unknown>>();
+      return {
+        setValue: async (sid, key, value) => {
+          large.get(sid)?.delete(key);
+          const isLarge = typeof value === "string" && value.length > 60_000;
+          await correct.setValue(sid, key, isLarge ? undefined : value);
+          if (isLarge) large.set(sid, new Map(large.get(sid)).set(key, value));
+        },
+        getValue: async (sid, key) => large.get(sid)?.get(key) ?? await correct.getValue(sid, key),
+        get: async (sid) => {
+          const values = await correct.get(sid);
+          return typeof values === "object" ? { ...values, ...Object.fromEntries(large.get(sid) ?? []) } : undefined;
+        },
+      };
+    }),
+    foundBy: "a value replaces a larger or smaller one",
+  },
 ];

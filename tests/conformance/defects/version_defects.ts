@@ -63,4 +63,17 @@ export const VERSION_DEFECTS: Defect[] = [
     })),
     foundBy: "a version from before moveRecord() is outdated",
   },
+
+  {
+    name: "creates a session under the new id of a moveRecord() with an outdated version",
+    create: fullStore((correct) => ({
+      moveRecord: async (sid, newSid, move) => {
+        const record = await readLive(correct, sid);
+        const moved = await correct.moveRecord(sid, newSid, move);
+        if (!moved && record !== undefined) await correct.createRecord(newSid, record);
+        return moved;
+      },
+    })),
+    foundBy: "moveRecord() with an outdated version moves nothing",
+  },
 ];
