@@ -7,7 +7,7 @@ import type { SessionStore } from "../session_store.ts";
 
 /** One requirement on a store. */
 export interface Check {
-  /** What a store that passes does. The author of a store reads it in the terminal. */
+  /** The required behavior. The author of a store reads it in the terminal. */
   name: string;
   run: () => void | Promise<void>;
   /** Whether the check is shown as ignored instead of being run. */
@@ -17,8 +17,8 @@ export interface Check {
 /**
  * Returns a check that is shown as ignored.
  *
- * @param what what is not tested
- * @param why why it is not tested
+ * @param what the behavior that is not tested
+ * @param why the reason
  */
 export function skipped(what: string, why: string): Check {
   return { name: `skipped: ${what} (${why})`, run: () => {}, isSkipped: true };

@@ -21,9 +21,9 @@ export function expectEqual(actual: unknown, expected: unknown, what: string): v
 /**
  * Fails unless a call rejects or throws.
  *
- * @param what the call, for the message
- * @param call makes the call
- * @param why why the contract demands it, for the message
+ * @param what the name of the call, for the message
+ * @param call runs the call
+ * @param why the reason why it must reject, for the message
  * @returns the error
  */
 export async function expectRejects(what: string, call: () => Promise<unknown>, why: string): Promise<unknown> {

@@ -49,12 +49,12 @@ export function expectNoSecrets(error: unknown, secrets: Record<string, string>)
   }
 }
 
-/** Makes concurrent calls and waits for all of them, even if one throws synchronously. */
+/** Runs concurrent calls and waits for all of them, even if one throws synchronously. */
 export function settleAll<T>(calls: (() => Promise<T>)[]): Promise<PromiseSettledResult<T>[]> {
   return Promise.allSettled(calls.map(async (call) => await call()));
 }
 
-/** Makes concurrent calls and returns how many of them succeeded. */
+/** Runs concurrent calls and returns how many of them succeeded. */
 export async function countFulfilled(calls: (() => Promise<unknown>)[]): Promise<number> {
   return (await settleAll(calls)).filter(({ status }) => status === "fulfilled").length;
 }

@@ -12,7 +12,7 @@ import { show } from "./expect.ts";
  */
 export type MakeStore = () => SessionStore | Promise<SessionStore>;
 
-/** What a store claims, and how the suite can make it fail. */
+/** The claims of a store, and the means to make it fail. */
 export interface SessionStoreTestOptions {
   /**
    * Whether several instances can work on one backend concurrently, as the instances of several

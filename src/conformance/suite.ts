@@ -65,8 +65,8 @@ export const SUITE: readonly CheckGroup[] = [
 /**
  * Returns the checks of a `RecordStore`, which are skipped for any other store.
  *
- * @param topic what is not tested then
- * @param checks the checks
+ * @param topic the name of the skipped checks
+ * @param checks returns the checks of a pair of stores
  * @param consequence what the missing capability means for sessions; the suite says it once
  */
 function ofRecordStores(

@@ -50,7 +50,7 @@ Deno.test("testSessionStore() shows a skipped check as ignored, with the reason"
   const output = new TextDecoder().decode(stdout);
   assert(success, output + new TextDecoder().decode(stderr));
 
-  // `deno test` prints "store: group ..." and, indented, "name ... ok (1ms)" or "... ignored (0ms)".
+  // Lines of `deno test`: "store: group ..." and, indented, "name ... ok (1ms)" or "... ignored".
   const ignored: Record<string, string[]> = { "one process": [], "basic store": [], "RecordStore": [] };
   let store = "";
   for (const line of output.split("\n")) {

@@ -1,4 +1,4 @@
-/** What a defective store is, and the correct stores from which defective ones are made. */
+/** Defective stores, and the correct stores from which they are built. */
 import { MemoryStore, type PrincipalStore, type SessionStore } from "../../../mod.ts";
 import { RECORD_METHODS, STORE_METHODS } from "../../../src/session_store.ts";
 import type { MakeStore, SessionStoreTestOptions } from "../../../src/testing.ts";
@@ -6,7 +6,7 @@ import { BasicStore } from "../../helpers/stores.ts";
 
 /** A store with one defect. */
 export interface Defect {
-  /** What the store does, after "a store that". */
+  /** The wrong behavior; it completes "a store that ...". */
   name: string;
   create: MakeStore;
   /** A part of `group title: check name` of the checks to run. At least one of them must fail. */

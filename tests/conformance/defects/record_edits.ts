@@ -10,7 +10,7 @@ import type {
 } from "../../../mod.ts";
 import { METHODS } from "./defect.ts";
 
-/** Makes a call with a clock that is behind. */
+/** Runs a call with a clock that is behind. */
 export function withClockBehind<T>(milliseconds: number, call: () => T): T {
   const real = Date.now;
   Date.now = () => real() - milliseconds;
@@ -21,7 +21,7 @@ export function withClockBehind<T>(milliseconds: number, call: () => T): T {
   }
 }
 
-/** Makes every call with a clock that is behind. */
+/** Runs every call with a clock that is behind. */
 export function withAllClocksBehind(correct: MemoryStore, milliseconds: number): Partial<PrincipalStore> {
   return Object.fromEntries(METHODS.map((name) => {
     const method = Reflect.get(correct, name) as (...args: unknown[]) => unknown;
