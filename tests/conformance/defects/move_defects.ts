@@ -192,7 +192,7 @@ export const MOVE_DEFECTS: Defect[] = [
     create: fullStore((correct) => ({
       moveRecord: async (sid, newSid, move) => {
         const read = await correct.readRecord(sid);
-        if (read !== undefined && "movedTo" in read) await correct.create(newSid);
+        if (read !== undefined && "movedTo" in read) await correct.create(newSid).catch(() => {});
         return await correct.moveRecord(sid, newSid, move);
       },
     })),

@@ -1,10 +1,14 @@
 // deno-lint-ignore-file require-await -- an `async` method rejects when its body throws
 /** Stores with a defect in the basic methods, other than in keys and values. */
+import { BareStore } from "../../helpers/stores.ts";
 import { type Backend, basicStore, type Defect, rejectUnreachable } from "./defect.ts";
 import { renameIds } from "./store_edits.ts";
 
-/** A store whose `clear()` empties the whole backend. */
-const clearsBackend = basicStore(() => ({}));
+/** Creates instances of one backend, which two applications use without a prefix. */
+const withoutPrefix = basicStore(() => ({}));
+
+/** The sessions of another application. */
+const neighbourBackend: Backend = new Map();
 
 export const SESSION_DEFECTS: Defect[] = [
   {
@@ -116,11 +120,24 @@ export const SESSION_DEFECTS: Defect[] = [
     foundBy: "a visitor who writes nothing gets no session",
   },
   {
-    name: "clears another application's sessions",
-    create: clearsBackend,
+    name: "shares its sessions with another application",
+    create: withoutPrefix,
     foundBy: "another application's sessions in the same backend",
     options: {
-      neighbour: () => clearsBackend(),
+      neighbour: () => withoutPrefix(),
+    },
+  },
+  {
+    name: "clears another application's sessions",
+    create: basicStore((correct) => ({
+      clear: async () => {
+        neighbourBackend.clear();
+        await correct.clear();
+      },
+    })),
+    foundBy: "another application's sessions in the same backend",
+    options: {
+      neighbour: () => new BareStore(neighbourBackend),
     },
   },
   {

@@ -154,5 +154,6 @@ export const VALUE_DEFECTS: Defect[] = [
       };
     }),
     foundBy: "a value replaces a larger or smaller one",
+    options: { shared: false },
   },
 ];

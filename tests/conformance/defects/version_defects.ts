@@ -70,7 +70,8 @@ export const VERSION_DEFECTS: Defect[] = [
       moveRecord: async (sid, newSid, move) => {
         const record = await readLive(correct, sid);
         const moved = await correct.moveRecord(sid, newSid, move);
-        if (!moved && record !== undefined) await correct.createRecord(newSid, record);
+        // Only for the last move of the check: MemoryStore rejects another move to an id in use.
+        if (!moved && move.set === undefined && record !== undefined) await correct.createRecord(newSid, record);
         return moved;
       },
     })),
