@@ -1,7 +1,7 @@
 /** `csrfToken()`. */
 import { assert, assertEquals, assertMatch, assertNotEquals, assertRejects } from "../helpers/assert.ts";
 import { FakeClock } from "../helpers/clock.ts";
-import { cookieOf, open, renew, signUp, start } from "../helpers/request.ts";
+import { cookieOf, open, renew, signUp, start, visit } from "../helpers/request.ts";
 import { STORES } from "../helpers/stores.ts";
 import { SessionGoneError } from "../../mod.ts";
 
@@ -43,6 +43,21 @@ for (const [name, make] of STORES) {
     const token = await session.csrfToken();
     const next = await open(middleware, cookieOf(await finish()));
     assertEquals(await next.session.csrfToken(), token);
+  });
+
+  Deno.test(`Session.csrfToken() on ${name} survives any number of renewals with a grace`, async () => {
+    using clock = new FakeClock();
+    const middleware = start({ renewalTimeout: 60 }, make());
+    let cookie = await signUp(middleware);
+    const token = await (await open(middleware, cookie)).session.csrfToken();
+    for (const how of ["renewalTimeout", "renewalTimeout", "graceSeconds", "renewalTimeout"]) {
+      clock.tick(30_000);
+      if (how === "renewalTimeout") {
+        clock.tick(30_000);
+        cookie = cookieOf(await visit(middleware, { cookie }));
+      } else cookie = await renew(middleware, cookie, { graceSeconds: 5 });
+      assertEquals(await (await open(middleware, cookie)).session.csrfToken(), token);
+    }
   });
 }
 

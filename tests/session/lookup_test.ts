@@ -1,8 +1,9 @@
 /** Which session a request gets. */
 import { assert, assertEquals, assertRejects } from "../helpers/assert.ts";
-import { eventNames, open, read, signUp, start, visit } from "../helpers/request.ts";
-import { probe } from "../helpers/stores.ts";
-import { MemoryStore, SecurityContext, type SessionEvent, SessionGoneError } from "../../mod.ts";
+import { FakeClock } from "../helpers/clock.ts";
+import { cookieOf, eventNames, open, read, signUp, start, visit } from "../helpers/request.ts";
+import { BasicStore, delayReads, probe } from "../helpers/stores.ts";
+import { MemoryStore, SecurityContext, type SessionEvent, SessionGoneError, SessionMiddleware } from "../../mod.ts";
 
 Deno.test("SessionMiddleware ignores a session id anywhere but in the cookie", async () => {
   const { store, probe: seen } = probe(new MemoryStore());
@@ -54,4 +55,33 @@ Deno.test("SessionMiddleware reports every live session after the first one as a
   await visit(middleware, { cookie: cookies.join("; ") });
   assertEquals(eventNames(events), ["refused ambiguous", "refused ambiguous"]);
   assertEquals(events.map(({ session }) => session), created.slice(1));
+});
+
+Deno.test("SessionMiddleware re-signs no cookie if the client also sent the re-signed one", async () => {
+  const [older, newer] = [SessionMiddleware.generateSecret(), SessionMiddleware.generateSecret()];
+  const store = new MemoryStore();
+  const before = await signUp(start({ secret: older }, store));
+  const middleware = start({ secret: [newer, older] }, store);
+  const after = cookieOf(await visit(middleware, { cookie: before }));
+  const response = await visit(middleware, { cookie: `${after}; ${before}` });
+  assertEquals(response.headers.getSetCookie(), []);
+});
+
+Deno.test("SessionMiddleware on a basic store keeps a record whose deadline was extended while it was looked up", async () => {
+  using clock = new FakeClock();
+  const store = new BasicStore();
+  const middleware = start({ idleTimeout: 60 }, store);
+  const cookie = await signUp(middleware);
+  const { session } = await open(middleware, cookie);
+  clock.tick(5000);
+  // The store has read the record, but answers after its deadline. Meanwhile another request extends the deadline.
+  const slow = delayReads(store);
+  const late = open(middleware, cookie);
+  await slow.asked;
+  slow.stop();
+  await session.touch();
+  clock.tick(55_000);
+  slow.release();
+  assertEquals((await late).session.isNew, true);
+  assertEquals(await read(middleware, cookie), "ada");
 });

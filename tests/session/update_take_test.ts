@@ -193,13 +193,6 @@ Deno.test("Session.update() never uses a value that is no longer known to be cur
 Deno.test("Session.update() passes a copy to its function, and returns a copy", async () => {
   const middleware = start();
   const { session } = await open(middleware, await signUp(middleware, { list: [1] }));
-  const thrown = new Error("not now");
-  const failing = session.update<number[]>("list", (list = []) => {
-    list.push(2);
-    throw thrown;
-  });
-  await assertRejects(() => failing, Error, "not now");
-  assertEquals(await session.get("list"), [1]);
   let during: unknown;
   await session.update<number[]>("list", async (list = []) => {
     list.push(2);
@@ -207,6 +200,13 @@ Deno.test("Session.update() passes a copy to its function, and returns a copy", 
     return [1];
   });
   assertEquals(during, [1]);
+  const thrown = new Error("not now");
+  const failing = session.update<number[]>("list", (list = []) => {
+    list.push(2);
+    throw thrown;
+  });
+  await assertRejects(() => failing, Error, "not now");
+  assertEquals(await session.get("list"), [1]);
   const returned = await session.update<number[]>("list", (list = []) => [...list, 3]);
   returned.push(4);
   assertEquals(await session.get("list"), [1, 3]);
