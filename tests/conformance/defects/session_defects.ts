@@ -1,6 +1,6 @@
 // deno-lint-ignore-file require-await -- an `async` method rejects when its body throws
 /** Stores with a defect in the basic methods, other than in keys and values. */
-import { BareStore } from "../../helpers/stores.ts";
+import { BasicStore } from "../../helpers/stores.ts";
 import { type Backend, basicStore, type Defect, rejectUnreachable } from "./defect.ts";
 import { renameIds } from "./store_edits.ts";
 
@@ -137,7 +137,7 @@ export const SESSION_DEFECTS: Defect[] = [
     })),
     foundBy: "another application's sessions in the same backend",
     options: {
-      neighbour: () => new BareStore(neighbourBackend),
+      neighbour: () => new BasicStore(neighbourBackend),
     },
   },
   {
