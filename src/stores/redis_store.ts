@@ -397,9 +397,9 @@ export class RedisStore implements PrincipalStore, AsyncDisposable {
 
 /**
  * Returns for how many milliseconds Redis keeps a key that is needed until a time: a duration does
- * not depend on the clock of Redis.
+ * not depend on the clock of Redis. It removes a key with a negative time to live immediately.
  */
 function ttlUntil(timestamp: number): string {
-  const ttl = Math.max(Math.ceil(timestamp - Date.now() + CLOCK_SKEW_MS), 1);
+  const ttl = Math.ceil(timestamp - Date.now() + CLOCK_SKEW_MS);
   return ttl <= Number.MAX_SAFE_INTEGER ? String(ttl) : FOREVER;
 }

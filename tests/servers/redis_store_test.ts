@@ -188,6 +188,15 @@ if (await isThere("redis", "the tests on a Redis server", findRedis)) {
     await client.del(others);
   });
 
+  Deno.test("RedisStore.clear() removes more keys than one SCAN returns", async () => {
+    await using opened = await open();
+    const { store, client } = opened;
+    const keys = Array.from({ length: 3000 }, (_, i) => `${PREFIX}id:${i}`);
+    await client.mSet(keys.map((key): [string, string] => [key, ""]));
+    await store.clear();
+    assertEquals(await client.exists(keys), 0);
+  });
+
   Deno.test("RedisStore works on a client that adds a prefix to every key", async () => {
     await using opened = await open();
     const { client: plain } = opened;

@@ -217,6 +217,8 @@ Deno.test("DenoKvStore keeps the trace of an old id until the expiry that the se
   assertEquals(await store.readRecord("a"), { movedTo: "b", graceUntil: 5 });
   clock.tick(1);
   assertEquals([await store.readRecord("a"), await store.exist("b")], [undefined, true]);
+  await store.moveRecord("b", "c", { meta: {}, graceUntil: Infinity });
+  assertEquals(await store.readRecord("b"), { movedTo: "c", graceUntil: Infinity });
 });
 
 Deno.test("DenoKvStore copies its arguments before it looks the session up", async () => {
@@ -233,7 +235,18 @@ Deno.test("DenoKvStore copies its arguments before it looks the session up", asy
   set.get("k")?.push(2);
   set.set("l", []);
   await Promise.all(writes);
-  for (const sid of ["a", "c"]) {
+  // The commit of a new session is retried, with the meta of the call.
+  const watch = watched(kv);
+  watch.commit = () => {
+    watch.commit = (real) => real();
+    return Promise.reject(new TypeError("database is locked"));
+  };
+  const created = { values: new Map([["k", [1]]]), expiresAt: Infinity, meta: { ...META, seenAt: 8 } };
+  const creation = new DenoKvStore(watch.kv).createRecord("d", created);
+  created.meta.seenAt = 9;
+  created.values.get("k")?.push(2);
+  await creation;
+  for (const sid of ["a", "c", "d"]) {
     const read = await store.readRecord(sid);
     assert(read && "values" in read);
     assertEquals([read.meta.seenAt, read.values], [8, new Map([["k", [1]]])]);
@@ -381,9 +394,15 @@ Deno.test("DenoKvStore rejects with the error of the database and works again wh
   const watch = watched(kv);
   const store = new DenoKvStore(watch.kv);
   await store.create("a");
-  const failure = new Error("the disk is full");
-  watch.commit = () => Promise.reject(failure);
-  for (const write of writesOf(store)) assert(await assertRejects(write, Error) === failure);
+  for (const failure of [new Error("the disk is full"), new TypeError("the key is too large")]) {
+    watch.commit = () => Promise.reject(failure);
+    for (const write of writesOf(store)) {
+      watch.calls.length = 0;
+      assert(await assertRejects(write, Error) === failure);
+      // The commit from the cache and the one after the lookup, but no retry.
+      assert(watch.calls.filter((call) => call === "commit").length <= 2);
+    }
+  }
   watch.commit = (real) => real();
   await store.setValue("a", "k", 1);
   assertEquals(await store.getValue("a", "k"), 1);
@@ -429,14 +448,18 @@ Deno.test("DenoKvStore loses no write when two processes share a file", async ()
 
 Deno.test("DenoKvStore.clear() removes only the entries under its prefix", async () => {
   using kv = await Deno.openKv(":memory:");
-  const [store, other] = [new DenoKvStore(kv), new DenoKvStore(kv, { prefix: ["other", 1, new Uint8Array(2)] })];
+  const watch = watched(kv);
+  const [store, other] = [new DenoKvStore(watch.kv), new DenoKvStore(kv, { prefix: ["other", 1, new Uint8Array(2)] })];
   await kv.set(["session"], 1);
   await kv.set(["session", "mine"], 1);
   await other.createRecord("a", record(Infinity, [["k", 1]], "ada"));
   const before = await entriesOf(kv);
   for (let i = 0; i < 120; i++) await store.createRecord(`${i}`.repeat(500), record(Infinity, [], "ada"));
   await store.createRecord("a", record(Infinity, [["k", "x".repeat(700_000)]]));
+  watch.calls.length = 0;
   await store.clear();
+  // 131 entries of sessions and 120 of a user, in commits of 100 at most.
+  assertEquals(watch.calls.filter((call) => call === "commit").length, 4);
   assertEquals(await entriesOf(kv), before);
   assertEquals((await other.listSessions("ada")).length, 1);
   assertEquals(await store.exist("a"), false);
