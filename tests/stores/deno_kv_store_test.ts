@@ -206,6 +206,17 @@ Deno.test("DenoKvStore tells Deno KV to remove a session ten minutes after its e
   }
 });
 
+Deno.test("DenoKvStore.changeRecord() looks up a version that its cache does not have", async () => {
+  using kv = await Deno.openKv(":memory:");
+  const [store, other] = [new DenoKvStore(kv), new DenoKvStore(kv)];
+  await store.create("a");
+  await other.setValue("a", "k", 1);
+  const read = await other.readRecord("a");
+  assert(read && "values" in read);
+  assertEquals(await store.changeRecord("a", { ifVersion: read.version, set: new Map([["k", 2]]) }), true);
+  assertEquals(await other.getValue("a", "k"), 2);
+});
+
 Deno.test("DenoKvStore keeps the trace of an old id until the expiry that the session had when it moved", async () => {
   using clock = new FakeClock(Date.now());
   using kv = await Deno.openKv(":memory:");
