@@ -402,10 +402,42 @@ if (await isThere("redis", "the tests on a Redis server", findRedis)) {
     assertEquals(await sidsOf(store, "ada"), ["a", "b"]);
   });
 
+  Deno.test("RedisStore.listSessions() finds a session that was bound and extended although the index failed then", async () => {
+    using clock = new FakeClock(Date.now());
+    await using opened = await open();
+    const { store, interrupt } = opened;
+    await store.createRecord("a", record(MINUTE));
+    // The scripts: read the expiry, add to the index, change, and extend the time in the index.
+    interrupt.before = [() => {}, () => {}, () => {}, () => {
+      throw new Error("the connection is lost");
+    }];
+    const change = { meta: { principal: "ada" }, expiresAt: clock.now + 60 * MINUTE };
+    await assertRejects(() => store.changeRecord("a", change), Error, "the connection is lost");
+    clock.tick(59 * MINUTE);
+    await store.createRecord("b", record(MINUTE, { principal: "ada" }));
+    assertEquals(await sidsOf(store, "ada"), ["a", "b"]);
+  });
+
+  Deno.test("RedisStore.changeRecord() adds no missing session to the index of a user", async () => {
+    await using opened = await open();
+    const { store, client } = opened;
+    await assertRejects(() => store.changeRecord("a", { meta: { principal: "ada" } }), SessionGoneError);
+    assertEquals(await client.exists(`${PREFIX}user:ada`), 0);
+  });
+
+  Deno.test("RedisStore.init() connects again after the store was disposed of", async () => {
+    await using store = new RedisStore(REDIS_URL, { prefix: PREFIX });
+    await store.init();
+    await store[Symbol.asyncDispose]();
+    await assertRejects(() => store.exist("a"), Error, "closed");
+    await store.init();
+    assertEquals(await store.exist("a"), false);
+  });
+
   Deno.test("RedisStore accepts an expiry in the distant past and one that is never reached", async () => {
     await using opened = await open();
     const { store } = opened;
-    const expiries = [-Infinity, 0, Date.now() - MINUTE, 8.64e15, Number.MAX_VALUE, Infinity];
+    const expiries = [-Infinity, 0, Date.now() - MINUTE, 8.64e15, 1e300, Number.MAX_VALUE, Infinity];
     for (const [i, expiresAt] of expiries.entries()) {
       await store.createRecord(`a${i}`, { ...record(0, { principal: "ada" }), expiresAt });
       await store.createRecord(`b${i}`, record(MINUTE, { principal: "ada" }));
@@ -413,7 +445,7 @@ if (await isThere("redis", "the tests on a Redis server", findRedis)) {
       const read = await store.readRecord(`a${i}`);
       assertEquals(read && "values" in read ? read.expiresAt : -Infinity, i < 3 ? -Infinity : expiresAt);
     }
-    assertEquals(await sidsOf(store, "ada"), ["a3", "a4", "a5", "b3", "b4", "b5"]);
+    assertEquals(await sidsOf(store, "ada"), ["a3", "a4", "a5", "a6", "b3", "b4", "b5", "b6"]);
   });
 
   Deno.test("RedisStore rejects if a key holds another type, and names no id", async () => {
