@@ -59,6 +59,25 @@ for (const [name, make] of STORES) {
       assertEquals(await (await open(middleware, cookie)).session.csrfToken(), token);
     }
   });
+
+  Deno.test(`Session.verifyCsrfToken() on ${name} accepts only the token of the session, and only while it is alive`, async () => {
+    using clock = new FakeClock();
+    const middleware = start({ maxAge: 60 }, make());
+    const cookie = await signUp(middleware);
+    const { session } = await open(middleware, cookie);
+    const token = await session.csrfToken();
+    const { session: other } = await open(middleware, await signUp(middleware));
+    const { session: destroyed } = await open(middleware, cookie);
+    assertEquals([session.verifyCsrfToken(token), destroyed.verifyCsrfToken(token)], [true, true]);
+    for (const wrong of [await other.csrfToken(), token.slice(1), `${token}A`, ""]) {
+      assertEquals(session.verifyCsrfToken(wrong), false);
+    }
+    assertEquals((await open(middleware)).session.verifyCsrfToken(token), false);
+    void destroyed.destroy();
+    assertEquals(destroyed.verifyCsrfToken(token), false);
+    clock.tick(60_000);
+    assertEquals(session.verifyCsrfToken(token), false);
+  });
 }
 
 Deno.test("Session.csrfToken() stays the same in the request in which renewalTimeout renews the id", async () => {

@@ -180,12 +180,14 @@ for (const [name, make] of STORES) {
     assertEquals((await open(middleware, after)).session.principal, "42");
   });
 
-  Deno.test(`Session.regenerate({ principal }) on ${name} creates the session of a new visitor`, async () => {
-    const middleware = start({}, make());
+  Deno.test(`Session.regenerate({ principal }) on ${name} creates the session of a new visitor, and reports the user`, async () => {
+    const events: SessionEvent[] = [];
+    const middleware = start({ onEvent: (event) => events.push(event) }, make());
     const { session, finish } = await open(middleware);
     assertEquals(session.principal, undefined);
     await session.regenerate({ principal: "42" });
     assertEquals(session.principal, "42");
+    assertEquals(events.map((event) => [event.type, "principal" in event && event.principal]), [["created", "42"]]);
     assertEquals((await open(middleware, cookieOf(await finish()))).session.principal, "42");
   });
 }

@@ -1,5 +1,13 @@
 /** The sessions of a user: `middleware.sessions` and `maxSessionsPerPrincipal`. */
-import { assert, assertEquals, assertInstanceOf, assertMatch, assertRejects, assertThrows } from "../helpers/assert.ts";
+import {
+  assert,
+  assertEquals,
+  assertInstanceOf,
+  assertMatch,
+  assertNotEquals,
+  assertRejects,
+  assertThrows,
+} from "../helpers/assert.ts";
 import { FakeClock } from "../helpers/clock.ts";
 import { microtasks } from "../helpers/microtasks.ts";
 import { eventNames, idOf, open, read, renew, SECRET, signIn, signUp, start } from "../helpers/request.ts";
@@ -219,4 +227,19 @@ Deno.test("middleware.sessions takes a new id for activity", async () => {
   await renew(middleware, cookie);
   const [session] = await middleware.sessions.list("ada");
   assertEquals([session?.createdAt, session?.lastSeenAt], [new Date(clock.now - 1000), new Date(clock.now)]);
+});
+
+Deno.test("middleware.sessions reports the last id of a session that another process renewed during the revocation", async () => {
+  const { store, probe: seen } = probe(new MemoryStore());
+  const events: SessionEvent[] = [];
+  const middleware = start({ onEvent: (event) => events.push(event) }, store);
+  const cookie = await signIn(middleware, "ada");
+  seen.before = async (method) => {
+    if (method !== "delete") return;
+    seen.before = working;
+    await store.moveRecord(idOf(cookie), "N".repeat(24), { meta: {}, graceUntil: 0 });
+  };
+  assertEquals(await middleware.sessions.revokeAll("ada"), 1);
+  assertEquals([store.size, eventNames(events)], [0, ["created", "revoked"]]);
+  assertNotEquals(events[1]?.session, events[0]?.session);
 });
