@@ -194,12 +194,14 @@ for (const [name, make] of STORES) {
     assertEquals(await read(middleware, cookie), undefined);
   });
 
-  Deno.test(`SessionMiddleware on ${name} applies stricter options to existing sessions`, async () => {
+  Deno.test(`SessionMiddleware on ${name} applies stricter options to existing sessions, also after reload()`, async () => {
     using clock = new FakeClock();
     const store = make();
     const cookie = await signUp(start({ maxAge: 1000 }, store));
     clock.tick(100_000);
-    assertEquals(await read(start({ maxAge: 101 }, store), cookie), "ada");
+    const { session } = await open(start({ maxAge: 101 }, store), cookie);
+    await session.reload();
+    assertEquals([await session.get("user"), session.expiresAt], ["ada", new Date(clock.now + 1000)]);
     assertEquals(await read(start({ maxAge: 100 }, store), cookie), undefined);
   });
 

@@ -84,7 +84,7 @@ for (const [name, make] of STORES) {
         assertEquals(session.sessionId, idOf(next));
 
         clock.tick(1);
-        for (const [, run] of OPERATIONS) await run(session);
+        for (const [, run] of [...OPERATIONS, ...OPERATIONS]) await run(session);
         await session.set("after", "the grace");
         assertEquals((await finish()).headers.getSetCookie(), []);
         assertEquals(await read(start({}, store), next, "after"), "the grace");
@@ -102,7 +102,7 @@ for (const [name, make] of STORES) {
       assertEquals(session.sessionId, idOf(next));
 
       clock.tick(1);
-      for (const [, run] of OPERATIONS) await run(session);
+      for (const [, run] of [...OPERATIONS, ...OPERATIONS]) await run(session);
       await session.set("after", "the grace");
       assertEquals((await finish()).headers.getSetCookie(), []);
       assertEquals(await read(middleware, next, "after"), "the grace");
@@ -169,5 +169,17 @@ for (const [name, make] of STORES) {
     assertEquals(await read(middleware, first), undefined);
     await assertRejects(() => late.session.set("a", 2), SessionGoneError);
     assertEquals(await read(middleware, last, "a"), 1);
+  });
+
+  Deno.test(`Session.regenerate({ graceSeconds }) on ${name} with a grace beyond the session's deadline reports the old id as expired`, async () => {
+    using clock = new FakeClock();
+    const events: SessionEvent[] = [];
+    const middleware = start({ maxAge: 60, onEvent: (event) => events.push(event) }, make());
+    const old = await signUp(middleware);
+    await renew(middleware, old, { graceSeconds: 100 });
+    clock.tick(60_000);
+    events.length = 0;
+    assertEquals(await read(middleware, old), undefined);
+    assertEquals(eventNames(events), ["expired"]);
   });
 }
