@@ -1,41 +1,40 @@
 /**
- * The values that a session keeps, copied and checked in one walk.
+ * Copies and checks the values that a session stores.
  *
  * @module
  */
 
-/** How deep a value may be nested. Deeper ones are refused before they exhaust the stack. */
+/** The depth of nesting from which on a value is refused, so that it cannot exhaust the stack. */
 const MAX_DEPTH = 500;
 
 /**
- * Copies a value that a session can keep, and refuses every other.
+ * Copies a value that a session can store, and refuses every other.
  *
- * Kept: what JSON knows, and `undefined`, `bigint`, `Date`, `Map`, `Set`, typed arrays and `ArrayBuffer`, nested as they like, the
- * same object twice and cycles included. Refused: functions, symbols, promises, and instances of any other class, because a
- * store would give them back without their class.
+ * Stored are the types of JSON, `undefined`, `bigint`, `Date`, `Map`, `Set`, typed arrays and `ArrayBuffer`, in any nesting, also
+ * with cycles or the same object twice. Refused are functions, symbols, promises, and instances of any other class, because a store
+ * would return them without their class.
  *
- * @param key the session's key, for the message
+ * @param key the session's key, for the error message
  * @param value the value to copy
- * @param rename gives properties other names in the copy
+ * @param rename changes the names of properties in the copy
  * @returns a copy that shares nothing mutable with `value`
- * @throws {TypeError} if some part of `value` cannot be kept; the message names the key
+ * @throws {TypeError} if some part of `value` cannot be stored; the message names the key
  */
 export function cloneValue<T>(key: string, value: T, rename: Rename = unchanged): T {
-  // Most values are primitives: they need neither a walk nor a table of what was seen.
-  return (isPrimitive(value) ? value : copyPart({ key, rename, seen: new Map() }, value, 0)) as T;
+  // Most values are primitives. Without a context for them, `MemoryStore.setValue()` saves 40 of 180 ns.
+  return (isPrimitive(value) ? value : clonePart({ key, rename, clones: new Map() }, value, 0)) as T;
 }
 
-/** Gives the properties of plain objects other names in the copy. */
+/** Returns the name that a property of a plain object has in the copy. */
 export type Rename = (name: string) => string;
 
 const unchanged: Rename = (name) => name;
 
-/** One walk. */
-interface Walk {
+interface CloneContext {
   readonly key: string;
   readonly rename: Rename;
-  /** The copies by what they are of. */
-  readonly seen: Map<object, unknown>;
+  /** The copies by their originals. */
+  readonly clones: Map<object, unknown>;
 }
 
 function isPrimitive(value: unknown): boolean {
@@ -50,60 +49,59 @@ function isPrimitive(value: unknown): boolean {
   }
 }
 
-function copyPart(walk: Walk, value: unknown, depth: number): unknown {
+function clonePart(context: CloneContext, value: unknown, depth: number): unknown {
   if (isPrimitive(value)) return value;
-  const { key, rename, seen } = walk;
-  if (typeof value !== "object" || value === null) throw refusal(key, `a ${typeof value}`);
-  if (seen.has(value)) return seen.get(value);
-  if (depth > MAX_DEPTH) throw refusal(key, `a value nested deeper than ${MAX_DEPTH} levels`);
-  const part = (inner: unknown): unknown => copyPart(walk, inner, depth + 1);
-  const remember = <C extends object>(copy: C): C => {
-    seen.set(value, copy);
-    return copy;
+  const { key, rename, clones } = context;
+  if (typeof value !== "object" || value === null) throw unsupportedValueError(key, `a ${typeof value}`);
+  if (clones.has(value)) return clones.get(value);
+  if (depth > MAX_DEPTH) throw unsupportedValueError(key, `a value nested deeper than ${MAX_DEPTH} levels`);
+  const part = (inner: unknown): unknown => clonePart(context, inner, depth + 1);
+  const remember = <C extends object>(clone: C): C => {
+    clones.set(value, clone);
+    return clone;
   };
 
   if (Array.isArray(value)) {
-    const copy: unknown[] = remember(new Array(value.length));
-    for (let i = 0; i < value.length; i++) copy[i] = part(value[i]);
-    return copy;
+    const clone: unknown[] = remember(new Array(value.length));
+    for (let i = 0; i < value.length; i++) clone[i] = part(value[i]);
+    return clone;
   }
   if (isPlainObject(value)) {
-    const copy = remember({});
-    for (const [name, inner] of Object.entries(value)) define(copy, rename(name), part(inner));
-    return copy;
+    const clone = remember({});
+    for (const [name, inner] of Object.entries(value)) defineProperty(clone, rename(name), part(inner));
+    return clone;
   }
   if (value instanceof Date) return remember(new Date(value));
   if (value instanceof Map) {
-    const copy = remember(new Map<unknown, unknown>());
-    for (const [name, inner] of value) copy.set(part(name), part(inner));
-    return copy;
+    const clone = remember(new Map<unknown, unknown>());
+    for (const [name, inner] of value) clone.set(part(name), part(inner));
+    return clone;
   }
   if (value instanceof Set) {
-    const copy = remember(new Set<unknown>());
-    for (const inner of value) copy.add(part(inner));
-    return copy;
+    const clone = remember(new Set<unknown>());
+    for (const inner of value) clone.add(part(inner));
+    return clone;
   }
-  // A typed array is copied by its elements: cloning it with its buffer would keep whatever else lies in that buffer.
-  if (ArrayBuffer.isView(value) && !(value instanceof DataView)) return remember(copyTypedArray(value));
+  if (ArrayBuffer.isView(value) && !(value instanceof DataView)) return remember(cloneTypedArray(value));
   if (value instanceof ArrayBuffer) return remember(value.slice(0));
-  throw refusal(key, value instanceof Promise ? "a promise (await it first)" : describeInstance(value));
+  throw unsupportedValueError(key, value instanceof Promise ? "a promise; await it first" : describeInstance(value));
 }
 
-/** Tells `{}` and `Object.create(null)`, of this realm or another, from the instances of classes. */
+/** Returns whether an object is a `{}` or an `Object.create(null)`, of this realm or another, and no instance of a class. */
 function isPlainObject(value: object): boolean {
   const prototype = Object.getPrototypeOf(value);
   return prototype === null || prototype === Object.prototype || Object.getPrototypeOf(prototype) === null;
 }
 
-/** Makes an object without prototype, so that `__proto__` is a key like any other, of values that are copies already. */
+/** Creates an object without prototype, so that `__proto__` is a key like any other. The values are not copied. */
 export function toObject(values: Iterable<[string, unknown]>): Record<string, unknown> {
   const object: Record<string, unknown> = Object.create(null);
   for (const [key, value] of values) object[key] = value;
   return object;
 }
 
-/** Sets an own property, also where the name is `__proto__`, which an assignment would take for the prototype. */
-function define(target: object, name: string, value: unknown): void {
+/** Sets an own property. An assignment to `__proto__` would set the prototype. */
+function defineProperty(target: object, name: string, value: unknown): void {
   if (name === "__proto__") {
     Object.defineProperty(target, name, { value, configurable: true, enumerable: true, writable: true });
   } else {
@@ -111,8 +109,11 @@ function define(target: object, name: string, value: unknown): void {
   }
 }
 
-/** Copies into the built-in class, whatever subclass (such as Node's `Buffer`) it was. */
-function copyTypedArray(value: ArrayBufferView): object {
+/**
+ * Copies the elements into an instance of the built-in class, also from a subclass such as Node's `Buffer`. A structured clone would
+ * copy the whole buffer behind the view.
+ */
+function cloneTypedArray(value: ArrayBufferView): object {
   const name = (value as unknown as { [Symbol.toStringTag]: "Uint8Array" })[Symbol.toStringTag];
   return new globalThis[name](value as Uint8Array);
 }
@@ -120,10 +121,10 @@ function copyTypedArray(value: ArrayBufferView): object {
 function describeInstance(value: object): string {
   const name: unknown = value.constructor?.name;
   return typeof name === "string" && name !== ""
-    ? `an instance of ${name} (keep a plain object in its place)`
-    : "an object with a prototype of its own (keep a plain object in its place)";
+    ? `an instance of ${name}; store a plain object instead`
+    : "an object with its own prototype; store a plain object instead";
 }
 
-function refusal(key: string, what: string): TypeError {
-  return new TypeError(`Cannot set ${JSON.stringify(key)}: a session cannot keep ${what}`);
+function unsupportedValueError(key: string, value: string): TypeError {
+  return new TypeError(`Cannot set ${JSON.stringify(key)}: a session cannot store ${value}`);
 }

@@ -1,25 +1,25 @@
 /**
- * A map that forgets.
+ * A bounded map whose entries expire.
  *
  * @module
  */
 import { ShardedMap } from "./sharded_map.ts";
 
-/** How many entries a new one looks at in search of those whose time is over. */
-const SWEEP_STEPS = 4;
+/** How many entries each new one checks for expiry. */
+const SWEEP_CHECKS = 4;
 
-/** Keeps a bounded number of entries until their time is over. What is over is given back little by little, whenever an entry is made. */
+/** Keeps a bounded number of entries until they expire. Expired entries are removed a few at a time, whenever an entry is set. */
 export class ExpiringMap<V extends { readonly expiresAt: number }> {
   readonly #max: number;
   readonly #entries: ShardedMap<V>;
 
-  /** @param max how many are kept at most; one more, and the oldest leaves (of a large number, one of the oldest) */
+  /** @param max the greatest number of entries; one more evicts the oldest (from 100,000 on: one of the oldest) */
   constructor(max: number) {
     this.#max = max;
     this.#entries = new ShardedMap(max);
   }
 
-  /** Returns an entry whose time is not over. */
+  /** Returns an entry that is not expired. */
   get(key: string): V | undefined {
     const value = this.#entries.get(key);
     if (value === undefined || Date.now() < value.expiresAt) return value;
@@ -27,27 +27,24 @@ export class ExpiringMap<V extends { readonly expiresAt: number }> {
     return undefined;
   }
 
-  /** Makes an entry. */
   set(key: string, value: V): void {
-    this.#giveBack();
+    this.#sweep();
     this.#entries.set(key, value);
-    while (this.#entries.size > this.#max) this.#entries.takeOldest();
+    if (this.#entries.size > this.#max) this.#entries.evictOldest();
   }
 
-  /** Removes an entry. */
   delete(key: string): void {
     this.#entries.delete(key);
   }
 
-  /** Removes every entry. */
   clear(): void {
     this.#entries.clear();
   }
 
-  #giveBack(): void {
+  #sweep(): void {
     const now = Date.now();
-    for (let looked = 0; looked < SWEEP_STEPS; looked++) {
-      const next = this.#entries.next();
+    for (let checked = 0; checked < SWEEP_CHECKS; checked++) {
+      const next = this.#entries.nextForSweep();
       if (next === undefined) return;
       const [key, { expiresAt }] = next;
       if (now >= expiresAt) this.#entries.delete(key);

@@ -1,40 +1,38 @@
 /**
- * A map that remembers what was asked for lately.
+ * A bounded cache that evicts whole generations.
  *
  * @module
  */
 
 /**
- * Keeps a bounded number of entries. What was not asked for while half as many others were is forgotten.
+ * Keeps a bounded number of entries, and evicts those that were not used lately.
  *
- * There are two halves: an entry is made in the younger, and comes back there when it is found in the older. When the younger is full it
- * becomes the older, and what was in that is gone, in one step that costs nothing.
+ * New entries go into the young generation, and an entry that is found in the old one returns to it. When the young generation is
+ * full, it becomes the old one, and the entries of the previous old one are evicted together. No entry is moved or deleted by itself.
  */
 export class TwoGenerationCache<V> {
-  readonly #half: number;
-  #younger = new Map<string, V>();
-  #older = new Map<string, V>();
+  readonly #generationSize: number;
+  #young = new Map<string, V>();
+  #old = new Map<string, V>();
 
-  /** @param max how many are kept at most, an even number */
+  /** @param max the greatest number of entries, an even number */
   constructor(max: number) {
-    this.#half = max / 2;
+    this.#generationSize = max / 2;
   }
 
-  /** Returns an entry. */
   get(key: string): V | undefined {
-    const value = this.#younger.get(key);
-    if (value !== undefined || this.#older.size === 0) return value;
-    const older = this.#older.get(key);
-    if (older !== undefined) this.set(key, older);
-    return older;
+    const value = this.#young.get(key);
+    if (value !== undefined) return value;
+    const old = this.#old.get(key);
+    if (old !== undefined) this.set(key, old);
+    return old;
   }
 
-  /** Makes an entry. */
   set(key: string, value: V): void {
-    if (this.#younger.size === this.#half) {
-      this.#older = this.#younger;
-      this.#younger = new Map();
+    if (this.#young.size === this.#generationSize) {
+      this.#old = this.#young;
+      this.#young = new Map();
     }
-    this.#younger.set(key, value);
+    this.#young.set(key, value);
   }
 }

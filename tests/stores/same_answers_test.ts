@@ -20,14 +20,14 @@ function record(expiresAt: number): SessionRecord {
   return { expiresAt, values: new Map(), meta: { createdAt: 1, seenAt: 1, renewedAt: 1 } };
 }
 
-for (const [name, make] of Object.entries(STORES)) {
-  Deno.test(`${name} takes a deadline that is no moment for one that is over`, async () => {
-    const store = make();
+for (const [name, createStore] of Object.entries(STORES)) {
+  Deno.test(`${name} treats an expiry that is negative or not a number as expired`, async () => {
+    const store = createStore();
     for (const expiresAt of [NaN, -Infinity, -1]) {
-      await store.createRecord("made", record(expiresAt));
+      await store.createRecord("created", record(expiresAt));
       await store.createRecord("changed", record(Infinity));
       await store.changeRecord("changed", { expiresAt });
-      for (const sid of ["made", "changed"]) {
+      for (const sid of ["created", "changed"]) {
         await assertRejects(() => store.setValue(sid, "k", 1), Error, "has expired");
         assertEquals(await store.exist(sid), false);
         const read = await store.readRecord(sid);
@@ -42,23 +42,23 @@ for (const [name, make] of Object.entries(STORES)) {
     }
   });
 
-  Deno.test(`${name} lets an id lead to another for ever`, async () => {
-    const store = make();
+  Deno.test(`${name}.moveRecord() accepts an infinite graceUntil`, async () => {
+    const store = createStore();
     await store.createRecord("a", record(Infinity));
     await store.moveRecord("a", "b", { meta: {}, graceUntil: Infinity });
     assertEquals(await store.readRecord("a"), { movedTo: "b", graceUntil: Infinity });
   });
 
-  Deno.test(`${name}.moveRecord() refuses an id in use, whatever the version`, async () => {
-    const store = make();
+  Deno.test(`${name}.moveRecord() refuses an id in use before it compares versions`, async () => {
+    const store = createStore();
     for (const sid of ["a", "b"]) await store.create(sid);
     const move = { meta: {}, graceUntil: 0, ifVersion: -1 };
     await assertRejects(() => store.moveRecord("a", "b", move), SessionStoreError, "the new session id is in use");
     assertEquals(await store.moveRecord("a", "c", move), false);
   });
 
-  Deno.test(`${name} refuses a value that it cannot keep before it looks for the session`, async () => {
-    const store = make();
+  Deno.test(`${name} refuses an unsupported value before it looks up the session`, async () => {
+    const store = createStore();
     const set = new Map([["k", () => {}]]);
     const move = { meta: {}, graceUntil: 0, set };
     await store.create("a");
@@ -74,8 +74,8 @@ for (const [name, make] of Object.entries(STORES)) {
     ) await assertRejects(write, TypeError, '"k"');
   });
 
-  Deno.test(`${name} writes many values at once as it writes them one by one`, async () => {
-    const store = make();
+  Deno.test(`${name} writes several values in one change`, async () => {
+    const store = createStore();
     const keys = ["__proto__", "", "\0", "\ud800", '"', "%", ...Array.from({ length: 30 }, (_, i) => `k${i}`)];
     const some = (): Map<string, unknown> =>
       new Map(
@@ -113,8 +113,8 @@ for (const [name, make] of Object.entries(STORES)) {
     assertEquals(await store.readRecord("20"), read);
   });
 
-  Deno.test(`${name} keeps thousands of values in a session`, async () => {
-    const store = make();
+  Deno.test(`${name} stores thousands of values in a session`, async () => {
+    const store = createStore();
     const many = new Map(Array.from({ length: 4000 }, (_, i) => [`k${i}`, i]));
     await store.createRecord("a", { ...record(Infinity), values: many });
     await store.changeRecord("a", {

@@ -2,7 +2,7 @@ import { assert, assertEquals } from "../helpers/assert.ts";
 import { FakeClock } from "../helpers/clock.ts";
 import { ExpiringMap } from "../../src/util/expiring_map.ts";
 
-Deno.test("ExpiringMap.get() forgets an entry whose time is over", () => {
+Deno.test("ExpiringMap.get() returns an entry until it expires", () => {
   using clock = new FakeClock();
   const map = new ExpiringMap<{ expiresAt: number }>(10);
   const entry = { expiresAt: clock.now + 2 };
@@ -13,7 +13,7 @@ Deno.test("ExpiringMap.get() forgets an entry whose time is over", () => {
   assertEquals([map.get("a"), map.get("b")], [undefined, undefined]);
 });
 
-Deno.test("ExpiringMap keeps at most so many: the oldest leaves first", () => {
+Deno.test("ExpiringMap.set() evicts the oldest entry of a full map", () => {
   const map = new ExpiringMap<{ expiresAt: number; n: number }>(3);
   for (let n = 0; n < 10; n++) map.set(`${n}`, { expiresAt: Infinity, n });
   map.delete("8");
@@ -24,7 +24,7 @@ Deno.test("ExpiringMap keeps at most so many: the oldest leaves first", () => {
   assertEquals([map.get("10"), map.get("a")?.n], [undefined, 0]);
 });
 
-Deno.test("ExpiringMap gives back what is over, without being asked for it", () => {
+Deno.test("ExpiringMap.set() removes expired entries", () => {
   using clock = new FakeClock();
   const map = new ExpiringMap<{ expiresAt: number }>(1_000_000);
   let held = 0;
@@ -42,7 +42,7 @@ Deno.test("ExpiringMap gives back what is over, without being asked for it", () 
       clock.tick(1);
       most = Math.max(most, held);
     }
-    assert(most <= 150, `${most} entries for 100 that count`);
+    assert(most <= 150, `${most} entries for 100 live ones`);
   } finally {
     Map.prototype.delete = deleted;
   }

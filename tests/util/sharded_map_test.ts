@@ -4,7 +4,7 @@ import { MemoryStore } from "../../mod.ts";
 import { ShardedMap } from "../../src/util/sharded_map.ts";
 
 for (const max of [10, 1_000_000]) {
-  Deno.test(`ShardedMap is a map (${max} expected)`, () => {
+  Deno.test(`ShardedMap stores entries as a Map does (${max} expected)`, () => {
     const map = new ShardedMap<number>(max);
     const model = new Map<string, number>();
     const keys = ["", "a", "ab", "abc", ...Array.from({ length: 500 }, newSessionId)];
@@ -22,36 +22,41 @@ for (const max of [10, 1_000_000]) {
     assertEquals(map.size, model.size);
     for (const key of keys) assertEquals(map.get(key), model.get(key));
     map.clear();
-    assertEquals([map.size, map.get("abc"), map.next(), map.takeOldest()], [0, undefined, undefined, undefined]);
+    assertEquals([map.size, map.get("abc"), map.nextForSweep(), map.evictOldest()], [
+      0,
+      undefined,
+      undefined,
+      undefined,
+    ]);
   });
 
-  Deno.test(`ShardedMap.next() goes through all entries, again and again (${max} expected)`, () => {
+  Deno.test(`ShardedMap.nextForSweep() returns every entry once a round (${max} expected)`, () => {
     const map = new ShardedMap<number>(max);
     for (let i = 0; i < 500; i++) map.set(newSessionId(), i);
     for (let round = 0; round < 3; round++) {
       const seen = new Set<number>();
-      for (let next = map.next(); next !== undefined; next = map.next()) seen.add(next[1]);
+      for (let next = map.nextForSweep(); next !== undefined; next = map.nextForSweep()) seen.add(next[1]);
       assertEquals(seen.size, map.size);
       map.set(newSessionId(), 1000 + round);
     }
   });
 
-  Deno.test(`ShardedMap.takeOldest() takes the oldest, or one of them, until there is none (${max} expected)`, () => {
+  Deno.test(`ShardedMap.evictOldest() removes the oldest entry, or one of the oldest (${max} expected)`, () => {
     const map = new ShardedMap<number>(max);
     const count = 32_000;
     for (let i = 0; i < count; i++) map.set(newSessionId(), i);
     for (let i = 0; i < count; i++) {
-      const value = map.takeOldest()?.[1] ?? NaN;
-      // Spread at random over 32 maps of 1000: they differ by some ten of a hundred.
+      const value = map.evictOldest()?.[1] ?? NaN;
+      // The 32 shards have about 1000 entries each, with a standard deviation of 3 %.
       assert(max === 10 ? value === i : Math.abs(value - i) < count / 4, `${value} after ${i}`);
     }
-    assertEquals([map.size, map.takeOldest()], [0, undefined]);
+    assertEquals([map.size, map.evictOldest()], [0, undefined]);
     map.set("later", 1);
-    assertEquals(map.takeOldest(), ["later", 1]);
+    assertEquals(map.evictOldest(), ["later", 1]);
   });
 }
 
-Deno.test("MemoryStore with many sessions keeps at most maxSessions: one of the oldest leaves", async () => {
+Deno.test("MemoryStore.create() evicts one of the oldest of 100,000 sessions", async () => {
   const store = new MemoryStore({ maxSessions: 100_000 });
   const ids = Array.from({ length: 101_000 }, newSessionId);
   for (const id of ids) await store.create(id);
@@ -59,5 +64,5 @@ Deno.test("MemoryStore with many sessions keeps at most maxSessions: one of the 
   const gone: number[] = [];
   for (const [i, id] of ids.entries()) if (store.readRecord(id) === undefined) gone.push(i);
   assertEquals(gone.length, 1000);
-  assert(Math.max(...gone) < 10_000, `one that was made as number ${Math.max(...gone)} of 101000 is gone`);
+  assert(Math.max(...gone) < 10_000, `session ${Math.max(...gone)} of 101000 was evicted`);
 });
