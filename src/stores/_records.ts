@@ -13,8 +13,9 @@ export function emptyRecord(): SessionRecord {
 }
 
 /**
- * Returns a timestamp that every backend can store, in milliseconds since the epoch. `Infinity` is kept and means never. A value
- * that is no timestamp, such as `NaN`, becomes 0, so that a mistake in an expiry ends the session and cannot make it permanent.
+ * Returns a timestamp that every backend can store, in milliseconds since the epoch. `Infinity` is
+ * kept and means never. A value that is no timestamp, such as `NaN`, becomes 0, so that a mistake
+ * in an expiry ends the session and cannot make it permanent.
  */
 export function normalizeTimestamp(value: number): number {
   return value > 0 ? value : 0;

@@ -23,8 +23,9 @@ import { emptyRecord, idInUseError, normalizeTimestamp } from "./_records.ts";
 /** The options of {@linkcode MemoryStore}. */
 export interface MemoryStoreOptions {
   /**
-   * The greatest number of sessions, an integer above 0. A session beyond it evicts the oldest one (from a limit of 100,000 on: one of
-   * the oldest). This bounds the memory that a client can use up by never returning its cookie.
+   * The greatest number of sessions, an integer above 0. A session beyond it evicts the oldest one
+   * (from a limit of 100,000 on: one of the oldest). This bounds the memory that a client can use
+   * up by never returning its cookie.
    *
    * @default {1_000_000}
    */
@@ -44,10 +45,11 @@ const SWEEP_CHECKS = 4;
 const MAX_SWEEP_CHECKS = 250;
 
 /**
- * Keeps sessions in the memory of this process. It is fast, loses its sessions with a restart, and shares none with another process.
+ * Keeps sessions in the memory of this process. It is fast, loses its sessions with a restart, and
+ * shares none with another process.
  *
- * An expired session is missing immediately. Its memory is released later, by the creation of other sessions. There is no timer,
- * so nothing keeps the process alive.
+ * An expired session is missing immediately. Its memory is released later, by the creation of other
+ * sessions. There is no timer, so nothing keeps the process alive.
  *
  * Values are copied in and out. A record that {@linkcode MemoryStore.create} created has no expiry.
  *
@@ -66,14 +68,17 @@ const MAX_SWEEP_CHECKS = 250;
  */
 export class MemoryStore implements PrincipalStore {
   readonly #maxSessions: number;
-  /** By session id, the oldest id first. */
+  /** By session id, in the order in which sessions got their ids. */
   readonly #records: ShardedMap<PackedRecord>;
-  /** By replaced session id, the one replaced first first. */
+  /** By replaced session id, in the order of replacement. */
   readonly #traces: ExpiringMap<Trace>;
   readonly #sidsByPrincipal = new Map<string, Set<string>>();
   /** No record expires before this time. */
   #earliestExpiry = Infinity;
-  /** The same for the records that were checked or written since the sweep last began at the first record. */
+  /**
+   * The same for the records that were checked or written since the sweep last began at the first
+   * record.
+   */
   #earliestExpirySeen = Infinity;
 
   /**
@@ -157,7 +162,8 @@ export class MemoryStore implements PrincipalStore {
   /**
    * Implements {@linkcode RecordStore.readRecord}.
    *
-   * @returns synchronously. A record is immutable, and `values` and `meta` are copied each time they are read.
+   * @returns synchronously. A record is immutable, and `values` and `meta` are copied each time
+   * they are read.
    */
   readRecord(sid: string): StoredRecord | SessionTrace | undefined {
     const record = this.#records.get(sid);
@@ -217,7 +223,8 @@ export class MemoryStore implements PrincipalStore {
   }
 
   /**
-   * Implements {@linkcode RecordStore.moveRecord}. The old id is remembered until the session expires, or until `graceUntil` if that is later.
+   * Implements {@linkcode RecordStore.moveRecord}. The old id is remembered until the session
+   * expires, or until `graceUntil` if that is later.
    *
    * @throws {SessionGoneError} if the session is missing or expired
    * @throws {SessionStoreError} if the new id is in use
@@ -232,7 +239,8 @@ export class MemoryStore implements PrincipalStore {
     if (record === undefined) throw new SessionGoneError("regenerate");
     if (this.#getLive(newSid) !== undefined) throw idInUseError("regenerate");
     if (ifVersion !== undefined && ifVersion !== record.version) return false;
-    // The trace refers to this object, because the record would keep the values of an ended session alive.
+    // The trace refers to this object, because the record would keep the values of an ended session
+    // alive.
     const sharedExpiry = record.sharedExpiry ?? { expiresAt: record.expiresAt };
     const moved = (set.size > 0 ? record.withValues(set) : record).withMeta({ meta, sharedExpiry });
     // As on creation: an application may renew ids for a long time without creating a session.
@@ -314,11 +322,12 @@ export class MemoryStore implements PrincipalStore {
   /**
    * Checks the next few records and removes the expired ones.
    *
-   * If no record can have expired, it checks none. A record that was not used lately is in no cache of the processor, so the checks
-   * cost more than the creation of a record (17 instead of 10 microseconds for a request that creates a session).
+   * If no record can have expired, it checks none. A record that was not used lately is in no cache
+   * of the processor, so the checks cost more than the creation of a record (17 instead of 10
+   * microseconds for a request that creates a session).
    *
-   * While records expire, size / 4 new sessions check every record once. That bounds how many expired ones stay in memory, in
-   * whatever order sessions expire.
+   * While records expire, size / 4 new sessions check every record once. That bounds how many
+   * expired ones stay in memory, in whatever order sessions expire.
    */
   #sweep(): void {
     const now = Date.now();
@@ -342,7 +351,10 @@ export class MemoryStore implements PrincipalStore {
   }
 }
 
-/** Runs an operation now. Returns {@linkcode RESOLVED}, or a promise that is rejected with the operation's error. */
+/**
+ * Runs an operation now. Returns {@linkcode RESOLVED}, or a promise that is rejected with the
+ * operation's error.
+ */
 function run(operation: () => void): Promise<void> {
   try {
     operation();

@@ -10,9 +10,10 @@ const MAX_DEPTH = 500;
 /**
  * Copies a value that a session can store, and refuses every other.
  *
- * Stored are the types of JSON, `undefined`, `bigint`, `Date`, `Map`, `Set`, typed arrays and `ArrayBuffer`, in any nesting, also
- * with cycles or the same object twice. Refused are functions, symbols, promises, and instances of any other class, because a store
- * would return them without their class.
+ * Stored are the types of JSON, `undefined`, `bigint`, `Date`, `Map`, `Set`, typed arrays and
+ * `ArrayBuffer`, in any nesting, also with cycles or the same object twice. Refused are functions,
+ * symbols, promises, and instances of any other class, because a store would return them without
+ * their class.
  *
  * @param key the session's key, for the error message
  * @param value the value to copy
@@ -21,7 +22,7 @@ const MAX_DEPTH = 500;
  * @throws {TypeError} if some part of `value` cannot be stored; the message names the key
  */
 export function cloneValue<T>(key: string, value: T, rename: Rename = unchanged): T {
-  // Most values are primitives. Without a context for them, `MemoryStore.setValue()` saves 40 of 180 ns.
+  // Most values are primitives, and need no context: `setValue()` takes 140 instead of 180 ns.
   return (isPrimitive(value) ? value : clonePart({ key, rename, clones: new Map() }, value, 0)) as T;
 }
 
@@ -87,13 +88,19 @@ function clonePart(context: CloneContext, value: unknown, depth: number): unknow
   throw unsupportedValueError(key, value instanceof Promise ? "a promise; await it first" : describeInstance(value));
 }
 
-/** Returns whether an object is a `{}` or an `Object.create(null)`, of this realm or another, and no instance of a class. */
+/**
+ * Returns whether an object is a `{}` or an `Object.create(null)`, of this realm or another, and no
+ * instance of a class.
+ */
 function isPlainObject(value: object): boolean {
   const prototype = Object.getPrototypeOf(value);
   return prototype === null || prototype === Object.prototype || Object.getPrototypeOf(prototype) === null;
 }
 
-/** Creates an object without prototype, so that `__proto__` is a key like any other. The values are not copied. */
+/**
+ * Creates an object without prototype, so that `__proto__` is a key like any other. The values are
+ * not copied.
+ */
 export function toObject(values: Iterable<[string, unknown]>): Record<string, unknown> {
   const object: Record<string, unknown> = Object.create(null);
   for (const [key, value] of values) object[key] = value;
@@ -110,8 +117,8 @@ function defineProperty(target: object, name: string, value: unknown): void {
 }
 
 /**
- * Copies the elements into an instance of the built-in class, also from a subclass such as Node's `Buffer`. A structured clone would
- * copy the whole buffer behind the view.
+ * Copies the elements into an instance of the built-in class, also from a subclass such as Node's
+ * `Buffer`. A structured clone would copy the whole buffer behind the view.
  */
 function cloneTypedArray(value: ArrayBufferView): object {
   const name = (value as unknown as { [Symbol.toStringTag]: "Uint8Array" })[Symbol.toStringTag];

@@ -8,12 +8,18 @@ import { ShardedMap } from "./sharded_map.ts";
 /** How many entries each new one checks for expiry. */
 const SWEEP_CHECKS = 4;
 
-/** Keeps a bounded number of entries until they expire. Expired entries are removed a few at a time, whenever an entry is set. */
+/**
+ * Keeps a bounded number of entries until they expire. Expired entries are removed a few at a time,
+ * whenever an entry is set.
+ */
 export class ExpiringMap<V extends { readonly expiresAt: number }> {
   readonly #max: number;
   readonly #entries: ShardedMap<V>;
 
-  /** @param max the greatest number of entries; one more evicts the oldest (from 100,000 on: one of the oldest) */
+  /**
+   * @param max the greatest number of entries; one more evicts the oldest (from 100,000 on: one of
+   * the oldest)
+   */
   constructor(max: number) {
     this.#max = max;
     this.#entries = new ShardedMap(max);
