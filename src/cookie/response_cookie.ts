@@ -24,16 +24,14 @@ type Policy = Pick<CookiePolicy, "cookie" | "isSecure" | "onCookieSet">;
  */
 export class ResponseCookie {
   readonly #context: HttpContext;
-  readonly #cookie: SessionCookie;
   readonly #policy: Policy;
   #line: string | undefined;
-  #wasMerged = false;
+  /** Whether the line cannot change any more. Without a line, the cookie is the application's. */
   #isFinal = false;
-  #isDisabled = false;
+  #wasMerged = false;
 
   constructor(context: HttpContext, policy: Policy) {
     this.#context = context;
-    this.#cookie = policy.cookie;
     this.#policy = policy;
     const response = context.response;
     const merge = response.getMergedResult;
@@ -52,6 +50,7 @@ export class ResponseCookie {
    * @param expiresAt when the cookie expires, in milliseconds since the epoch
    */
   send(value: string, expiresAt: number): void {
+    if (this.#isFinal) return;
     const line = this.#cookie.serialize(value, this.#policy.isSecure(this.#context), expiresAt);
     this.#setLine(line);
     this.#policy.onCookieSet(this.#context, line);
@@ -71,7 +70,11 @@ export class ResponseCookie {
   /** Cancels, and ignores every later call. */
   disable(): void {
     this.cancel();
-    this.#isDisabled = true;
+    this.#isFinal = true;
+  }
+
+  get #cookie(): SessionCookie {
+    return this.#policy.cookie;
   }
 
   #setDeletion(): void {
@@ -79,7 +82,7 @@ export class ResponseCookie {
   }
 
   #setLine(line: string | undefined): void {
-    if (this.#isDisabled || this.#isFinal) return;
+    if (this.#isFinal) return;
     this.#line = line;
     this.#replaceLine(this.#context.response.headers, line);
   }
@@ -99,7 +102,7 @@ export class ResponseCookie {
 
   #merge(response: AlosaurResponse, merge: AlosaurResponse["getMergedResult"]): MergedResult {
     this.#wasMerged = true;
-    if (this.#isDisabled) return merge.call(response);
+    if (this.#isFinal && this.#line === undefined) return merge.call(response);
     const result: unknown = response.result;
     const contextLines = setCookieLines(response.headers);
     const resultLines = setCookieLines(headersOf(result));

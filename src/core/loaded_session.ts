@@ -39,6 +39,10 @@ export class LoadedSession {
    * Why nothing can be written any more: the session is gone, or its record could not be created.
    */
   ended: "gone" | { error: Error } | undefined = undefined;
+  /** Updates that were called and are not done. The values are not known until then. */
+  pendingUpdates = 0;
+  /** Updaters that are running. */
+  activeUpdaters = 0;
   #source: ValueSource | undefined;
   #values: Map<string, unknown> | undefined = undefined;
 

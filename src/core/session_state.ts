@@ -39,10 +39,6 @@ export class SessionState {
   #isDestroyed = false;
   /** Why the session is not available to this request. */
   #outage: SessionStoreError | undefined = undefined;
-  /** Updates that were called and are not done: the values are not known until then. */
-  #pendingUpdates = 0;
-  /** Updaters that are running: reads of theirs must not wait for their own update. */
-  #activeUpdaters = 0;
 
   constructor(services: SessionServices, context: HttpContext, loaded: LoadedSession | undefined) {
     this.services = services;
@@ -144,7 +140,7 @@ export class SessionState {
       const session = this.#loaded;
       if (session === undefined) return noop;
       const cached = version === undefined ? undefined : { version, value: session.values?.get(key) };
-      this.#pendingUpdates++;
+      session.pendingUpdates++;
       const { revision } = this.#writes;
       return async () => {
         try {
@@ -152,11 +148,11 @@ export class SessionState {
           let before: unknown;
           let after: unknown;
           const observed: ValueUpdater = async (value) => {
-            this.#activeUpdaters++;
+            session.activeUpdaters++;
             try {
               return after = await updater(before = value);
             } finally {
-              this.#activeUpdaters--;
+              session.activeUpdaters--;
             }
           };
           await session.run(
@@ -170,7 +166,7 @@ export class SessionState {
           else session.setValue(key, after);
           return cloneValue(key, select(before, after));
         } finally {
-          this.#pendingUpdates--;
+          session.pendingUpdates--;
         }
       };
     });
@@ -298,12 +294,15 @@ export class SessionState {
   }
 
   #currentValues(): MaybePromise<Values> {
-    const waits = this.#activeUpdaters === 0;
-    if (this.#pendingUpdates > 0 && waits) return this.#writes.idle().then(() => this.#valuesOf(this.current, waits));
-    return this.#valuesOf(this.current, waits);
+    const session = this.#loaded;
+    // An updater must not wait for its own update.
+    const waits = session !== undefined && session.activeUpdaters === 0;
+    if (waits && session.pendingUpdates > 0) return this.#writes.idle().then(() => this.#knownValues(waits));
+    return this.#knownValues(waits);
   }
 
-  #valuesOf(session: LoadedSession | undefined, waits: boolean): MaybePromise<Values> {
+  #knownValues(waits: boolean): MaybePromise<Values> {
+    const session = this.current;
     return session === undefined ? NO_VALUES : session.values ?? this.#loadValues(session, waits);
   }
 
