@@ -28,9 +28,7 @@ export class ExpiringMap<V extends { readonly expiresAt: number }> {
   /** Returns an entry that is not expired. */
   get(key: string): V | undefined {
     const value = this.#entries.get(key);
-    if (value === undefined || Date.now() < value.expiresAt) return value;
-    this.#entries.delete(key);
-    return undefined;
+    return value !== undefined && Date.now() < value.expiresAt ? value : undefined;
   }
 
   set(key: string, value: V): void {

@@ -1,6 +1,7 @@
 import { assert, assertEquals, assertNotEquals, assertRejects, assertThrows } from "../helpers/assert.ts";
 import { FakeClock } from "../helpers/clock.ts";
-import { MemoryStore, type SessionRecord, SessionStoreError } from "../../mod.ts";
+import { countIterators } from "../helpers/iterators.ts";
+import { MemoryStore, type SessionMeta, type SessionRecord, SessionStoreError } from "../../mod.ts";
 import { ShardedMap } from "../../src/util/sharded_map.ts";
 import { testSessionStore } from "../../src/testing.ts";
 
@@ -112,23 +113,34 @@ Deno.test("MemoryStore keeps many sessions by default", async () => {
 Deno.test("MemoryStore finds the oldest session without a new iterator each time", async () => {
   const store = new MemoryStore({ maxSessions: 100 });
   for (let i = 0; i < 100; i++) await store.create(`${i}`);
-  const real = Map.prototype.entries;
-  let iterators = 0;
-  Map.prototype.entries = function <K, V>(this: Map<K, V>): MapIterator<[K, V]> {
-    iterators++;
-    return real.call(this) as MapIterator<[K, V]>;
-  };
-  try {
+  const iterators = await countIterators(async () => {
     for (let i = 100; i < 1000; i++) await store.create(`${i}`);
-  } finally {
-    Map.prototype.entries = real;
-  }
+  });
   assertEquals(iterators, 1);
   assertEquals(await store.exist("899"), false);
   assertEquals(await store.exist("900"), true);
   await store.clear();
   for (let i = 0; i < 200; i++) await store.create(`after ${i}`);
   assertEquals([store.size, await store.exist("after 99"), await store.exist("after 100")], [100, false, true]);
+});
+
+Deno.test("MemoryStore drops the iterator over the oldest sessions when a new id evicts none", async (t) => {
+  const replacements: Record<string, (store: MemoryStore) => Promise<unknown>> = {
+    "createRecord()": async (store) => {
+      await store.delete("4");
+      await store.create("new");
+    },
+    "moveRecord()": (store) => store.moveRecord("4", "new", MOVE),
+  };
+  for (const [name, replace] of Object.entries(replacements)) {
+    await t.step(name, async () => {
+      const store = new MemoryStore({ maxSessions: 3 });
+      for (let i = 0; i < 5; i++) await store.create(`${i}`);
+      assertEquals(await countIterators(() => store.create("5")), 0);
+      await replace(store);
+      assertEquals(await countIterators(() => store.create("6")), 1);
+    });
+  }
 });
 
 Deno.test("MemoryStore refuses options out of range", () => {
@@ -233,6 +245,21 @@ Deno.test("MemoryStore checks for expired sessions only if one can have expired"
   }
 });
 
+Deno.test("MemoryStore removes a session whose expiry is brought forward after the sweep has checked it", async () => {
+  using clock = new FakeClock();
+  const store = new MemoryStore({ maxSessions: 1000 });
+  for (let i = 0; i < 10; i++) await store.create(`${i}`);
+  await store.createRecord("short", record(clock.now + 1));
+  clock.tick(1);
+  // The sweep checks 0 to 3 now, and the others before the expiry of 0.
+  await store.create("10");
+  await store.changeRecord("0", { expiresAt: clock.now + 10 });
+  for (let i = 11; i < 20; i++) await store.create(`${i}`);
+  clock.tick(10);
+  for (let i = 20; i < 40; i++) await store.create(`${i}`);
+  assertEquals(store.size, 39);
+});
+
 Deno.test("MemoryStore.readRecord() returns timestamps exactly", () => {
   using _clock = new FakeClock();
   const now = Date.now();
@@ -248,6 +275,87 @@ Deno.test("MemoryStore.readRecord() returns timestamps exactly", () => {
       assertEquals([read.expiresAt, read.meta], [expiresAt, meta]);
     }
   }
+});
+
+Deno.test("MemoryStore.readRecord() returns the metadata exactly", async () => {
+  using clock = new FakeClock();
+  const now = clock.now;
+  const created = { createdAt: now, seenAt: now, renewedAt: now };
+  const store = new MemoryStore();
+  const metas: SessionMeta[] = [
+    created,
+    { ...created, seenAt: now + 1 },
+    { ...created, renewedAt: now + 1 },
+    { ...created, sentAt: now },
+    { ...created, principal: "ada" },
+    { ...created, boundAt: now },
+    { ...created, csrfSeed: "seed" },
+  ];
+  for (const [i, meta] of metas.entries()) {
+    await store.createRecord(`${i}`, { values: new Map(), expiresAt: now + 86_400_000, meta });
+    const read = store.readRecord(`${i}`);
+    assert(read !== undefined && "meta" in read);
+    assertEquals(read.meta, meta);
+  }
+});
+
+Deno.test("MemoryStore has no key for a value or a metadata field that was removed", async () => {
+  const store = new MemoryStore();
+  await store.createRecord("a", { ...record(Infinity), meta: { ...META, principal: "ada" } });
+  await store.setValue("a", "missing", undefined);
+  await store.changeRecord("a", { meta: { principal: undefined } });
+  const read = store.readRecord("a");
+  assert(read !== undefined && "values" in read);
+  assertEquals([[...read.values.keys()], Object.keys(read.meta)], [[], Object.keys(META)]);
+});
+
+Deno.test("MemoryStore.changeRecord() gives only a change of values a new version", async () => {
+  const store = new MemoryStore();
+  await store.create("a");
+  const version = (): unknown => Reflect.get(store.readRecord("a") ?? {}, "version");
+  const created = version();
+  await store.changeRecord("a", { meta: { seenAt: 1 }, expiresAt: 9e15 });
+  assertEquals(version(), created);
+  await store.changeRecord("a", { clear: true });
+  assertNotEquals(version(), created);
+});
+
+Deno.test("MemoryStore.listSessions() returns no session whose id belonged to the user before", async (t) => {
+  const bound = { ...record(Infinity), meta: { ...META, principal: "ada" } };
+  const ends: Record<string, (store: MemoryStore) => Promise<void>> = {
+    "clear()": (store) => store.clear(),
+    "an eviction": (store) => store.create("b"),
+    "delete()": (store) => store.delete("a"),
+  };
+  for (const [name, end] of Object.entries(ends)) {
+    await t.step(`after ${name}`, async () => {
+      const store = new MemoryStore({ maxSessions: 1 });
+      await store.createRecord("a", bound);
+      await end(store);
+      await store.create("a");
+      assertEquals(await store.listSessions("ada"), []);
+    });
+  }
+});
+
+Deno.test("MemoryStore keeps nothing for a user without sessions", async () => {
+  const store = new MemoryStore();
+  for (const sid of ["a", "b"]) {
+    await store.createRecord(sid, { ...record(Infinity), meta: { ...META, principal: "ada" } });
+  }
+  const real = Map.prototype.delete;
+  const deleted: unknown[] = [];
+  Map.prototype.delete = function (this: Map<unknown, unknown>, key: unknown): boolean {
+    deleted.push(key);
+    return real.call(this, key);
+  };
+  try {
+    await store.delete("a");
+    await store.delete("b");
+  } finally {
+    Map.prototype.delete = real;
+  }
+  assertEquals(deleted, ["a", "b", "ada"]);
 });
 
 Deno.test("MemoryStore treats an expiry that is negative or not a number as expired", () => {

@@ -1,4 +1,5 @@
 import { assert, assertEquals } from "../helpers/assert.ts";
+import { countIterators } from "../helpers/iterators.ts";
 import { newSessionId } from "../../src/cookie/session_id.ts";
 import { MemoryStore } from "../../mod.ts";
 import { ShardedMap } from "../../src/util/sharded_map.ts";
@@ -55,6 +56,40 @@ for (const max of [10, 1_000_000]) {
     assertEquals(map.evictOldest(), ["later", 1]);
   });
 }
+
+Deno.test("ShardedMap keeps the order of all entries if fewer than 100,000 are expected", () => {
+  const ids = Array.from({ length: 1000 }, newSessionId);
+  for (const [max, isOrdered] of [[99_999, true], [100_000, false]] as const) {
+    const map = new ShardedMap<number>(max);
+    for (const [i, id] of ids.entries()) map.set(id, i);
+    const evicted = ids.map(() => map.evictOldest()?.[0]);
+    assertEquals(evicted.every((id, i) => id === ids[i]), isOrdered, `${max}`);
+  }
+});
+
+Deno.test("ShardedMap drops the iterators over the oldest entries of all shards", async (t) => {
+  const ways: Record<string, (map: ShardedMap<number>) => void> = {
+    "releaseIterator()": (map) => {
+      for (let i = 0; i < 32; i++) map.releaseIterator();
+    },
+    "a round of nextForSweep()": (map) => {
+      while (map.nextForSweep() !== undefined);
+    },
+  };
+  for (const [name, release] of Object.entries(ways)) {
+    await t.step(name, async () => {
+      const map = new ShardedMap<number>(1_000_000);
+      for (let i = 0; i < 3200; i++) map.set(newSessionId(), i);
+      const evictions = (): void => {
+        for (let i = 0; i < 32; i++) map.evictOldest();
+      };
+      assertEquals(await countIterators(evictions), 32);
+      assertEquals(await countIterators(evictions), 0);
+      release(map);
+      assertEquals(await countIterators(evictions), 32);
+    });
+  }
+});
 
 Deno.test("MemoryStore.create() evicts one of the oldest of 100,000 sessions", async () => {
   const store = new MemoryStore({ maxSessions: 100_000 });

@@ -1,4 +1,4 @@
-import { assertEquals } from "../helpers/assert.ts";
+import { assert, assertEquals } from "../helpers/assert.ts";
 import { TwoGenerationCache } from "../../src/util/two_generation_cache.ts";
 
 Deno.test("TwoGenerationCache keeps the entries that are used, and a bounded number", () => {
@@ -20,4 +20,15 @@ Deno.test("TwoGenerationCache.get() returns entries of both generations", () => 
   map.set("a", 1);
   map.set("b", 2);
   assertEquals([map.get("a"), map.get("b"), map.get("c")], [1, 2, undefined]);
+});
+
+Deno.test("TwoGenerationCache holds at most max entries", () => {
+  for (let count = 0; count <= 30; count++) {
+    const cache = new TwoGenerationCache<number>(10);
+    for (let i = 0; i < count; i++) cache.set(`${i}`, i);
+    let held = 0;
+    // The newest first: a lookup that finds an old entry can evict others.
+    for (let i = count - 1; i >= 0; i--) if (cache.get(`${i}`) !== undefined) held++;
+    assert(held >= Math.min(count, 5) && held <= 10, `${held} of ${count}`);
+  }
 });
