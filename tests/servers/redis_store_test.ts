@@ -434,6 +434,15 @@ if (await isThere("redis", "the tests on a Redis server", findRedis)) {
     assertEquals(await store.exist("a"), false);
   });
 
+  Deno.test("RedisStore.readRecord() tells an expired session from an unknown one", async () => {
+    using clock = new FakeClock(Date.now());
+    await using opened = await open();
+    const { store } = opened;
+    await store.createRecord("a", record(MINUTE));
+    clock.tick(MINUTE);
+    assertEquals([await store.readRecord("a"), await store.readRecord("b")], [{ expired: true }, undefined]);
+  });
+
   Deno.test("RedisStore accepts an expiry in the distant past and one that is never reached", async () => {
     await using opened = await open();
     const { store } = opened;

@@ -217,6 +217,15 @@ Deno.test("DenoKvStore.changeRecord() looks up a version that its cache does not
   assertEquals(await other.getValue("a", "k"), 2);
 });
 
+Deno.test("DenoKvStore.readRecord() tells an expired session from an unknown one", async () => {
+  using clock = new FakeClock(Date.now());
+  using kv = await Deno.openKv(":memory:");
+  const store = new DenoKvStore(kv);
+  await store.createRecord("a", record(clock.now + 1000));
+  clock.tick(1000);
+  assertEquals([await store.readRecord("a"), await store.readRecord("b")], [{ expired: true }, undefined]);
+});
+
 Deno.test("DenoKvStore keeps the trace of an old id until the expiry that the session had when it moved", async () => {
   using clock = new FakeClock(Date.now());
   using kv = await Deno.openKv(":memory:");
