@@ -107,7 +107,7 @@ export function toObject(values: Iterable<[string, unknown]>): Record<string, un
   return object;
 }
 
-/** Sets an own property. An assignment to `__proto__` would set the prototype. */
+/** Sets an own property. An assignment to `__proto__` can set the prototype. */
 function defineProperty(target: object, name: string, value: unknown): void {
   if (name === "__proto__") {
     Object.defineProperty(target, name, { value, configurable: true, enumerable: true, writable: true });

@@ -1,5 +1,6 @@
 import { assertEquals, assertNotEquals, assertStringIncludes, assertThrows } from "../helpers/assert.ts";
 import { cloneValue, toObject } from "../../src/util/clone_value.ts";
+import { runInNewContext } from "node:vm";
 
 class Point {
   x = 1;
@@ -74,6 +75,10 @@ Deno.test("cloneValue() shares nothing mutable with the original", () => {
   value.list.push(2);
   value.date.setTime(1);
   value.map.set("b", { n: 2 });
+  const key = [1];
+  const [keyCopy] = cloneValue("k", new Map([[key, 1]])).keys();
+  key.push(2);
+  assertEquals(keyCopy, [1]);
   value.set.add(2);
   bytes[0] = 9;
   assertEquals(copy.list, [1]);
@@ -89,26 +94,50 @@ Deno.test("cloneValue() copies a view of a larger buffer without the rest of it"
 });
 
 Deno.test("cloneValue() preserves cycles and identity", () => {
-  const value: Record<string, unknown> = { shared: [shared, shared] };
+  const value: Record<string, unknown> = {};
   value.self = value;
   const copy = cloneValue("k", value);
   assertEquals(copy.self === copy, true);
-  const [a, b] = copy.shared as unknown[];
-  assertEquals(a === b, true);
-  assertNotEquals(a === shared, true);
+  for (const part of [{}, [], new Date(0), new Map(), new Set(), new Uint8Array(1), new ArrayBuffer(1)]) {
+    const [a, b] = cloneValue("k", [part, part]);
+    assertEquals(a === b, true, String(part));
+    assertNotEquals(a === part, true, String(part));
+  }
+});
+
+Deno.test("cloneValue() copies a plain object of another realm", () => {
+  assertEquals(cloneValue("k", runInNewContext("({ a: { b: 1 } })")), { a: { b: 1 } });
 });
 
 Deno.test("cloneValue() copies __proto__ as an ordinary property", () => {
-  const copy = cloneValue("k", JSON.parse('{"__proto__": {"admin": true}, "constructor": 1}'));
-  assertEquals(Object.keys(copy), ["__proto__", "constructor"]);
-  assertEquals(copy.admin, undefined);
-  assertEquals(Object.getPrototypeOf(copy), Object.prototype);
+  const value = JSON.parse('{"__proto__": {"admin": true}, "constructor": 1}');
+  const real = Object.getOwnPropertyDescriptor(Object.prototype, "__proto__") ?? {};
+  // The accessor of ECMA-262 section B.2.2.1, which Deno has with `--unstable-unsafe-proto`.
+  const set = function (this: object, prototype: object): void {
+    Object.setPrototypeOf(this, prototype);
+  };
+  Object.defineProperty(Object.prototype, "__proto__", { configurable: true, set });
+  try {
+    const copy = cloneValue("k", value);
+    assertEquals(Object.keys(copy), ["__proto__", "constructor"]);
+    assertEquals(copy.admin, undefined);
+    assertEquals(Object.getPrototypeOf(copy), Object.prototype);
+  } finally {
+    Object.defineProperty(Object.prototype, "__proto__", real);
+  }
 });
 
 Deno.test("cloneValue() refuses a value that would exhaust the stack", () => {
   let value: unknown = 1;
   for (let i = 0; i < 100_000; i++) value = [value];
   assertThrows(() => cloneValue("deep", value), TypeError, "nested deeper");
+});
+
+Deno.test("cloneValue() copies a value with 500 levels below the first", () => {
+  let value: unknown = [];
+  for (let i = 0; i < 500; i++) value = [value];
+  cloneValue("deep", value);
+  assertThrows(() => cloneValue("deep", [value]), TypeError, "nested deeper than 500 levels");
 });
 
 Deno.test("toObject() returns an object without prototype", () => {
