@@ -366,7 +366,7 @@ export class DenoKvStore implements PrincipalStore {
   }
 
   /**
-   * Makes a write and retries it after a conflict.
+   * Writes in one commit and retries after a conflict.
    *
    * @returns `false` if nothing was to change
    */
