@@ -22,7 +22,7 @@ const MAX_DEPTH = 500;
  * @throws {TypeError} if some part of `value` cannot be stored; the message names the key
  */
 export function cloneValue<T>(key: string, value: T, rename: Rename = unchanged): T {
-  // Most values are primitives, and need no context: `setValue()` takes 140 instead of 180 ns.
+  // Most values are primitives, and need no context: `setValue()` takes 160 instead of 185 ns.
   return (isPrimitive(value) ? value : clonePart({ key, rename, clones: new Map() }, value, 0)) as T;
 }
 
