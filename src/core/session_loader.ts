@@ -36,9 +36,7 @@ export class SessionLoader {
     const header = headers.get("cookie");
     if (header === null) return undefined;
     const found = this.#find(this.#services.cookies.cookie.read(header));
-    return isPending(found)
-      ? found.then((session) => this.#renewIfDue(session, headers))
-      : this.#renewIfDue(found, headers);
+    return isPending(found) ? this.#renewLater(found, headers) : this.#renewIfDue(found, headers);
   }
 
   /** Returns the first live session that one of the cookies names. */
@@ -77,9 +75,23 @@ export class SessionLoader {
   #lookUp(verified: VerifiedId): MaybePromise<LoadedSession | undefined> {
     const { reporter, repository } = this.#services;
     const found = reporter.reportFailures("get", verified.id, repository.read(verified.id));
-    return isPending(found)
-      ? found.then((found) => this.#toLoadedSession(verified, found))
-      : this.#toLoadedSession(verified, found);
+    return isPending(found) ? this.#toLoadedLater(verified, found) : this.#toLoadedSession(verified, found);
+  }
+
+  // Methods instead of `found.then((found) => …)`: a function with such a closure allocates 50 bytes
+  // at each call, even if nothing is pending.
+  async #toLoadedLater(
+    verified: VerifiedId,
+    found: Promise<LookupHit | LookupMiss>,
+  ): Promise<LoadedSession | undefined> {
+    return this.#toLoadedSession(verified, await found);
+  }
+
+  async #renewLater(
+    found: Promise<LoadedSession | undefined>,
+    headers: Headers,
+  ): Promise<LoadedSession | undefined> {
+    return await this.#renewIfDue(await found, headers);
   }
 
   #toLoadedSession({ id, needsResign }: VerifiedId, found: LookupHit | LookupMiss): LoadedSession | undefined {
