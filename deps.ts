@@ -2,11 +2,11 @@
  * All third-party modules of the core, named in one place.
  *
  * Alosaur is a peer dependency. `alosaur/` is resolved by the import map of the application, so
- * that both use the same copy. A pinned URL here would load a second `HttpContext` and a second
- * injection container. See docs/decisions/0001.
+ * that the application and this library use the same copy. A pinned URL here would load a second
+ * `HttpContext` and a second injection container. See docs/decisions/0001.
  *
- * std's functions are re-exported with explicit types. If std is mapped to its republished
- * JavaScript, which has no types, their results would otherwise silently become `any`.
+ * std's functions are re-exported with explicit types. An import map may point std to a JavaScript
+ * build without types, and their results would then silently become `any`.
  *
  * @module
  */

@@ -32,8 +32,8 @@ export interface CsrfOptions {
 }
 
 /**
- * The safe methods (RFC 9110 section 9.2.1). Methods are case-sensitive, so `get` is not one of
- * them.
+ * The safe methods (RFC 9110 section 9.2.1). Methods are case-sensitive, so `get` is not a safe
+ * method.
  */
 const SAFE_METHODS: ReadonlySet<string> = new Set(["GET", "HEAD", "OPTIONS", "TRACE"]);
 
@@ -41,8 +41,9 @@ const SAFE_METHODS: ReadonlySet<string> = new Set(["GET", "HEAD", "OPTIONS", "TR
 const TOKEN_HEADER = "x-csrf-token";
 const TOKEN_FIELD = "_csrf";
 
-/** An Origin, and the host and optional port after its scheme. */
+/** Matches an Origin, and captures its scheme and its host with the optional port. */
 const ORIGIN_PATTERN = /^(https?:)\/\/([^\s/\\?#@]+)$/i;
+/** Matches a host with an optional port, as in the Host header. */
 const AUTHORITY_PATTERN = /^[^\s/\\?#@]+$/;
 
 /**
@@ -53,8 +54,8 @@ const AUTHORITY_PATTERN = /^[^\s/\\?#@]+$/;
  *
  * 1. If the request has a `Sec-Fetch-Site` header, it passes if the header is `same-origin` or
  *    `none`, or if the Origin is trusted.
- * 2. If it has an `Origin` header, it passes if its host and port equal the Host header, or if the
- *    Origin is trusted. `null` is neither.
+ * 2. If it has an `Origin` header, it passes if the host and port of the Origin equal the Host
+ *    header, or if the Origin is trusted. The Origin `null` does not pass.
  * 3. Otherwise it passes if the form field `_csrf` or the header `x-csrf-token` equals
  *    `await session.csrfToken()`.
  *
@@ -87,9 +88,9 @@ export class CsrfMiddleware implements MiddlewareTarget {
   /**
    * Validates the options.
    *
-   * @param options all are optional
-   * @throws {TypeError} if `trustedOrigins` contains anything but origins as browsers write them,
-   * or `exempt` anything but RegExps
+   * @param options the options, all of them optional
+   * @throws {TypeError} if `trustedOrigins` is not an array of origins as browsers write them, or
+   * `exempt` is not an array of RegExps
    */
   constructor(options: CsrfOptions = {}) {
     if (typeof options !== "object" || options === null) throw invalid("the options", "must be an object");
@@ -107,7 +108,7 @@ export class CsrfMiddleware implements MiddlewareTarget {
    *
    * @param context the context of the request
    * @returns the response that refuses the request, or `undefined` if it passes
-   * @throws {SessionStoreError} if the token decides, and the session is not available because the
+   * @throws {SessionStoreError} if rule 3 applies and the session is not available because the
    * store failed
    */
   onPreRequest(context: HttpContext): Response | undefined | Promise<Response | undefined> {
@@ -195,8 +196,8 @@ function isSameHost(origin: string, host: string): boolean {
 /**
  * Reads the token field if the body is a form. A malformed body never throws.
  *
- * This reads a copy of the body, because `request.body()` has three problems. It caches its result
- * for the action without the options of the action's `Body()`. It does not parse
+ * This reads a copy of the body, because `request.body()` has three problems. It caches its result,
+ * so the action's `Body()` would get a body that was parsed without its options. It does not parse
  * `application/x-www-form-urlencoded; charset=UTF-8`. It rejects for a malformed multipart body.
  */
 async function readTokenField({ request }: HttpContext): Promise<string | undefined> {
@@ -231,12 +232,12 @@ function checkOrigin(origin: unknown): void {
   // A URL may have the host `*`, which looks like a wildcard but is not one.
   const isPattern = origin.includes("*");
   if (!isPattern && ORIGIN_PATTERN.test(origin) && url?.origin === origin) return;
-  const hint = isPattern || url === null || url.origin === "null" ? "" : `: write ${JSON.stringify(url.origin)}`;
+  const hint = isPattern || url === null || url.origin === "null" ? "" : `; write ${JSON.stringify(url.origin)}`;
   throw invalid(
     "`trustedOrigins`",
-    `must contain origins as browsers send them ("https://other.example"), which ${
+    `must contain origins as browsers send them, such as "https://other.example"; received ${
       JSON.stringify(origin)
-    } is not${hint}`,
+    }${hint}`,
   );
 }
 

@@ -70,7 +70,7 @@ export interface SessionRefused {
    * - `"signature"`: none of the secrets has signed the value.
    * - `"unknown"`: the signature is valid, but the session has ended.
    * - `"reuse"`: the signature is valid, but the session got another id and the grace period of
-   *   this one is over.
+   *   this one has passed.
    * - `"ambiguous"`: the request carries two live sessions, possibly from cookie tossing. The first
    *   one is used.
    */
@@ -132,12 +132,10 @@ export class Reporter {
     this.#eventHash = eventHash;
   }
 
-  /** Reports a session that was created. */
   emitCreated(id: string, principal: string | undefined): void {
     this.#emit(() => ({ type: "created", session: this.#eventHash(id), ...principalField(principal) }));
   }
 
-  /** Reports a session that got a new id. */
   emitRenewed(id: string, previous: string, principal: string | undefined): void {
     this.#emit(() => ({
       type: "renewed",
@@ -147,7 +145,6 @@ export class Reporter {
     }));
   }
 
-  /** Reports a session that ended. */
   emitEnded(type: SessionEnded["type"], id: string, principal?: string): void {
     this.#emit(() => ({ type, session: this.#eventHash(id), ...principalField(principal) }));
   }
@@ -158,7 +155,6 @@ export class Reporter {
     this.#emit(() => ({ type: "refused", reason, count, ...this.#sessionField(id) }));
   }
 
-  /** Reports a failure of the store. */
   emitStoreFailed(operation: string, error: SessionStoreError, id?: string): void {
     this.#emit(() => ({ type: "storeFailed", operation, error, ...this.#sessionField(id) }));
   }
@@ -166,7 +162,8 @@ export class Reporter {
   /**
    * Reports a failed write.
    *
-   * @param awaited whether the application awaits the promise, and so handles the error itself
+   * @param awaited whether the application awaits the promise and therefore handles the error
+   * itself
    */
   emitWriteFailed(operation: string, error: Error, id: string | undefined, awaited: boolean): void {
     if (error instanceof SessionStoreError) this.emitStoreFailed(operation, error, id);
@@ -174,10 +171,7 @@ export class Reporter {
     if (!awaited && this.#listener === undefined) console.error(describeFailure(operation, error));
   }
 
-  /**
-   * Returns a result of the store unchanged. If it rejects because the store failed, that is
-   * reported.
-   */
+  /** Passes a result of the store through, and reports its rejection if the store failed. */
   reportFailures<T>(operation: string, id: string | undefined, result: MaybePromise<T>): MaybePromise<T> {
     if (!(result instanceof Promise)) return result;
     return result.catch((error) => {

@@ -20,7 +20,7 @@ export interface SessionOptions {
    *
    * An array rotates secrets: the first one signs, and all of them verify. A cookie that was signed
    * with an older secret is signed again with the first one. To rotate, add the new secret at the
-   * front, and remove the old one when every session from its time has ended.
+   * front, and remove the old one when every session that it signed has ended.
    */
   secret: SessionSecret | readonly SessionSecret[];
   /**
@@ -99,8 +99,8 @@ export interface SessionOptions {
    */
   domain?: string;
   /**
-   * The Path attribute: browsers send the cookie only with requests below this path. `false` omits
-   * the attribute.
+   * The Path attribute: browsers send the cookie only with requests to this path and the paths
+   * below it. `false` omits the attribute.
    *
    * @default {"/"}
    */
@@ -125,8 +125,8 @@ export interface SessionOptions {
    */
   sameSite?: SameSite | false;
   /**
-   * Whether to trust the header `X-Forwarded-Proto`, with which a proxy that terminates TLS says
-   * that the request came over HTTPS. Enable it only if every request passes through such a proxy.
+   * Whether to trust the header `X-Forwarded-Proto`. A proxy that terminates TLS sets it to `https`
+   * if the request came over HTTPS. Enable it only if every request passes through such a proxy.
    * Otherwise clients can forge the header.
    *
    * @default {false}
@@ -155,8 +155,8 @@ export interface SessionOptions {
    * - `"anonymous"`: the request continues without its session. Until it ends, `session.available`
    *   is `false`, reads return no values, every write rejects, and no cookie is set.
    *
-   * Note: with `"anonymous"`, nobody is signed in during an outage, and everything that an entry in
-   * the session would forbid is allowed.
+   * Note: with `"anonymous"`, nobody is signed in during an outage. If the application stores a
+   * restriction in the session, such as a lockout, it does not apply during the outage.
    *
    * @default {"fail"}
    */
@@ -169,7 +169,7 @@ export interface SessionOptions {
    * fail too. The timed-out call may still take effect, and may then overwrite a later write. If
    * several middlewares share a store, the shortest timeout applies.
    *
-   * @default {undefined} no timeout: if the store hangs, its requests hang
+   * @default {undefined} no timeout; if the store hangs, the requests that call it hang too
    */
   storeTimeout?: number;
   /**
@@ -232,7 +232,7 @@ const BOOLEAN: Check = [(value) => typeof value === "boolean", "must be true or 
 const SECONDS: Check = [(value) => typeof value === "number", "must be a number of seconds"];
 const DURATION: Check = [isDuration, "must be an integer above 0, in seconds"];
 
-/** An option that fails one of these throws a TypeError. */
+/** If one of these fails, the constructor throws a TypeError. */
 const TYPE_CHECKS: Checks = {
   name: [(value) => matches(COOKIE_NAME_PATTERN, value), "must be a cookie name (RFC 6265 token)"],
   expires: [(value) => value instanceof Date, "must be a Date"],
@@ -258,7 +258,7 @@ const TYPE_CHECKS: Checks = {
   onEvent: [(value) => typeof value === "function", "must be a function"],
 };
 
-/** An option that fails one of these throws a RangeError. */
+/** If one of these fails, the constructor throws a RangeError. */
 const RANGE_CHECKS: Checks = {
   expires: [(value) => Number(value) > Date.now(), "must be a valid Date in the future"],
   maxAge: DURATION,

@@ -90,7 +90,8 @@ class Auth implements AuthInterface {
   identity: <T>() => Identity<T> | undefined = () => undefined;
 
   async signInAsync<T, R>(scheme: AuthenticationScheme, identity: Identity<T>): Promise<R> {
-    // First, so that the old id never belongs to a signed-in session, not even briefly.
+    // This comes before the sign-in, so that the old id never belongs to a signed-in session, not
+    // even briefly.
     await this.#security.session.regenerate();
     return await scheme.signInAsync(this.#context, identity) as R;
   }
@@ -118,7 +119,7 @@ export class SecurityContext<TState = any, TData extends object = SessionData> e
   readonly security: Security<TData>;
 
   /**
-   * Note: Alosaur creates one for each request.
+   * Note: Alosaur creates an instance for each request.
    *
    * @param serverRequest the request, injected by Alosaur
    */

@@ -1,5 +1,5 @@
 /**
- * The session as an application sees it.
+ * The session API for applications.
  *
  * @module
  */
@@ -31,19 +31,19 @@ export interface SessionInterface<TData extends object = SessionData>
  * The session of one request, at `context.security.session`.
  *
  * The first write of a new visitor creates the session: that call creates the record and puts the
- * cookie on the response. Reads cost nothing, because the middleware has loaded the record. Each
- * write goes to the store immediately and names its key, so concurrent requests of one session
- * never undo each other's writes to other keys.
+ * cookie on the response. Reads usually need no store call, because the middleware has already
+ * loaded the record. Each write goes to the store immediately and changes one key only. Concurrent
+ * requests of one session that write different keys therefore never overwrite each other's values.
  *
- * Values are copies: a change of what {@linkcode Session.get} returned has no effect until it is
- * passed to {@linkcode Session.set}.
+ * {@linkcode Session.get} returns a copy. Changes to the copy have no effect until it is passed to
+ * {@linkcode Session.set}.
  *
  * Note: await the writes. Writes that are not awaited still run in order and finish before the
- * response is sent, and if one fails the request fails. But after `response.setImmediately()`
- * Alosaur waits for nothing.
+ * response is sent, and if one of them fails, the request fails. After `response.setImmediately()`,
+ * however, Alosaur sends the response without waiting for them.
  *
- * @typeParam TData the values by key, such as `{ cart: Cart; user: User }`; without it every key is
- * allowed and its value is `any`
+ * @typeParam TData the values by key, such as `{ cart: Cart; user: User }`; without it, every key
+ * is allowed and values are `any`
  */
 export class Session<TData extends object = SessionData> {
   readonly #state: SessionState;
@@ -55,7 +55,7 @@ export class Session<TData extends object = SessionData> {
 
   /**
    * The session id. Before the first write of a new visitor, it is the id that the session will
-   * have. Keep it secret: together with a signature it is the visitor's identity.
+   * have. Keep it secret, because the signed id authenticates the visitor.
    */
   get sessionId(): string {
     return this.#state.sessionId;
@@ -71,7 +71,7 @@ export class Session<TData extends object = SessionData> {
     return this.#state.services.store;
   }
 
-  /** Whether the request came without a live session. Stays `true` until the end of the request. */
+  /** Whether the request came without a live session. Stays `true` for the rest of the request. */
   get isNew(): boolean {
     return this.#state.isNew;
   }
@@ -85,7 +85,7 @@ export class Session<TData extends object = SessionData> {
     return this.#state.isAvailable;
   }
 
-  /** When the session expires, to the second; `undefined` while it has no record. */
+  /** When the session expires; `undefined` if there is no live session. */
   get expiresAt(): Date | undefined {
     const session = this.#state.current;
     return session === undefined ? undefined : new Date(session.expiresAt);
@@ -103,10 +103,10 @@ export class Session<TData extends object = SessionData> {
    * Reads one value.
    *
    * @param key the value's key
-   * @param fallback what to return if there is no such value
-   * @returns a copy of the value, else `fallback`, else `undefined`
-   * @throws {SessionStoreError} only if a write of this request has failed and the record cannot be
-   * read again
+   * @param fallback the value to return if the key is missing
+   * @returns a copy of the value; if the key is missing, `fallback`, or `undefined` without one
+   * @throws {SessionStoreError} if the store failed. The store is asked only if this request no
+   * longer knows the values, for example after a failed write.
    */
   // deno-lint-ignore no-explicit-any -- Alosaur's own signature
   get<T = any>(key: AnyKey<TData>, fallback?: T): Promise<T>;
@@ -125,13 +125,13 @@ export class Session<TData extends object = SessionData> {
    * Writes one value, and creates the session if there is none yet. `sessionId` and the cookie
    * exist as soon as this call returns its promise.
    *
-   * @param key any well-formed string
+   * @param key any well-formed Unicode string
    * @param value JSON values, `Date`, `Map`, `Set`, `bigint`, typed arrays and `ArrayBuffer`; it is
    * copied immediately. `undefined` removes the key.
-   * @throws {TypeError} if the value cannot be kept (a function, a symbol, a promise, an instance
+   * @throws {TypeError} if the value cannot be stored (a function, a symbol, a promise, an instance
    * of a class) or the key is not a well-formed string
-   * @throws {SessionGoneError} if the session was destroyed or has expired; nothing is written and
-   * nothing created
+   * @throws {SessionGoneError} if the session was destroyed or has expired; nothing is written, and
+   * no session is created
    * @throws {SessionStoreError} if the store failed
    */
   set<T>(key: AnyKey<TData>, value: T): Promise<void>;
@@ -142,18 +142,18 @@ export class Session<TData extends object = SessionData> {
   }
 
   /**
-   * Replaces one value by what a function computes from the value in the store. No concurrent
+   * Replaces one value with the result of a function that receives the stored value. No concurrent
    * update is lost. Creates the session if there is none yet.
    *
-   * On a basic store this is atomic within one process only.
+   * On a basic store (one that is not a `RecordStore`), this is atomic within one process only.
    *
-   * @param key any well-formed string
+   * @param key any well-formed Unicode string
    * @param fn receives a copy of the current value, or `undefined`, and returns the new one;
-   * `undefined` removes it. It may be called again, if somebody else wrote in the meantime. It must
-   * not await an earlier call on this session, or it deadlocks. What it reads from this session is
-   * from before the update.
+   * `undefined` removes it. It may be called again if another request changes the session in the
+   * meantime. It must not await an earlier call on this session, or it deadlocks. Its reads from
+   * this session return the values from before the update.
    * @returns a copy of the new value
-   * @throws what `fn` throws; nothing is written then
+   * @throws any error that `fn` throws; nothing is written
    * @throws {TypeError} as {@linkcode Session.set}
    * @throws {SessionGoneError} if the session was destroyed or has expired
    * @throws {SessionStoreError} if the store failed
@@ -168,10 +168,10 @@ export class Session<TData extends object = SessionData> {
   }
 
   /**
-   * Reads and removes one value in one step: only one of several concurrent calls gets it. Never
+   * Reads and removes one value atomically. Only one of several concurrent calls receives it. Never
    * creates a session.
    *
-   * On a basic store this is atomic within one process only.
+   * On a basic store (one that is not a `RecordStore`), this is atomic within one process only.
    *
    * @param key the value's key
    * @returns the value, or `undefined` if there is none
@@ -208,8 +208,8 @@ export class Session<TData extends object = SessionData> {
   }
 
   /**
-   * Removes all values and unbinds the session from its user. To sign out with a notice: `clear()`,
-   * `regenerate()`, `set()`.
+   * Removes all values and unbinds the session from its user. To sign a user out and then show a
+   * notice, call `clear()`, `regenerate()`, and `set()` with the notice.
    *
    * @throws {SessionGoneError} if the session was destroyed or has expired
    * @throws {SessionStoreError} if the store failed
@@ -234,8 +234,8 @@ export class Session<TData extends object = SessionData> {
 
   /**
    * Records activity now, which restarts the sliding limits (`rolling`, `idleTimeout`). The
-   * middleware does this for each request. Call it in a request that lasts, such as a WebSocket.
-   * Does nothing for a visitor without a session.
+   * middleware already does this for ordinary requests. Call it in a long-running request, such as
+   * a WebSocket. Does nothing for a visitor without a session.
    *
    * @throws {SessionGoneError} if the session was destroyed or has expired
    * @throws {SessionStoreError} if the store failed
@@ -245,7 +245,7 @@ export class Session<TData extends object = SessionData> {
   }
 
   /**
-   * Reads the record again, with what other requests have written in the meantime.
+   * Reads the record again, so that later reads see the writes of other requests.
    *
    * @throws {SessionStoreError} if the store failed
    */
@@ -254,33 +254,32 @@ export class Session<TData extends object = SessionData> {
   }
 
   /**
-   * Gives the session a new id. Its values and its expiry stay: an absolute limit still counts from
-   * the first write. Call this whenever the visitor's rights change (OWASP Session Management,
+   * Gives the session a new id. Its values and expiry do not change. An absolute limit still counts
+   * from the first write. Call this whenever the visitor's rights change (OWASP Session Management,
    * "Renew the Session ID After Any Privilege Level Change").
    *
-   * Without a grace the old id is refused immediately. If it is presented later, that is reported
-   * as reuse until the session expires. For a visitor without a session, whose id nobody can know,
-   * only the id changes; with a `principal` the session is created.
+   * Without a grace period, the old id is refused immediately. Until the session expires, a request
+   * with the old id is reported as reuse. If the visitor has no session yet, only the id changes
+   * and nothing is stored. With a `principal`, the session is created.
    *
-   * @param options a grace for the old id, or the user who signs in
+   * @param options a grace period for the old id, or the user who signs in
    * @throws {TypeError} if an option is of the wrong type, or both are given
-   * @throws {RangeError} if `graceSeconds` is negative or ends beyond the range of a Date, or
+   * @throws {RangeError} if `graceSeconds` is negative or exceeds the range of a Date, or
    * `principal` is empty
    * @throws {SessionGoneError} if the session was destroyed or has expired
-   * @throws {SessionStoreError} if the store failed: the session keeps its old id. If the call
-   * timed out or its connection broke, the store may still rename the record later: then the old id
-   * is refused, and the visitor gets a new session.
+   * @throws {SessionStoreError} if the store failed. The session then keeps its old id. If the call
+   * timed out or its connection broke, the store may still move the record later. In that case the
+   * old id is refused, and the visitor gets a new session.
    */
   regenerate(options: RegenerateOptions = {}): Promise<void> {
     return this.#state.regenerate(options);
   }
 
   /**
-   * Ends the session: removes its record, and the cookie from the client. Later writes of this
-   * request and of concurrent ones reject with {@linkcode SessionGoneError}.
+   * Destroys the session: removes its record from the store and its cookie from the client. Later
+   * writes of this request and of concurrent ones reject with {@linkcode SessionGoneError}.
    *
-   * @throws {SessionStoreError} if the store failed; the cookie is removed from the client all the
-   * same
+   * @throws {SessionStoreError} if the store failed; the cookie is removed from the client anyway
    */
   destroy(): Promise<void> {
     return this.#state.destroy();
@@ -289,7 +288,7 @@ export class Session<TData extends object = SessionData> {
   /**
    * Returns the CSRF token of this session. A form sends it back in the field `_csrf` or the header
    * `x-csrf-token`, and `CsrfMiddleware` checks it. Creates the session if there is none yet. A new
-   * id without a grace changes the token.
+   * id without a grace period changes the token.
    *
    * @returns 43 characters of base64url
    * @throws {SessionGoneError} if the session was destroyed or has expired
@@ -303,7 +302,7 @@ export class Session<TData extends object = SessionData> {
    * Returns whether a CSRF token belongs to this session, in constant time. `CsrfMiddleware` calls
    * it; call it yourself if the token comes another way, such as in a WebSocket message.
    *
-   * @param token what the client sent
+   * @param token the token that the client sent
    * @returns `false` also for a visitor without a session
    */
   verifyCsrfToken(token: string): boolean {

@@ -1,5 +1,5 @@
 /**
- * The middleware: gives each request its session, and each response the session's cookie.
+ * The middleware, which loads the session of each request and sets its cookie on the response.
  *
  * @module
  */
@@ -22,14 +22,14 @@ import type { SessionStore } from "./session_store.ts";
 import { UserSessions } from "./user_sessions.ts";
 import { isPending } from "./util/maybe_promise.ts";
 
-/** A context, with what this middleware adds to it. */
+/** The properties that this middleware adds to a context. */
 interface ContextWithSession {
   security?: { session?: unknown };
   [contextKey: symbol]: SessionState | undefined;
 }
 
 /**
- * Gives every request that it handles a session, at `context.security.session`.
+ * Provides every request that it handles with a session, at `context.security.session`.
  *
  * @example
  * ```ts
@@ -58,10 +58,10 @@ export class SessionMiddleware implements MiddlewareTarget {
   readonly #contextKey: symbol;
 
   /**
-   * Creates a secret for {@linkcode SessionOptions.secret}: 32 random bytes in 43 characters. Keep
-   * it in the environment.
+   * Creates a secret for {@linkcode SessionOptions.secret}: 32 random bytes in 43 characters of
+   * base64url. Keep it in the environment.
    *
-   * @returns a new one at each call
+   * @returns a new secret on each call
    */
   static generateSecret(): string {
     return generateSecret();
@@ -100,9 +100,10 @@ export class SessionMiddleware implements MiddlewareTarget {
   /**
    * Loads the session of a request. Alosaur calls it before the action.
    *
-   * @param context the request; its `security` is used if it has one
-   * @throws {SessionStoreError} if the cookie is validly signed and the store failed to look up its
-   * session; not with `onStoreError: "anonymous"`
+   * @param context the context of the request; an existing `security` property is reused
+   * @throws {SessionStoreError} if the store failed to look up the session of a validly signed
+   * cookie, to write its activity, or to create a session (`saveUninitialized`); not with
+   * `onStoreError: "anonymous"`
    */
   onPreRequest(context: HttpContext): void | Promise<void> {
     // The first of several middlewares with the same store and cookie name loads the session.
@@ -114,8 +115,9 @@ export class SessionMiddleware implements MiddlewareTarget {
   /**
    * Waits for the writes that the application did not await. Alosaur calls it after the action.
    *
-   * @param context the request
+   * @param context the context of the request
    * @throws {SessionError} if such a write failed
+   * @throws {TypeError} if the key or the value of such a write cannot be stored
    */
   onPostRequest(context: HttpContext): void | Promise<void> {
     const state = this.#stateOf(context);
@@ -146,19 +148,22 @@ export class SessionMiddleware implements MiddlewareTarget {
     return this.#prepare(state, loaded)?.catch((error) => state.markUnavailable(this.#toleratedOrThrow(error)));
   }
 
-  /** Writes what must be in the store before the action runs. */
+  /** Starts the write that must finish before the action runs, if one is due. */
   #prepare(state: SessionState, loaded: LoadedSession | undefined): Promise<void> | undefined {
     if (loaded === undefined) return this.#shouldCreateEagerly() ? state.create() : undefined;
     return isActivityDue(this.#services.options, loaded) ? state.recordActivity() : undefined;
   }
 
-  /** With `saveUninitialized` every visitor gets a session, except after the date in `expires`. */
+  /**
+   * With `saveUninitialized`, every visitor gets a session, unless it would already be expired
+   * because of the option `expires`.
+   */
   #shouldCreateEagerly(): boolean {
     const { saveUninitialized, maxAge, expires } = this.#services.options;
     return saveUninitialized && (maxAge !== undefined || expires === undefined || Date.now() < expires);
   }
 
-  /** Returns an error if the request continues without its session, and throws every other. */
+  /** Returns the error if the request may continue without its session; throws it otherwise. */
   #toleratedOrThrow(error: unknown): SessionStoreError {
     if (this.#services.options.onStoreError === "anonymous" && error instanceof SessionStoreError) return error;
     throw error;
@@ -168,7 +173,8 @@ export class SessionMiddleware implements MiddlewareTarget {
     const state = new SessionState(this.#services, context, loaded);
     const holder = context as unknown as ContextWithSession;
     holder[this.#contextKey] = state;
-    // Alosaur's own context has no `security`, if the provider is missing or Alosaur ignores it.
+    // If the provider is missing or Alosaur ignores it, the context is Alosaur's own and has no
+    // `security`.
     (holder.security ??= new Security(context)).session = new Session(state);
     return state;
   }
@@ -181,9 +187,9 @@ export class SessionMiddleware implements MiddlewareTarget {
 const contextKeys = new WeakMap<SessionStore, Map<string, symbol>>();
 
 /**
- * Returns the property of a context that holds the session of a store and a cookie name. Two
- * middlewares that have both in common share it. A property, because a lookup in a `WeakMap` takes
- * several times as long.
+ * Returns the property under which a context holds its session. Two middlewares with the same store
+ * and the same cookie name share it. The session is not kept in a `WeakMap` by context, because
+ * such a lookup takes several times as long.
  */
 function contextKey(store: SessionStore, cookieName: string): symbol {
   const keys = contextKeys.get(store) ?? new Map<string, symbol>();

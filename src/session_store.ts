@@ -36,8 +36,8 @@
  *   hold.
  * - **Values** that the store cannot keep are rejected with an error that names the key. Nothing of
  *   that call is written.
- * - **Session ids** are compared exactly and by case: `a` and `A` are different ids. The ids of
- *   this library have 24 characters of base64url (`A-Z a-z 0-9 - _`).
+ * - **Session ids** are compared case-sensitively: `a` and `A` are different ids. The ids of this
+ *   library have 24 characters of base64url (`A-Z a-z 0-9 - _`).
  */
 export interface SessionStore {
   /**
@@ -58,7 +58,7 @@ export interface SessionStore {
   exist(sid: string): Promise<boolean>;
 
   /**
-   * Creates an empty record. Of several concurrent calls with the same id exactly one succeeds.
+   * Creates an empty record. If several concurrent calls use the same id, exactly one succeeds.
    *
    * In a {@linkcode RecordStore} the record does not expire (`expiresAt: Infinity`), and the
    * `createdAt`, `seenAt` and `renewedAt` of its meta are the current time.
@@ -87,12 +87,12 @@ export interface SessionStore {
   get(sid: string): Promise<any>;
 
   /**
-   * Writes one value atomically and leaves all other values unchanged. Of concurrent writes to
-   * different keys none is lost. After concurrent writes to the same key, one of the written values
-   * is stored.
+   * Writes one value atomically and leaves all other values unchanged. No concurrent write to a
+   * different key is lost. After concurrent writes to the same key, one of the written values is
+   * stored.
    *
    * @param sid the session id
-   * @param key any well-formed string
+   * @param key any well-formed Unicode string
    * @param value the value; `undefined` removes the key
    * @throws if the session is missing or expired; no record is created. A {@linkcode RecordStore}
    * must reject with `SessionGoneError`. Basic stores should.
@@ -125,11 +125,16 @@ export const RECORD_METHODS = ["createRecord", "readRecord", "changeRecord", "mo
 export interface SessionMeta {
   /** When the session was created. */
   createdAt: number;
-  /** When the session was last used, according to the last activity that was written. */
+  /**
+   * When the session was last used. Activity is not written on every request, so the actual last
+   * use may be more recent.
+   */
   seenAt: number;
   /** When the session got its current id. */
   renewedAt: number;
-  /** When the cookie was last sent, if it is sent again with activity (`rolling`). */
+  /**
+   * When the cookie was last sent. Only `rolling` uses it, to decide when to send the cookie again.
+   */
   sentAt?: number;
   /**
    * The user that the session is bound to. A well-formed string; a store accepts at least 512
@@ -138,7 +143,10 @@ export interface SessionMeta {
   principal?: string;
   /** When the session was bound to that user. */
   boundAt?: number;
-  /** The seed of the CSRF token, if it is older than the current id. */
+  /**
+   * The older session id that the CSRF token is still derived from. Absent if the token is derived
+   * from the current id.
+   */
   csrfSeed?: string;
 }
 
@@ -165,14 +173,14 @@ export interface StoredRecord extends Readonly<SessionRecord> {
   /**
    * The version, which {@linkcode RecordChange.ifVersion} is compared with. Every change of a value
    * must result in another number, also under the new id after a move. A change of the metadata or
-   * the expiry may do so too.
+   * the expiry may result in another number too.
    */
   readonly version: number;
 }
 
 /**
- * What a store remembers about a session id that is no longer live. A store may forget it once the
- * session would have expired.
+ * The information that a store keeps about a session id that is no longer live. A store may delete
+ * it once the session would have expired.
  */
 export type SessionTrace =
   /** The session has expired. */
@@ -201,8 +209,8 @@ export interface RecordChange {
   /** Values to write by key; `undefined` removes the key. */
   set?: ReadonlyMap<string, unknown>;
   /**
-   * Metadata to write; a property of `undefined` is removed. For example, `principal: undefined`
-   * unbinds the session from its user.
+   * Metadata to write; a property whose value is `undefined` is removed. For example,
+   * `principal: undefined` unbinds the session from its user.
    */
   meta?: Partial<SessionMeta>;
   /**
@@ -216,9 +224,9 @@ export interface RecordChange {
 export interface RecordMove {
   /** Move only if the record still has this version. */
   ifVersion?: number;
-  /** Values to write along with the move, as in {@linkcode RecordChange.set}. */
+  /** Values to write with the move, as in {@linkcode RecordChange.set}. */
   set?: ReadonlyMap<string, unknown>;
-  /** Metadata to write along with the move, as in {@linkcode RecordChange.meta}. */
+  /** Metadata to write with the move, as in {@linkcode RecordChange.meta}. */
   meta: Partial<SessionMeta>;
   /**
    * Until when the middleware accepts the old id, in milliseconds since the epoch. Always finite.
@@ -236,8 +244,8 @@ export interface RecordMove {
  */
 export interface RecordStore extends SessionStore {
   /**
-   * Creates a record with its values, expiry and metadata. Of several concurrent calls with the
-   * same id exactly one succeeds.
+   * Creates a record with its values, expiry and metadata. If several concurrent calls use the same
+   * id, exactly one succeeds.
    *
    * @param sid the session id, generated by the caller
    * @param record the record; the store copies it
@@ -272,13 +280,13 @@ export interface RecordStore extends SessionStore {
    * not change.
    *
    * From then on the old id is missing for every method except {@linkcode RecordStore.readRecord},
-   * which returns where it moved to. The store must remember this until `graceUntil`, and should
-   * remember it until the session expires. {@linkcode SessionStore.delete} of the old id does not
-   * remove it.
+   * which returns the new id. The store must remember this until `graceUntil`, and should remember
+   * it until the session expires. Calling {@linkcode SessionStore.delete} with the old id does not
+   * remove this information.
    *
    * @param sid the session id
    * @param newSid the new session id, generated by the caller
-   * @param move the values and metadata to write along, and the grace period of the old id
+   * @param move the values and metadata to write with the move, and the grace period of the old id
    * @returns `true` if the record was moved; `false` if it has another version than `ifVersion`,
    * and nothing was changed
    * @throws {SessionGoneError} if the session is missing or expired; no record is created. Any

@@ -1,10 +1,10 @@
 /**
- * The conformance suite for session stores: what every store must do, and what its optional
- * capabilities must do.
+ * The conformance suite for session stores. It tests the required methods and the optional
+ * capabilities.
  *
  * The test file of a store is one call of {@linkcode testSessionStore}. It registers tests with
- * `Deno.test`: for the required methods, for each optional capability, and for sessions on the
- * store through the middleware. A check that does not apply to the store, such as one of a
+ * `Deno.test`: for the required methods, for each optional capability, and for sessions that the
+ * middleware keeps in the store. A check that does not apply to the store, such as one of a
  * capability that it lacks, is shown as ignored. Its name says why.
  *
  * @example A store for one process
@@ -12,8 +12,11 @@
  * import { MemoryStore } from "@alosaur/session";
  * import { testSessionStore } from "@alosaur/session/testing";
  *
- * testSessionStore("MemoryStore", () => new MemoryStore(), { shared: false, values: "all", traces:
- * "deadline" });
+ * testSessionStore("MemoryStore", () => new MemoryStore(), {
+ *   shared: false,
+ *   values: "all",
+ *   traces: "deadline",
+ * });
  * ```
  *
  * @example A store on a server
@@ -35,15 +38,16 @@ export type { MakeStore, SessionStoreTestOptions };
 /**
  * Registers the tests of a store.
  *
- * The suite works on two instances, and on more of them for `init()`. It clears the store before
- * each check, so give the store a prefix, a table or a directory of its own. Checks fake the time
- * by replacing `Date.now`. The fake time begins at the real time and only moves forward, so that
- * the backend's own clock never removes a session that is still live.
+ * The suite creates two instances of the store, and more to test `init()`. It clears the store
+ * before each check, so give the store a prefix, a table or a directory of its own. Checks fake the
+ * time by replacing `Date.now`. The fake time begins at the real time and only moves forward, so
+ * that the backend's own clock never removes a session that is still live.
  *
  * @param name the beginning of the tests' names
  * @param create creates an instance of the store. Each call must return another instance; instances
  * that share their sessions must use the same backend.
- * @param options what the store claims, and how to make it fail
+ * @param options what the store supports, and how to create stores for the checks of failures and
+ * of neighbours
  * @throws {TypeError} if an argument is of the wrong type
  * @throws {RangeError} if `values`, `traces`, `maxValueBytes` or `timeout` is out of range
  *
@@ -53,7 +57,8 @@ export type { MakeStore, SessionStoreTestOptions };
  * import { testSessionStore } from "@alosaur/session/testing";
  *
  * testSessionStore("MemoryStore with a limit", () => new MemoryStore({ maxSessions: 1000 }), {
- * shared: false });
+ *   shared: false,
+ * });
  * ```
  */
 export function testSessionStore(name: string, create: MakeStore, options: SessionStoreTestOptions = {}): void {

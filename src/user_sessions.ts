@@ -19,14 +19,15 @@ export interface UserSession {
    * cannot be reversed. `regenerate()` changes it together with the id.
    */
   handle: string;
-  /** When the session began. */
+  /** When the session was created. */
   createdAt: Date;
   /**
-   * When it was last used, as far as that was stored: with a sliding limit at least once per tenth
-   * of it, otherwise when it got its id.
+   * When the session was last used, as far as the store knows. With a sliding limit (`rolling`,
+   * `idleTimeout`), it may lag behind by up to a tenth of that limit. Without one, it is the time
+   * at which the session got its current id.
    */
   lastSeenAt: Date;
-  /** Whether it is the session that the option `current` names. */
+  /** Whether this is the session whose id was passed as the option `current`. */
   current: boolean;
 }
 
@@ -38,7 +39,7 @@ interface ListedSession {
 
 /**
  * Lists and ends the sessions of a user, at `middleware.sessions`. `regenerate({ principal })`
- * binds a session to a user. Needs a store that can find them (`PrincipalStore`), as every store of
+ * binds a session to a user. Requires a store that can find them (`PrincipalStore`). Every store of
  * this project can.
  */
 export class UserSessions {
@@ -67,17 +68,17 @@ export class UserSessions {
   }
 
   /**
-   * Lists a user's live sessions, beginning with the one that signed in first.
+   * Lists a user's live sessions in the order of their sign-in.
    *
    * @param principal the user
-   * @param options `current`: the id of the session that asks, to be marked
+   * @param options `current`: the id of the caller's own session, which is then marked as current
    * @throws {TypeError} if `principal` is not a well-formed string
    * @throws {RangeError} if it is empty
    * @throws {SessionNotSupportedError} if the store cannot find the sessions of a user
    * @throws {SessionStoreError} if the store failed
    */
   async list(principal: string, options: { current?: string } = {}): Promise<UserSession[]> {
-    const current = await this.#presentId("list", options.current);
+    const current = await this.#currentId("list", options.current);
     return (await this.#find("list", principal)).map(({ sid, meta }) => ({
       handle: this.#signer.handle(sid),
       createdAt: new Date(meta.createdAt),
@@ -89,7 +90,7 @@ export class UserSessions {
   /**
    * Ends one session of a user.
    *
-   * @param principal the user; the handle of another user's session ends nothing
+   * @param principal the user; a handle of another user's session is ignored
    * @param handle the session, as {@linkcode UserSessions.list} returned it
    * @returns whether there was such a session
    * @throws as {@linkcode UserSessions.list}
@@ -104,32 +105,32 @@ export class UserSessions {
   }
 
   /**
-   * Ends all sessions of a user, as after a change of the password.
+   * Ends all sessions of a user, for example after a password change.
    *
    * @param principal the user
-   * @param options `except`: the id of a session that stays
-   * @returns how many were ended
+   * @param options `except`: the id of a session to keep
+   * @returns the number of sessions that were ended
    * @throws as {@linkcode UserSessions.list}
    */
   async revokeAll(principal: string, options: { except?: string } = {}): Promise<number> {
-    const except = await this.#presentId("revoke", options.except);
+    const except = await this.#currentId("revoke", options.except);
     const sessions = (await this.#find("revoke", principal)).filter(({ sid }) => sid !== except);
     await Promise.all(sessions.map((session) => this.#end("revoke", principal, session)));
     return sessions.length;
   }
 
   /**
-   * Ends the oldest sessions of a user who has more than the options allow, but not `current`. If
-   * the store fails, that is reported and not thrown: the user has signed in already, and the next
-   * sign-in tries again.
+   * If a user has more sessions than `maxSessionsPerPrincipal`, ends the oldest ones except
+   * `current`. A failure of the store is reported but not thrown, because the user has already
+   * signed in and the next sign-in tries again.
    */
   async limit(principal: string, current: string): Promise<void> {
     const { maxSessionsPerPrincipal } = this.#options;
     if (maxSessionsPerPrincipal === undefined) return;
-    // One after the other: two concurrent sign-ins must not end each other.
+    // Serialized, because two concurrent sign-ins must not end each other's session.
     await this.#repository.userMutex.run(principal, async () => {
       const sessions = await this.#find("limit", principal);
-      // A later sign-in may have ended this one already.
+      // A later sign-in may already have ended this session.
       if (!sessions.some(({ sid }) => sid === current)) return;
       const others = sessions.filter(({ sid }) => sid !== current);
       const excess = others.slice(0, Math.max(0, sessions.length - maxSessionsPerPrincipal));
@@ -139,16 +140,15 @@ export class UserSessions {
     });
   }
 
-  /** Returns the id that a session has now: another request may have renewed it. */
-  async #presentId(operation: string, sid: string | undefined): Promise<string | undefined> {
+  /** Returns the current id of a session, which another request may have renewed. */
+  async #currentId(operation: string, sid: string | undefined): Promise<string | undefined> {
     if (sid === undefined) return undefined;
     const found = await this.#reporter.reportFailures(operation, sid, this.#repository.read(sid));
     return typeof found === "object" ? found.id : sid;
   }
 
   /**
-   * Returns the live sessions of a user, beginning with the one that signed in first, however old
-   * it was then.
+   * Returns the live sessions of a user, in the order of their sign-in and not of their creation.
    */
   async #find(operation: string, principal: string): Promise<ListedSession[]> {
     checkPrincipal(operation, principal);

@@ -1,5 +1,5 @@
 /**
- * Which cookie a request gets: its attributes, and whether it is Secure.
+ * Decides how the options apply to the cookie of each request.
  *
  * @module
  */
@@ -8,9 +8,8 @@ import type { ResolvedOptions } from "../options.ts";
 import { CookieWarnings } from "./cookie_warnings.ts";
 import { SessionCookie } from "./session_cookie.ts";
 
-/** What the options say about the cookies of all requests. */
+/** The cookie of all requests, and the decisions that depend on the request. */
 export class CookiePolicy {
-  /** The cookie. */
   readonly cookie: SessionCookie;
   readonly #options: ResolvedOptions;
   readonly #warnings: CookieWarnings;
@@ -26,7 +25,7 @@ export class CookiePolicy {
     return this.#options.secure ?? this.#isHttps(context);
   }
 
-  /** Warns of a `Set-Cookie` line that the browser will drop. */
+  /** Warns if the browser will drop the cookie of a `Set-Cookie` line. */
   onCookieSet(context: HttpContext, line: string): void {
     this.#warnings.checkSetCookie(context, line, this.isSecure(context), this.#isHttps(context));
   }
@@ -34,17 +33,20 @@ export class CookiePolicy {
   /**
    * Warns if the cookie of a request whose action threw is lost.
    *
-   * @param wasSent returns whether the response's headers were used by now
+   * @param wasMerged returns whether Alosaur has merged the headers of the response
    */
-  checkLostCookie(context: HttpContext, wasSent: () => boolean): void {
-    this.#warnings.checkLostCookie(context, wasSent);
+  checkLostCookie(context: HttpContext, wasMerged: () => boolean): void {
+    this.#warnings.checkLostCookie(context, wasMerged);
   }
 
-  /** Returns whether a request came over https, as far as the options allow to believe it. */
+  /**
+   * Returns whether a request came over HTTPS. The header of a proxy counts only with the option
+   * `trustProxy`.
+   */
   #isHttps({ request }: HttpContext): boolean {
     if (request.url.startsWith("https:")) return true;
     if (!this.#options.trustProxy) return false;
-    // The first is the client's scheme, the others are those between proxies.
+    // The first entry is the client's scheme. Further entries are those between proxies.
     const [forwarded = ""] = (request.headers.get("x-forwarded-proto") ?? "").split(",");
     return forwarded.trim().toLowerCase() === "https";
   }

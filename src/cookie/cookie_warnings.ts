@@ -61,7 +61,7 @@ export class CookieWarnings {
   /**
    * Warns if Alosaur drops the cookie because the action threw.
    *
-   * @param wasMerged returns whether Alosaur has used the headers of the response
+   * @param wasMerged returns whether Alosaur has merged the headers of the response
    */
   async checkLostCookie(context: HttpContext, wasMerged: () => boolean): Promise<void> {
     if (!this.#isEnabled(new URL(context.request.url).hostname)) return;

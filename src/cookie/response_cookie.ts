@@ -16,17 +16,20 @@ type Policy = Pick<CookiePolicy, "cookie" | "isSecure" | "onCookieSet">;
  * The `Set-Cookie` line of one response.
  *
  * The line is added to `context.response.headers` immediately, because Alosaur skips
- * `onPostRequest` in several cases. The headers alone are not enough. Alosaur ignores them for a
- * native `Response`, and appends them to the headers of an action result, which the application or
- * a cache may return to another client next. Every response except the one to an uncaught error
- * passes through `getMergedResult()`, so this class replaces that method on this one response. See
- * docs/decisions/0002.
+ * `onPostRequest` in several cases. The headers alone are not enough. Alosaur ignores them if an
+ * action returns a native `Response`. If an action returns an action result, Alosaur appends them
+ * to the headers of that object, which the application or a cache may also return to other clients.
+ * Every response except the one to an uncaught error passes through `getMergedResult()`, so this
+ * class replaces that method on this one response. See docs/decisions/0002.
  */
 export class ResponseCookie {
   readonly #context: HttpContext;
   readonly #policy: Policy;
   #line: string | undefined;
-  /** Whether the line cannot change any more. Without a line, the cookie is the application's. */
+  /**
+   * Whether the line can no longer change. If it is final without a line, the cookies that the
+   * application sets are left unchanged.
+   */
   #isFinal = false;
   #wasMerged = false;
 
@@ -67,7 +70,7 @@ export class ResponseCookie {
     this.#setLine(undefined);
   }
 
-  /** Cancels, and ignores every later call. */
+  /** Cancels an earlier {@linkcode send}, and ignores every later call. */
   disable(): void {
     this.cancel();
     this.#isFinal = true;
@@ -112,8 +115,8 @@ export class ResponseCookie {
     if (contextLines.some(deletes) || resultLines.some(deletes)) this.#setDeletion();
     let merged: MergedResult;
     try {
-      // Alosaur appends our line to the result's own headers. With a copy, a shared result never
-      // carries a client's cookie.
+      // Alosaur appends our line to the headers of the result. It gets a copy, so that a shared
+      // result never carries a client's cookie.
       if (isActionResult(result)) response.result = { ...result, headers: new Headers(result.headers) };
       merged = merge.call(response);
     } finally {
@@ -125,8 +128,8 @@ export class ResponseCookie {
   }
 
   /**
-   * Applies the line to a copy of a native response, which may be immutable and may be returned
-   * again.
+   * Applies the line to a copy of a native response, because the original may be immutable or
+   * shared.
    */
   #applyToResponse(response: Response): Response {
     // A WebSocket upgrade and a network error cannot be copied. A response whose body was read

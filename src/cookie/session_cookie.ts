@@ -7,8 +7,8 @@ import { setCookie } from "../../deps.ts";
 import type { ResolvedOptions } from "../options.ts";
 
 /**
- * The most cookies that are read. Cookies of one name can differ in Path and Domain, but more than
- * this are no accident.
+ * The maximum number of cookies that are read. Cookies of one name can differ in Path and Domain,
+ * but a larger number suggests an attack.
  */
 const MAX_PRESENTED = 4;
 
@@ -39,9 +39,9 @@ export class SessionCookie {
    *
    * @param header the header as the client sent it
    * @returns up to four pairs `name=value` in their order, without duplicates. If the header is
-   * just one such pair, the header itself is returned and not a slice of it, because looking up a
-   * slice in the Map of verified cookies took 0.4 of the 0.95 µs that a request with a known
-   * session costs.
+   * exactly one such pair, the header itself is returned instead of a slice. The lookup of a slice
+   * in the map of verified cookies took 0.4 of the 0.95 µs that a request with a known session
+   * costs.
    */
   read(header: string): string[] {
     let pairs: string[] = [];
@@ -85,7 +85,7 @@ export class SessionCookie {
     return this.#prefix + this.#serializeAttributes(secure, 0, 0);
   }
 
-  /** Returns whether a `Set-Cookie` line is of this cookie. */
+  /** Returns whether a `Set-Cookie` line sets or deletes this cookie. */
   matches(line: string): boolean {
     return line.trimStart().startsWith(this.#prefix);
   }
@@ -137,7 +137,7 @@ function isBlank(character: string | undefined): boolean {
   return character === " " || character === "\t";
 }
 
-/** Rounds up, so that a new session of 60 seconds sends 60 and not 59. */
+/** Rounds up, so that a new session of 60 seconds sends `Max-Age=60` and not 59. */
 function secondsUntil(time: number): number {
   return Math.max(1, Math.ceil((time - Date.now()) / 1000));
 }

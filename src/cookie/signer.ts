@@ -45,8 +45,9 @@ export class Signer {
   readonly #handles: HmacSha256;
   readonly #csrf: readonly HmacSha256[];
   /**
-   * The session ids of verified cookies that the first key has signed. Verifying a cookie again
-   * would be most of the cost of a request. An entry does not mean that the session is live.
+   * The session ids of verified cookies that the first key has signed. Without this cache,
+   * verification would be most of the cost of a request. An entry does not mean that the session is
+   * live.
    */
   readonly #verified = new TwoGenerationCache<string>(MAX_CACHED_COOKIES);
   readonly #presented = new Uint8Array(SIGNATURE_LENGTH);
@@ -75,7 +76,7 @@ export class Signer {
   }
 
   /**
-   * Verifies a cookie. The time it takes does not depend on where a wrong signature differs.
+   * Verifies a cookie. The signatures are compared in constant time.
    *
    * @param pair the cookie's name, "=" and the value that the client sent
    * @returns `"malformed"` if the value does not have the form of {@linkcode Signer.sign};
@@ -94,17 +95,17 @@ export class Signer {
   #verifySignature(value: string): VerifiedId | "signature" {
     const presented = value.slice(0, SESSION_ID_LENGTH);
     writeAscii(value, SESSION_ID_LENGTH + 1, this.#presented, 0);
-    for (const [age, key] of this.#verifying.entries()) {
-      // Compared in base64url, because four spellings of it decode to the same 32 bytes, and only
-      // one is valid.
+    for (const [keyIndex, key] of this.#verifying.entries()) {
+      // The base64url texts are compared, because four different texts decode to the same 32 bytes,
+      // and only one of them is valid.
       const signature = this.#signatureOf(presented, key);
       writeAscii(signature, 0, this.#expected, 0);
       if (!timingSafeEqual(this.#presented, this.#expected)) continue;
       // Copied from the signed bytes, because a slice of the client's string would keep the whole
       // header in memory.
       const id = String.fromCharCode(...this.#message.subarray(this.#prefix.length));
-      const needsResign = age > 0;
-      // A cookie that is signed again does not come back, so it is not worth caching.
+      const needsResign = keyIndex > 0;
+      // A cookie that is signed again is replaced in the browser, so it is not worth caching.
       if (!needsResign) this.#verified.set(`${this.#prefix}${id}.${signature}`, id);
       return { id, needsResign };
     }
@@ -120,8 +121,8 @@ export class Signer {
    * Returns the hash that identifies a session in events and logs. The same id always has the same
    * hash, and the hash cannot be reversed.
    *
-   * @param id a verified id or one generated here; hashing an id that a client chose would reveal a
-   * value under our key
+   * @param id a verified id, or an id that the server generated. Hashing an id that a client chose
+   * would reveal the hash of a chosen text under our key.
    */
   eventHash(id: string): string {
     return encodeBase64Url(this.#events.digest(asciiBytes(id)).subarray(0, 16));
@@ -141,7 +142,7 @@ export class Signer {
     return key === undefined ? "" : encodeBase64Url(key.digest(asciiBytes(seed)));
   }
 
-  /** Verifies a CSRF token. The time it takes does not depend on where a wrong token differs. */
+  /** Verifies a CSRF token. The tokens are compared in constant time. */
   verifyCsrfToken(seed: string, token: string): boolean {
     // Rejecting a malformed token early reveals nothing about the valid one.
     if (token.length !== SIGNATURE_LENGTH || !BASE64URL_PATTERN.test(token)) return false;

@@ -1,5 +1,5 @@
 /**
- * A session, as one request knows it.
+ * The session that one request has loaded or created.
  *
  * @module
  */
@@ -9,7 +9,7 @@ import type { LookupHit } from "../persistence/session_repository.ts";
 import type { SessionMeta } from "../session_store.ts";
 import { chain, type MaybePromise } from "../util/maybe_promise.ts";
 
-/** Where the values of a session come from. */
+/** The source of a session's values. */
 export interface ValueSource {
   readonly values: Map<string, unknown>;
   /** The version of the record; `undefined` on a basic store and for a new session. */
@@ -18,30 +18,30 @@ export interface ValueSource {
 
 /** A session that has a record, or is about to get one. */
 export class LoadedSession {
-  /** The present id, as far as this request knows. */
+  /** The current id, as far as this request knows. */
   id: string;
   /**
-   * The earlier of the record's expiry and that by the options, which may have become stricter
-   * since. In milliseconds since the epoch.
+   * When the session expires, in milliseconds since the epoch: the expiry in the record, or an
+   * earlier one if the options have become stricter since it was written.
    */
   expiresAt: number;
   meta: SessionMeta;
-  /** Whether the client presented an older id. It must not be given the present one. */
+  /**
+   * Whether the client presented an older id. The response must not reveal the current id to it.
+   */
   viaOldId: boolean;
   /**
-   * Whether the client's cookie is to be replaced: an older secret signed it, or the id was
+   * Whether to replace the client's cookie, because an older secret signed it or the id was
    * renewed.
    */
   needsResign: boolean;
-  /** The version that this request read, until it writes. */
+  /** The version of the record that this request read; `undefined` once the request has written. */
   version: number | undefined;
-  /**
-   * Why nothing can be written any more: the session is gone, or its record could not be created.
-   */
+  /** Why writes are refused: the session is gone, or its record could not be created. */
   ended: "gone" | { error: Error } | undefined = undefined;
-  /** Updates that were called and are not done. The values are not known until then. */
+  /** The number of updates that have not finished. Until they finish, the values are not known. */
   pendingUpdates = 0;
-  /** Updaters that are running. */
+  /** The number of updater functions that are running. */
   activeUpdaters = 0;
   #source: ValueSource | undefined;
   #values: Map<string, unknown> | undefined = undefined;
@@ -63,7 +63,7 @@ export class LoadedSession {
     this.#source = source;
   }
 
-  /** What the CSRF token is derived from: the id, or an older one after a renewal with a grace. */
+  /** The seed of the CSRF token: the id, or an older id after a renewal with a grace period. */
   get csrfSeed(): string {
     return this.meta.csrfSeed ?? this.id;
   }
@@ -71,7 +71,7 @@ export class LoadedSession {
   /** The values with this request's writes applied, or `undefined` if they are not known. */
   get values(): Map<string, unknown> | undefined {
     if (this.#source !== undefined) {
-      // Taken from the source on the first access: `MemoryStore` copies the values only then.
+      // Read only on the first access, because `MemoryStore` copies the values when they are read.
       this.#values = this.#source.values;
       this.#source = undefined;
     }
@@ -85,23 +85,23 @@ export class LoadedSession {
   }
 
   /**
-   * Writes one value, if the values are known; `undefined` removes it. The value is the caller's
-   * copy.
+   * Writes one value, if the values are known; `undefined` removes it. The caller must pass a copy.
    */
   setValue(key: string, value: unknown): void {
     if (value === undefined) this.values?.delete(key);
     else this.values?.set(key, value);
   }
 
-  /** Whether the session has not ended. */
+  /** Whether the session has neither ended nor expired. */
   get isLive(): boolean {
     return this.ended === undefined && Date.now() < this.expiresAt;
   }
 
   /**
-   * Runs an operation on the record, and notes what it finds out about the session.
+   * Runs an operation on the record. Updates this object if the session turns out to be moved or
+   * gone.
    *
-   * @param operation what is being done, such as `"set"`
+   * @param operation the name of the operation in error messages, such as `"set"`
    * @param cookie the response's cookie; cancelled if it would replace a newer one, or name a
    * session that is gone
    * @throws {SessionStoreError} if the record could not be created before
@@ -125,7 +125,7 @@ export class LoadedSession {
     });
   }
 
-  /** Takes over what a lookup found, except for the values. */
+  /** Applies the result of a lookup, except for the values. */
   apply({ id, record, viaOldId }: LookupHit, expiresAt: number, cookie: ResponseCookie): void {
     if (viaOldId && id !== this.id) this.#noteMove(this.id, cookie);
     this.id = id;
@@ -145,8 +145,8 @@ export class LoadedSession {
    * it is not sent.
    */
   #noteMove(oldId: string, cookie: ResponseCookie): void {
-    // The old id has a grace, or it would not lead to the new one. So the token is still derived
-    // from the old id.
+    // The lookup followed the old id, so the move has a grace period. The CSRF token is then still
+    // derived from the old id.
     this.meta = { ...this.meta, csrfSeed: this.meta.csrfSeed ?? oldId };
     cookie.cancel();
   }

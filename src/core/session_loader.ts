@@ -1,5 +1,5 @@
 /**
- * From the Cookie header of a request to its session.
+ * Loads the session that the Cookie header of a request identifies.
  *
  * @module
  */
@@ -13,9 +13,7 @@ import { LoadedSession } from "./loaded_session.ts";
 import { renewedMeta } from "./session_meta.ts";
 import type { SessionServices } from "./session_services.ts";
 
-/**
- * For how long requests that are under way find a session by the id that it had before its renewal.
- */
+/** How long concurrent requests can still use the old id after a renewal, in milliseconds. */
 const RENEWAL_GRACE_MS = 30_000;
 
 /** Verifies the cookie, looks up the session, and renews its id if that is due. */
@@ -27,8 +25,8 @@ export class SessionLoader {
   }
 
   /**
-   * Returns the session that a request presents, or `undefined`: synchronously if the store answers
-   * synchronously.
+   * Returns the session of a request, or `undefined`. The result is synchronous if the store
+   * answers synchronously.
    *
    * @throws {SessionStoreError} if the cookie is validly signed and the store failed
    */
@@ -39,7 +37,7 @@ export class SessionLoader {
     return isPending(found) ? this.#renewLater(found, headers) : this.#renewIfDue(found, headers);
   }
 
-  /** Returns the first live session that one of the cookies names. */
+  /** Returns the first live session that the cookies identify. */
   #find(cookies: readonly string[]): MaybePromise<LoadedSession | undefined> {
     const [first] = cookies;
     if (first !== undefined && cookies.length === 1) {
@@ -50,7 +48,7 @@ export class SessionLoader {
   }
 
   #findFirst(cookies: readonly string[]): MaybePromise<LoadedSession | undefined> {
-    // By id: one id can have been signed with two secrets.
+    // Keyed by id, because two cookies can contain the same id, signed with different secrets.
     const ids = new Map<string, VerifiedId>();
     for (const cookie of cookies) {
       const id = this.#verify(cookie);
@@ -78,8 +76,8 @@ export class SessionLoader {
     return isPending(found) ? this.#toLoadedLater(verified, found) : this.#toLoadedSession(verified, found);
   }
 
-  // Methods instead of `found.then((found) => …)`: a function with such a closure allocates 50 bytes
-  // at each call, even if nothing is pending.
+  // These are methods, because a function with a closure such as `found.then((found) => …)`
+  // allocates 50 bytes at each call, even if nothing is pending.
   async #toLoadedLater(
     verified: VerifiedId,
     found: Promise<LookupHit | LookupMiss>,
@@ -118,8 +116,8 @@ export class SessionLoader {
   #isRenewalDue({ meta, viaOldId }: LoadedSession, headers: Headers): boolean {
     const { renewalTimeout } = this.#services.options;
     if (renewalTimeout === undefined || viaOldId || Date.now() - meta.renewedAt < renewalTimeout * 1000) return false;
-    // The response to an upgrade, such as to a WebSocket, carries no cookie: the client would keep
-    // the old id.
+    // The response to an upgrade, such as to a WebSocket, carries no cookie, so the client would
+    // keep the old id.
     return !headers.has("upgrade");
   }
 
@@ -127,7 +125,8 @@ export class SessionLoader {
     const { repository, reporter } = this.#services;
     const { id: oldId, meta } = session;
     const id = newSessionId();
-    // Only what changes: another request may be unbinding the session from its user.
+    // Only the changed properties, because another request may be unbinding the session from its
+    // user.
     const changed = renewedMeta(session.csrfSeed);
     try {
       await repository.renew(oldId, id, { meta: changed, graceUntil: changed.renewedAt + RENEWAL_GRACE_MS });

@@ -1,16 +1,16 @@
 /**
- * What is stored about a session beside its values, as it changes with a new session and a new id.
+ * The metadata of a new session, and the changes of metadata when a session gets a new id.
  *
  * @module
  */
 import type { SessionMeta } from "../session_store.ts";
 
-/** What is stored when a session gets a new id. */
+/** The metadata that changes when a session gets a new id. */
 export type RenewedMeta = Pick<SessionMeta, "renewedAt" | "sentAt" | "csrfSeed"> & Partial<Binding>;
 
 type Binding = Pick<SessionMeta, "principal" | "boundAt">;
 
-/** Returns the meta of a session that begins now. */
+/** Returns the metadata of a session that is created now. */
 export function initialMeta(principal: string | undefined): SessionMeta {
   const now = Date.now();
   const meta = { createdAt: now, seenAt: now, renewedAt: now };
@@ -18,9 +18,10 @@ export function initialMeta(principal: string | undefined): SessionMeta {
 }
 
 /**
- * Returns what changes with an id that a session gets now.
+ * Returns the metadata that changes when a session gets a new id now.
  *
- * @param csrfSeed what the CSRF token is derived from; `undefined` for the new id
+ * @param csrfSeed the older id that the CSRF token is still derived from; `undefined` to derive it
+ * from the new id
  * @param principal the user that signs in; `undefined` if the binding does not change
  */
 export function renewedMeta(csrfSeed: string | undefined, principal?: string): RenewedMeta {

@@ -1,5 +1,5 @@
 /**
- * What the middleware shares with all of its sessions.
+ * The objects that a middleware shares with all of its sessions.
  *
  * @module
  */
@@ -18,6 +18,8 @@ export interface SessionServices {
   readonly repository: SessionRepository;
   readonly reporter: Reporter;
   readonly cookies: CookiePolicy;
-  /** Ends the oldest sessions of a user who has more than the options allow, but not `id`. */
+  /**
+   * If a user has more sessions than `maxSessionsPerPrincipal`, ends the oldest ones except `id`.
+   */
   enforceSessionLimit(principal: string, id: string): Promise<void>;
 }

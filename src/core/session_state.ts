@@ -1,7 +1,7 @@
 /**
- * What one request knows of its session, and the operations on it.
+ * The state of a request's session, and the operations on it.
  *
- * `Session` documents the operations. The middleware calls the members under "For the middleware".
+ * `Session` documents the operations.
  *
  * @module
  */
@@ -34,7 +34,7 @@ export class SessionState {
   #queue: WriteQueue | undefined = undefined;
   /** `undefined` while the visitor has no session. */
   #loaded: LoadedSession | undefined;
-  /** The id of a session that was not created yet. */
+  /** The id that the session will have once it is created. */
   #nextId: string | undefined = undefined;
   #isDestroyed = false;
   /** Why the session is not available to this request. */
@@ -63,19 +63,21 @@ export class SessionState {
     return this.#writes.run("create", () => this.#create(new Map()));
   }
 
-  /** Sends the cookie again. */
   resendCookie(): void {
     if (this.#loaded !== undefined) this.#setCookie(this.#loaded);
   }
 
-  /** Stores that the session was used. With `rolling` the cookie is sent again too. */
+  /**
+   * Writes the activity of this request, unless the session has ended. With `rolling`, also sends
+   * the cookie again.
+   */
   recordActivity(): Promise<void> {
     return this.touch(true).catch((error) => {
       if (!(error instanceof SessionGoneError)) throw error;
     });
   }
 
-  /** Whether the response has a cookie of ours that was not sent yet. */
+  /** Whether the response has our cookie, and Alosaur has not merged it yet. */
   get isCookiePending(): boolean {
     return this.#cookie.isPending;
   }
@@ -87,7 +89,7 @@ export class SessionState {
 
   // For `Session`.
 
-  /** The session as it is now; `undefined` if there is none, or it has ended. */
+  /** The session, if it is live. */
   get current(): LoadedSession | undefined {
     return this.#isDestroyed || !this.#loaded?.isLive ? undefined : this.#loaded;
   }
@@ -120,10 +122,10 @@ export class SessionState {
   }
 
   /**
-   * Replaces one value by what an updater computes from the value in the store.
+   * Replaces one value with the result of an updater that receives the stored value.
    *
    * @param createsSession whether a session is created if there is none
-   * @param select chooses the result from the value before and the value after
+   * @param select selects the result from the values before and after the update
    */
   update(
     operation: "update" | "take",
@@ -160,8 +162,8 @@ export class SessionState {
             this.#cookie,
             () => this.services.repository.update(session, operation, key, observed, cached),
           );
-          // A write that was called since then is in `values` already, and comes after this one:
-          // let the next read ask the store.
+          // If a later write has started, `values` already contains it, and this result must not
+          // overwrite it. The next read then asks the store.
           if (this.#writes.revision !== revision) session.values = undefined;
           else session.setValue(key, after);
           return cloneValue(key, select(before, after));
@@ -186,23 +188,23 @@ export class SessionState {
   }
 
   /**
-   * @param resends whether the response can still carry the cookie, whose expiry changes with
-   * `rolling`
+   * @param cookieIsSent whether the response is sure to carry the cookie, so that `sentAt` is
+   * written with `rolling`
    */
-  touch(resends = false): Promise<void> {
+  touch(cookieIsSent = false): Promise<void> {
     return this.#writes.run("touch", () => {
       const session = this.#requireWritable("touch");
       if (session === undefined) return noop;
       const { options } = this.services;
       const seenAt = Date.now();
-      const meta = options.rolling && resends && !session.viaOldId ? { seenAt, sentAt: seenAt } : { seenAt };
+      const meta = options.rolling && cookieIsSent && !session.viaOldId ? { seenAt, sentAt: seenAt } : { seenAt };
       session.meta = { ...session.meta, ...meta };
       const expiresAt = session.expiresAt = computeExpiry(options, session.meta);
       return () =>
         session.run("touch", this.#cookie, async () => {
           await this.services.repository.change(session, "touch", { expiresAt, meta });
-          // Not before the store knows: if the id was renewed in the meantime, the old cookie would
-          // replace the new one.
+          // Only after the write, which detects a renewal by another request. The old cookie must
+          // not replace the new one.
           if (options.rolling && this.current !== undefined) this.#setCookie(session);
         });
     });
@@ -212,15 +214,16 @@ export class SessionState {
     return this.#writes.run("reload", () => {
       this.#requireAvailable("reload");
       const session = this.#loaded;
-      // Not `current`: other requests may have extended a session that has expired as far as this
-      // one knows.
+      // Not `current`, because other requests may have extended a session that this one considers
+      // expired.
       if (session === undefined || this.#isDestroyed || session.ended !== undefined) return noop;
       session.values = undefined;
       const { revision } = this.#writes;
       return async () => {
         const found = await this.#lookUp(session);
         if (typeof found === "string") session.markGone(this.#cookie);
-        // The record lacks what was written since, so the next read asks again.
+        // If a write started during the lookup, the record may lack it, so the next read asks
+        // again.
         else if (this.#writes.revision === revision) this.#applyRecord(session, found);
       };
     });
@@ -243,7 +246,7 @@ export class SessionState {
     return this.#writes.run("destroy", () => {
       this.#requireAvailable("destroy");
       const session = this.#loaded;
-      // Writes that were called before still run. Later ones are refused.
+      // Earlier writes still run. Later ones are refused.
       this.#isDestroyed = true;
       this.#nextId = undefined;
       this.#cookie.clear();
@@ -262,7 +265,7 @@ export class SessionState {
       const create = this.#requireWritable("csrfToken") === undefined ? this.#create(new Map()) : noop;
       return async () => {
         await create();
-        // Read after the writes that were called before: a new id changes the token.
+        // Read only after the earlier writes, because a new id changes the token.
         const session = this.current;
         if (session === undefined) throw new SessionGoneError("csrfToken");
         return this.services.signer.csrfToken(session.csrfSeed);
@@ -313,7 +316,7 @@ export class SessionState {
       if (waits) await this.#writes.idle();
       revision = this.#writes.revision;
       found = await this.#lookUp(session);
-      // The record lacks what was written while the store was asked.
+      // If a write started during the lookup, the record may lack it.
     } while (revision !== this.#writes.revision);
     if (typeof found !== "string") return this.#applyRecord(session, found);
     session.markGone(this.#cookie);
@@ -321,14 +324,14 @@ export class SessionState {
   }
 
   /**
-   * Creates a session. Everything but its record exists when this returns; the returned function
-   * creates that.
+   * Creates a session. The session and its cookie exist when this returns. The returned function
+   * creates the record.
    */
   #create(values: Map<string, unknown>, principal?: string): () => MaybePromise<void> {
     const { options, reporter } = this.services;
     const meta = initialMeta(principal);
     const expiresAt = computeExpiry(options, meta);
-    // The option `expires` is a fixed date, after which no session can begin.
+    // The option `expires` is a fixed date, after which no session can be created.
     if (meta.createdAt >= expiresAt) throw new SessionGoneError("create");
     const session = new LoadedSession(this.sessionId, expiresAt, meta, { values });
     const record: SessionRecord = { values: new Map(values), expiresAt, meta };
@@ -352,7 +355,7 @@ export class SessionState {
   async #move(session: LoadedSession, graceSeconds: number, principal: string | undefined): Promise<void> {
     const { reporter, enforceSessionLimit } = this.services;
     const id = newSessionId();
-    // With a grace, forms that are open keep working until the next new id without one.
+    // With a grace period the CSRF token does not change, so that open forms keep working.
     const meta = renewedMeta(graceSeconds > 0 ? session.csrfSeed : undefined, principal);
     await this.services.repository.move(session, id, { meta, graceUntil: meta.renewedAt + graceSeconds * 1000 });
     const previous = session.id;
@@ -365,8 +368,8 @@ export class SessionState {
   }
 
   /**
-   * Puts the cookie on the response, unless the client presented an older id: whoever has that must
-   * not get the present one.
+   * Puts the cookie on the response, unless the client presented an older id. Such a client must
+   * not receive the current one.
    */
   #setCookie(session: LoadedSession): void {
     if (session.viaOldId) return;
@@ -375,14 +378,14 @@ export class SessionState {
   }
 
   /**
-   * Asks the store. Failures are reported here: those of writes are reported by the queue, but
-   * reads have none.
+   * Looks the session up, and reports failures of the store. The queue reports only those of
+   * writes.
    */
   #lookUp({ id }: LoadedSession): MaybePromise<LookupHit | LookupMiss> {
     return this.services.reporter.reportFailures("get", id, this.services.repository.read(id));
   }
 
-  /** Replaces what is known of the session by what is in the store. */
+  /** Replaces the known state of the session with a record from the store. */
   #applyRecord(session: LoadedSession, found: LookupHit): Values {
     const { record } = found;
     const expiresAt = effectiveExpiry(this.services.options, record.expiresAt, record.meta);

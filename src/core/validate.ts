@@ -6,19 +6,19 @@
 import { SessionStoreError } from "../errors.ts";
 import { MAX_DATE_MS } from "../options.ts";
 
-/** How a session gets a new id. */
+/** The options of `Session.regenerate()`. */
 export interface RegenerateOptions {
   /**
-   * For how many seconds, 0 or more, requests with the old id still find the session, to read and
-   * to write. They are not given the new cookie. Cannot be combined with `principal`.
+   * How long requests with the old id can still read and write the session, in seconds. 0 or more.
+   * These requests do not receive the new cookie. Cannot be combined with `principal`.
    *
    * @default {0} the old id is refused immediately
    */
   graceSeconds?: number;
   /**
-   * The user that the session belongs to from now on, such as the user's id: a string that is not
-   * empty. Cannot be combined with `graceSeconds`, because an id from before the sign-in must not
-   * reach a signed-in session.
+   * The user that the session is bound to from now on, such as the user's id. A well-formed string
+   * that is not empty. Cannot be combined with `graceSeconds`, because an id from before the
+   * sign-in must not reach a signed-in session.
    *
    * @default {undefined} unchanged
    */
@@ -74,7 +74,7 @@ export function checkRegenerateOptions({ graceSeconds, principal }: RegenerateOp
 }
 
 /** Creates the error of an operation on a session that the store failed to look up. */
-export function unavailableError(operation: string, cause?: SessionStoreError): SessionStoreError {
+export function unavailableError(operation: string, cause: SessionStoreError): SessionStoreError {
   const message = `Cannot ${operation}: the session is not available, because the store failed`;
   return new SessionStoreError(operation, message, { cause });
 }

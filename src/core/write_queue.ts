@@ -3,10 +3,9 @@
  *
  * @module
  */
-
 import { findTimeout } from "../persistence/store_timeout.ts";
-import { isPending, type MaybePromise } from "../util/maybe_promise.ts";
 import { runAfter } from "../util/keyed_mutex.ts";
+import { isPending, type MaybePromise } from "../util/maybe_promise.ts";
 
 /** Called for each write that failed. */
 export type FailureListener = (operation: string, error: Error, awaited: boolean) => void;
@@ -23,7 +22,7 @@ const MICROTASK_LIMIT = 6;
  *
  * Applications write without awaiting (`session.set("seen", 1)`). A rejected promise without a
  * handler would terminate the process. The queue therefore handles every promise, and remembers the
- * failures that the application did not see.
+ * failures that the application did not handle.
  */
 export class WriteQueue {
   readonly #onFailure: FailureListener;
@@ -40,7 +39,9 @@ export class WriteQueue {
     return this.#revision;
   }
 
-  /** Resolves when no write is running and no function that awaited one starts another. */
+  /**
+   * Resolves when no write is running, and code that awaited a write has not started another one.
+   */
   async idle(): Promise<void> {
     for (let quiet = 0; quiet < MICROTASK_LIMIT; quiet++) {
       const last = this.#last;
@@ -55,14 +56,15 @@ export class WriteQueue {
    * Runs one write.
    *
    * @param operation the name of the write in reports
-   * @param start runs synchronously, to validate and to change what the caller must see when this
-   * call returns. It returns the rest of the write, which runs after the earlier writes.
+   * @param start runs synchronously. It validates the arguments, and changes the state that the
+   * caller sees when this call returns. It returns a function for the rest of the write, which runs
+   * after the earlier writes.
    */
   run<T>(operation: string, start: () => () => MaybePromise<T>): Promise<T> {
     this.#revision++;
     const previous = this.#last;
     let outcome: MaybePromise<T>;
-    // What later writes have to wait for in addition to this one.
+    // An earlier write that later writes must wait for in addition to this one.
     let predecessor: Promise<Error | undefined> | undefined;
     try {
       outcome = runAfter(previous, start());
@@ -117,8 +119,8 @@ export class WriteQueue {
 }
 
 /**
- * A promise that records whether it is awaited. `await` calls `then()` of a promise that is not
- * exactly a `Promise`.
+ * A promise that records whether it is awaited. `await` calls `then()` of a subclass of `Promise`,
+ * but not of `Promise` itself.
  */
 class ObservedPromise<T> extends Promise<T> {
   // `then()` returns an ordinary promise.

@@ -2,7 +2,7 @@
  * The operations of a session on a basic store, which has the eight methods of `SessionStore` and
  * no more.
  *
- * Expiry and the other facts about a session are kept in its record, under a reserved key. An
+ * The expiry and the metadata of a session are kept in its record, under a reserved key. An
  * operation that needs several calls is atomic within this process only.
  *
  * @module
@@ -15,7 +15,7 @@ import type { RenewOptions, SessionChange, StoreAdapter, ValueUpdater } from "./
 import { withStoreErrors } from "./store_errors.ts";
 import { findTimeout } from "./store_timeout.ts";
 
-/** The key of what is not the application's. Every backend can hold it. */
+/** The key of the expiry and the metadata. Every backend can store this key. */
 const RESERVED_KEY = "__session";
 
 /** The value of {@linkcode RESERVED_KEY}. */
@@ -24,8 +24,8 @@ interface ReservedValue extends SessionMeta {
 }
 
 /**
- * Returns the key that a value is stored under. An application's key that begins like the reserved
- * one gets a prefix.
+ * Returns the key that a value is stored under. If a key of the application starts with the
+ * reserved key, it gets a prefix.
  */
 function toStoredKey(key: string): string {
   return key.startsWith(RESERVED_KEY) ? `${RESERVED_KEY}:${key}` : key;
@@ -37,25 +37,27 @@ function fromStoredKey(key: string): string | undefined {
   return key === RESERVED_KEY ? undefined : key.slice(RESERVED_KEY.length + 1);
 }
 
-/** Bounds how many replaced ids are remembered. */
+/** The maximum number of replaced ids that are remembered. */
 const MAX_TRACES = 100_000;
 
-/** Where a session went whose id was replaced. */
+/** The new id of a session whose id was replaced. */
 interface Trace {
   readonly movedTo: string;
   readonly graceUntil: number;
   readonly expiresAt: number;
 }
 
-/** What this process knows of the sessions of a basic store, beside what is in the store. */
+/**
+ * The state of the sessions of a basic store that is kept in this process, and not in the store.
+ */
 export class BasicStoreState {
   /** Runs the operations on a session one after the other. */
   readonly mutex: KeyedMutex;
   /** The sessions whose id was replaced, by their old id. */
   readonly traces: ExpiringMap<Trace> = new ExpiringMap(MAX_TRACES);
   /**
-   * The expiry of these sessions, by their present id. All traces of a session share it, because it
-   * can be extended.
+   * The expiry of these sessions, by their current id. All traces of a session share one object,
+   * because the expiry can be extended.
    */
   readonly traceExpiry: ExpiringMap<{ expiresAt: number }> = new ExpiringMap(MAX_TRACES);
 
@@ -64,7 +66,7 @@ export class BasicStoreState {
   }
 }
 
-/** Adapts a store with the eight methods. */
+/** Implements the operations with the eight methods. */
 export class BasicStoreAdapter implements StoreAdapter {
   readonly #store: SessionStore;
   readonly #state: BasicStoreState;
@@ -77,7 +79,7 @@ export class BasicStoreAdapter implements StoreAdapter {
   async read(sid: string): Promise<SessionRecord | SessionTrace | undefined> {
     const stored = await this.#get("get", sid);
     const reserved = stored && reservedValue(stored);
-    // A record without an expiry was not created completely: no client has its cookie.
+    // A record without an expiry was not created completely, so no client has its cookie.
     if (stored === undefined || reserved === undefined) return this.#state.traces.get(sid);
     const { expiresAt, ...meta } = reserved;
     if (Date.now() >= expiresAt) {
@@ -136,13 +138,13 @@ export class BasicStoreAdapter implements StoreAdapter {
       await this.#store.create(newSid);
       const values = Object.entries(stored).filter(([storedKey]) => storedKey !== RESERVED_KEY);
       await this.#fill(newSid, values, { ...reserved, ...meta });
-      // The new record is complete: the old id may lead to it now.
+      // The new record is complete, so lookups of the old id may now lead to it.
       const traceExpiry = this.#state.traceExpiry.get(sid) ?? { expiresAt: reserved?.expiresAt ?? 0 };
       this.#state.traceExpiry.set(newSid, traceExpiry);
       this.#state.traces.set(sid, {
         movedTo: newSid,
         graceUntil,
-        // A getter, because a sliding expiry moves on.
+        // A getter, because a sliding expiry can be extended later.
         get expiresAt(): number {
           return Math.max(traceExpiry.expiresAt, graceUntil);
         },
@@ -163,7 +165,7 @@ export class BasicStoreAdapter implements StoreAdapter {
     return this.#exclusively(sid, () => this.#store.delete(sid));
   }
 
-  /** Runs an operation after those of the same session that were requested before it. */
+  /** Runs an operation after the earlier operations on the same session. */
   #exclusively(sid: string, operation: () => Promise<void>): Promise<void> {
     return this.#state.mutex.run(sid, operation);
   }
@@ -178,7 +180,7 @@ export class BasicStoreAdapter implements StoreAdapter {
     );
   }
 
-  /** Returns a record that can be written to. */
+  /** Returns a live record, or throws {@linkcode SessionGoneError}. */
   async #getLive(operation: string, sid: string): Promise<Record<string, unknown>> {
     const stored = await this.#get(operation, sid);
     const expiresAt = stored && reservedValue(stored)?.expiresAt;
@@ -188,7 +190,7 @@ export class BasicStoreAdapter implements StoreAdapter {
     return stored;
   }
 
-  /** Writes into a record that should exist. */
+  /** Writes one value of an existing record. */
   async #setValue(operation: string, sid: string, storedKey: string, value: unknown): Promise<void> {
     try {
       await this.#store.setValue(sid, storedKey, value);
@@ -201,7 +203,7 @@ export class BasicStoreAdapter implements StoreAdapter {
     }
   }
 
-  /** Fills a record that was just created, or removes it. */
+  /** Fills a record that was just created. Removes it if that fails. */
   async #fill(sid: string, values: [string, unknown][], reserved: object): Promise<void> {
     try {
       for (const [storedKey, value] of values) {
@@ -215,11 +217,14 @@ export class BasicStoreAdapter implements StoreAdapter {
     }
   }
 
-  /** Removes an expired record. Nothing else ever would, because a basic store knows no expiry. */
+  /**
+   * Removes an expired record. Nothing else ever would, because a basic store does not handle
+   * expiry.
+   */
   async #deleteExpired(sid: string): Promise<void> {
     await this.#exclusively(sid, async () => {
       try {
-        // A write that was under way may have extended the session.
+        // A concurrent write may have extended the session.
         const stored = await this.#get("destroy", sid);
         const expiresAt = stored && reservedValue(stored)?.expiresAt;
         if (expiresAt !== undefined && Date.now() >= expiresAt) await this.#store.delete(sid);
@@ -229,7 +234,10 @@ export class BasicStoreAdapter implements StoreAdapter {
     });
   }
 
-  /** Removes what a failed operation left. The caller reports the failure itself. */
+  /**
+   * Removes the record that a failed operation left. Errors are ignored, because the caller reports
+   * the original failure.
+   */
   async #deleteQuietly(sid: string): Promise<void> {
     try {
       await this.#store.delete(sid);
@@ -254,8 +262,8 @@ function reservedValue(stored: object): ReservedValue | undefined {
 }
 
 /**
- * Removes the keys without a value: a backend of JSON leaves them out, and no other should have to
- * keep them.
+ * Removes the properties that are `undefined`, so that every backend stores the same value as a
+ * JSON backend.
  */
 function withoutUndefined(object: object): object {
   return Object.fromEntries(Object.entries(object).filter(([, value]) => value !== undefined));

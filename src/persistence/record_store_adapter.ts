@@ -9,15 +9,18 @@ import type { KeyedMutex } from "../util/keyed_mutex.ts";
 import { callAsync, isPending, type MaybePromise } from "../util/maybe_promise.ts";
 import type { CachedValue, RenewOptions, SessionChange, StoreAdapter, ValueUpdater } from "./store_adapter.ts";
 
-/** How often an update is tried. Each failure means that another update succeeded. */
-const MAX_TRIES = 1000;
+/**
+ * The maximum number of attempts of an update. Each failed attempt means that another change
+ * succeeded.
+ */
+const MAX_ATTEMPTS = 1000;
 
-/** Adapts a store that has the capability. */
+/** Implements the operations on a {@linkcode RecordStore}. */
 export class RecordStoreAdapter implements StoreAdapter {
   readonly #store: RecordStore;
   readonly #mutex: KeyedMutex;
 
-  /** @param mutex serialises the updates of one session in this process */
+  /** @param mutex serializes the updates of one session in this process */
   constructor(store: RecordStore, mutex: KeyedMutex) {
     this.#store = store;
     this.#mutex = mutex;
@@ -25,7 +28,7 @@ export class RecordStoreAdapter implements StoreAdapter {
 
   read(sid: string): MaybePromise<RecordAnswer> {
     const answer = callAsync(() => this.#store.readRecord(sid));
-    // A store written in JavaScript may answer null.
+    // A store written in JavaScript may return null.
     return isPending(answer) ? answer.then((record) => record ?? undefined) : answer ?? undefined;
   }
 
@@ -42,7 +45,7 @@ export class RecordStoreAdapter implements StoreAdapter {
     let guess = this.#mutex.has(sid) ? undefined : cached;
     // Updates of this process wait for each other, so that only those of other processes conflict.
     return this.#mutex.run(sid, async () => {
-      for (let tries = 0; tries < MAX_TRIES; tries++) {
+      for (let attempt = 0; attempt < MAX_ATTEMPTS; attempt++) {
         const { version, value } = guess ?? await this.#readValue(sid, key);
         const next = await updater(value);
         const isUnchanged = next === undefined && value === undefined;
@@ -53,7 +56,9 @@ export class RecordStoreAdapter implements StoreAdapter {
         }
         guess = undefined;
       }
-      throw new Error(`The session store refused ${MAX_TRIES} changes of one record because its version had changed`);
+      throw new Error(
+        `The session store refused ${MAX_ATTEMPTS} changes of one record because its version had changed`,
+      );
     });
   }
 

@@ -1,5 +1,5 @@
 /**
- * Sessions in a store: finds them by their present id or an older one, and changes them.
+ * Finds sessions in a store, by their current id or an older one, and changes them.
  *
  * @module
  */
@@ -21,14 +21,14 @@ import { findTimeout } from "./store_timeout.ts";
 
 /** A session that was found. */
 export interface LookupHit {
-  /** Its present id. */
+  /** Its current id. */
   readonly id: string;
   readonly record: AdapterRecord;
-  /** Whether it was looked up by an older id, within the grace of that. */
+  /** Whether it was looked up by an older id, within the grace period of that id. */
   readonly viaOldId: boolean;
 }
 
-/** Why a validly signed id leads to no session. */
+/** Why a validly signed id does not identify a live session. */
 export type LookupMiss = "unknown" | "expired" | "reuse";
 
 /**
@@ -37,25 +37,28 @@ export type LookupMiss = "unknown" | "expired" | "reuse";
  */
 export interface SessionRef {
   id: string;
-  /** Whether the client has an older id. */
+  /** Whether the client presented an older id. */
   viaOldId: boolean;
 }
 
 type AdapterResult = ReturnType<StoreAdapter["read"]>;
 
-/** How many new ids a lookup follows. A session can get several within the grace of the first. */
+/**
+ * How many moves a lookup follows. A session can move several times within the grace period of its
+ * first id.
+ */
 const MAX_MOVES = 16;
 
 /**
- * The sessions of a store. Every method rejects with a {@linkcode SessionError}, never with
- * anything else.
+ * The sessions of a store. Every method fails with a {@linkcode SessionError}, except that an error
+ * of an updater is passed on.
  */
 export class SessionRepository {
   readonly #shared: SharedStore;
 
   /**
-   * @param storeTimeout the limit of each call of the store, in seconds; `undefined` for none. The
-   * shortest limit of all repositories on a store applies to all of them.
+   * @param storeTimeout the timeout of each store call, in seconds; `undefined` for none. The
+   * shortest timeout of all repositories on a store applies to all of them.
    * @throws {TypeError} if one of the eight methods is missing
    */
   constructor(store: SessionStore, storeTimeout: number | undefined) {
@@ -75,7 +78,7 @@ export class SessionRepository {
     return this.#shared.userMutex;
   }
 
-  /** Looks up a session: synchronously if the store answers synchronously. */
+  /** Looks up a session. The result is synchronous if the store answers synchronously. */
   read(sid: string): MaybePromise<LookupHit | LookupMiss> {
     return this.#read(sid, 0);
   }
@@ -95,7 +98,7 @@ export class SessionRepository {
     found: Awaited<AdapterResult>,
     moves: number,
   ): MaybePromise<LookupHit | LookupMiss> {
-    // The session may have been ended by this process while the store was asked.
+    // This process may have ended the session during the lookup.
     if (found === undefined || this.#shared.ended.get(sid) !== undefined) return "unknown";
     if ("values" in found) return { id: sid, record: found, viaOldId: moves > 0 };
     if ("expired" in found) return "expired";
@@ -118,7 +121,7 @@ export class SessionRepository {
   /**
    * Reads one value and writes what the updater returns.
    *
-   * @throws what the updater throws, as it is
+   * @throws any error of the updater, unchanged
    */
   async update(
     session: SessionRef,
@@ -148,7 +151,7 @@ export class SessionRepository {
     }
   }
 
-  /** Changes what is not a single value. */
+  /** Changes the metadata or the expiry, or removes all values. */
   change(session: SessionRef, operation: string, change: SessionChange): MaybePromise<void> {
     return this.#withMoveRetry(session, operation, (sid) => this.#shared.adapter.change(sid, change));
   }
@@ -168,8 +171,8 @@ export class SessionRepository {
       await this.#shared.adapter.move(sid, newSid, options);
     } catch (error) {
       if (error instanceof SessionGoneError || findTimeout(error) !== undefined) throw error;
-      // A connection can break after the store has moved the record: then the old id leads to the
-      // new one.
+      // If the connection broke after the store had moved the record, the old id leads to the new
+      // one, and the move has succeeded.
       const found = await withStoreErrors("regenerate", () => this.#shared.adapter.read(sid)).catch(() => undefined);
       if (found === undefined || !("movedTo" in found) || found.movedTo !== newSid) throw error;
     }
@@ -199,8 +202,8 @@ export class SessionRepository {
   }
 
   /**
-   * Runs an operation. If the session got a new id and the grace of the old one is not over, runs
-   * it again with the new id.
+   * Runs an operation. If the session got a new id and the grace period of the old one has not
+   * passed, runs it again with the new id.
    */
   #withMoveRetry(
     session: SessionRef,

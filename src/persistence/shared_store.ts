@@ -1,5 +1,5 @@
 /**
- * A store, as all middlewares of this process use it.
+ * The state that all middlewares of this process share for one store.
  *
  * @module
  */
@@ -12,12 +12,12 @@ import type { StoreAdapter } from "./store_adapter.ts";
 import { findTimeout, withStoreTimeout } from "./store_timeout.ts";
 
 /**
- * Bounds {@linkcode SharedStore.ended}: only lookups that were under way when a session ended need
- * it.
+ * The maximum size of {@linkcode SharedStore.ended}. Only lookups that run while a session is being
+ * ended need an entry.
  */
 const MAX_ENDED = 10_000;
 
-/** What the middlewares on one store have in common. */
+/** The adapter, the timeout and the mutexes of one store. */
 export class SharedStore {
   /** Runs the operations on a user's sessions one after the other. */
   readonly userMutex: KeyedMutex = new KeyedMutex(findTimeout);
@@ -36,7 +36,7 @@ export class SharedStore {
     this.#principals = isPrincipalStore(store) ? store : undefined;
   }
 
-  /** The operations of sessions. */
+  /** The operations of sessions on the store, with the timeout applied. */
   get adapter(): StoreAdapter {
     return this.#adapter;
   }
@@ -46,7 +46,7 @@ export class SharedStore {
     return this.#principals;
   }
 
-  /** Limits each call of the store to some seconds, unless the limit is shorter already. */
+  /** Sets the timeout of each store call, in seconds, unless a shorter one is already set. */
   limit(seconds: number): void {
     if (seconds >= this.#timeoutSeconds) return;
     this.#timeoutSeconds = seconds;
@@ -64,7 +64,7 @@ export class SharedStore {
 
 const sharedStores = new WeakMap<SessionStore, SharedStore>();
 
-/** Returns what the middlewares on a store share. */
+/** Returns the shared state of a store. */
 export function sharedStoreOf(store: SessionStore): SharedStore {
   let shared = sharedStores.get(store);
   if (shared === undefined) sharedStores.set(store, shared = new SharedStore(store));

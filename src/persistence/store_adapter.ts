@@ -1,5 +1,5 @@
 /**
- * What a session needs of a store, the same for every kind of store.
+ * The operations that a session needs, independent of the kind of store.
  *
  * @module
  */
@@ -8,7 +8,7 @@ import type { MaybePromise } from "../util/maybe_promise.ts";
 
 /** The operations of a session on its store. Each is atomic, as far as the store allows. */
 export interface StoreAdapter {
-  /** Reads a record, or what is left of its id. Never throws synchronously. */
+  /** Reads a record, or the trace of a former one. Never throws synchronously. */
   read(sid: string): MaybePromise<AdapterRecord | SessionTrace | undefined>;
   /** Creates a record with its first values. */
   create(sid: string, record: SessionRecord): MaybePromise<void>;
@@ -17,10 +17,10 @@ export interface StoreAdapter {
   /**
    * Reads one value and writes what the updater returns.
    *
-   * @param cached the value as this request read it, which saves reading it again
+   * @param cached the value that this request has already read, which can save another read
    */
   update(sid: string, key: string, updater: ValueUpdater, cached?: CachedValue): Promise<void>;
-  /** Changes what is not a single value. */
+  /** Changes the metadata or the expiry, or removes all values. */
   change(sid: string, change: SessionChange): Promise<void>;
   /** Gives a record a new id. */
   move(sid: string, newSid: string, options: RenewOptions): Promise<void>;
@@ -32,18 +32,19 @@ export interface StoreAdapter {
 export type AdapterRecord = Readonly<SessionRecord> & Partial<Pick<StoredRecord, "version">>;
 
 /**
- * Computes a new value from the current one. It is called again if somebody else wrote in between.
+ * Computes a new value from the current one. It is called again if the record was changed in the
+ * meantime.
  */
 export type ValueUpdater = (value: unknown) => unknown;
 
-/** A value that was read before, and the version of its record. */
+/** A value that was read earlier, and the version that its record had then. */
 export interface CachedValue {
   readonly version: number;
   readonly value: unknown;
 }
 
-/** A change of a record that is no single value. */
+/** A change of the metadata or the expiry, or the removal of all values. */
 export type SessionChange = Omit<RecordChange, "ifVersion" | "set">;
 
-/** What is written when a session gets a new id, and how long the old id still leads to it. */
+/** The metadata to write when a session gets a new id, and the grace period of the old id. */
 export type RenewOptions = Pick<RecordMove, "meta" | "graceUntil">;

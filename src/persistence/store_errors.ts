@@ -1,11 +1,11 @@
 /**
- * The errors of stores, as this library reports them.
+ * Converts the errors of stores to the errors of this library.
  *
  * @module
  */
 import { SessionError, SessionGoneError, SessionStoreError } from "../errors.ts";
 
-/** Calls a store. Whatever it throws or rejects with becomes a {@linkcode SessionError}. */
+/** Calls a store, and converts any error to a {@linkcode SessionError}. */
 export async function withStoreErrors<T>(operation: string, call: () => T | PromiseLike<T>, key?: string): Promise<T> {
   try {
     return await call();
@@ -15,14 +15,14 @@ export async function withStoreErrors<T>(operation: string, call: () => T | Prom
 }
 
 /**
- * Converts what a store threw.
+ * Converts an error of a store to a {@linkcode SessionError}.
  *
- * @param operation what was being done, such as `"set"`
+ * @param operation the operation that failed, such as `"set"`
  * @param key the key concerned, for the message
  */
 export function toSessionError(operation: string, cause: unknown, key?: string): SessionError {
   if (cause instanceof SessionGoneError) return new SessionGoneError(operation, { cause: cause.cause });
   if (cause instanceof SessionError) return cause;
-  const what = key === undefined ? operation : `${operation} ${JSON.stringify(key)}`;
-  return new SessionStoreError(operation, `Cannot ${what}: the session store failed`, { cause });
+  const action = key === undefined ? operation : `${operation} ${JSON.stringify(key)}`;
+  return new SessionStoreError(operation, `Cannot ${action}: the session store failed`, { cause });
 }

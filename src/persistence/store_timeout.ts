@@ -1,5 +1,5 @@
 /**
- * A time limit for the calls of a store.
+ * A timeout for the calls of a store.
  *
  * @module
  */
@@ -10,16 +10,16 @@ import { withTimeout } from "../util/timeout.ts";
 
 /** The store did not answer in time. */
 export class StoreTimeoutError extends Error {
-  /** @param seconds the time limit */
+  /** @param seconds the timeout */
   constructor(seconds: number) {
     super(`The session store did not answer within ${seconds} s`);
   }
 }
 
 /**
- * Returns the error that an operation failed with if the reason was a time limit, otherwise
- * `undefined`. Operations that wait for it in a queue fail with the same error: otherwise each
- * would wait for the whole limit in turn.
+ * Returns the error of an operation if its cause was a timeout, otherwise `undefined`. Operations
+ * that were queued after it fail with the same error, because each of them would otherwise wait for
+ * a timeout of its own.
  */
 export function findTimeout(error: unknown): Error | undefined {
   if (error instanceof StoreTimeoutError) return error;
@@ -29,9 +29,9 @@ export function findTimeout(error: unknown): Error | undefined {
 /**
  * Limits how long each call of a store may take. The result of a call that takes longer is ignored.
  *
- * @param store the store; the returned one has its methods, optional ones included, and nothing
- * else
- * @param seconds the limit of one call
+ * @param store the store
+ * @param seconds the timeout of one call
+ * @returns an object with the methods of the store, optional ones included, and nothing else
  */
 export function withStoreTimeout<S extends SessionStore>(store: S, seconds: number): S {
   const methods: Record<string, (...args: unknown[]) => unknown> = {};

@@ -4,16 +4,16 @@
  * @module
  */
 
-/** The depth of nesting from which on a value is refused, so that it cannot exhaust the stack. */
+/** Values that are nested deeper are refused, so that they cannot overflow the stack. */
 const MAX_DEPTH = 500;
 
 /**
- * Copies a value that a session can store, and refuses every other.
+ * Copies a value that a session can store, and refuses all others.
  *
- * Stored are the types of JSON, `undefined`, `bigint`, `Date`, `Map`, `Set`, typed arrays and
- * `ArrayBuffer`, in any nesting, also with cycles or the same object twice. Refused are functions,
- * symbols, promises, and instances of any other class, because a store would return them without
- * their class.
+ * A session can store the types of JSON, `undefined`, `bigint`, `Date`, `Map`, `Set`, typed arrays
+ * and `ArrayBuffer`, nested in each other, also with cycles and shared references. Functions,
+ * symbols, promises, and instances of any other class are refused, because a store would return
+ * them without their class.
  *
  * @param key the session's key, for the error message
  * @param value the value to copy
@@ -22,7 +22,8 @@ const MAX_DEPTH = 500;
  * @throws {TypeError} if some part of `value` cannot be stored; the message names the key
  */
 export function cloneValue<T>(key: string, value: T, rename: Rename = unchanged): T {
-  // Most values are primitives, and need no context: `setValue()` takes 160 instead of 185 ns.
+  // Most values are primitives, which need no context. This reduces `setValue()` from 185 to 160
+  // ns.
   return (isPrimitive(value) ? value : clonePart({ key, rename, clones: new Map() }, value, 0)) as T;
 }
 
@@ -56,7 +57,7 @@ function clonePart(context: CloneContext, value: unknown, depth: number): unknow
   if (typeof value !== "object" || value === null) throw unsupportedValueError(key, `a ${typeof value}`);
   if (clones.has(value)) return clones.get(value);
   if (depth > MAX_DEPTH) throw unsupportedValueError(key, `a value nested deeper than ${MAX_DEPTH} levels`);
-  const part = (inner: unknown): unknown => clonePart(context, inner, depth + 1);
+  const cloneInner = (inner: unknown): unknown => clonePart(context, inner, depth + 1);
   const remember = <C extends object>(clone: C): C => {
     clones.set(value, clone);
     return clone;
@@ -64,23 +65,23 @@ function clonePart(context: CloneContext, value: unknown, depth: number): unknow
 
   if (Array.isArray(value)) {
     const clone: unknown[] = remember(new Array(value.length));
-    for (let i = 0; i < value.length; i++) clone[i] = part(value[i]);
+    for (let i = 0; i < value.length; i++) clone[i] = cloneInner(value[i]);
     return clone;
   }
   if (isPlainObject(value)) {
     const clone = remember({});
-    for (const [name, inner] of Object.entries(value)) defineProperty(clone, rename(name), part(inner));
+    for (const [name, inner] of Object.entries(value)) defineProperty(clone, rename(name), cloneInner(inner));
     return clone;
   }
   if (value instanceof Date) return remember(new Date(value));
   if (value instanceof Map) {
     const clone = remember(new Map<unknown, unknown>());
-    for (const [name, inner] of value) clone.set(part(name), part(inner));
+    for (const [name, inner] of value) clone.set(cloneInner(name), cloneInner(inner));
     return clone;
   }
   if (value instanceof Set) {
     const clone = remember(new Set<unknown>());
-    for (const inner of value) clone.add(part(inner));
+    for (const inner of value) clone.add(cloneInner(inner));
     return clone;
   }
   if (ArrayBuffer.isView(value) && !(value instanceof DataView)) return remember(cloneTypedArray(value));
@@ -89,8 +90,8 @@ function clonePart(context: CloneContext, value: unknown, depth: number): unknow
 }
 
 /**
- * Returns whether an object is a `{}` or an `Object.create(null)`, of this realm or another, and no
- * instance of a class.
+ * Returns whether an object is like `{}` or `Object.create(null)`, and not an instance of a class.
+ * It may come from another realm.
  */
 function isPlainObject(value: object): boolean {
   const prototype = Object.getPrototypeOf(value);

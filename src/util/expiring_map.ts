@@ -5,7 +5,7 @@
  */
 import { ShardedMap } from "./sharded_map.ts";
 
-/** How many entries each new one checks for expiry. */
+/** How many entries are checked for expiry when an entry is set. */
 const SWEEP_CHECKS = 4;
 
 /**
@@ -17,15 +17,15 @@ export class ExpiringMap<V extends { readonly expiresAt: number }> {
   readonly #entries: ShardedMap<V>;
 
   /**
-   * @param max the greatest number of entries; one more evicts the oldest (from 100,000 on: one of
-   * the oldest)
+   * @param max the maximum number of entries; a further one evicts the oldest (one of the oldest if
+   * `max` is at least 100,000)
    */
   constructor(max: number) {
     this.#max = max;
     this.#entries = new ShardedMap(max);
   }
 
-  /** Returns an entry that is not expired. */
+  /** Returns an entry, unless it has expired. */
   get(key: string): V | undefined {
     const value = this.#entries.get(key);
     return value !== undefined && Date.now() < value.expiresAt ? value : undefined;

@@ -1,11 +1,11 @@
 /**
- * One operation at a time, for each key.
+ * A mutex for each key.
  *
  * @module
  */
 import type { MaybePromise } from "./maybe_promise.ts";
 
-/** Returns the error that the waiting operations fail with too, or `undefined` if they go on. */
+/** Returns the error that the waiting operations fail with too, or `undefined` if they run. */
 export type FailureRule = (error: unknown) => Error | undefined;
 
 /**
@@ -14,14 +14,15 @@ export type FailureRule = (error: unknown) => Error | undefined;
 export class KeyedMutex {
   readonly #failureFor: FailureRule;
   /**
-   * The last operation of each key. Resolves when it is over, with the error that those after it
-   * fail with too.
+   * The last operation of each key. Resolves when the operation has finished. If it resolves with
+   * an error, the operations that wait for it fail with that error.
    */
   readonly #last = new Map<string, Promise<Error | undefined>>();
 
   /**
-   * @param failureFor which failures of an operation also fail the operations that wait for it,
-   * such as a timeout: otherwise each of them would wait for its own. By default none does.
+   * @param failureFor which failures of an operation also fail the operations that wait for it. An
+   * example is a timeout, because each of them would otherwise wait for a timeout of its own. By
+   * default, no failure does.
    */
   constructor(failureFor: FailureRule = () => undefined) {
     this.#failureFor = failureFor;
@@ -32,14 +33,14 @@ export class KeyedMutex {
     return this.#last.has(key);
   }
 
-  /** Runs an operation after those of the same key that were requested before it. */
+  /** Runs an operation after the earlier operations of the same key. */
   run<T>(key: string, operation: () => Promise<T>): Promise<T> {
     const result = runAfter(this.#last.get(key), operation);
-    const ended: Promise<Error | undefined> = result.then(() => undefined, this.#failureFor).then((failure) => {
-      if (this.#last.get(key) === ended) this.#last.delete(key);
+    const finished: Promise<Error | undefined> = result.then(() => undefined, this.#failureFor).then((failure) => {
+      if (this.#last.get(key) === finished) this.#last.delete(key);
       return failure;
     });
-    this.#last.set(key, ended);
+    this.#last.set(key, finished);
     return result;
   }
 }
@@ -47,8 +48,8 @@ export class KeyedMutex {
 /**
  * Runs an operation after another one, or immediately if there is none.
  *
- * @param previous resolves when the other operation is over; with an error, which this one fails
- * with too, if that is to be
+ * @param previous resolves when the other operation has finished. If it resolves with an error,
+ * this operation does not run and fails with that error.
  */
 export function runAfter<T>(
   previous: Promise<Error | undefined> | undefined,

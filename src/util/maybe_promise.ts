@@ -1,8 +1,8 @@
 /**
- * Results that are either there already or still to come.
+ * Results that are available synchronously or as a promise.
  *
- * A session on a `MemoryStore` never has to wait. Code that handles both cases without an `await`
- * saves the promise and its jobs.
+ * A `MemoryStore` returns its results synchronously. Code that handles both cases without an
+ * `await` saves the promise and its microtasks.
  *
  * @module
  */
@@ -12,14 +12,14 @@ export type MaybePromise<T> = T | Promise<T>;
 
 /**
  * Shared resolved promise, returned by operations that finished synchronously.
- * {@linkcode isPending} recognises it, so nobody waits for it. Every caller gets the same one: do
- * not add properties to it.
+ * {@linkcode isPending} recognizes it, so that callers do not wait for it. All callers share this
+ * promise, so do not add properties to it.
  */
 export const RESOLVED: Promise<void> = Promise.resolve();
 
 /**
- * Returns whether a result is still to come. A `void` result that is {@linkcode RESOLVED} is there
- * already.
+ * Returns whether a result must be awaited. {@linkcode RESOLVED} need not, because it stands for a
+ * `void` result that is available.
  */
 export function isPending<T>(result: MaybePromise<T>): result is Promise<T> {
   return result instanceof Promise && result !== (RESOLVED as unknown);
@@ -28,8 +28,8 @@ export function isPending<T>(result: MaybePromise<T>): result is Promise<T> {
 /**
  * Calls a function that may return a value, a promise or any other thenable, and may throw.
  *
- * @returns the value, or a native promise: a thenable becomes one, and what was thrown is its
- * rejection
+ * @returns the value, or a native promise. A thenable is converted to a native promise, and a
+ * thrown error to a rejection.
  */
 export function callAsync<T>(call: () => T | PromiseLike<T>): MaybePromise<T> {
   try {
@@ -41,8 +41,8 @@ export function callAsync<T>(call: () => T | PromiseLike<T>): MaybePromise<T> {
 }
 
 /**
- * Calls a function as {@linkcode callAsync} does, then continues: synchronously if the result is
- * there already.
+ * Calls a function as {@linkcode callAsync} does, then `next` with the result or `failed` with the
+ * error. `next` is called synchronously if the result is available synchronously.
  */
 export function chain<T, R>(
   call: () => T | PromiseLike<T>,
@@ -53,7 +53,6 @@ export function chain<T, R>(
   return isPending(result) ? result.then(next, failed) : next(result);
 }
 
-/** Does nothing. */
 export function noop(): void {}
 
 function isThenable<T>(result: T | PromiseLike<T>): result is PromiseLike<T> {

@@ -10,11 +10,11 @@ const MAX_DELAY_MS = 32;
 
 /**
  * Calls an operation until it succeeds. The first call is synchronous. A random delay precedes
- * every other call, so that processes that failed together do not all come back at the same time.
+ * every other call, so that processes that failed together do not all retry at the same time.
  *
- * @param operation what to call
+ * @param operation the function to call
  * @param deadline the time from which the operation is not called again, in milliseconds of
- * `performance.now()`: `Date.now()` may be adjusted meanwhile
+ * `performance.now()`, because the system clock of `Date.now()` may be adjusted in the meantime
  * @param isRetryable returns whether another call may succeed after this error
  * @returns the result of the first call that succeeds
  * @throws the error of the last call if it is not retryable, or if the deadline has passed

@@ -9,14 +9,14 @@
  *
  * New entries go into the young generation, and an entry that is found in the old one returns to
  * it. When the young generation is full, it becomes the old one, and the entries of the previous
- * old one are evicted together. No entry is moved or deleted by itself.
+ * old one are evicted together. Entries are never deleted one by one.
  */
 export class TwoGenerationCache<V> {
   readonly #generationSize: number;
   #young = new Map<string, V>();
   #old = new Map<string, V>();
 
-  /** @param max the greatest number of entries, an even number */
+  /** @param max the maximum number of entries, an even number */
   constructor(max: number) {
     this.#generationSize = max / 2;
   }
