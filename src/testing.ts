@@ -76,7 +76,7 @@ export function testSessionStore(name: string, create: MakeStore, options: Sessi
           await t.step({
             name: check.name,
             ignore: check.isSkipped ?? false,
-            // A store may open connections in any step and keep them. The sanitizers of the whole
+            // A store may open connections in any check and keep them. The sanitizers of the whole
             // test still see leaks.
             sanitizeOps: false,
             sanitizeResources: false,

@@ -18,7 +18,7 @@ export interface Check {
  * Returns a check that is shown as ignored.
  *
  * @param what the behavior that is not tested
- * @param why the reason
+ * @param why the reason why it is not tested
  */
 export function skipped(what: string, why: string): Check {
   return { name: `skipped: ${what} (${why})`, run: () => {}, isSkipped: true };
@@ -26,7 +26,7 @@ export function skipped(what: string, why: string): Check {
 
 /** The stores that a check works on: one instance twice, or two instances on one backend. */
 export interface StorePair<S extends SessionStore> {
-  /** The end of the names of the checks: "in one instance" or "across two instances". */
+  /** The suffix of the checks' names: "in one instance" or "across two instances". */
   where: string;
   a: S;
   b: S;

@@ -5,7 +5,7 @@
  */
 
 /**
- * Replaces `Date.now`. The time stands still until a check moves it.
+ * Replaces `Date.now`. The time stays the same until a check calls `tick()`.
  *
  * It starts at the real time and only moves forward, so that a backend with its own clock never
  * removes a session that is still live.
@@ -30,7 +30,8 @@ export class Clock implements Disposable {
   }
 
   [Symbol.dispose](): void {
-    // The clock of a check that timed out was restored already, and the next check may fake it.
+    // If the check timed out, `Date.now` was restored already, and the next check may have replaced
+    // it again.
     if (Date.now === this.#fakeNow) Date.now = this.#realNow;
   }
 }

@@ -21,9 +21,9 @@ export function expectEqual(actual: unknown, expected: unknown, what: string): v
 /**
  * Fails unless a call rejects or throws.
  *
- * @param what the name of the call, for the message
+ * @param what the name of the call, for the error message
  * @param call runs the call
- * @param why the reason why it must reject, for the message
+ * @param why the reason why the call must reject, for the error message
  * @returns the error
  */
 export async function expectRejects(what: string, call: () => Promise<unknown>, why: string): Promise<unknown> {
@@ -36,7 +36,7 @@ export async function expectRejects(what: string, call: () => Promise<unknown>, 
   throw new AssertionError({ message: `${what}: expected it to reject because ${why}, got ${show(result)}` });
 }
 
-/** Returns the message of whatever was thrown. */
+/** Returns the message of a thrown value, which need not be an `Error`. */
 export function messageOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error);
 }

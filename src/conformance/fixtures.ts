@@ -8,7 +8,7 @@ import { newSessionId } from "../cookie/session_id.ts";
 import type { SessionStore } from "../session_store.ts";
 import { expect, expectEqual, messageOf, show } from "./expect.ts";
 
-/** Why a write to a missing session must reject. */
+/** The reason why a write to a missing session must reject. */
 export const NO_SUCH_SESSION = "there is no such session";
 
 /** Creates a session with values and returns its id. */

@@ -20,7 +20,7 @@ const REJECT_TIMEOUT = 10;
 /** Creates the instances of a store and limits the time of every check. */
 export class Harness {
   readonly options: ResolvedTestOptions;
-  /** How long a store whose backend cannot be reached may take to reject, in seconds. */
+  /** {@linkcode REJECT_TIMEOUT}, or the time that the constructor was given. */
   readonly rejectTimeout: number;
   readonly #create: MakeStore;
   /** The calls that a store has not answered yet. */
@@ -61,7 +61,9 @@ export class Harness {
     return new TestedStores(this, store, other, created.move());
   }
 
-  /** Creates an instance whose pending calls are known. It is closed with `created`. */
+  /**
+   * Creates an instance and tracks its pending calls. Disposing of `created` closes the instance.
+   */
   async create(created: AsyncDisposableStack): Promise<SessionStore> {
     const store = created.adopt(await this.#create(), closeStore);
     const watched = this.#watched.get(store) ?? this.#watch(store);
@@ -70,8 +72,8 @@ export class Harness {
   }
 
   /**
-   * Waits for some work, at most as long as the option `timeout` allows. Restores `Date.now` if the
-   * work takes longer, because the check that replaced it may never get to that.
+   * Waits for some work, at most as long as the option `timeout` allows. If the work takes longer,
+   * restores `Date.now`, because the check that replaced it may never do so.
    *
    * @throws {AssertionError} if the work takes longer
    */
@@ -146,7 +148,7 @@ export class TestedStores implements AsyncDisposable {
     return pairs;
   }
 
-  /** The pairs of stores that have an optional capability. */
+  /** Returns the pairs of stores that have an optional capability. */
   pairsWith<S extends SessionStore>(supports: (store: SessionStore) => store is S): StorePair<S>[] {
     return this.pairs.filter((pair): pair is StorePair<S> => supports(pair.a) && supports(pair.b));
   }

@@ -7,12 +7,12 @@ import type { SessionStore } from "../session_store.ts";
 import { show } from "./expect.ts";
 
 /**
- * Creates an instance of a store. The suite calls `init()` on it and, in the end,
+ * Creates an instance of a store. The suite calls `init()` first. When it has finished, it calls
  * `[Symbol.asyncDispose]()` or `[Symbol.dispose]()` if the store has one of them.
  */
 export type MakeStore = () => SessionStore | Promise<SessionStore>;
 
-/** The claims of a store, and the means to make it fail. */
+/** The claims of a store, and the ways to make it fail. */
 export interface SessionStoreTestOptions {
   /**
    * Whether several instances can work on one backend concurrently, as the instances of several
@@ -25,8 +25,8 @@ export interface SessionStoreTestOptions {
   shared?: boolean;
   /**
    * Which values the store keeps.
-   * - `"json"`: everything that JSON represents. Every other value must come back equal too, or be
-   *   rejected with an error that names the key.
+   * - `"json"`: every value that JSON can represent. Every other value must come back equal too, or
+   *   be rejected with an error that names the key.
    * - `"all"`: also `undefined` inside a value, `-0`, `NaN`, `bigint`, `Date`, `Map`, `Set`, typed
    *   arrays, `ArrayBuffer`, shared references and cycles. The stores of this project keep all of
    *   them.
@@ -37,18 +37,18 @@ export interface SessionStoreTestOptions {
   /**
    * How long a `RecordStore` remembers a replaced session id. A store that is not a `RecordStore`
    * ignores this option.
-   * - `"grace"`: until its grace period is over.
-   * - `"deadline"`: also until the session's deadline, so that a later use of the id is reported.
-   *   The stores of this project do this.
+   * - `"grace"`: until its grace period has passed.
+   * - `"deadline"`: also until the session expires, so that the middleware can report a later use
+   *   of the id. The stores of this project do this.
    *
    * @default {"grace"}
    */
   traces?: "grace" | "deadline";
   /**
-   * The size in bytes up to which the store must keep a value: an integer of at least 1,024. The
-   * size of a text is that of its UTF-8, the size of any other value that of its JSON; binary data
-   * counts its bytes. A larger value must come back equal too, or be rejected with an error that
-   * names the key.
+   * The size of the largest value that the store must keep, in bytes; an integer of at least 1,024.
+   * The size of a text is the length of its UTF-8 encoding. The size of binary data is its number
+   * of bytes. The size of any other value is the length of its JSON. A larger value must come back
+   * equal too, or be rejected with an error that names the key.
    *
    * @default {524_288}
    */

@@ -43,18 +43,18 @@ export const SUITE: readonly CheckGroup[] = [
   { title: "required: unreachable backend", checks: unreachableBackendChecks },
   {
     title: "RecordStore: records",
-    checks: ofRecordStores(
+    checks: forRecordStores(
       "records",
       recordChecks,
       "; without them update(), take(), clear() and regenerate() are atomic within one process only, a new session " +
         "takes several round trips, and an expired session stays in the store unless its visitor returns",
     ),
   },
-  { title: "RecordStore: new session ids", checks: ofRecordStores("new session ids", moveChecks) },
-  { title: "RecordStore: deadlines", checks: ofRecordStores("deadlines", deadlineChecks) },
+  { title: "RecordStore: new session ids", checks: forRecordStores("new session ids", moveChecks) },
+  { title: "RecordStore: deadlines", checks: forRecordStores("deadlines", deadlineChecks) },
   {
     title: "RecordStore: concurrent calls",
-    checks: ofRecordStores("concurrent calls on records", recordConcurrencyChecks),
+    checks: forRecordStores("concurrent calls on records", recordConcurrencyChecks),
   },
   { title: "PrincipalStore: sessions of a user", checks: principalChecks },
   { title: "middleware: in one instance", checks: ({ store }) => middlewareChecks(store, store) },
@@ -65,11 +65,12 @@ export const SUITE: readonly CheckGroup[] = [
 /**
  * Returns the checks of a `RecordStore`, which are skipped for any other store.
  *
- * @param topic the name of the skipped checks
+ * @param topic the name of the checks if they are skipped
  * @param checks returns the checks of a pair of stores
- * @param consequence what the missing capability means for sessions; the suite says it once
+ * @param consequence the effect of the missing capability on sessions. Only one group has it, so
+ * that the suite shows it once.
  */
-function ofRecordStores(
+function forRecordStores(
   topic: string,
   checks: (pair: StorePair<RecordStore>, stores: TestedStores) => Check[],
   consequence = "",

@@ -10,7 +10,7 @@ import { cloneValue } from "../util/clone_value.ts";
  * Encodes a value as JSON in the format of devalue, which also supports `undefined`, `Date`, `Map`,
  * `Set`, `bigint`, typed arrays, `ArrayBuffer` and cycles.
  *
- * @param key the value's key, for the message of the error
+ * @param key the value's key, for the error message
  * @param value any value that a session can hold
  * @returns well-formed text without a NUL character
  * @throws {TypeError} if a session cannot hold the value. The message names the key.
@@ -29,8 +29,8 @@ export function decodeValue(text: string): unknown {
 }
 
 /**
- * Encodes several values as one JSON object of the results of {@linkcode encodeKey} and
- * {@linkcode encodeValue}. Only `undefined` is encoded as `null`.
+ * Encodes several values as one JSON object. Its names are the results of {@linkcode encodeKey},
+ * and its values those of {@linkcode encodeValue}. Only the value `undefined` becomes `null`.
  *
  * @param values any values that a session can hold, by their keys
  * @returns well-formed text without a NUL character
@@ -53,8 +53,8 @@ export function decodeValues(text: string): Map<string, unknown> {
 }
 
 /**
- * Encodes a key as well-formed text without any character that JSON escapes. Among those is NUL,
- * which PostgreSQL rejects and SQLite takes for the end of the text.
+ * Encodes a key as well-formed text without any character that JSON escapes. One of these is NUL,
+ * which PostgreSQL rejects and at which SQLite stops reading the text.
  */
 export function encodeKey(key: string): string {
   return key.replace(UNSAFE, (character) => `%${character.charCodeAt(0).toString(16).padStart(4, "0")}`);
@@ -70,7 +70,9 @@ export function decodeKey(text: string): string {
 /** With the flag `u`, a surrogate only matches if it is not part of a pair. */
 const LONE_SURROGATE = /\p{Cs}/gu;
 
-/** The characters that JSON escapes, and `%`, with which {@linkcode encodeKey} escapes them. */
+/**
+ * The characters that JSON escapes, and `%`, which {@linkcode encodeKey} puts before their codes.
+ */
 const UNSAFE = /[%"\\\p{Cc}\p{Cs}]/gu;
 
 /** The parsed JSON of {@linkcode encodeValue}. */
@@ -82,20 +84,23 @@ function revive(parsed: Parsed, escaped: boolean): unknown {
 }
 
 /** The prefix of a property's name that was encoded with {@linkcode encodeKey}. */
-const ESCAPE = "__proto__:";
+const ESCAPE_PREFIX = "__proto__:";
 
-/** Returns whether a text may contain an encoded name. Most do not, and are not cloned. */
+/**
+ * Returns whether a text may contain an encoded property name. Otherwise its value need not be
+ * cloned.
+ */
 function hasEscapes(text: string): boolean {
-  return text.includes(`"${ESCAPE}`);
+  return text.includes(`"${ESCAPE_PREFIX}`);
 }
 
-// devalue rejects the property `__proto__`, which is valid in JSON. And V8's JSON.parse() confuses
-// some names that contain escapes (https://issues.chromium.org/issues/521080746).
+// devalue rejects the property `__proto__`, which is valid in JSON. V8's JSON.parse() confuses some
+// names that contain escapes (https://issues.chromium.org/issues/521080746).
 function escapeName(name: string): string {
   const text = encodeKey(name);
-  return text !== name || name === "__proto__" || name.startsWith(ESCAPE) ? ESCAPE + text : name;
+  return text !== name || name === "__proto__" || name.startsWith(ESCAPE_PREFIX) ? ESCAPE_PREFIX + text : name;
 }
 
 function unescapeName(name: string): string {
-  return name.startsWith(ESCAPE) ? decodeKey(name.slice(ESCAPE.length)) : name;
+  return name.startsWith(ESCAPE_PREFIX) ? decodeKey(name.slice(ESCAPE_PREFIX.length)) : name;
 }

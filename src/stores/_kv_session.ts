@@ -1,5 +1,5 @@
 /**
- * How a session is encoded in Deno KV: as one or more chunks, each the value of an entry.
+ * Encodes a session as one or more chunks. Each chunk is the value of an entry of Deno KV.
  *
  * @module
  */
@@ -22,20 +22,20 @@ export interface StoredTrace {
   expiresAt: number;
 }
 
-/** The content of a session id: a record, a trace or nothing. */
+/** The content that is stored under a session id: a record, a trace or nothing. */
 export interface SessionContent {
   record?: EncodedRecord;
   trace?: StoredTrace;
 }
 
-/** A session id as the database has it. */
+/** The content that is stored under a session id, and the chunks that hold it. */
 export interface StoredSession extends SessionContent {
   /**
    * The versionstamp of chunk 0, which every write replaces and every commit checks. `null` if
-   * there is none.
+   * there is no chunk.
    */
   versionstamp: string | null;
-  /** The highest number of a chunk, plus 1. */
+  /** The highest number of a stored chunk, plus 1. */
   chunks: number;
   /** Whether a chunk of the record is missing. Its values are then unknown. */
   incomplete?: boolean;
@@ -54,8 +54,8 @@ interface RecordHeader extends Omit<EncodedRecord, "values"> {
 const CHUNK_BYTES = 64 * 1024;
 
 /**
- * The largest size of all values of a session, in bytes. A commit takes 800 KiB, including keys and
- * everything else.
+ * The largest total size of a session's values, in bytes. Deno KV limits a commit to 800 KiB,
+ * including the keys and all other data.
  */
 const MAX_BYTES = 12 * CHUNK_BYTES;
 
@@ -63,11 +63,10 @@ const encoder = new TextEncoder();
 const decoder = new TextDecoder();
 
 /**
- * Encodes the content of a session id: a JSON header, then each key and each value of a record
- * after a NUL character.
+ * Encodes the content of a session id. The chunks contain a JSON header, followed by each key and
+ * each value of a record. A NUL character precedes each of them.
  *
- * @param content the content
- * @param changedKeys the keys of the values that are new, for the error message
+ * @param changedKeys the keys that the write sets, for the error message
  * @returns the chunks
  * @throws {RangeError} if the values exceed 768 KiB in total
  */

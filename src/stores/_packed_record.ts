@@ -11,7 +11,7 @@ const OPTIONAL_META = ["sentAt", "principal", "boundAt", "csrfSeed"] as const;
 /** The metadata of a session that cannot be computed from its expiry and its lifetime. */
 interface ExtraMeta {
   readonly meta: Readonly<SessionMeta>;
-  /** Set once the session has had another id. */
+  /** Set when the session moves to a new id. */
   readonly sharedExpiry: SharedExpiry | undefined;
 }
 
@@ -21,23 +21,27 @@ export interface SharedExpiry {
 }
 
 /**
- * An immutable record. A write creates a new one, so a reader keeps what it has read, and values
- * are copied only when they are read.
+ * An immutable record. A write creates a new record and does not change those that were read
+ * before. Therefore values are copied only when a property is read, not when the store returns the
+ * record.
  *
- * A million sessions with one small value take 205 bytes each. A comment "(229 bytes)" says how
- * many they take without the measure that it explains. Do not add a `#private` method: V8 marks
- * every object of a class that has one (213 bytes).
+ * A session with one small value takes 205 bytes, if there are a million of them. A comment such as
+ * "(229 bytes)" gives the size of a session without the optimization that the comment explains. Do
+ * not add a `#private` method, because V8 adds a hidden field to every object of a class that has
+ * one (213 bytes).
  */
 export class PackedRecord implements StoredRecord {
-  // Small integers instead of timestamps in milliseconds, which V8 boxes (229 bytes).
+  // The expiry as two small integers. V8 would box a timestamp in milliseconds (229 bytes).
   readonly #seconds: number;
   readonly #milliseconds: number;
   readonly #version: number;
-  /** From `createdAt` to `expiresAt`, in seconds. Not used if there is `#extra`. */
+  /** From `createdAt` to `expiresAt`, in seconds. Unused if `#extra` is set. */
   readonly #lifetime: number;
-  /** Only there once the session was used after its creation (341 bytes). */
+  /**
+   * Set only if `#lifetime` cannot replace it, mostly after the session was used again (341 bytes).
+   */
   readonly #extra: ExtraMeta | undefined;
-  /** Key, value, key, value, instead of a `Map` (381 bytes). */
+  /** Keys and values alternate. A `Map` would take more (381 bytes). */
   readonly #entries: readonly unknown[];
 
   private constructor(
@@ -56,12 +60,13 @@ export class PackedRecord implements StoredRecord {
   }
 
   /**
-   * Packs a record. Its values are copied.
+   * Packs a record and copies its values.
    *
    * @throws {TypeError} if a session cannot store a value
    */
   static from({ values, expiresAt, meta }: SessionRecord): PackedRecord {
-    // Allocated in its exact size, because push() reserves space for 16 more (341 bytes).
+    // Allocated with its exact size, because push() reserves space for 16 more elements (341
+    // bytes).
     const entries: unknown[] = new Array(values.size * 2);
     let length = 0;
     for (const [key, value] of values) {
@@ -71,7 +76,7 @@ export class PackedRecord implements StoredRecord {
     }
     entries.length = length;
     const lifetime = (expiresAt - meta.createdAt) / 1000;
-    // The comparison fails for an infinite expiry, and when the division has lost a fraction.
+    // The equality is false if the expiry is infinite, or if the division was not exact.
     const isComputable = expiresAt - lifetime * 1000 === meta.createdAt && isUnused(meta);
     return isComputable
       ? new PackedRecord(entries, expiresAt, 0, lifetime, undefined)
@@ -86,7 +91,7 @@ export class PackedRecord implements StoredRecord {
     return this.#version;
   }
 
-  /** A copy. */
+  /** A copy of the values by key. */
   get values(): Map<string, unknown> {
     const values = new Map<string, unknown>();
     for (let i = 0; i < this.#entries.length; i += 2) {
@@ -96,7 +101,7 @@ export class PackedRecord implements StoredRecord {
     return values;
   }
 
-  /** A copy. */
+  /** A copy of the metadata. */
   get meta(): SessionMeta {
     if (this.#extra !== undefined) return { ...this.#extra.meta };
     const createdAt = this.expiresAt - this.#lifetime * 1000;
@@ -119,14 +124,18 @@ export class PackedRecord implements StoredRecord {
     return undefined;
   }
 
-  /** Returns the record with a value set, which must be a copy already; `undefined` removes it. */
+  /**
+   * Returns the record with one value changed; `undefined` removes it. The caller must have copied
+   * the value.
+   */
   withValue(key: string, value: unknown): PackedRecord {
     const entries = setEntry(this.#entries, key, value);
     return new PackedRecord(entries, this.expiresAt, this.#version + 1, this.#lifetime, this.#extra);
   }
 
   /**
-   * Returns the record with values set, which must be copies already; `undefined` removes one.
+   * Returns the record with several values changed; `undefined` removes a value. The caller must
+   * have copied the values.
    *
    * @param clear removes all earlier values first
    */
@@ -147,7 +156,7 @@ export class PackedRecord implements StoredRecord {
   }
 }
 
-/** Returns whether a session was created and then neither visited, renewed nor bound. */
+/** Returns whether a session has been neither visited, renewed nor bound since its creation. */
 function isUnused(meta: SessionMeta): boolean {
   return meta.seenAt === meta.createdAt && meta.renewedAt === meta.createdAt &&
     OPTIONAL_META.every((name) => meta[name] === undefined);
@@ -157,12 +166,16 @@ function isUnused(meta: SessionMeta): boolean {
 function setEntry(entries: readonly unknown[], key: string, value: unknown): readonly unknown[] {
   let at = 0;
   while (at < entries.length && entries[at] !== key) at += 2;
-  // concat() allocates the exact size: 221 bytes with two values, and 349 with a spread.
+  // concat() allocates the exact size: a session with two values takes 221 bytes, or 349 with a
+  // spread.
   if (at === entries.length) return value === undefined ? entries : entries.concat([key, value]);
   return value === undefined ? entries.toSpliced(at, 2) : entries.with(at + 1, value);
 }
 
-/** Sets many entries in one pass: 16,000 calls of `setEntry()` took 19 s, each with a copy. */
+/**
+ * Sets many entries in one pass. Each call of `setEntry()` copies all entries: 16,000 calls took 19
+ * seconds.
+ */
 function setEntries(entries: readonly unknown[], values: ReadonlyMap<string, unknown>): readonly unknown[] {
   const merged = new Map<unknown, unknown>();
   for (let i = 0; i < entries.length; i += 2) merged.set(entries[i], entries[i + 1]);

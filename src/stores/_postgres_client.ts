@@ -22,7 +22,10 @@ export interface ServerLimits {
    * milliseconds.
    */
   silenceMs: number;
-  /** How many queries may be pending. More would fill the memory while the server is silent. */
+  /**
+   * How many queries may be pending. Further ones are rejected, because they would fill the memory
+   * while the server is silent.
+   */
   pendingQueries: number;
   /**
    * How long pending queries may take after another connection of their pool broke, in
@@ -42,10 +45,10 @@ const MAX_RETIRED = 2;
 /**
  * Sends queries to a server and stops using connections that may be lost.
  *
- * After a connection broke or was silent for long, further queries go to a new pool, and pending
- * queries stay in the old one. postgres.js 3.4.9 would go on with the old pool, which may be
- * damaged: a connection that broke during a write may never send anything again, and may answer
- * with the error that ended it.
+ * After a connection has broken or has been silent for too long, further queries go to a new pool,
+ * and pending queries stay in the old one. postgres.js 3.4.9 would continue to use the old pool,
+ * which may be damaged. A connection that broke during a write may never send anything again, and
+ * may reject later queries with the error that closed it.
  */
 export class PostgresClient implements AsyncDisposable {
   readonly #url: string;
@@ -56,7 +59,7 @@ export class PostgresClient implements AsyncDisposable {
 
   /**
    * @param url the server, such as `"postgres://user:password@host:5432/database"`
-   * @param limits those that differ from the default
+   * @param limits the limits that differ from the default
    * @throws {TypeError} if the URL cannot be parsed. The message does not repeat it, because it may
    * contain a password.
    */
@@ -79,18 +82,18 @@ export class PostgresClient implements AsyncDisposable {
       // A PostgresError comes from the server, over a connection that works.
       if (!(error instanceof postgres.PostgresError)) {
         this.#replace(pool);
-        this.#endAfter(pool, this.#limits.graceMs);
+        this.#closeAfter(pool, this.#limits.graceMs);
       }
       throw error;
     } finally {
-      if (this.#retired.has(pool) && pool.oldestPending === undefined) this.#end(pool, 0);
+      if (this.#retired.has(pool) && pool.oldestPending === undefined) this.#close(pool, 0);
     }
   }
 
   /** Closes every connection. Pending queries have five seconds to finish. */
   async [Symbol.asyncDispose](): Promise<void> {
     this.#disposed = true;
-    await Promise.all([this.#pool, ...this.#retired].map((pool) => this.#end(pool, 5)));
+    await Promise.all([this.#pool, ...this.#retired].map((pool) => this.#close(pool, 5)));
   }
 
   /** Replaces the pool if its server has been silent for too long. */
@@ -99,52 +102,55 @@ export class PostgresClient implements AsyncDisposable {
     if (pool.oldestPending === undefined || performance.now() - pool.oldestPending < this.#limits.silenceMs) return;
     if (!pool.connected) {
       this.#replace(pool);
-      // If every attempt to connect is hung up on, postgres.js 3.4.9 reconnects without limit and
-      // without a pause.
-      this.#endAfter(pool, 0);
+      // If the server drops every attempt to connect, postgres.js 3.4.9 reconnects without a limit
+      // and without a delay.
+      this.#closeAfter(pool, 0);
     } else if (this.#retired.size < MAX_RETIRED) {
-      // The pool is not ended: the server may be busy with its queries, and would not notice that
-      // nobody waits for them.
+      // The old pool stays open, because the server may still be executing its queries. Closing the
+      // connections would not stop them.
       this.#replace(pool);
     }
   }
 
-  /** Opens a new pool for further queries. The old one ends when its last pending query is done. */
+  /** Opens a new pool for further queries. The old pool is closed after its last pending query. */
   #replace(pool: Pool): void {
     if (pool !== this.#pool || this.#disposed) return;
     this.#pool = new Pool(this.#url);
     this.#retired.add(pool);
   }
 
-  /** Ends a pool after a delay, whether or not queries are pending. */
-  #endAfter(pool: Pool, milliseconds: number): void {
+  /** Closes a pool after a delay, even if queries are pending. */
+  #closeAfter(pool: Pool, milliseconds: number): void {
     if (pool.timer !== undefined || this.#disposed) return;
-    pool.timer = setTimeout(() => this.#end(pool, 0), milliseconds).unref();
+    pool.timer = setTimeout(() => this.#close(pool, 0), milliseconds).unref();
   }
 
-  #end(pool: Pool, seconds: number): Promise<void> {
+  #close(pool: Pool, seconds: number): Promise<void> {
     clearTimeout(pool.timer);
-    return pool.ended ??= pool.sql.end({ timeout: seconds }).then(() => void this.#retired.delete(pool));
+    return pool.closed ??= pool.sql.end({ timeout: seconds }).then(() => void this.#retired.delete(pool));
   }
 }
 
-/** Connections that are used, and given up, together. */
+/** A set of connections that are replaced together. */
 class Pool {
   readonly sql: ReturnType<typeof postgres>;
   /** Whether the server has ever responded. */
   connected = false;
-  /** Resolves when the pool has ended; `undefined` while it is in use. */
-  ended: Promise<void> | undefined;
-  /** The timer that ends the pool. */
+  /** Resolves when the pool is closed; `undefined` until it starts to close. */
+  closed: Promise<void> | undefined;
+  /** The timer that closes the pool. */
   timer: ReturnType<typeof setTimeout> | undefined;
-  /** The queries without a result yet, oldest first; `since` is a time of `performance.now()`. */
+  /**
+   * The queries without a result yet, oldest first. `since` is in milliseconds of
+   * `performance.now()`.
+   */
   readonly pendingQueries = new Set<{ since: number }>();
 
   constructor(url: string) {
     this.sql = open(url, () => this.connected = true);
   }
 
-  /** When the oldest pending query was sent. */
+  /** When the oldest pending query was sent, in milliseconds of `performance.now()`. */
   get oldestPending(): number | undefined {
     const [query] = this.pendingQueries;
     return query?.since;
@@ -165,10 +171,10 @@ function open(url: string, onConnected: () => void): ReturnType<typeof postgres>
   try {
     return postgres(url, {
       connect_timeout: 5,
-      // Firewalls forget idle connections. This also ends a connection that opened after its pool
-      // was given up.
+      // Firewalls drop idle connections. The timeout also closes a connection that opened after its
+      // pool was replaced.
       idle_timeout: 300,
-      // A request waits for each attempt to connect: it must not wait longer because earlier
+      // A request waits for the attempt to connect. It must not wait longer because earlier
       // attempts failed.
       backoff: () => 0,
       // Only arrays need the types, and fetching them takes a round trip on each connection.

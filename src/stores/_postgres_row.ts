@@ -1,5 +1,5 @@
 /**
- * The cells of a `PostgresStore`'s rows: values and meta as JSON, numbers as text.
+ * Encodes and decodes the cells of a `PostgresStore`: values and metadata as JSON, numbers as text.
  *
  * @module
  */
@@ -43,9 +43,11 @@ export function decodeMeta(cell: Cell): SessionMeta {
  * @throws {TypeError} if the cell is NULL or missing, or if the client has transformed it
  */
 export function decodeText(cell: Cell): string {
-  // An application's client may transform rows. No result is better than a wrong one.
+  // An application's client may transform rows. An error is better than a wrong result.
   if (!(cell instanceof Uint8Array)) {
-    throw new TypeError("Cannot read from PostgreSQL: the client returned no cell as the server sent it");
+    throw new TypeError(
+      "Cannot read from PostgreSQL: the client transformed or omitted a cell; expected cells as the server sent them",
+    );
   }
   return decoder.decode(cell);
 }

@@ -5,8 +5,8 @@
  */
 
 /**
- * A schema's or a table's name. PostgreSQL truncates after 63 bytes; the indexes add 11 to the
- * table's name.
+ * A schema's or a table's name. PostgreSQL truncates names to 63 bytes, and the name of an index is
+ * up to 11 bytes longer than the table's.
  */
 const NAME = /^[A-Za-z_][A-Za-z0-9_]{0,49}$/;
 
@@ -52,7 +52,7 @@ CREATE INDEX IF NOT EXISTS "${name}_principal" ON ${quoted} USING hash (principa
 /**
  * Checks and quotes a table's name.
  *
- * @param action what the caller does, for the message
+ * @param action the caller's action, for the error message
  * @throws {TypeError} if `table` is not a valid name
  */
 export function quoteTable(action: string, table: string): string {

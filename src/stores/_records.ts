@@ -6,7 +6,7 @@
 import { SessionStoreError } from "../errors.ts";
 import type { SessionRecord } from "../session_store.ts";
 
-/** Returns a record that is created now, without values and without an expiry. */
+/** Returns the record of a session that is created now, without values and without an expiry. */
 export function emptyRecord(): SessionRecord {
   const now = Date.now();
   return { values: new Map(), expiresAt: Infinity, meta: { createdAt: now, seenAt: now, renewedAt: now } };
@@ -14,14 +14,14 @@ export function emptyRecord(): SessionRecord {
 
 /**
  * Returns a timestamp that every backend can store, in milliseconds since the epoch. `Infinity` is
- * kept and means never. A value that is no timestamp, such as `NaN`, becomes 0, so that a mistake
- * in an expiry ends the session and cannot make it permanent.
+ * kept and means "never". A value that is not a timestamp, such as `NaN`, becomes 0. So a wrong
+ * expiry ends the session and does not make it permanent.
  */
 export function normalizeTimestamp(value: number): number {
   return value > 0 ? value : 0;
 }
 
-/** Returns the error of a session id that cannot be given to a second session. */
+/** Creates the error for a new session's id that another session already has. */
 export function idInUseError(operation: "create" | "regenerate"): SessionStoreError {
   const which = operation === "create" ? "the session id" : "the new session id";
   return new SessionStoreError(operation, `Cannot ${operation}: ${which} is in use`);

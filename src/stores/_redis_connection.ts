@@ -1,5 +1,5 @@
 /**
- * A connection to Redis, through a client of the application or of the store's own.
+ * A connection to Redis, through the application's client or a client of the store's own.
  *
  * @module
  */
@@ -8,7 +8,8 @@ import { createClient, type RedisClientType } from "npm:redis@6.3.1";
 import { noop } from "../util/maybe_promise.ts";
 
 /**
- * What {@linkcode RedisStore} requires of every client. Versions 5 and 6 of `npm:redis` have it.
+ * The members that {@linkcode RedisStore} requires of every client. Clients of `npm:redis` 5 and 6
+ * have them.
  */
 export interface RedisScripting {
   /** Whether the client is connected or connecting. */
@@ -50,7 +51,7 @@ const MAX_RECONNECT_DELAY_MS = 250;
  */
 const RESPONSE_TIMEOUT_MS = 5000;
 
-/** A script on one key, and its digest, by which Redis caches it. */
+/** A script on one key, and its digest. Redis caches the script by this digest. */
 export interface Script {
   readonly sha: string;
   readonly text: string;
@@ -61,15 +62,15 @@ export function script(text: string): Script {
   return { text, sha: createHash("sha1").update(text).digest("hex") };
 }
 
-/** Returns the key as the server sees it: a client may add a prefix to every key. */
+/** Returns the key as the server sees it. A client may add a prefix to every key. */
 const ECHO_KEY = script(`return KEYS[1]`);
 
-/** Runs scripts on a client of the application, or on a client of its own. */
+/** Runs scripts on the application's client, or on a client of its own. */
 export class RedisConnection {
   #client: RedisClientLike | RedisClusterLike;
   /** The client, if this connection has created it. */
   #ownClient: RedisClientType | undefined;
-  /** Since when the own client has answered no command, by `performance.now()`. */
+  /** The time of the first command since the own client's last answer, by `performance.now()`. */
   #unansweredSince: number | undefined;
 
   /**
@@ -90,9 +91,10 @@ export class RedisConnection {
     }
   }
 
-  /** Connects, and checks with a key that the server answers. */
+  /** Connects, and checks that the server answers a command on a key. */
   async open(key: string): Promise<void> {
-    // Failures are reported by the calls that fail. An error event without a listener would throw.
+    // The calls that fail report the failure, so the event is ignored. Without a listener, it would
+    // throw.
     if (this.#client.listenerCount("error") === 0) this.#client.on("error", noop);
     if (this.#ownClient !== undefined) await firstAttempt(this.#ownClient);
     else if (!this.#client.isOpen) await this.#client.connect();
@@ -136,9 +138,9 @@ export class RedisConnection {
   }
 
   /**
-   * Reconnects if no command was answered for too long. A machine that disappears closes no
-   * connection. Without this, the process would wait as long as TCP retransmits: many minutes, even
-   * after another machine has taken over the address.
+   * Reconnects if no command was answered for too long. A machine that disappears does not close
+   * its connections. Without this method, the process would wait as long as TCP retransmits, which
+   * is many minutes, even after another machine has taken over the address.
    */
   #replaceIfUnresponsive(client: RedisClientType): void {
     const now = performance.now();
@@ -167,7 +169,8 @@ function createOwnClient(url: string): RedisClientType {
     socket: {
       reconnectStrategy: (retries) => Math.min(2 ** retries * 25, MAX_RECONNECT_DELAY_MS) * (0.5 + Math.random() / 2),
     },
-    // Only Redis Enterprise has these. They would need the permission to read the environment.
+    // Only Redis Enterprise has these notifications, and they need the permission to read the
+    // environment.
     maintNotifications: "disabled",
   });
 }

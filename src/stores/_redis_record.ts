@@ -1,5 +1,5 @@
 /**
- * How a session is encoded in Redis, and the scripts that operate on it.
+ * Encodes a session as a Redis hash, and defines the scripts that operate on it.
  *
  * @module
  */
@@ -78,15 +78,16 @@ export function decodeMeta(fields: Fields): SessionMeta {
   return Object.fromEntries(members);
 }
 
-/** The time to live of a key without an expiry. */
+/** Passed to a script as the time to live of a key without an expiry. */
 export const FOREVER = "forever";
-/** The time to live of a key that keeps the one that it has. */
+/** Passed to a script to keep the time to live of a key. */
 export const UNCHANGED = "unchanged";
 
 // Each operation is one script on one key. A script that writes receives the caller's clock as
 // ARGV[1] and the key's time to live in milliseconds as ARGV[2]. Redis does not roll back a script
-// that fails halfway. But when it is out of memory, it refuses the first write of a script unless
-// that frees memory, and allows all later ones. So no operation is done by half.
+// that fails halfway. If it is out of memory, it refuses the first write of a script unless that
+// write frees memory, and it allows all later writes. So an operation is applied completely or not
+// at all.
 const LIVE = `
   local head = redis.call('HMGET', KEYS[1], '${EXPIRES_AT}', '${VERSION}')
   local live = head[1] and tonumber(ARGV[1]) < tonumber(head[1])`;
@@ -138,7 +139,7 @@ export const CHANGE = script(`${LIVE}
  * Replaces a session with the trace of its move and returns 1. Returns 0 if the session has another
  * version, or is missing or expired.
  *
- * ARGV[3]: the expected version; ARGV[4]: the new id; ARGV[5]: the end of the grace period.
+ * ARGV[3]: the expected version; ARGV[4]: the new id; ARGV[5]: when the grace period ends.
  */
 export const REPLACE_WITH_TRACE = script(`${LIVE}
   if not live or ARGV[3] ~= head[2] then return 0 end

@@ -9,12 +9,12 @@ import { SessionStoreError } from "../errors.ts";
 import { decodeValue, encodeValue } from "./_codec.ts";
 
 /**
- * A key of 32 random bytes: the bytes, or the 43 characters of base64url that
+ * A key of 32 random bytes, given as bytes or as the 43 characters of base64url that
  * `SessionMiddleware.generateSecret()` returns.
  */
 export type EncryptionKey = Uint8Array | string;
 
-/** A key as the cipher uses it. */
+/** The values that the cipher derives from a key. */
 export interface DerivedKey {
   /** Four bytes that identify the key in an encrypted value. */
   id: Uint8Array;
@@ -31,7 +31,7 @@ const TAG_BYTES = 16;
 const [ID_AT, NONCE_AT, TEXT_AT] = [1, 5, 5 + NONCE_BYTES];
 
 /**
- * Encrypts and decrypts the values of one session: AES-256-GCM (NIST SP 800-38D) with random
+ * Encrypts and decrypts the values of one session with AES-256-GCM (NIST SP 800-38D) and random
  * nonces.
  *
  * The root is HMAC-SHA-256(key, "session/encrypted/1"), and the key of a session is
@@ -46,7 +46,7 @@ export class SessionCipher {
   readonly #sessionKeys = new Map<Uint8Array, Uint8Array>();
 
   /**
-   * @param keys the first encrypts, all decrypt
+   * @param keys the first key encrypts, and all keys decrypt
    * @param sid the session id
    */
   constructor(keys: readonly [DerivedKey, ...DerivedKey[]], sid: string) {
@@ -111,8 +111,8 @@ export class SessionCipher {
   }
 
   /**
-   * Returns the associated data. JSON distinguishes `["a", "bc"]` from `["ab", "c"]`, and escapes
-   * lone surrogates, which UTF-8 loses.
+   * Returns the associated data as JSON, which distinguishes `["a", "bc"]` from `["ab", "c"]` and
+   * escapes lone surrogates. UTF-8 would lose them.
    */
   #associatedData(key: string): Uint8Array {
     return Buffer.from(JSON.stringify([this.#sid, key]));
@@ -120,10 +120,10 @@ export class SessionCipher {
 }
 
 /**
- * Checks the keys and derives from them what the cipher needs.
+ * Checks the keys and derives the values that the cipher uses.
  *
- * @throws {TypeError} if a key is neither bytes nor a string, or there is none
- * @throws {RangeError} if a key does not have 32 bytes, or all of them are zero
+ * @throws {TypeError} if a key is neither bytes nor a string, or if there is no key
+ * @throws {RangeError} if a key does not have 32 bytes, or if all its bytes are zero
  */
 export function readKeys(keys: EncryptionKey | readonly EncryptionKey[]): [DerivedKey, ...DerivedKey[]] {
   const [first, ...others] = isList(keys) ? keys : [keys];

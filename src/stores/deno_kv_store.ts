@@ -50,7 +50,7 @@ type EncodedChange = Omit<RecordChange, "ifVersion" | "set"> & { set: ReadonlyMa
 interface Write {
   /** The session ids that it changes. */
   sids: readonly [string, ...string[]];
-  /** The one of them that is expected to be unused. */
+  /** The id among `sids` that must be unused. */
   newSid?: string;
   /** The values that it sets. */
   set?: ReadonlyMap<string, unknown>;
@@ -64,7 +64,7 @@ interface Write {
 /** How long a write is retried, in milliseconds. */
 const RETRY_TIMEOUT_MS = 5000;
 
-/** How long a write delays later writes to the same session, in seconds. */
+/** The longest time that a write delays later writes to the same session, in seconds. */
 const MUTEX_TIMEOUT_S = 1;
 
 /**
@@ -74,14 +74,14 @@ const MUTEX_TIMEOUT_S = 1;
 const MAX_CACHED = 256;
 
 /**
- * How long after its expiry Deno KV may remove a session, in milliseconds: the clock skew allowed
- * between machines.
+ * How long Deno KV must keep a session after its expiry, in milliseconds. This is the clock skew
+ * allowed between machines.
  */
 const CLOCK_SKEW_MS = 10 * 60 * 1000;
 
 /**
- * The longest time until an expiry that Deno KV is told, in milliseconds: 30,000 years. It refuses
- * 300,000 years.
+ * The longest time to live that the store passes to Deno KV, in milliseconds: 30,000 years. Deno KV
+ * refuses 300,000 years.
  */
 const MAX_EXPIRE_IN_MS = 1e15;
 
@@ -89,27 +89,28 @@ const MAX_EXPIRE_IN_MS = 1e15;
 const CLEAR_BATCH_SIZE = 100;
 
 /**
- * Keeps sessions in Deno KV, which is built into Deno: in a file on one machine, or in a service.
+ * Keeps sessions in Deno KV, which is built into Deno. Deno KV stores them in a file on one
+ * machine, or in a service.
  *
  * The application opens and closes the database. Deno needs `"unstable": ["kv"]` in `deno.json`, or
  * the flag `--unstable-kv`.
  *
  * Every write is one atomic commit, which includes the list of a user's sessions. A session takes
  * as many entries of 64 KiB as it needs. Its values are limited to 768 KiB in total, encoded as
- * text (bytes take a third more as text). A write that would exceed this is refused with a
- * `RangeError`. An expired session is treated as missing immediately; Deno KV removes its entries
- * ten minutes later or more.
+ * text (binary data takes a third more as text). A write that would exceed this limit rejects with
+ * a `RangeError`. An expired session is missing immediately. Deno KV removes its entries at least
+ * ten minutes later.
  *
  * Database calls:
- * - A lookup takes one call. It always asks the database.
+ * - A lookup takes one call. It never uses the cache.
  * - A new session takes one call.
  * - A write takes one call if this process has recently read or written the session. Otherwise, or
  *   if the session is larger than 64 KiB, it takes two. It takes three if another process has
- *   written to the session since. For this, the last 256 sessions are cached, 32 MiB at most.
+ *   written to the session since. The store caches the last 256 sessions for this, 32 MiB at most.
  *
- * With a file, an acknowledged commit is on the disk, and several processes can share the file.
- * Conflicting writes are retried until each succeeds. A write that does not succeed within five
- * seconds, because other processes keep the file locked, rejects with Deno KV's error.
+ * With a file, an acknowledged commit is on the disk, and several processes can share the file. A
+ * conflicting write is retried until it succeeds, for five seconds at most. If other processes keep
+ * the file locked for that long, it rejects with Deno KV's error.
  *
  * Note: none of this was tested with a service (Deno Deploy, or `denokv` on another machine). Its
  * latency, its consistency across regions (every lookup asks for strong consistency) and its
@@ -144,7 +145,7 @@ export class DenoKvStore implements PrincipalStore {
    * Creates a store. Does not call the database yet.
    *
    * @param kv the database, which the application opens and closes
-   * @param options the place of the sessions in the database
+   * @param options the prefix of the keys
    * @throws {TypeError} if `kv` is not a `Deno.Kv`, or `prefix` is not a key of at least one part
    */
   constructor(kv: Deno.Kv, options: DenoKvStoreOptions = {}) {
@@ -315,13 +316,16 @@ export class DenoKvStore implements PrincipalStore {
     return [...this.#prefix, "id", sid];
   }
 
-  /** A key of Deno KV holds 2 KiB and a principal can be longer, so the key holds its hash. */
+  /**
+   * A key of Deno KV is limited to 2 KiB. A principal can be longer, so the key contains its hash.
+   */
   #userKey(principal: string): Deno.KvKey {
     return [...this.#prefix, "user", createHash("sha256").update(principal).digest("base64url")];
   }
 
   async #read(sid: string): Promise<StoredSession> {
-    // Deno KV lists fewer than 100 entries in one call, from one snapshot.
+    // Deno KV lists fewer than 100 entries in one call, from one snapshot. A session has 13 at
+    // most.
     const stored = decodeSession(await Array.fromAsync(this.#kv.list<Uint8Array>({ prefix: this.#sessionKey(sid) })));
     this.#remember(sid, stored);
     return stored;
@@ -352,23 +356,23 @@ export class DenoKvStore implements PrincipalStore {
 
   /**
    * Runs a write after the earlier writes of this process to the same session, but waits for none
-   * longer than a second. This only avoids conflicts: each commit still checks that the session is
-   * unchanged.
+   * longer than a second. This only makes conflicts rare. Each commit still checks that the session
+   * is unchanged.
    */
   async #serialized<T>(sid: string, write: () => Promise<T>): Promise<T> {
     const { result } = await this.#mutex.run(sid, async () => {
       const result = write();
       await withTimeout(result, MUTEX_TIMEOUT_S, () => new Error("The write takes too long")).catch(noop);
-      // In an object, because the mutex would wait for a promise.
+      // The object hides the promise. The mutex would wait for a bare promise.
       return { result };
     });
     return await result;
   }
 
   /**
-   * Writes in one commit and retries after a conflict.
+   * Runs a write in one commit, and retries it after a conflict.
    *
-   * @returns `false` if nothing was to change
+   * @returns `false` if `plan` returned `undefined`
    */
   #write(write: Write): Promise<boolean> {
     const { sids, newSid, plan } = write;
@@ -385,14 +389,14 @@ export class DenoKvStore implements PrincipalStore {
           }
         } catch {
           // The cache may be outdated, or a commit that failed may have taken effect. The lookup
-          // below finds out, and an error that still applies is thrown again.
+          // below shows which. An error that still applies is thrown again.
         }
       }
       if (performance.now() >= deadline) throw new WriteConflictError();
       return await retry(
         async () => {
           const stored = await Promise.all(sids.map((sid) => this.#read(sid)));
-          // An earlier attempt took effect, but its result was lost.
+          // Then an earlier attempt took effect, but its result was lost.
           if (stored.at(-1)?.record?.version === version) return true;
           const contents = plan(version, ...stored);
           if (contents === undefined) return false;
@@ -414,7 +418,7 @@ export class DenoKvStore implements PrincipalStore {
     });
     for (const { sid, content, before, chunks } of changes) {
       const key = this.#sessionKey(sid);
-      const expireIn = expiryOf(content);
+      const expireIn = timeToLive(content);
       operation.check({ key: [...key, 0], versionstamp: before.versionstamp });
       chunks.forEach((chunk, n) => operation.set([...key, n], chunk, { expireIn }));
       for (let n = chunks.length; n < before.chunks; n++) operation.delete([...key, n]);
@@ -435,7 +439,7 @@ export class DenoKvStore implements PrincipalStore {
   }
 }
 
-/** The session was changed between the lookup and the commit. */
+/** Thrown when the session was changed between the lookup and the commit. */
 class WriteConflictError extends SessionStoreError {
   constructor() {
     super("set", "Cannot write: other writers changed the session during every attempt; retry the request");
@@ -443,9 +447,8 @@ class WriteConflictError extends SessionStoreError {
 }
 
 /**
- * Commits.
+ * Commits a write and returns its versionstamp.
  *
- * @returns the versionstamp of the commit
  * @throws {WriteConflictError} if a check failed
  */
 async function commit(operation: Deno.AtomicOperation): Promise<string> {
@@ -496,10 +499,13 @@ function applyChange(
   };
 }
 
-/** Returns after how many milliseconds Deno KV may remove the content; `undefined` for never. */
-function expiryOf({ record, trace }: SessionContent): number | undefined {
-  const left = ((record ?? trace)?.expiresAt ?? 0) - Date.now();
-  return left < MAX_EXPIRE_IN_MS ? Math.ceil(Math.max(left, 0)) + CLOCK_SKEW_MS : undefined;
+/**
+ * Returns the time to live of the content in Deno KV, in milliseconds; `undefined` without an
+ * expiry.
+ */
+function timeToLive({ record, trace }: SessionContent): number | undefined {
+  const remaining = ((record ?? trace)?.expiresAt ?? 0) - Date.now();
+  return remaining < MAX_EXPIRE_IN_MS ? Math.ceil(Math.max(remaining, 0)) + CLOCK_SKEW_MS : undefined;
 }
 
 function encodeEach(values: Iterable<[string, unknown]>): Map<string, string | undefined> {

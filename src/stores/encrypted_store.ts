@@ -11,40 +11,41 @@ import { type DerivedKey, type EncryptionKey, readKeys, SessionCipher } from "./
 
 export type { EncryptionKey };
 
-/** How often `moveRecord` tries to move a session that others write to at the same time. */
+/** How many times `moveRecord` tries to move a session that concurrent requests write to. */
 const MAX_ATTEMPTS = 1000;
 
 type Keys = readonly [DerivedKey, ...DerivedKey[]];
 
 /**
- * Encrypts the values of sessions and stores them in an underlying store. A reader of its database
- * or of a backup sees no value. A writer cannot forge a value, but can take over any session (see
- * the note).
+ * Encrypts the values of sessions and stores them in an underlying store. Read access to its
+ * database or to a backup reveals no value. Write access does not suffice to forge a value, but it
+ * suffices to take over any session (see the note).
  *
- * Any store can be the underlying store, even one that stores only JSON: the encrypted values are
- * strings. This store has the optional capabilities of the underlying store. It never closes that
- * store, which remains the application's. A value is bound to its session and its key. In another
- * session or under another key it is rejected with a `SessionStoreError`, as an altered value is. A
- * new session id needs every value encrypted again, so `moveRecord` reads the session first.
+ * Any store can be the underlying store, even one that stores only JSON, because the encrypted
+ * values are strings. This store has the optional capabilities of the underlying store. The
+ * application closes the underlying store; this store never does. A value is bound to its session
+ * id and its key. Reading it under another session id or key rejects with a `SessionStoreError`,
+ * and so does reading an altered value. `moveRecord` reads the session first, because it must
+ * encrypt every value again for the new session id.
  *
  * To rotate the key, put the new one before the old one: `[newKey, oldKey]`. The first key
  * encrypts, and all keys decrypt. A value is encrypted with the new key when it is written, and
- * when its session gets a new id. Remove the old key when the sessions of that time have expired: a
- * value whose key is missing makes its session unreadable.
+ * when its session gets a new id. Remove the old key when every session from before the rotation
+ * has expired. A value whose key is missing makes its session unreadable.
  *
- * Not hidden: session ids, the names of keys, the length of each value, users, and when a session
- * was created, was used and expires. (On a basic store, users and times are stored as a value, and
- * are hidden.) Not prevented: a writer of the database can remove values and sessions, and can
- * restore an older value in its place.
+ * Not hidden: session ids, the names of keys, the length of each value, users, and the times when a
+ * session was created, was used and expires. (On a basic store, users and times are stored as a
+ * value, and are hidden.) Not prevented: an attacker with write access to the database can remove
+ * values and sessions, and can replace a value with an older one of the same key.
  *
  * Note: users, expiries and the new ids of replaced ids are neither hidden nor protected. Write
- * access to the database allows impersonation: a writer can bind a session to any user, extend its
- * lifetime, and redirect their own session id to another person's session, values included.
+ * access to the database allows impersonation. An attacker can bind a session to any user, extend
+ * its lifetime, and redirect their own session id to another person's session with its values.
  *
  * AES-256-GCM with random nonces is safe for 2³² values per key (NIST SP 800-38D section 8.3). Each
- * session id has a key of its own, derived from the given key, so that no application comes near
- * that limit. An encrypted value takes 44 characters plus four thirds of its text. On a DenoKvStore
- * the values of a session are limited to 575 KiB of text, or 431 KiB of bytes.
+ * session id has a key of its own, derived from the given key, so no application comes near that
+ * limit. An encrypted value takes 44 characters plus four thirds of its text. On a DenoKvStore the
+ * values of a session are limited to 575 KiB of text, or 431 KiB of bytes.
  *
  * @example
  * ```ts
@@ -84,11 +85,11 @@ export class EncryptedStore implements SessionStore {
   /**
    * Creates the store.
    *
-   * @param store the underlying store. It should contain no session that is not encrypted.
-   * @param keys one key or several: the first encrypts, all decrypt
+   * @param store the underlying store. It should contain encrypted sessions only.
+   * @param keys one key or several; the first key encrypts, and all keys decrypt
    * @throws {TypeError} if `store` is not a store, if a key is neither a Uint8Array nor a string,
    * or if there is no key
-   * @throws {RangeError} if a key does not have 32 bytes, or all of them are zero
+   * @throws {RangeError} if a key does not have 32 bytes, or if all its bytes are zero
    */
   constructor(store: SessionStore, keys: EncryptionKey | readonly EncryptionKey[]) {
     if (typeof store?.setValue !== "function") {
@@ -96,8 +97,8 @@ export class EncryptedStore implements SessionStore {
     }
     this.#store = store;
     this.#keys = readKeys(keys);
-    // A store's capabilities are recognised by its methods, so only those of the underlying store
-    // may exist here.
+    // Capabilities are detected by method names, so this object may only have those optional
+    // methods that the underlying store has.
     const methods = Object.entries(optionalMethods(store as PrincipalStore, this.#keys));
     Object.assign(this, Object.fromEntries(methods.filter(([name]) => name in store)));
   }
@@ -132,7 +133,9 @@ export class EncryptedStore implements SessionStore {
     return stored ? toObject(decryptValues(this.#keys, sid, Object.entries(stored))) : undefined;
   }
 
-  /** Implements {@linkcode SessionStore.setValue}. It is atomic if the underlying store's is. */
+  /**
+   * Implements {@linkcode SessionStore.setValue}. Atomic if it is atomic in the underlying store.
+   */
   async setValue(sid: string, key: string, value: unknown): Promise<void> {
     await this.#store.setValue(sid, key, new SessionCipher(this.#keys, sid).encrypt(key, value));
   }
@@ -153,7 +156,7 @@ export class EncryptedStore implements SessionStore {
   }
 }
 
-/** The methods of the optional capabilities, for an underlying store that has all of them. */
+/** Returns the methods of all optional capabilities, as if the underlying store had all of them. */
 function optionalMethods(store: PrincipalStore, keys: Keys): Omit<PrincipalStore, keyof SessionStore> {
   return {
     createRecord: async (sid, { values, expiresAt, meta }) => {
@@ -182,7 +185,8 @@ function optionalMethods(store: PrincipalStore, keys: Keys): Omit<PrincipalStore
           return false;
         }
         const kept = encryptValues(keys, newSid, decryptValues(keys, sid, record.values));
-        // A concurrent write changes the version. Its value is not yet encrypted for the new id.
+        // A concurrent write changes the version, so this move fails and is tried again. Otherwise
+        // the new id would get a value that is encrypted for the old one.
         const moved = { ...move, meta, ifVersion: record.version, set: new Map([...kept, ...added]) };
         if (await store.moveRecord(sid, newSid, moved)) return true;
       }

@@ -23,16 +23,16 @@ import { emptyRecord, idInUseError, normalizeTimestamp } from "./_records.ts";
 /** The options of {@linkcode MemoryStore}. */
 export interface MemoryStoreOptions {
   /**
-   * The greatest number of sessions, an integer above 0. A session beyond it evicts the oldest one
-   * (from a limit of 100,000 on: one of the oldest). This bounds the memory that a client can use
-   * up by never returning its cookie.
+   * The greatest number of sessions, an integer above 0. A new session that exceeds it evicts the
+   * oldest one, or one of the oldest if the limit is 100,000 or more. The limit bounds the memory
+   * that a client can use up by never returning its cookie.
    *
    * @default {1_000_000}
    */
   maxSessions?: number;
 }
 
-/** Where a replaced session id leads. */
+/** The trace of a replaced session id. */
 interface Trace {
   readonly movedTo: string;
   readonly graceUntil: number;
@@ -41,15 +41,18 @@ interface Trace {
 
 /** How many records a new session checks for expiry. */
 const SWEEP_CHECKS = 4;
-/** Each expired record adds a check, up to this limit: 1.6 ms at most while a million expire. */
+/**
+ * The most records that it checks. Each expired record adds a check, which takes 1.6 ms at most
+ * while a million expire.
+ */
 const MAX_SWEEP_CHECKS = 250;
 
 /**
- * Keeps sessions in the memory of this process. It is fast, loses its sessions with a restart, and
- * shares none with another process.
+ * Keeps sessions in the memory of this process. It is fast. A restart loses all sessions, and
+ * processes do not share them.
  *
- * An expired session is missing immediately. Its memory is released later, by the creation of other
- * sessions. There is no timer, so nothing keeps the process alive.
+ * An expired session is missing immediately. Its memory is released later, when other sessions are
+ * created. There is no timer, so nothing keeps the process alive.
  *
  * Values are copied in and out. A record that {@linkcode MemoryStore.create} created has no expiry.
  *
@@ -76,15 +79,15 @@ export class MemoryStore implements PrincipalStore {
   /** No record expires before this time. */
   #earliestExpiry = Infinity;
   /**
-   * The same for the records that were checked or written since the sweep last began at the first
-   * record.
+   * The earliest expiry of the records that were checked or written since the sweep last began at
+   * the first record.
    */
   #earliestExpirySeen = Infinity;
 
   /**
    * Creates an empty store.
    *
-   * @param options how many sessions it keeps
+   * @param options the greatest number of sessions
    * @throws {TypeError} if `maxSessions` is not a number
    * @throws {RangeError} if `maxSessions` is not an integer above 0
    */
@@ -162,8 +165,8 @@ export class MemoryStore implements PrincipalStore {
   /**
    * Implements {@linkcode RecordStore.readRecord}.
    *
-   * @returns synchronously. A record is immutable, and `values` and `meta` are copied each time
-   * they are read.
+   * @returns the result synchronously. A record is immutable, and `values` and `meta` are copied
+   * each time they are read.
    */
   readRecord(sid: string): StoredRecord | SessionTrace | undefined {
     const record = this.#records.get(sid);
@@ -182,7 +185,7 @@ export class MemoryStore implements PrincipalStore {
    * @throws {SessionGoneError} if the session is missing or expired
    * @throws {TypeError} if a session cannot store a value; nothing is changed
    */
-  // deno-lint-ignore require-await -- an error must reject
+  // deno-lint-ignore require-await -- async so that an error rejects
   async changeRecord(sid: string, change: RecordChange): Promise<boolean> {
     const { ifVersion, clear, meta, expiresAt } = change;
     const set = cloneValues(change.set);
@@ -230,7 +233,7 @@ export class MemoryStore implements PrincipalStore {
    * @throws {SessionStoreError} if the new id is in use
    * @throws {TypeError} if a session cannot store a value; nothing is changed
    */
-  // deno-lint-ignore require-await -- an error must reject
+  // deno-lint-ignore require-await -- async so that an error rejects
   async moveRecord(sid: string, newSid: string, move: RecordMove): Promise<boolean> {
     const { ifVersion, meta } = move;
     const graceUntil = normalizeTimestamp(move.graceUntil);
@@ -239,11 +242,12 @@ export class MemoryStore implements PrincipalStore {
     if (record === undefined) throw new SessionGoneError("regenerate");
     if (this.#getLive(newSid) !== undefined) throw idInUseError("regenerate");
     if (ifVersion !== undefined && ifVersion !== record.version) return false;
-    // The trace refers to this object, because the record would keep the values of an ended session
-    // alive.
+    // The trace references this object and not the record. The record would keep the values of an
+    // ended session in memory.
     const sharedExpiry = record.sharedExpiry ?? { expiresAt: record.expiresAt };
     const moved = (set.size > 0 ? record.withValues(set) : record).withMeta({ meta, sharedExpiry });
-    // As on creation: an application may renew ids for a long time without creating a session.
+    // A move sweeps too, because an application may renew ids for a long time without creating a
+    // session.
     this.#sweep();
     this.#remove(sid);
     this.#put(newSid, moved);
@@ -252,7 +256,7 @@ export class MemoryStore implements PrincipalStore {
     this.#traces.set(sid, {
       movedTo: newSid,
       graceUntil,
-      // A getter, because the session's expiry moves with its activity.
+      // A getter, because activity extends the session's expiry.
       get expiresAt(): number {
         return Math.max(sharedExpiry.expiresAt, graceUntil);
       },
@@ -322,12 +326,12 @@ export class MemoryStore implements PrincipalStore {
   /**
    * Checks the next few records and removes the expired ones.
    *
-   * If no record can have expired, it checks none. A record that was not used lately is in no cache
-   * of the processor, so the checks cost more than the creation of a record (17 instead of 10
-   * microseconds for a request that creates a session).
+   * If no record can have expired, it checks none. The checks read records that the processor has
+   * not cached, so they cost more than the creation of a record. They make a request that creates a
+   * session take 17 instead of 10 microseconds.
    *
-   * While records expire, size / 4 new sessions check every record once. That bounds how many
-   * expired ones stay in memory, in whatever order sessions expire.
+   * While records expire, a sweep of all records takes size / 4 new sessions. That bounds how many
+   * expired records stay in memory, regardless of the order in which they expire.
    */
   #sweep(): void {
     const now = Date.now();
@@ -352,8 +356,8 @@ export class MemoryStore implements PrincipalStore {
 }
 
 /**
- * Runs an operation now. Returns {@linkcode RESOLVED}, or a promise that is rejected with the
- * operation's error.
+ * Runs an operation synchronously. Returns {@linkcode RESOLVED}, or a promise that is rejected with
+ * the operation's error.
  */
 function run(operation: () => void): Promise<void> {
   try {

@@ -22,7 +22,10 @@ import { decodeMeta, decodeNumber, decodeText, decodeTexts, encodeMeta, encodeTe
 import { postgresSchema, quoteTable } from "./_postgres_schema.ts";
 import { emptyRecord, idInUseError, normalizeTimestamp } from "./_records.ts";
 
-/** What the store needs of a client: the `sql` that `postgres()` of `npm:postgres` returns. */
+/**
+ * The part of a client that the store uses. The `sql` that `postgres()` of `npm:postgres` returns
+ * has it.
+ */
 export interface PostgresSql {
   /** Creates a query. */
   unsafe(
@@ -54,8 +57,9 @@ export interface PostgresStoreOptions {
    */
   table?: string;
   /**
-   * Whether `init()` creates a missing table. With `false` the database user needs no right to
-   * create; create the table with the SQL of {@linkcode postgresSchema}.
+   * Whether `init()` creates a missing table. With `false`, create the table with the SQL of
+   * {@linkcode postgresSchema}. The database user of the store then needs no permission to create
+   * tables.
    *
    * @default {true}
    */
@@ -68,7 +72,8 @@ const LIVE = "moved_to IS NULL AND expires_at > $2";
 /** How long a write waits for earlier writes of this process to the same session, in seconds. */
 const QUEUE_TIMEOUT_SECONDS = 5;
 /**
- * How far the clocks of two machines may differ: a row outlives its expiry by so many milliseconds.
+ * How long a row is kept after its expiry, in milliseconds. This is the clock skew allowed between
+ * machines.
  */
 const CLOCK_SKEW_MS = 60_000;
 /** The shortest time between two cleanups of a process, in milliseconds. */
@@ -79,26 +84,27 @@ const CLEANUP_BATCH = 1000;
 /**
  * Stores sessions in a table of PostgreSQL (12 or newer, with the encoding UTF-8): one row per
  * session, one statement per operation. Any number of processes and machines may share the table.
- * Its durability is that of the database's `synchronous_commit`.
+ * The database's `synchronous_commit` decides how durable a write is.
  *
  * - With a URL, the store opens up to ten connections when they are needed, and replaces broken
- *   ones. Dispose it to close them. If the server cannot be reached, a call fails within five
- *   seconds, and the next call connects again.
- * - With a client, the store never closes or replaces it. After a connection was lost under load, a
- *   client of postgres.js 3.4.9 may go on with a connection that never sends anything again. Prefer
- *   a URL. Otherwise set `connect_timeout`, and `backoff: () => 0.1`: by default the client waits
- *   up to 20 seconds before it reconnects.
- * - A pooler in transaction mode works, because no statement relies on an earlier one's settings. A
- *   PgBouncer older than 1.21 does not support prepared statements: pass `prepare: false` to the
- *   client, or `?prepare=false` in the URL. Every call then takes two round trips. With prepared
- *   statements only the first call of its kind on each connection does.
+ *   ones. Dispose the store to close them. If the server cannot be reached, a call fails within
+ *   five seconds, and the next call connects again.
+ * - With a client, the store never closes or replaces the client. After a connection was lost under
+ *   load, a client of postgres.js 3.4.9 may keep using a connection that never sends anything
+ *   again. Prefer a URL. Otherwise set `connect_timeout`, and `backoff: () => 0.1`. By default, the
+ *   client waits up to 20 seconds before it reconnects.
+ * - A pooler in transaction mode works, because no statement relies on an earlier one's settings.
+ *   PgBouncer before 1.21 does not support prepared statements. For it, pass `prepare: false` to
+ *   the client, or `?prepare=false` in the URL. Every call then takes two round trips. With
+ *   prepared statements, only the first call of a method on each connection does.
  * - Expired rows are removed in the background, after a session was created, at most once a minute.
- *   If your processes live for less than a minute, call {@linkcode PostgresStore.removeExpired}
+ *   If your processes run for less than a minute, call {@linkcode PostgresStore.removeExpired}
  *   regularly.
  * - The writes of one process to one session keep their order, even if a request gave up waiting
  *   (`storeTimeout`) and another request followed. A write that has waited five seconds for earlier
- *   ones is sent without them.
- * - Errors of the database keep their name, message and `code` only: their other fields quote rows.
+ *   ones is then sent without waiting for them.
+ * - Errors of the database keep only their name, message and `code`, because their other fields
+ *   quote rows.
  *
  * Deno needs `--allow-net`, and `--allow-env` for the variables that postgres.js reads.
  *
@@ -117,7 +123,7 @@ export class PostgresStore implements PrincipalStore, AsyncDisposable {
   /** The client that the store opened itself. */
   readonly #client: PostgresClient | undefined;
   readonly #table: string;
-  /** The SQL that creates the table, unless the application does. */
+  /** The SQL that creates the table; `undefined` if the application creates it. */
   readonly #migration: string | undefined;
   #ready: Promise<void> | undefined;
   /** The last pending write to each session. */
@@ -130,7 +136,7 @@ export class PostgresStore implements PrincipalStore, AsyncDisposable {
    *
    * @param sqlOrUrl a client that `postgres()` of `npm:postgres` returned, or a URL such as
    * `"postgres://user:password@host:5432/database"`
-   * @param options the table
+   * @param options the table, and whether `init()` creates it
    * @throws {TypeError} if an argument or an option is invalid
    */
   constructor(sqlOrUrl: PostgresSql | string, options: PostgresStoreOptions = {}) {
@@ -185,8 +191,8 @@ export class PostgresStore implements PrincipalStore, AsyncDisposable {
    * one was a minute ago, and does not wait for it.
    */
   async createRecord(sid: string, { values, expiresAt, meta }: SessionRecord): Promise<void> {
-    // An expired session or a trace is replaced. The version goes on: a write meant for the old
-    // session must not change the new one.
+    // An expired session or a trace is replaced. The version continues from the old one, because a
+    // write meant for the old session must not change the new one.
     const { count } = await this.#queryRow(
       `INSERT INTO ${this.#table} AS old (id, data, meta, version, expires_at)
       VALUES ($1, jsonb_strip_nulls($3::text::jsonb), jsonb_strip_nulls($4::text::jsonb), 0, $5)
@@ -279,7 +285,8 @@ export class PostgresStore implements PrincipalStore, AsyncDisposable {
    */
   async moveRecord(sid: string, newSid: string, move: RecordMove): Promise<boolean> {
     const { ifVersion, set = [], meta } = move;
-    // `written` reads `ended`, so that PostgreSQL frees the new id before the row takes it.
+    // `written` reads `ended`, so that PostgreSQL deletes an expired session or a trace of the new
+    // id before it updates the row.
     return await this.#writeIfVersion(
       "regenerate",
       sid,
@@ -370,9 +377,9 @@ export class PostgresStore implements PrincipalStore, AsyncDisposable {
   }
 
   /**
-   * Writes to a session, to a known version of it if the caller names one.
+   * Writes to a session. If `ifVersion` is given, writes only to this version of it.
    *
-   * @param operation for the message of an error
+   * @param operation the name of the operation, for errors
    * @param statement a `WITH` clause whose CTE `written` returns the row that was written. `$3` is
    * the version, or `null`.
    * @param parameters `$4` and following
@@ -399,14 +406,17 @@ export class PostgresStore implements PrincipalStore, AsyncDisposable {
       // A concurrent write came first. The second attempt shows whether it changed the session or
       // ended it.
     }
-    throw new SessionStoreError(operation, `Cannot ${operation}: the database does not write to a row that it shows`);
+    throw new SessionStoreError(
+      operation,
+      `Cannot ${operation}: the database returns the session but does not update it; check the triggers and rules of the table`,
+    );
   }
 
   /**
    * Writes to a session after this process's earlier writes to it. Statements on two connections
-   * can overtake each other, and a write that a request no longer waits for must not undo the next
-   * request's. A write to a known version needs no queue: it cannot undo another, and its version
-   * would only grow old in the queue.
+   * can overtake each other. Without a queue, a write that a request no longer waits for could undo
+   * a write of the next request. A write with a version is not queued, because it cannot undo
+   * another write, and its version would become outdated while it waits.
    */
   #write(query: string, sid: string, parameters: PostgresParameter[]): Promise<PostgresRows> {
     const send = (): Promise<PostgresRows> => this.#queryRow(query, sid, parameters);
@@ -436,7 +446,7 @@ export class PostgresStore implements PrincipalStore, AsyncDisposable {
     try {
       const rows = await this.#send(query, parameters);
       // After a lost connection postgres.js 3.4.9 may return no result, or an array whose first
-      // places are empty. Neither says that the session is missing or that something was written.
+      // places are empty. Neither means that the session is missing or that something was written.
       if (rows.count === null || rows.length > 0 && rows[0] === undefined) {
         throw new Error("Cannot query PostgreSQL: the client returned no result");
       }
@@ -446,7 +456,9 @@ export class PostgresStore implements PrincipalStore, AsyncDisposable {
     }
   }
 
-  /** Starts to remove expired rows if it is time. No request waits for that or fails with it. */
+  /**
+   * Starts a cleanup if the last one was a minute ago. No request waits for it or fails with it.
+   */
   #scheduleCleanup(): void {
     if (this.#cleanup !== undefined || Date.now() - this.#lastCleanup < CLEANUP_INTERVAL_MS) return;
     this.#lastCleanup = Date.now();
@@ -455,8 +467,8 @@ export class PostgresStore implements PrincipalStore, AsyncDisposable {
 }
 
 /**
- * Copies what is safe to show of an error. Its other fields quote the row or the parameters, and
- * with them session ids and values.
+ * Copies the name, message and code of an error. Its other fields quote rows or parameters, which
+ * contain session ids and values.
  */
 function withoutDetails(error: unknown): Error {
   if (!(error instanceof Error)) return new Error("Cannot query PostgreSQL: the client failed without an error");

@@ -59,8 +59,9 @@ export interface RedisStoreOptions {
 }
 
 /**
- * How long Redis keeps a record after its expiry, in milliseconds: the clock skew allowed between
- * machines. The clock of the machine that reads a session decides whether it has expired.
+ * How long Redis keeps a record after its expiry, in milliseconds. This is the clock skew allowed
+ * between machines, because the clock of the machine that reads a session decides whether it has
+ * expired.
  */
 const CLOCK_SKEW_MS = 5 * 60 * 1000;
 
@@ -73,7 +74,7 @@ const CLOCK_SKEW_MS = 5 * 60 * 1000;
  *
  * Note: the settings of Redis decide what is lost when it crashes. With `appendonly yes` and
  * `appendfsync always`, no acknowledged write is lost. With `everysec`, the writes of the last
- * second are. Without `appendonly`, all writes since the last snapshot are.
+ * second may be lost. Without `appendonly`, all writes since the last snapshot are lost.
  *
  * Note: Redis replicates a write after it has acknowledged it. A replica that takes over may lack
  * the last writes, including a logout.
@@ -117,13 +118,15 @@ export class RedisStore implements PrincipalStore, AsyncDisposable {
    * With a URL, the store has a connection of its own. It reconnects by itself, and commands fail
    * immediately while Redis is down.
    *
-   * A client stays the application's to close. It also decides what happens while Redis is down:
-   * with `disableOfflineQueue`, commands fail immediately, otherwise they wait for five seconds.
+   * With a client, the application closes the client, and the client's settings decide what happens
+   * while Redis is down. With `disableOfflineQueue`, commands fail immediately. Otherwise they wait
+   * for five seconds.
    *
    * @param clientOrUrl a URL (`redis://` or `rediss://`, with user, password and database number if
    * needed); or a client, a pool or a cluster client of `npm:redis`
    * @param options the prefix of the keys
-   * @throws {TypeError} if `clientOrUrl` is neither, or `prefix` is not a well-formed string
+   * @throws {TypeError} if `clientOrUrl` is neither a URL nor a client, or `prefix` is not a
+   * well-formed string
    * @throws {RangeError} if `prefix` is empty
    */
   constructor(clientOrUrl: RedisClientLike | RedisClusterLike | string | URL, options: RedisStoreOptions = {}) {
@@ -171,8 +174,8 @@ export class RedisStore implements PrincipalStore, AsyncDisposable {
     const expiresAt = normalizeTimestamp(record.expiresAt);
     const { principal } = meta;
     const fields = encodeFields(values, meta).set(EXPIRES_AT, String(expiresAt)).set(VERSION, "0");
-    // The index comes first, so that it never lacks a live session when all sessions of a user are
-    // ended.
+    // The index is written first, so that it contains every live session when all sessions of a
+    // user are revoked.
     if (principal !== undefined) await this.#addToIndex(principal, sid, expiresAt);
     if (!await this.#create(sid, fields, expiresAt)) throw idInUseError("create");
   }
@@ -246,9 +249,10 @@ export class RedisStore implements PrincipalStore, AsyncDisposable {
    * four if it is bound to a user. The trace is kept until the session's current expiry, or until
    * `graceUntil` if that is later.
    *
-   * The two ids are in different slots of a cluster, so this copies the record first. It then
-   * replaces the old record with the trace, unless the record has been changed meanwhile. A failure
-   * in between leaves a copy under an id that nobody knows, and the copy expires.
+   * A cluster may store the two ids in different slots, so the method first copies the record. It
+   * then replaces the old record with the trace. If the old record has been changed meanwhile, it
+   * starts again. A failure in between leaves a copy under an id that no client knows, and the copy
+   * expires.
    */
   async moveRecord(sid: string, newSid: string, move: RecordMove): Promise<boolean> {
     const { ifVersion, set = [], meta } = move;
@@ -375,11 +379,11 @@ export class RedisStore implements PrincipalStore, AsyncDisposable {
   }
 
   /**
-   * Adds a session to the index of a user, for twice its remaining lifetime. If extending that time
-   * fails once, the session is still in the index when its expiry is extended the next time.
+   * Adds a session to the index of a user, for twice its remaining lifetime. If one extension of
+   * that time fails, the session is still in the index at the next extension.
    *
-   * Note: a session that is unbound from its user stays in the index until then. Removing it could
-   * race with another request that binds it again, and would leave a live session that is not
+   * Note: a session that is unbound from its user stays in the index for that time. Removing it
+   * could race with another request that binds it again, and would leave a live session that is not
    * listed. `listSessions()` checks the record of every id.
    */
   async #addToIndex(principal: string, sid: string, expiresAt: number): Promise<void> {
@@ -389,15 +393,19 @@ export class RedisStore implements PrincipalStore, AsyncDisposable {
     await this.#redis.run(INDEX_ADD, this.#indexKey(principal), [String(now), score, sid]);
   }
 
-  /** Removes an ended session from the index of a user. If that fails, the index drops it later. */
+  /**
+   * Removes an ended session from the index of a user. If that fails, it stays in the index until
+   * its time has passed.
+   */
   async #removeFromIndex(principal: string, sid: string): Promise<void> {
     await this.#redis.run(INDEX_REMOVE, this.#indexKey(principal), [sid]).catch(noop);
   }
 }
 
 /**
- * Returns for how many milliseconds Redis keeps a key that is needed until a time: a duration does
- * not depend on the clock of Redis. It removes a key with a negative time to live immediately.
+ * Returns the time to live of a key that is needed until a timestamp, in milliseconds. A duration
+ * does not depend on the clock of Redis. Redis removes a key with a negative time to live
+ * immediately.
  */
 function ttlUntil(timestamp: number): string {
   const ttl = Math.ceil(timestamp - Date.now() + CLOCK_SKEW_MS);

@@ -28,16 +28,16 @@ export interface SqliteStoreOptions {
    *   operating system or the power fails. (This relies on the system's `fsync` and on the disk. On
    *   macOS, `fsync` does not flush the disk's own cache.)
    * - `"normal"`: some time later, which is several times faster. Nothing is lost when only the
-   *   process ends, `kill -9` included. A power cut or a crash of the operating system may undo the
-   *   last writes. If a logout is among them, its session is live again. Writes are undone from the
-   *   last backwards, each one as a whole: no record is incomplete.
+   *   process is terminated, even with `kill -9`. A power cut or a crash of the operating system
+   *   may undo the last writes. If a logout is among them, its session is live again. Only the most
+   *   recent writes are undone, and each one completely, so no record is incomplete.
    *
    * @default {"full"}
    */
   synchronous?: "full" | "normal";
   /**
-   * How long an operation is retried at most while another process is writing, in seconds, 0 or
-   * more. Then it rejects. The retries do not block the event loop.
+   * How long an operation is retried while another process is writing, in seconds, 0 or more. After
+   * that it rejects. The retries do not block the event loop.
    *
    * @default {5}
    */
@@ -68,14 +68,14 @@ const SCHEMA = `
 `;
 
 /**
- * How many expired rows a new session removes at most. More than one, so that they get fewer; few,
- * because the caller waits.
+ * How many expired rows a new session removes at most. More than one, so that a backlog shrinks.
+ * Only a few, because the caller waits.
  */
 const SWEEP_LIMIT = 20;
 
 /**
- * How many keys `json_patch()` is given at most. Its time grows with the product of the keys on
- * both sides.
+ * How many keys `json_patch()` is given at most. Its time grows with the product of the numbers of
+ * keys in the data and in the patch.
  */
 const MAX_PATCH_KEYS = 16;
 
@@ -121,24 +121,24 @@ type LiveRow = [data: string, meta: string, expiresAt: number, version: number];
 
 /**
  * Stores sessions in a file. They survive restarts of the process and of the machine, and the
- * processes of one machine can share them. This is the durable choice on one machine: it needs no
- * server.
+ * processes of one machine can share them. On one machine, this is the durable choice, because it
+ * needs no server.
  *
  * Every operation is atomic, across processes too. The first call opens the file and creates it if
  * it is missing, with mode 0600, because it contains the sessions' values. An existing file keeps
- * its mode. The file must belong to this store alone: a database of another application is
- * rejected. While the file is open, `<path>-wal` and `<path>-shm` belong to it, so that a copy of
- * the file alone is incomplete. SQLite's `VACUUM INTO` makes a complete copy.
+ * its mode. The file must belong to this store alone. A database of another application is
+ * rejected. While the file is open, `<path>-wal` and `<path>-shm` belong to it, so a copy of the
+ * file alone is incomplete. SQLite's `VACUUM INTO` creates a complete copy.
  *
- * An expired session is missing immediately. Its row is removed later: each new session removes up
- * to 20 expired rows, and there is no timer. The file does not shrink, but SQLite reuses its free
- * pages.
+ * An expired session is missing immediately. Its row is removed later, when other sessions are
+ * created. Each new session removes up to 20 expired rows, and there is no timer. The file does not
+ * shrink, but SQLite reuses its free pages.
  *
  * A session that was created by {@linkcode SqliteStore.create} has no expiry.
  *
  * Note: SQLite runs on the thread of the event loop. A read takes microseconds. A write with
  * `synchronous: "full"` blocks the process until the disk is done. The file must be on a local
- * disk: SQLite cannot share its log over a network.
+ * disk, because SQLite cannot share its write-ahead log over a network.
  *
  * @example
  * ```ts
@@ -180,7 +180,7 @@ export class SqliteStore implements PrincipalStore, AsyncDisposable {
     if (typeof path !== "string" || path.startsWith("file:")) {
       throw new TypeError("Cannot create a SqliteStore: `path` must be the path of a file, not a URL");
     }
-    // SQLite would take it for a temporary file.
+    // SQLite would open a temporary file instead.
     if (path === "") throw new RangeError("Cannot create a SqliteStore: `path` must not be empty");
     if (typeof synchronous !== "string") {
       throw new TypeError(
@@ -207,12 +207,12 @@ export class SqliteStore implements PrincipalStore, AsyncDisposable {
 
   /**
    * Opens the file, and creates it if it is missing. See {@linkcode SessionStore.init}. Every other
-   * method opens the file too: call this one to learn before the first request whether it can be
-   * opened. After a failure it can be called again.
+   * method opens the file too. Call `init()` to find out before the first request whether the file
+   * can be opened. It can be called again after a failure.
    *
    * @throws {SessionStoreError} if the file cannot be opened, is damaged, or belongs to another
-   * application or to a later version of this store, and leaves the file as it is; also if the
-   * store was closed
+   * application or to a later version of this store (the file then stays as it is), or if the store
+   * was closed
    */
   async init(): Promise<void> {
     await this.#connect();
@@ -479,7 +479,7 @@ function withoutUndefined(values: ReadonlyMap<string, unknown>): Iterable<[strin
 
 /**
  * Applies a patch to encoded values, as `json_patch()` does, in a time that grows with the sum of
- * the keys. `null` removes a key.
+ * the numbers of keys. `null` removes a key.
  */
 function applyPatch(data: string, patch: string): string {
   // In an object, `__proto__` would set the prototype, and removing keys is slow.
@@ -493,18 +493,18 @@ function applyPatch(data: string, patch: string): string {
 
 /** Returns whether another connection is writing, or is recovering the file after a crash. */
 function isLocked(error: unknown): boolean {
-  // Only some methods' errors have SQLite's code.
+  // Only the errors of some methods have SQLite's error code.
   return error instanceof Error && error.message === "database is locked";
 }
 
 /**
- * Creates the file if it is missing, readable by its owner alone. SQLite gives the files beside it
- * the same mode.
+ * Creates the file if it is missing, readable by its owner alone. SQLite creates `<path>-wal` and
+ * `<path>-shm` with the same mode.
  */
 function createFile(path: string): void {
   if (path === ":memory:") return;
   try {
-    // An existing file must not be opened: when it is closed, the system drops the locks that
+    // An existing file must not be opened here. When it is closed, the system drops the locks that
     // SQLite holds on it in this process.
     Deno.openSync(path, { createNew: true, write: true, mode: 0o600 }).close();
   } catch (error) {
@@ -530,10 +530,10 @@ function prepare(db: DatabaseSync, synchronous: string): Connection {
   } finally {
     if (db.isTransaction) db.exec("ROLLBACK");
   }
-  // The mode is set after the checks, because a file that is rejected must stay as it is.
+  // The journal mode is set after the checks, because a file that is rejected must stay as it is.
   const mode = query("PRAGMA journal_mode = WAL");
-  // Without its log, SQLite would be less durable than promised, and readers would wait for a
-  // writer.
+  // Without its write-ahead log, SQLite would be less durable than promised, and readers would wait
+  // for a writer.
   if (mode !== "wal" && mode !== "memory") {
     throw new Error(`SQLite cannot keep its log beside the file (journal_mode ${mode}); use a local disk`);
   }

@@ -308,7 +308,7 @@ if (await postgresIsThere("the tests of PostgresStore")) {
     }
   });
 
-  Deno.test("PostgresStore rejects if the database does not write to a row that it shows", async () => {
+  Deno.test("PostgresStore rejects if the database returns a session but does not update it", async () => {
     await using opened = await open();
     const { store, schema } = opened;
     await store.createRecord("a", record(MINUTE));
@@ -316,7 +316,7 @@ if (await postgresIsThere("the tests of PostgresStore")) {
     await sql.query(`CREATE FUNCTION ${schema.table("keep")}() RETURNS trigger LANGUAGE plpgsql AS
       $$ BEGIN RETURN NULL; END $$;
       CREATE TRIGGER keep BEFORE UPDATE ON ${schema.table()} FOR EACH ROW EXECUTE FUNCTION ${schema.table("keep")}()`);
-    await assertRejects(() => store.changeRecord("a", { ifVersion: 0 }), SessionStoreError, "does not write to a row");
+    await assertRejects(() => store.changeRecord("a", { ifVersion: 0 }), SessionStoreError, "does not update it");
   });
 
   Deno.test("PostgresStore keeps the order of one process's writes to one session", async () => {

@@ -81,19 +81,24 @@ const KEYS = [
 
 /** Checks that every key is kept as it is. */
 export function keyChecks({ store, reader }: TestedStores): Check[] {
-  const name = (key: string): string => key.length > 40 ? `512 characters of ${show(key.slice(0, 2))}` : show(key);
+  const describeKey = (key: string): string =>
+    key.length > 40 ? `512 characters of ${show(key.slice(0, 2))}` : show(key);
   return [{
     name: "every key is distinct: unusual characters, names of object properties, 512 characters",
     run: async () => {
       const sid = await createSession(store);
       for (const key of KEYS) {
-        expectEqual(await reader.getValue(sid, key), undefined, `getValue() of the key ${name(key)} before setValue()`);
+        expectEqual(
+          await reader.getValue(sid, key),
+          undefined,
+          `getValue() of the key ${describeKey(key)} before setValue()`,
+        );
       }
       for (const [n, key] of KEYS.entries()) await store.setValue(sid, key, n);
       const values = await readValues(reader, sid);
       for (const [n, key] of KEYS.entries()) {
-        expectEqual(await reader.getValue(sid, key), n, `getValue() of the key ${name(key)}`);
-        expectEqual(values.get(key), n, `the value of the key ${name(key)} in get()`);
+        expectEqual(await reader.getValue(sid, key), n, `getValue() of the key ${describeKey(key)}`);
+        expectEqual(values.get(key), n, `the value of the key ${describeKey(key)} in get()`);
       }
       const unknown = [...values.keys()].filter((key) => !KEYS.includes(key));
       expectEqual(unknown, [], "keys in get() that were never written");
@@ -107,7 +112,7 @@ export function keyChecks({ store, reader }: TestedStores): Check[] {
       for (const key of KEYS.filter((_, n) => n % 2 === 0)) {
         await store.setValue(sid, key, undefined);
         kept.delete(key);
-        expectEqual(await reader.getValue(sid, key), undefined, `getValue() of the removed key ${name(key)}`);
+        expectEqual(await reader.getValue(sid, key), undefined, `getValue() of the removed key ${describeKey(key)}`);
       }
       await store.setValue(sid, "never written", undefined);
       expectEqual(await readValues(reader, sid), kept, "get() after every second key was removed");
@@ -119,7 +124,11 @@ export function keyChecks({ store, reader }: TestedStores): Check[] {
       for (const key of ["key", "__proto__", "\0"]) {
         for (const value of [1, { two: 2 }, undefined, "three", null]) {
           await store.setValue(sid, key, value);
-          expectEqual(await reader.getValue(sid, key), value, `getValue() of the key ${name(key)} after setValue()`);
+          expectEqual(
+            await reader.getValue(sid, key),
+            value,
+            `getValue() of the key ${describeKey(key)} after setValue()`,
+          );
         }
       }
     },

@@ -9,7 +9,7 @@ import { expectRejects } from "../expect.ts";
 import { createSession, expectMissing, NO_SUCH_SESSION } from "../fixtures.ts";
 import type { TestedStores } from "../harness.ts";
 
-/** Checks that a session that never existed or was removed is missing to every method. */
+/** Checks that a session that never existed or was removed is missing for every method. */
 export function missingSessionChecks({ store, reader }: TestedStores): Check[] {
   const cases: [string, () => Promise<string>][] = [
     ["a session that never existed", () => Promise.resolve(newSessionId())],

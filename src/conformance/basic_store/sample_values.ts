@@ -42,7 +42,7 @@ export const JSON_VALUES: [string, unknown][] = [
   ["100 levels of nesting", Array.from({ length: 100 }).reduce((inner: unknown) => ({ inner: [inner] }), 1)],
 ];
 
-/** Values that JSON loses or changes, and that a store of `values: "all"` keeps. */
+/** Values that JSON loses or changes. A store with the option `values: "all"` keeps them. */
 export const OTHER_VALUES: [string, unknown][] = [
   ["undefined in an object", { a: undefined, b: 1 }],
   ["undefined in an array", [1, undefined, 2]],
@@ -85,7 +85,7 @@ class Instance {
   readonly x = 1;
 }
 
-/** Values that no store can return as they were. */
+/** Values that no store can keep. */
 export const UNSUPPORTED_VALUES: [string, unknown][] = [
   ["a function", () => 1],
   ["a function in an object", { a: 1, f: (): number => 1 }],

@@ -1,5 +1,5 @@
 /**
- * Checks of `create()`, `delete()` and `clear()`, and of what must not leave a session.
+ * Checks of `create()`, `delete()` and `clear()`, of errors, and of other applications' sessions.
  *
  * @module
  */
@@ -56,7 +56,7 @@ export function sessionChecks(stores: TestedStores): Check[] {
     name: `ids that differ in one or two characters, or in case, are different sessions, ${where}`,
     run: async () => {
       const stem = newSessionId().slice(0, -2);
-      const sids = ["aa", "aA", "Aa", "AA", "__", "--", "_-", "00"].map((end) => stem + end);
+      const sids = ["aa", "aA", "Aa", "AA", "__", "--", "_-", "00"].map((suffix) => stem + suffix);
       for (const [n, sid] of sids.entries()) {
         expectEqual(await b.exist(sid), false, "exist() of an id that is similar to those in use");
         await a.create(sid);

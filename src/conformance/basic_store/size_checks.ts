@@ -85,7 +85,9 @@ function textOf(bytes: number): string {
   return text.slice(0, bytes);
 }
 
-/** Fails unless a text is as expected; the message does not print texts of megabytes. */
+/**
+ * Fails unless a text is as expected. The message contains its length, because a text may be long.
+ */
 function expectText(actual: unknown, expected: string, what: string): void {
   const got = typeof actual === "string" ? `another string of ${actual.length}` : show(actual);
   expect(actual === expected, `${what}: expected a certain string of ${expected.length} characters, got ${got}`);

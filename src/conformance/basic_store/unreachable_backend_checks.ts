@@ -27,7 +27,7 @@ export function unreachableBackendChecks({ store: healthyStore, harness, options
   const checkBroken = (name: string, run: (store: SessionStore) => Promise<void>): Check => ({
     name,
     run: async () => {
-      // The store may notice when it is created, in init() or at the first call.
+      // The store may fail when it is created, in `init()` or at the first call.
       const store = await Promise.try(broken).catch(() => undefined);
       if (store === undefined) return;
       const tooLate = (): Error => new Error("too late");

@@ -1,5 +1,5 @@
 /**
- * The checks that send requests through the middleware, by the instances that they reach.
+ * Selects the checks that send requests through the middleware to one instance or to two.
  *
  * @module
  */
@@ -11,12 +11,12 @@ import { expiryChecks } from "./expiry_checks.ts";
 import { atomicReadWriteChecks, readWriteChecks } from "./read_write_checks.ts";
 import { gracePeriodChecks, regenerateChecks } from "./regenerate_checks.ts";
 
-/** All checks of requests that reach one of two stores, which may be the same one. */
+/** Returns all checks of requests that reach two stores. Both may be the same store. */
 export function middlewareChecks(a: SessionStore, b: SessionStore): Check[] {
   return [...basicChecks(a, b), ...atomicChecks(a, b)];
 }
 
-/** Checks of requests that reach two instances. */
+/** Returns the checks of requests that reach two instances. */
 export function twoInstanceChecks({ store, other }: TestedStores): Check[] {
   if (other === undefined) {
     return [skipped(
@@ -35,12 +35,15 @@ export function twoInstanceChecks({ store, other }: TestedStores): Check[] {
   ];
 }
 
-/** Checks that every store passes. */
+/** Returns the checks that every store must pass. */
 function basicChecks(a: SessionStore, b: SessionStore): Check[] {
   return [...readWriteChecks(a, b), ...expiryChecks(a, b), ...regenerateChecks(a, b), ...destroyChecks(a, b)];
 }
 
-/** Checks that every store passes within one instance, and a `RecordStore` across instances too. */
+/**
+ * Returns the checks that every store must pass within one instance. A `RecordStore` must also pass
+ * them across instances.
+ */
 function atomicChecks(a: SessionStore, b: SessionStore): Check[] {
   return [...atomicReadWriteChecks(a, b), ...gracePeriodChecks(a, b), ...atomicDestroyChecks(a, b)];
 }

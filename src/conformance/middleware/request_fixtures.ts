@@ -13,7 +13,10 @@ import type { Visitor } from "./visitor.ts";
 /** All servers share one secret, as the processes of one application do. */
 const SECRET = SessionMiddleware.generateSecret();
 
-/** Returns a server for each of two stores; it is the same server if it is the same store. */
+/**
+ * Returns a server for each of two stores. If both are the same store, returns the same server
+ * twice.
+ */
 export function serveBoth(
   a: SessionStore,
   b: SessionStore,
@@ -25,7 +28,7 @@ export function serveBoth(
   return [first, a === b ? first : serve(b)];
 }
 
-/** Fails unless a request gets a new session, whatever its cookie says. */
+/** Fails unless a request gets a new session despite its cookie. */
 export async function expectNewSession(visitor: Visitor, what: string): Promise<void> {
   const read = await visitor.visit(async (session) => ({ isNew: session.isNew, key: await session.get("key") }));
   expectEqual(read, { isNew: true, key: undefined }, `a request with the cookie of ${what}`);

@@ -1,5 +1,5 @@
 /**
- * A browser without a server.
+ * A simulated browser.
  *
  * @module
  */

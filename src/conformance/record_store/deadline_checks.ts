@@ -23,7 +23,7 @@ import {
 /** A frequent cause of failures here, added to each message. */
 const HINT = "(the suite fakes Date.now(); compare deadlines with Date.now() and call it at each use)";
 
-/** Checks that a session is live until its deadline and missing from then on. */
+/** Checks that a session is live before its deadline, and missing from the deadline on. */
 export function deadlineChecks(pair: StorePair<RecordStore>): Check[] {
   return checksWithoutHint(pair).map(({ name, run }) => ({
     name,

@@ -1,5 +1,5 @@
 /**
- * Checks of giving a record a new session id.
+ * Checks of moving a record to a new session id.
  *
  * @module
  */
@@ -215,7 +215,7 @@ function traceChecks({ where, a, b }: StorePair<RecordStore>, keptUntilDeadline:
   }];
   const name = "a replaced id is remembered until the session's deadline";
   if (!keptUntilDeadline) {
-    // Once is enough: the option concerns both pairs of stores.
+    // Shown for one pair of stores only, because the option applies to both pairs.
     return a === b ? [...checks, skipped(name, 'option `traces` is not "deadline"')] : checks;
   }
   return [...checks, {

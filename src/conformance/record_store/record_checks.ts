@@ -54,7 +54,7 @@ function creationChecks({ where, a, b }: StorePair<RecordStore>): Check[] {
       await expectRecord(a, sid, record, "after createRecord() rejected");
     },
   }, {
-    name: `create() creates a record whose meta says now and that has no deadline, ${where}`,
+    name: `create() creates a record without a deadline, whose times in meta are the current time, ${where}`,
     run: async () => {
       using clock = new Clock();
       const sid = newSessionId();

@@ -35,7 +35,8 @@ function concurrentChanges({ where, a, b }: StorePair<RecordStore>): Check[] {
           const { values, version } = await readLiveRecord(store, sid);
           const set = new Map([["n", Number(values.get("n")) + 1]]);
           if (await store.changeRecord(sid, { ifVersion: version, set })) return;
-          // Without a random delay all of them would collide again, and need up to 100 tries each.
+          // Without a random delay, all increments would collide again and need up to 100 tries
+          // each.
           await new Promise((resolve) => setTimeout(resolve, Math.random() * 20));
         }
         expect(

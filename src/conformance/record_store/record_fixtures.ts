@@ -73,7 +73,7 @@ export async function expectRecord(
 }
 
 /**
- * Fails unless a call rejects with a `SessionGoneError`. The middleware takes any other error for a
+ * Fails unless a call rejects with a `SessionGoneError`. The middleware treats any other error as a
  * failure of the store.
  */
 export async function expectGone(what: string, call: () => Promise<unknown>): Promise<void> {

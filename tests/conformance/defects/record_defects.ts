@@ -59,7 +59,7 @@ export const RECORD_DEFECTS: Defect[] = [
     create: fullStore((correct) => ({
       create: (sid) => correct.createRecord(sid, { values: new Map(), expiresAt: Date.now() + 24 * HOUR, meta: META }),
     })),
-    foundBy: "create() creates a record whose meta says now and that has no deadline",
+    foundBy: "create() creates a record without a deadline, whose times in meta are the current time",
   },
   {
     name: "reports a deleted session as expired",
