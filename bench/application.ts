@@ -88,7 +88,7 @@ export function plainPages(base: string): AreaClass {
 }
 
 /**
- * Creates the application of some areas.
+ * Creates an application with these areas.
  *
  * @param contextClass `SecurityContext` of the measured checkout
  */

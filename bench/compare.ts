@@ -1,6 +1,7 @@
 /**
  * Compares what sessions add to a request in two checkouts of this repository, for example before
- * and after a refactoring. A is the given checkout, B is this one, or a second given one.
+ * and after a refactoring. A is the first given checkout. B is the second given one, or this one by
+ * default.
  *
  * ```sh
  * git worktree add /tmp/before HEAD~1
@@ -9,15 +10,15 @@
  *
  * Both run in this checkout's worker, with this checkout's application and import map. Only
  * `mod.ts` and the files that it imports come from the compared checkouts, which may therefore be
- * older. Compared with itself, a checkout has ratios of about 1; their distance from 1 is the error
- * of the method on this machine.
+ * older. To see the error of the method on this machine, compare a checkout with itself. The
+ * distance of its ratios from 1 is that error.
  *
  * - Each round starts a new worker for each checkout, because V8 does not optimize the same code
  *   identically in every worker. Within a round, the checkouts are measured alternately in slices
  *   of 20 ms, or of 400 requests if these take longer.
- * - A slice yields `(with - without) / without`, with sessions and without, from the first quartile
- *   of the requests. Other processes slow both sides of a slice by about the same factor, which
- *   cancels.
+ * - A slice yields `(with - without) / without`, where both are the first quartile of the request
+ *   times, with and without sessions. Other processes slow both sides of a slice by about the same
+ *   factor, which the division cancels.
  * - The first quartile does not show garbage collection, which delays few requests. Compare the
  *   bytes for that.
  *
@@ -36,11 +37,13 @@ const WARM_UP = { milliseconds: 200, requests: 4000 };
 
 /** One case of one checkout in one round. */
 interface Measurement {
-  /** What sessions add, as a share of the time without them: the median over the slices. */
+  /**
+   * The time that sessions add, as a share of the time without them; the median over the slices.
+   */
   added: number;
-  /** Microseconds without sessions: the median over the slices. */
+  /** The microseconds of a request without sessions; the median over the slices. */
   without: number;
-  /** Bytes that sessions add to what a request allocates. */
+  /** The bytes that a request allocates with sessions, minus those without. */
   bytes: number;
 }
 
@@ -70,7 +73,7 @@ async function measureRound(round: number): Promise<void> {
   using a = new WorkerClient("ours");
   using b = new WorkerClient("ours");
   const workers = [a, b];
-  // Neither checkout is always the first one.
+  // The order alternates, so that neither checkout has an advantage.
   const order = round % 2 === 0 ? [0, 1] : [1, 0];
   for (const i of order) {
     const entryPoint = pathToFileURL(`${paths[i]}/mod.ts`).href;
@@ -108,7 +111,7 @@ function print(): void {
   for (const [i, path] of paths.entries()) console.log(`  ${"AB"[i]}  ${path} (${commitOf(path)})`);
   console.log(caseLegend(caseNames));
   console.log(
-    "\nWhat sessions add to a request. Time: the median of the rounds' ratios, its standard error, the quartiles of the " +
+    "\nThe cost that sessions add to a request. Time: the median of the rounds' ratios, its standard error, the quartiles of the " +
       "rounds, and A in microseconds. Bytes: the ratio, A and B.\n",
   );
   printTable([
@@ -137,7 +140,9 @@ function row(pairs: [a: Measurement, b: Measurement][]): string[] {
   ];
 }
 
-/** Names the commit of a checkout, and whether its files differ from it. */
+/**
+ * Returns the commit of a checkout, with the suffix "-dirty" if its files differ from the commit.
+ */
 function commitOf(path: string): string {
   try {
     const { success, stdout } = new Deno.Command("git", {

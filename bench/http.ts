@@ -1,6 +1,6 @@
 /**
- * Measures requests a second over HTTP: the same application with and without sessions, on each
- * store, and beside Express and Fastify on the same Redis and PostgreSQL.
+ * Measures requests per second over HTTP, with the same application without sessions and with
+ * sessions on each store. Express and Fastify on the same Redis and PostgreSQL are measured too.
  *
  * The server runs on one core and the load generator on another. The servers are measured
  * alternately. It needs `wrk` and `taskset`; on Debian: `apt-get install wrk util-linux`.
@@ -10,8 +10,8 @@
  * - `--quick`: a run of about 40 seconds
  * - `--servers=plain,memory`: only these servers
  * - `--cases=read,untouched`: only these cases
- * - `--rounds=5`, `--seconds=2` (a case of a server in a round), `--connections=64`,
- *   `--visitors=100`
+ * - `--rounds=5`, `--seconds=2` (the duration of one case on one server in a round),
+ *   `--connections=64`, `--visitors=100`
  * - `--config=FILE`: another deno.json, for example one that maps `alosaur/` to another Alosaur
  *
  * Only a complete run is saved to `results/http.json`, or to `results/http_alosaur.json` with
@@ -61,7 +61,7 @@ interface Load {
 
 /** The saved result of one case on one server. */
 interface Result extends Load {
-  /** Requests a second divided by those without sessions: the median over the rounds. */
+  /** Requests per second divided by those without sessions; the median over the rounds. */
   ratio: number;
   /**
    * The same ratio of requests per second of CPU time. The two differ if the server was not the
@@ -221,7 +221,7 @@ async function verify(name: ServerName, url: string, cookie: string): Promise<vo
   const expected = (isPlain ? "1,1,1,ok" : "1,2,2,ok").replaceAll(/\w+/g, "200 $&");
   if (received !== expected || untouched.cookie !== "" || (cookie === "") !== isPlain) {
     throw new Error(
-      `Cannot measure ${TITLES[name]}: the server does not do its work; expected ${expected}, received ${received}`,
+      `Cannot measure ${TITLES[name]}: the server sends wrong responses; expected ${expected}, received ${received}`,
     );
   }
 }
@@ -276,7 +276,7 @@ async function cpuSeconds(pid: number): Promise<number> {
 
 function summarize(measured: Map<string, Load[]>): HttpResults {
   const loads = (name: ServerName, caseName: CaseName): Load[] => measured.get(`${name} ${caseName}`) ?? [];
-  /** Returns the ratio of two servers: the median over the rounds. */
+  /** Returns the ratio of two servers; the median over the rounds. */
   const ratioOf = (
     name: ServerName,
     other: ServerName,

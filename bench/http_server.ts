@@ -1,5 +1,5 @@
 /**
- * One server of `http.ts`, in its own process. It prints its port, and on SIGTERM deletes its data.
+ * One server of `http.ts`, in its own process. It prints its port, and deletes its data on SIGTERM.
  *
  * @module
  */
@@ -10,7 +10,7 @@ import type { PeerStore } from "./subjects/fastify.ts";
 
 const REDIS_URL = Deno.env.get("TEST_REDIS_URL") ?? "redis://127.0.0.1:6379";
 const POSTGRES_URL = Deno.env.get("TEST_POSTGRES_URL") ?? "postgres://postgres@127.0.0.1:5432/test";
-/** Names the data of this process in a database that other processes use too. */
+/** The prefix of this process's data in a database that other processes use too. */
 const NAMESPACE = `bench_http_${Deno.pid}`;
 
 const SERVERS: Record<string, () => Promise<() => Promise<void>>> = {
@@ -59,7 +59,7 @@ async function serveAlosaur(store: SessionStore | undefined): Promise<() => Prom
 }
 
 /**
- * Opens a store of this project. It is imported here, so that a benchmark loads only the database
+ * Opens a store of this project. The import is dynamic, so that each server loads only the database
  * client that it uses.
  */
 async function openStore(name: string, location: string, options?: object): Promise<SessionStore> {

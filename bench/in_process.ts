@@ -1,10 +1,9 @@
 /**
- * Measures what sessions add to a request, in process: the time of a request with sessions minus
- * the time of the same request without.
+ * Measures the time that sessions add to a request: the time with sessions minus the time of the
+ * same request without. Requests do not go over a network.
  *
- * The rounds go through all subjects repeatedly, and batches with and without sessions alternate,
- * because machines are noisy. Trust the ratios within one run; do not compare the figures of two
- * runs.
+ * Machines are noisy. Therefore each round measures every subject, and batches with and without
+ * sessions alternate. Trust the ratios within one run. Do not compare the figures of two runs.
  *
  * Options:
  * - `--quick`: a run of about 20 seconds
@@ -36,7 +35,7 @@ import { WorkerClient } from "./worker_client.ts";
 
 /** Microseconds a request. */
 export interface AddedTime {
-  /** With sessions minus without: the median over the rounds. */
+  /** With sessions minus without; the median over the rounds. */
   median: number;
   /** The 99th percentile with sessions minus the 99th percentile without. */
   p99: number;
@@ -165,7 +164,9 @@ function checkTargets(): Target[] {
     const peer = bestPeer(caseName);
     if (ours === undefined || !isFinite(peer)) continue;
     const limit = Math.max(0.6, peer / 5);
-    targets.push(checkTarget(`${caseName}: ours, microseconds (1/5 of that peer, or 0.6)`, ours, "at most", limit));
+    targets.push(
+      checkTarget(`${caseName}: ours, microseconds (limit: 1/5 of the cheapest peer, or 0.6)`, ours, "at most", limit),
+    );
   }
   const [ours, floor] = [addedBy("ours", "read"), addedBy("floor", "read")];
   if (ours !== undefined && floor !== undefined) {

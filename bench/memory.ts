@@ -1,10 +1,12 @@
 /**
- * Measures the memory of sessions, and the cost of a large number of them: bytes a session,
- * requests while a million sessions expire, requests beside a million sessions, and two days of
- * visitors.
+ * Measures the memory of sessions, and the cost of a large number of them:
+ * - `heap`: bytes per session
+ * - `expiry`: requests while a million sessions expire
+ * - `crowd`: requests while a million sessions are stored
+ * - `day`: two simulated days of visitors
  *
- * It takes about two minutes. `--only=heap,expiry,crowd,day` runs only these parts. Only a complete
- * run is saved to `results/memory.json`.
+ * It takes about two minutes. `--only=heap,expiry` runs only these parts. Only a complete run is
+ * saved to `results/memory.json`.
  *
  * @module
  */
@@ -26,6 +28,7 @@ import { WorkerClient } from "./worker_client.ts";
 interface Pauses {
   count: number;
   longest: number;
+  /** The number of pauses of more than 10 ms. */
   over10: number;
 }
 
@@ -35,7 +38,7 @@ interface Crowd {
   sessions: number;
   visitors: number;
   added: number;
-  /** The ratio to the first row: the median over the rounds. */
+  /** The ratio to the first row; the median over the rounds. */
   ratio: number;
 }
 
@@ -124,8 +127,8 @@ async function measureExpiry(): Promise<void> {
 }
 
 /**
- * Returns V8's pauses between the last three explicit collections, which enclose the measurement
- * without and the one with expiry.
+ * Returns V8's pauses during the measurements without and with expiry. Explicit collections
+ * separate the measurements: the last three are before, between and after them.
  */
 function pausesIn(trace: string): [Pauses, Pauses] {
   const lines = trace.split("\n").filter((line) => / ms: /.test(line));

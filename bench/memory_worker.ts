@@ -11,7 +11,7 @@ import { quantile } from "./statistics.ts";
 import { fill } from "./subjects/alosaur.ts";
 import { type ExpressStore, session } from "./subjects/express.ts";
 
-/** Bytes a session, by the number of sessions. */
+/** Bytes per session, by the number of sessions. */
 export type HeapResult = Record<number, number>;
 
 /** The slowest requests, in milliseconds. */
@@ -29,13 +29,13 @@ export interface ExpiryResult {
   control: TailLatency;
   /** Requests while all earlier sessions expire. */
   expiring: TailLatency;
-  /** Stored records at the end. */
+  /** Stored records after the measurement. */
   held: number;
   /** The expired ones among them. */
   heldExpired: number;
 }
 
-/** The state after an hour of `day()`. */
+/** The state after an hour of `simulateDays()`. */
 export interface Hour {
   hour: number;
   /** Sessions that have not expired. */
@@ -105,7 +105,7 @@ function createOn(store: ExpressStore): (n: number) => Promise<void> {
 }
 
 async function measureHeap(add: (n: number) => Promise<void>): Promise<HeapResult> {
-  // Allocates what exists once, whatever the number of sessions.
+  // Allocates everything that is allocated once, regardless of the number of sessions.
   for (let i = 0; i < 1000; i++) await add(i);
   const before = heapBytes();
   const bytes: HeapResult = {};
@@ -118,8 +118,8 @@ async function measureHeap(add: (n: number) => Promise<void>): Promise<HeapResul
 }
 
 /**
- * Times requests of new visitors while a million sessions expire at one moment, and the store
- * sweeps them.
+ * Times requests of new visitors, before and after a million sessions expire at the same time.
+ * After that, the requests sweep the expired sessions.
  */
 async function measureExpiry(): Promise<ExpiryResult> {
   const sessions = 1_000_000;
@@ -129,21 +129,20 @@ async function measureExpiry(): Promise<ExpiryResult> {
   await fill(store, sessions);
   for (let i = 0; i < 10_000; i++) await visit(middleware);
 
-  // The trace of V8's collections shows each collect(), so that it marks the start or the end of a
-  // measurement.
+  // V8's trace shows each call of collect(). The calls mark where a measurement starts and ends.
   collect();
   const fresh = store.size - sessions;
   const control = await timeRequests(middleware, (requests) => requests < 20_000);
   collect();
   clock.tick(DAY);
   let created = 0;
-  const before = fresh + control.requests;
+  const liveBefore = fresh + control.requests;
   const expiring = await timeRequests(middleware, (requests) => {
     created = requests;
-    return store.size > before + requests && requests < 200_000;
+    return store.size > liveBefore + requests && requests < 200_000;
   });
   collect();
-  return { sessions, control, expiring, held: store.size, heldExpired: store.size - before - created };
+  return { sessions, control, expiring, held: store.size, heldExpired: store.size - liveBefore - created };
 }
 
 async function timeRequests(
@@ -177,8 +176,8 @@ async function visit(middleware: SessionMiddleware, cookie?: string): Promise<st
 }
 
 /**
- * Simulates two days of visitors whose sessions live for half an hour to a day. On the second day
- * as many sessions expire as are created.
+ * Simulates two days of visitors whose sessions expire after half an hour to a day. On the second
+ * day as many sessions expire as are created.
  */
 async function simulateDays(): Promise<DayResult> {
   const millisecondsBetween = 500;

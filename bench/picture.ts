@@ -1,8 +1,9 @@
 /**
  * Draws `docs/added-cost.svg` from `results/in_process.json`, and prints the table for the README.
  *
- * The scale is logarithmic, because the results lie between a tenth of a microsecond and a
- * millisecond. It shows dots, because the length of a bar means nothing on a logarithmic scale.
+ * The scale is logarithmic, because the results range from a tenth of a microsecond to a
+ * millisecond. The results are dots, because the length of a bar means nothing on a logarithmic
+ * scale.
  *
  * @module
  */
@@ -11,6 +12,7 @@ import { CASE_NAMES, type CaseName, CASES } from "./subjects/subject.ts";
 
 type Row = InProcessResults["subjects"][number];
 
+// Sizes and positions, in pixels.
 const WIDTH = 920;
 const LABELS = 216;
 const GAP = 28;
@@ -19,12 +21,12 @@ const ROW = 19;
 const HEAD = 26;
 const TOP = 74;
 /**
- * The scale, in microseconds. Smaller values are drawn at its start: the benchmark cannot tell them
- * from zero.
+ * The scale, in microseconds. Smaller values are drawn at its start, because the benchmark cannot
+ * distinguish them from zero.
  */
 const [SCALE_MIN, SCALE_MAX] = [0.1, 3000];
 const TICKS = [0.1, 1, 10, 100, 1000];
-/** Width of the number beside the last dot. */
+/** The width of the number beside the last dot, in pixels. */
 const NUMBER_WIDTH = 40;
 
 const results: InProcessResults = JSON.parse(
@@ -103,7 +105,7 @@ async function format(svg: string): Promise<string> {
 }
 
 function panel(name: CaseName, left: number, top: number, hasLabels: boolean): string {
-  const end = top + HEAD + rows.length * ROW;
+  const bottom = top + HEAD + rows.length * ROW;
   const parts = [
     `<text x="${left}" y="${top + 12}" class="case">${name}<tspan class="title">: ${
       escape(CASES[name].title)
@@ -111,8 +113,8 @@ function panel(name: CaseName, left: number, top: number, hasLabels: boolean): s
   ];
   for (const tick of TICKS) {
     const x = left + xOf(tick);
-    parts.push(`<line x1="${x}" y1="${top + HEAD - 4}" x2="${x}" y2="${end}" class="line"/>`);
-    parts.push(`<text x="${x}" y="${end + 14}" class="faint middle">${tick.toLocaleString("en")}</text>`);
+    parts.push(`<line x1="${x}" y1="${top + HEAD - 4}" x2="${x}" y2="${bottom}" class="line"/>`);
+    parts.push(`<text x="${x}" y="${bottom + 14}" class="faint middle">${tick.toLocaleString("en")}</text>`);
   }
   rows.forEach((row, i) => {
     const y = top + HEAD + i * ROW + ROW / 2;

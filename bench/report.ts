@@ -1,10 +1,10 @@
 /**
- * How results are described, compared with their targets, printed and saved.
+ * Describes results, compares them with their targets, prints and saves them.
  *
  * @module
  */
 
-/** The machine and the versions that produced the results. Holds no host name. */
+/** The machine and the versions that produced the results. Contains no host name. */
 export interface Environment {
   /** The day, as `YYYY-MM-DD`. */
   date: string;

@@ -27,14 +27,14 @@ const SESSIONS = quick ? 1000 : 10_000;
 const CALLS = quick ? 100 : 1000;
 const CONCURRENCY = 32;
 
-/** A store, and the bytes of all its sessions if the store can be asked for them. */
+/** A store, and the bytes of all its sessions if the backend can report them. */
 interface Subject {
   store: RecordStore & SessionStore;
   bytes?: () => Promise<number>;
   close: () => Promise<void>;
 }
 
-/** Microseconds a call, and bytes a session. */
+/** Microseconds per call, and bytes per session. */
 interface StoreResult {
   name: string;
   lookup: number;

@@ -2,7 +2,7 @@
  * Measures one subject in a worker of its own, so that subjects share neither the garbage collector
  * nor V8's type feedback.
  *
- * Before it measures anything, it verifies that the subject does the work that the cases describe.
+ * Before it measures anything, it verifies the subject's responses to every case.
  *
  * @module
  */
@@ -27,7 +27,9 @@ export interface Commands {
   };
   /** Deletes every session and signs up the visitors. */
   reset: { parameters: Record<never, never>; result: void };
-  /** Resets, then stores sessions until there are as many as given, visitors included. */
+  /**
+   * Resets, then stores more sessions, up to the given number. The visitors' sessions count too.
+   */
   fill: { parameters: { sessions: number; elsewhere: boolean }; result: void };
   /** Measures the time of a case. */
   measureTime: { parameters: { case: CaseName } & Effort; result: Times };
@@ -48,14 +50,14 @@ export interface Effort {
   milliseconds: number;
   /**
    * The minimum number of requests with sessions. V8 optimizes a function after a number of calls,
-   * which may take longer than the milliseconds on a busy machine.
+   * which may take longer than `milliseconds` on a busy machine.
    *
    * @default {0}
    */
   requests?: number;
 }
 
-/** Microseconds a request. */
+/** Microseconds per request. */
 export interface Times {
   /** The median of the batches' means. */
   with: number;
@@ -69,10 +71,14 @@ export interface Times {
   withoutP99: number;
 }
 
-/** Target duration of a batch, long enough that every batch includes some garbage collections. */
+/**
+ * The target duration of a batch, in milliseconds. Every batch then includes some garbage
+ * collections.
+ */
 const BATCH_MS = 3;
 /**
- * Requests a batch when measuring allocation: so few that most batches see no garbage collection.
+ * The requests of a batch that measures allocation. They are so few that most batches include no
+ * garbage collection.
  */
 const ALLOCATION_BATCH = 50;
 const ALLOCATION_BATCHES = 41;
@@ -124,7 +130,10 @@ async function handle(command: Command): Promise<Commands[CommandName]["result"]
   }
 }
 
-/** Deletes all sessions and signs up the visitors. Each case then starts with as many sessions. */
+/**
+ * Deletes all sessions and signs up the visitors. So each case starts with the same number of
+ * sessions.
+ */
 async function reset(): Promise<void> {
   subject.clear();
   encodedCookies = { valid: [], forged: [] };
@@ -136,7 +145,9 @@ async function reset(): Promise<void> {
   }
 }
 
-/** Verifies that the subject does the work of every case. A silent failure would look fast. */
+/**
+ * Verifies the subject's responses to every case. A subject that fails silently would look fast.
+ */
 async function verify(): Promise<void> {
   const valid = nextCookie("valid");
   for (const { title, action, cookie: kind } of Object.values(CASES)) {
@@ -146,7 +157,7 @@ async function verify(): Promise<void> {
   const { isEager = false } = subject;
   expect("read", await request("with", "read", valid), "1");
   const written = await request("with", "readWrite", valid);
-  // A subject that keeps the session in the cookie has sent a new one.
+  // A subject that keeps the session in the cookie has sent a new cookie.
   const current = written.cookies.length > 0 ? cookieHeaderOf(written) : valid;
   expect("readWrite, next read", await request("with", "read", current), "2");
   expect("readWrite, next write", await request("with", "readWrite", current), "3");
@@ -163,7 +174,7 @@ function expect(what: string, received: ReceivedResponse, text: string, cookies?
     (cookies !== undefined && received.cookies.length > 0 !== cookies);
   if (!isWrong) return;
   throw new Error(
-    `Cannot measure case ${what}: the subject does not do its work; ` +
+    `Cannot measure case ${what}: the subject sends a wrong response; ` +
       `expected status 200 and ${JSON.stringify(text)}, received ${JSON.stringify(received)}`,
   );
 }
@@ -186,8 +197,8 @@ function forge(cookie: string): string {
 const decoder = new TextDecoder();
 
 /**
- * Returns the cookie of the next visitor as a new string, as a server creates it from what it reads
- * off a socket. A string that was a map key before would carry its hash already.
+ * Returns the cookie of the next visitor as a new string, as if a server had just received it. V8
+ * would already have computed the hash of a string that was a map key before.
  */
 function nextCookie(kind: "valid" | "forged" | "no"): string | undefined {
   return kind === "no" ? undefined : decoder.decode(encodedCookies[kind][nextVisitor++ % visitors]);
@@ -198,8 +209,8 @@ async function measureTime(name: CaseName, { milliseconds, requests: minimum = 0
   const batches: Record<Side, number[]> = { with: [], without: [] };
   const counts: Record<Side, number> = { with: 0, without: 0 };
   const sizes: Record<Side, number> = { with: batchSize(name, "with"), without: batchSize(name, "without") };
-  const end = performance.now() + milliseconds;
-  for (let pair = 0; pair < 3 || counts.with < minimum || performance.now() < end; pair++) {
+  const deadline = performance.now() + milliseconds;
+  for (let pair = 0; pair < 3 || counts.with < minimum || performance.now() < deadline; pair++) {
     for (const side of sidesOf(pair)) {
       const mean = await timeBatch(name, side, sizes[side], counts);
       batches[side].push(mean);
@@ -251,8 +262,8 @@ function expectOk(name: CaseName, response: unknown): void {
 }
 
 /**
- * Returns the bytes that a request allocates on V8's heap, with its preparation: the median of
- * small batches. A garbage collection makes a batch an outlier, which the median ignores.
+ * Returns the bytes that a request allocates on V8's heap, including its preparation. Measures
+ * small batches and returns their median, because a garbage collection makes a batch an outlier.
  */
 async function measureAllocation(name: CaseName): Promise<Record<Side, number>> {
   const { action, cookie: kind } = CASES[name];

@@ -6,7 +6,7 @@
 import type { CommandName, Commands, Reply } from "./worker.ts";
 import type { SubjectName } from "./subjects/mod.ts";
 
-/** A worker for one subject. It runs one command at a time; the caller awaits each. */
+/** A worker for one subject. It runs one command at a time. The caller must await each command. */
 export class WorkerClient implements Disposable {
   readonly #subject: SubjectName;
   readonly #worker: Worker;

@@ -6,7 +6,7 @@
  */
 import style from "./style.css" with { type: "text" };
 
-/** Markup. Any other value is text and is escaped. */
+/** Markup that is inserted unescaped. Any other value is text and is escaped. */
 export class Html {
   readonly markup: string;
 
@@ -60,7 +60,9 @@ export function page(title: string, content: Html): Response {
   });
 }
 
-/** Returns a text field of a form. Clients can send anything; other values count as empty. */
+/**
+ * Returns a text field of a form. A client can send anything, so any other value counts as empty.
+ */
 export function field(form: unknown, name: string): string {
   const value = (form as Record<string, unknown> | null | undefined)?.[name];
   return typeof value === "string" ? value : "";

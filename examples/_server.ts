@@ -22,7 +22,7 @@ const hostname = "0.0.0.0";
 
 /**
  * Serves the application on the port of the environment variable PORT, by default 8000. Port 0
- * stands for any free port.
+ * means any free port.
  */
 export async function listen(app: App<unknown>): Promise<void> {
   const port = checkPort(Number(Deno.env.get("PORT") || 8000));
@@ -32,7 +32,7 @@ export async function listen(app: App<unknown>): Promise<void> {
 
 /**
  * Returns the port if it is free, or a free one for port 0; otherwise exits with a message. Alosaur
- * serves in the background, where the application could not catch the error.
+ * serves in the background, so the application could not catch the error.
  */
 function checkPort(port: number): number {
   try {

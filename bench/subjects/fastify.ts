@@ -8,7 +8,9 @@ import fastifyCookie from "npm:@fastify/cookie@11.1.5";
 import fastifySession from "npm:@fastify/session@11.1.3";
 import { overNode, type Subject } from "./subject.ts";
 
-/** The part of the session that is used here. The package declares it on an augmented Fastify. */
+/**
+ * The part of the session that is used here. The package declares it by augmenting Fastify's types.
+ */
 interface Session {
   get(key: "n"): number | undefined;
   set(key: "n", value: number): void;

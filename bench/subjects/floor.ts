@@ -1,5 +1,5 @@
 /**
- * A lower bound for the cost of a signed session, written by hand: it slices the cookie out of the
+ * A lower bound for the cost of a signed session, written by hand. It slices the cookie out of the
  * header, computes the HMAC from a precomputed state and does one lookup in a `Map`. It has no
  * expiry, no copies and no framework.
  *
@@ -94,7 +94,7 @@ export function floor(caches: boolean): Subject<Response> {
         return response;
       }
       default:
-        // No lookup. A session that notices its expiry cannot save this one.
+        // No lookup. A library whose sessions expire needs one here.
         return new Response("ok");
     }
   }

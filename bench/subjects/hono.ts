@@ -12,7 +12,10 @@ interface Values extends Record<string, unknown> {
   n?: number;
 }
 
-/** @param encryptionKey encrypts the cookie; by default it is the plain id, without a signature */
+/**
+ * @param encryptionKey encrypts the id in the cookie; by default, the cookie is the plain id
+ * without a signature
+ */
 export function honoSessions(encryptionKey?: string): Subject<Response> {
   const store = new MemoryStore();
   const app = new Hono<{ Variables: { session: Session<Values>; session_key_rotation: boolean } }>();

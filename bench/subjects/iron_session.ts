@@ -45,7 +45,7 @@ async function withSessions(request: Request): Promise<Response> {
   }
 }
 
-// deno-lint-ignore require-await -- async because `withSessions` is: both sides pay for the promise
+// deno-lint-ignore require-await -- async like `withSessions`, so that both sides pay for the promise
 async function without(request: Request): Promise<Response> {
   return new Response(actionOf(request) === "untouched" ? "ok" : "1");
 }

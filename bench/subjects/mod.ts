@@ -9,11 +9,11 @@ import type { Subject } from "./subject.ts";
 export interface SubjectEntry {
   /** The name in tables. */
   title: string;
-  /** The framework. */
+  /** The framework, or the interface that the subject implements. */
   over: string;
   /** The packages of the subject, pinned. */
   packages: string[];
-  /** Whether sessions are stored on the server. The others keep them in the cookie. */
+  /** Whether sessions are stored on the server. If not, they are stored in the cookie. */
   hasStore: boolean;
   /** Whether another project publishes it. */
   isPeer: boolean;

@@ -55,7 +55,7 @@ export function parseCaseNames(list: string): CaseName[] {
   });
 }
 
-/** Explains the names of some cases, one a line. */
+/** Explains the names of some cases, one per line. */
 export function caseLegend(names: readonly CaseName[]): string {
   const width = Math.max(...names.map((name) => name.length));
   const lines = names.map((name) => `  ${name.padEnd(width)}  (${CASES[name].letter}) ${CASES[name].title}`);
@@ -73,7 +73,7 @@ export interface ReceivedResponse {
 /** Sends a prepared request. */
 export type Send<R> = () => R | Promise<R>;
 
-/** A session library under measurement. `R` is the response type of its framework. */
+/** A session library that is measured. `R` is the response type of its framework. */
 export interface Subject<R = unknown> {
   /** Prepares a request. Only the call of the returned function is timed. */
   prepare(side: Side, action: Action, cookie: string | undefined): Send<R>;
@@ -83,7 +83,7 @@ export interface Subject<R = unknown> {
   /** Deletes every session that is stored on the server. */
   clear(): void;
   /**
-   * Stores more sessions, whose cookies no client has.
+   * Stores more sessions. No client has their cookies.
    *
    * @param elsewhere whether to store them in a second store, which no request uses
    */

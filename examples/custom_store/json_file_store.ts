@@ -5,7 +5,8 @@ import { SessionGoneError, type SessionStore } from "../../mod.ts";
 /** Creates a store that keeps each session in its own JSON file. For one process only. */
 export function jsonFileStore(directory: string): SessionStore {
   const lastWrites = new Map<string, Promise<void>>();
-  // Hashing turns any id into a safe file name, and a directory listing does not disclose ids.
+  // The hash of any id is a safe file name, and a directory listing of hashes does not disclose
+  // ids.
   const pathOf = (sid: string): string => `${directory}/${hash("sha256", sid)}.session.json`;
 
   /** Runs the writes of each file in sequence. They are atomic within this process only. */
@@ -25,7 +26,7 @@ export function jsonFileStore(directory: string): SessionStore {
     get: (sid) => Deno.readTextFile(pathOf(sid)).then((text) => JSON.parse(text || "{}"), unlessMissing),
     setValue: async (sid, key, value) => {
       const path = pathOf(sid);
-      const copy = jsonCopy(key, value); // before the first await: the caller may change the value later
+      const copy = jsonCopy(key, value); // before the first await, because the caller may change the value later
       await lock(path, async () => {
         const values = await store.get(sid);
         if (values === undefined) throw new SessionGoneError("set");

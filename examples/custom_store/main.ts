@@ -1,6 +1,6 @@
 /**
- * A list of notes, in a session that is stored in a file. It survives a restart of the server and
- * of the browser.
+ * A list of notes, in a session that is stored in a file. The session survives a restart of the
+ * server and of the browser.
  *
  * @module
  */
@@ -45,7 +45,7 @@ class NotesController {
   @ActionParam(1, Body())
   async add(context: SecurityContext, form: unknown): Promise<ActionResult> {
     const note = field(form, "note").trim().slice(0, 200);
-    // update() is atomic, so that of two concurrent notes neither is lost.
+    // update() is atomic, so that no note is lost if two are added concurrently.
     if (note !== "") {
       await context.security.session.update<string[]>("notes", (notes = []) => [...notes, note].slice(-50));
     }
@@ -71,6 +71,6 @@ const app = new App({
   logging: false,
   providers: [{ token: Context, useClass: SecurityContext }],
 });
-// Thirty days, in seconds. It limits both the cookie and the session on the server.
+// Thirty days, in seconds. `maxAge` limits both the cookie and the session on the server.
 app.use(/\//, new SessionMiddleware(store, { secret: secret(), maxAge: 30 * 24 * 60 * 60 }));
 await listen(app);

@@ -94,8 +94,8 @@ class LoginController {
       await session.set("notice", "That name and password do not match.");
       return Redirect("/sign-in");
     }
-    // The session gets a new id and its user atomically. A new id prevents session fixation: an
-    // attacker who knew the old one is not signed in.
+    // The session gets a new id and its user atomically. A new id prevents session fixation,
+    // because an attacker who knew the old id is not signed in.
     await session.regenerate({ principal: user });
     await session.set("notice", "You have signed in.");
     return Redirect("/");
