@@ -42,8 +42,8 @@ interface Trace {
 /** How many records a new session checks for expiry. */
 const SWEEP_CHECKS = 4;
 /**
- * The most records that it checks. Each expired record adds a check, which takes 1.6 ms at most
- * while a million expire.
+ * The most records that it checks. Each expired record adds a check. A sweep takes 1.6 ms at most
+ * while a million records expire.
  */
 const MAX_SWEEP_CHECKS = 250;
 
