@@ -46,7 +46,7 @@ export function decodeText(cell: Cell): string {
   // An application's client may transform rows. An error is better than a wrong result.
   if (!(cell instanceof Uint8Array)) {
     throw new TypeError(
-      "Cannot read from PostgreSQL: the client transformed or omitted a cell; expected cells as the server sent them",
+      "Cannot read from PostgreSQL: the client returned a transformed cell, or none; expected cells as the server sent them",
     );
   }
   return decoder.decode(cell);
