@@ -92,7 +92,7 @@ export class ResponseCookie {
 
   /** Replaces all lines of this cookie in `headers` by `line`, if there is one. */
   #replaceLine(headers: Headers, line: string | undefined): void {
-    const lines = setCookieLines(headers);
+    const lines = headers.getSetCookie();
     if (lines.length === 1 && lines[0] === line) return;
     if (lines.some((other) => this.#cookie.matches(other))) {
       headers.delete("set-cookie");
@@ -107,8 +107,8 @@ export class ResponseCookie {
     this.#wasMerged = true;
     if (this.#isFinal && this.#line === undefined) return merge.call(response);
     const result: unknown = response.result;
-    const contextLines = setCookieLines(response.headers);
-    const resultLines = setCookieLines(headersOf(result));
+    const contextLines = response.headers.getSetCookie();
+    const resultLines = headersOf(result)?.getSetCookie() ?? [];
     if (this.#line === undefined && contextLines.length === 0 && resultLines.length === 0) return merge.call(response);
     // If the application has added a line that deletes the cookie, the deletion takes precedence.
     const deletes = (line: string): boolean => line !== this.#line && this.#cookie.matches(line) && isDeletion(line);
@@ -147,16 +147,6 @@ export class ResponseCookie {
       headers.set("cache-control", "no-store");
     }
   }
-}
-
-const NO_LINES: readonly string[] = [];
-
-/**
- * Returns the `Set-Cookie` lines. Most headers have none, and `has()` is cheaper than an empty
- * list.
- */
-function setCookieLines(headers: Headers | undefined): readonly string[] {
-  return headers !== undefined && headers.has("set-cookie") ? headers.getSetCookie() : NO_LINES;
 }
 
 function headersOf(result: unknown): Headers | undefined {

@@ -43,7 +43,8 @@ export class Signer {
   readonly #verifying: readonly HmacSha256[];
   readonly #events: HmacSha256;
   readonly #handles: HmacSha256;
-  readonly #csrf: readonly HmacSha256[];
+  readonly #csrf: HmacSha256;
+  readonly #csrfVerifying: readonly HmacSha256[];
   /**
    * The session ids of verified cookies that the first key has signed. Without this cache,
    * verification would be most of the cost of a request. An entry does not mean that the session is
@@ -67,7 +68,8 @@ export class Signer {
     this.#signing = new HmacSha256(first);
     this.#events = new HmacSha256(deriveKey(first, "event"));
     this.#handles = new HmacSha256(deriveKey(first, "handle"));
-    this.#csrf = keys.map((key) => new HmacSha256(deriveKey(key, "csrf")));
+    this.#csrf = new HmacSha256(deriveKey(first, "csrf"));
+    this.#csrfVerifying = keys.map((key) => new HmacSha256(deriveKey(key, "csrf")));
   }
 
   /** Returns the value of the cookie: the id, a dot, the signature. */
@@ -138,8 +140,7 @@ export class Signer {
 
   /** Returns the CSRF token of a session. */
   csrfToken(seed: string): string {
-    const [key] = this.#csrf;
-    return key === undefined ? "" : encodeBase64Url(key.digest(asciiBytes(seed)));
+    return csrfTokenOf(this.#csrf, seed);
   }
 
   /** Verifies a CSRF token. The tokens are compared in constant time. */
@@ -147,10 +148,12 @@ export class Signer {
     // Rejecting a malformed token early reveals nothing about the valid one.
     if (token.length !== SIGNATURE_LENGTH || !BASE64URL_PATTERN.test(token)) return false;
     const presented = asciiBytes(token);
-    return this.#csrf.some((key) =>
-      timingSafeEqual(presented, asciiBytes(encodeBase64Url(key.digest(asciiBytes(seed)))))
-    );
+    return this.#csrfVerifying.some((key) => timingSafeEqual(presented, asciiBytes(csrfTokenOf(key, seed))));
   }
+}
+
+function csrfTokenOf(key: HmacSha256, seed: string): string {
+  return encodeBase64Url(key.digest(asciiBytes(seed)));
 }
 
 function deriveKey(key: Uint8Array, purpose: string): Uint8Array {

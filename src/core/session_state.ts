@@ -288,7 +288,10 @@ export class SessionState {
     if (this.#outage !== undefined) throw unavailableError(operation, this.#outage);
   }
 
-  /** Returns the session to write to; `undefined` if there is none yet. */
+  /**
+   * Returns the session to write to; `undefined` if there is none yet. Its version is not known any
+   * more, because a write follows.
+   */
   #requireWritable(operation: string): LoadedSession | undefined {
     this.#requireAvailable(operation);
     if (this.#isDestroyed || this.#loaded?.isLive === false) throw new SessionGoneError(operation);

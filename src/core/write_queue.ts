@@ -16,6 +16,9 @@ export type FailureListener = (operation: string, error: Error, awaited: boolean
  */
 const MICROTASK_LIMIT = 6;
 
+/** After how many microtasks `await session.set()` has called `then()` of the returned promise. */
+const MICROTASKS_TO_AWAIT = 3;
+
 /**
  * Runs the writes of a request one after the other. If a write fails because the store timed out,
  * the writes that wait for it fail too.
@@ -112,8 +115,7 @@ export class WriteQueue {
   }
 
   async #reportFailure(operation: string, write: { observed: boolean }, error: Error): Promise<void> {
-    // `await session.set()` calls `then()` a few microtasks after the call has returned.
-    for (let i = 0; i < 3; i++) await undefined;
+    for (let i = 0; i < MICROTASKS_TO_AWAIT; i++) await undefined;
     this.#onFailure(operation, error, write.observed);
   }
 }

@@ -346,7 +346,7 @@ export class PostgresStore implements PrincipalStore, AsyncDisposable {
     }
   }
 
-  /** Waits for a running cleanup, and closes the connections that the store opened itself. */
+  /** Closes the connections that the store opened itself, and waits until a running cleanup ends. */
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#client?.[Symbol.asyncDispose]();
     await this.#cleanup;

@@ -51,8 +51,7 @@ const APPLICATION_ID = 0x53455353;
 const SCHEMA_VERSION = 1;
 
 // A row is a session. If `data` is NULL, it is the trace of an id that was replaced, and `meta`
-// holds the new id. `expires_at` may be infinite. (A table WITHOUT ROWID would be a little faster
-// if all sessions were small, and several times slower otherwise.)
+// holds the new id. `expires_at` may be infinite.
 const SCHEMA = `
   CREATE TABLE sessions (
     id TEXT PRIMARY KEY NOT NULL,
