@@ -232,7 +232,8 @@ function checkOrigin(origin: unknown): void {
   // A URL may have the host `*`, which looks like a wildcard but is not one.
   const isPattern = origin.includes("*");
   if (!isPattern && ORIGIN_PATTERN.test(origin) && url?.origin === origin) return;
-  const hint = isPattern || url === null || url.origin === "null" ? "" : `; write ${JSON.stringify(url.origin)}`;
+  const isOrigin = !isPattern && url !== null && ORIGIN_PATTERN.test(url.origin);
+  const hint = isOrigin ? `; write ${JSON.stringify(url.origin)}` : "";
   throw invalid(
     "`trustedOrigins`",
     `must contain origins as browsers send them, such as "https://other.example"; received ${
