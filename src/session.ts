@@ -63,12 +63,12 @@ export class Session<TData extends object = SessionData> {
 
   /** The cookie's name, the option `name`. */
   get sessionKey(): string {
-    return this.#state.services.options.name;
+    return this.#state.cookieName;
   }
 
   /** The underlying store. Changes made through it bypass this session. */
   get store(): SessionStore {
-    return this.#state.services.store;
+    return this.#state.store;
   }
 
   /** Whether the request came without a live session. Stays `true` for the rest of the request. */

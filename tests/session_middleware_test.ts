@@ -560,3 +560,16 @@ Deno.test("SessionMiddleware.onPreRequest() returns nothing, because Alosaur wou
   assertEquals(await middleware.onPreRequest(contextOf()), undefined);
   assertEquals(await middleware.onPreRequest(contextOf({ cookie: await signUp(middleware) })), undefined);
 });
+
+Deno.test("SessionMiddleware puts nothing on the context that reveals the secret or the store", async () => {
+  const store = Object.assign(new BasicStore(), { password: "of the database" });
+  const middleware = start({}, store);
+  const context = contextOf({ cookie: await signUp(middleware) });
+  await middleware.onPreRequest(context);
+  const symbols = Object.getOwnPropertySymbols(context);
+  assert(symbols.length > 0);
+  const text = Deno.inspect([context, symbols.map((symbol) => Reflect.get(context, symbol))], { depth: 20 });
+  for (const secret of [SECRET, "keys", String(new TextEncoder().encode(SECRET)[0]), "password"]) {
+    assert(!text.includes(secret), text);
+  }
+});

@@ -59,21 +59,26 @@ export class ResponseCookie {
     this.#policy.onCookieSet(this.#context, line);
   }
 
-  /** Deletes the cookie in the client. Every later call is ignored. */
+  /** Deletes the cookie in the client. Later calls of `send()` and `cancel()` are ignored. */
   clear(): void {
+    if (this.#isDisabled) return;
     this.#setDeletion();
     this.#isFinal = true;
   }
 
   /** Cancels an earlier {@linkcode send}: the response leaves the client's cookie unchanged. */
   cancel(): void {
-    this.#setLine(undefined);
+    if (!this.#isFinal) this.#setLine(undefined);
   }
 
-  /** Cancels an earlier {@linkcode send}, and ignores every later call. */
+  /** Cancels an earlier {@linkcode send}. Later calls change nothing. */
   disable(): void {
-    this.cancel();
+    this.#setLine(undefined);
     this.#isFinal = true;
+  }
+
+  get #isDisabled(): boolean {
+    return this.#isFinal && this.#line === undefined;
   }
 
   get #cookie(): SessionCookie {
@@ -85,7 +90,6 @@ export class ResponseCookie {
   }
 
   #setLine(line: string | undefined): void {
-    if (this.#isFinal) return;
     this.#line = line;
     this.#replaceLine(this.#context.response.headers, line);
   }
@@ -105,7 +109,7 @@ export class ResponseCookie {
 
   #merge(response: AlosaurResponse, merge: AlosaurResponse["getMergedResult"]): MergedResult {
     this.#wasMerged = true;
-    if (this.#isFinal && this.#line === undefined) return merge.call(response);
+    if (this.#isDisabled) return merge.call(response);
     const result: unknown = response.result;
     const contextLines = response.headers.getSetCookie();
     const resultLines = headersOf(result)?.getSetCookie() ?? [];

@@ -94,7 +94,7 @@ export class LoadedSession {
 
   /** Whether the session has neither ended nor expired. */
   get isLive(): boolean {
-    return this.ended === undefined && Date.now() < this.expiresAt;
+    return this.ended === undefined && !(Date.now() >= this.expiresAt);
   }
 
   /**

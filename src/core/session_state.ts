@@ -11,7 +11,7 @@ import { newSessionId } from "../cookie/session_id.ts";
 import { SessionGoneError, type SessionStoreError } from "../errors.ts";
 import type { LookupHit, LookupMiss } from "../persistence/session_repository.ts";
 import type { ValueUpdater } from "../persistence/store_adapter.ts";
-import type { SessionRecord } from "../session_store.ts";
+import type { SessionRecord, SessionStore } from "../session_store.ts";
 import { cloneValue } from "../util/clone_value.ts";
 import { chain, type MaybePromise, noop } from "../util/maybe_promise.ts";
 import { computeExpiry, cookieExpiry, effectiveExpiry } from "./lifetime.ts";
@@ -27,7 +27,8 @@ const NO_VALUES: Values = new Map();
 
 /** The session of one request. */
 export class SessionState {
-  readonly services: SessionServices;
+  // Private, as are all fields: an application that logs its context must not log the keys.
+  readonly #services: SessionServices;
   /** Whether the request came without a live session. */
   isNew: boolean;
   readonly #cookie: ResponseCookie;
@@ -41,7 +42,7 @@ export class SessionState {
   #outage: SessionStoreError | undefined = undefined;
 
   constructor(services: SessionServices, context: HttpContext, loaded: LoadedSession | undefined) {
-    this.services = services;
+    this.#services = services;
     this.#cookie = new ResponseCookie(context, services.cookies);
     this.#loaded = loaded;
     this.isNew = loaded === undefined;
@@ -53,7 +54,6 @@ export class SessionState {
   markUnavailable(error: SessionStoreError): void {
     this.#outage = error;
     this.#loaded = undefined;
-    this.#nextId = undefined;
     this.isNew = true;
     this.#cookie.disable();
   }
@@ -67,10 +67,7 @@ export class SessionState {
     if (this.#loaded !== undefined) this.#setCookie(this.#loaded);
   }
 
-  /**
-   * Writes the activity of this request, unless the session has ended. With `rolling`, also sends
-   * the cookie again.
-   */
+  /** Writes the activity of this request. With `rolling`, also sends the cookie again. */
   recordActivity(): Promise<void> {
     return this.touch(true).catch((error) => {
       if (!(error instanceof SessionGoneError)) throw error;
@@ -98,6 +95,14 @@ export class SessionState {
     return this.current?.id ?? (this.#nextId ??= newSessionId());
   }
 
+  get cookieName(): string {
+    return this.#services.options.name;
+  }
+
+  get store(): SessionStore {
+    return this.#services.store;
+  }
+
   get isAvailable(): boolean {
     return this.#outage === undefined;
   }
@@ -117,7 +122,7 @@ export class SessionState {
       if (session === undefined) return copy === undefined ? noop : this.#create(new Map([[key, copy]]));
       session.setValue(key, copy);
       return () =>
-        session.run(operation, this.#cookie, () => this.services.repository.set(session, operation, key, copy));
+        session.run(operation, this.#cookie, () => this.#services.repository.set(session, operation, key, copy));
     });
   }
 
@@ -160,7 +165,7 @@ export class SessionState {
           await session.run(
             operation,
             this.#cookie,
-            () => this.services.repository.update(session, operation, key, observed, cached),
+            () => this.#services.repository.update(session, operation, key, observed, cached),
           );
           // If a later write has started, `values` already contains it, and this result must not
           // overwrite it. The next read then asks the store.
@@ -181,7 +186,7 @@ export class SessionState {
       session.values = new Map();
       return () =>
         session.run("clear", this.#cookie, async () => {
-          await this.services.repository.change(session, "clear", { clear: true, meta: { principal: undefined } });
+          await this.#services.repository.change(session, "clear", { clear: true, meta: { principal: undefined } });
           session.meta = { ...session.meta, principal: undefined };
         });
     });
@@ -195,14 +200,14 @@ export class SessionState {
     return this.#writes.run("touch", () => {
       const session = this.#requireWritable("touch");
       if (session === undefined) return noop;
-      const { options } = this.services;
+      const { options } = this.#services;
       const seenAt = Date.now();
       const meta = options.rolling && cookieIsSent && !session.viaOldId ? { seenAt, sentAt: seenAt } : { seenAt };
       session.meta = { ...session.meta, ...meta };
       const expiresAt = session.expiresAt = computeExpiry(options, session.meta);
       return () =>
         session.run("touch", this.#cookie, async () => {
-          await this.services.repository.change(session, "touch", { expiresAt, meta });
+          await this.#services.repository.change(session, "touch", { expiresAt, meta });
           // Only after the write, which detects a renewal by another request. The old cookie must
           // not replace the new one.
           if (options.rolling && this.current !== undefined) this.#setCookie(session);
@@ -222,8 +227,7 @@ export class SessionState {
       return async () => {
         const found = await this.#lookUp(session);
         if (typeof found === "string") session.markGone(this.#cookie);
-        // If a write started during the lookup, the record may lack it, so the next read asks
-        // again.
+        // A write that started since may be missing in the record, so the next read asks again.
         else if (this.#writes.revision === revision) this.#applyRecord(session, found);
       };
     });
@@ -231,14 +235,14 @@ export class SessionState {
 
   regenerate(options: RegenerateOptions): Promise<void> {
     return this.#writes.run("regenerate", () => {
-      checkRegenerateOptions(options);
-      const { graceSeconds = 0, principal } = options;
+      const { graceSeconds, principal } = options;
+      checkRegenerateOptions({ graceSeconds, principal });
       const session = this.#requireWritable("regenerate");
       if (session === undefined) {
         this.#nextId = undefined;
         return principal === undefined ? noop : this.#create(new Map(), principal);
       }
-      return () => session.run("regenerate", this.#cookie, () => this.#move(session, graceSeconds, principal));
+      return () => session.run("regenerate", this.#cookie, () => this.#move(session, graceSeconds ?? 0, principal));
     });
   }
 
@@ -253,9 +257,9 @@ export class SessionState {
       if (session === undefined) return noop;
       return async () => {
         if (session.ended !== undefined) return;
-        session.id = await this.services.repository.delete(session.id, session.expiresAt);
+        session.id = await this.#services.repository.delete(session.id, session.expiresAt);
         session.ended = "gone";
-        this.services.reporter.emitEnded("destroyed", session.id, session.meta.principal);
+        this.#services.reporter.emitEnded("destroyed", session.id, session.meta.principal);
       };
     });
   }
@@ -268,19 +272,19 @@ export class SessionState {
         // Read only after the earlier writes, because a new id changes the token.
         const session = this.current;
         if (session === undefined) throw new SessionGoneError("csrfToken");
-        return this.services.signer.csrfToken(session.csrfSeed);
+        return this.#services.signer.csrfToken(session.csrfSeed);
       };
     });
   }
 
   verifyCsrfToken(token: string): boolean {
     const session = this.current;
-    return session !== undefined && this.services.signer.verifyCsrfToken(session.csrfSeed, token);
+    return session !== undefined && this.#services.signer.verifyCsrfToken(session.csrfSeed, token);
   }
 
   get #writes(): WriteQueue {
     return this.#queue ??= new WriteQueue((operation, error, awaited) => {
-      this.services.reporter.emitWriteFailed(operation, error, this.#loaded?.id, awaited);
+      this.#services.reporter.emitWriteFailed(operation, error, this.#loaded?.id, awaited);
     });
   }
 
@@ -288,10 +292,7 @@ export class SessionState {
     if (this.#outage !== undefined) throw unavailableError(operation, this.#outage);
   }
 
-  /**
-   * Returns the session to write to; `undefined` if there is none yet. Its version is not known any
-   * more, because a write follows.
-   */
+  /** Returns the session to write to, and forgets its version; `undefined` if there is none yet. */
   #requireWritable(operation: string): LoadedSession | undefined {
     this.#requireAvailable(operation);
     if (this.#isDestroyed || this.#loaded?.isLive === false) throw new SessionGoneError(operation);
@@ -331,7 +332,7 @@ export class SessionState {
    * creates the record.
    */
   #create(values: Map<string, unknown>, principal?: string): () => MaybePromise<void> {
-    const { options, reporter } = this.services;
+    const { options, reporter } = this.#services;
     const meta = initialMeta(principal);
     const expiresAt = computeExpiry(options, meta);
     // The option `expires` is a fixed date, after which no session can be created.
@@ -342,9 +343,9 @@ export class SessionState {
     this.#nextId = undefined;
     this.#setCookie(session);
     return () =>
-      chain(() => this.services.repository.create(session.id, record), () => {
+      chain(() => this.#services.repository.create(session.id, record), () => {
         reporter.emitCreated(session.id, session.meta.principal);
-        return principal === undefined ? undefined : this.services.enforceSessionLimit(principal, session.id);
+        return principal === undefined ? undefined : this.#services.enforceSessionLimit(principal, session.id);
       }, (error) => {
         session.ended = { error: error as Error };
         // The next write may create another session.
@@ -356,11 +357,11 @@ export class SessionState {
 
   /** Gives the session a new id. */
   async #move(session: LoadedSession, graceSeconds: number, principal: string | undefined): Promise<void> {
-    const { reporter, enforceSessionLimit } = this.services;
+    const { reporter, enforceSessionLimit } = this.#services;
     const id = newSessionId();
     // With a grace period the CSRF token does not change, so that open forms keep working.
     const meta = renewedMeta(graceSeconds > 0 ? session.csrfSeed : undefined, principal);
-    await this.services.repository.move(session, id, { meta, graceUntil: meta.renewedAt + graceSeconds * 1000 });
+    await this.#services.repository.move(session, id, { meta, graceUntil: meta.renewedAt + graceSeconds * 1000 });
     const previous = session.id;
     session.id = id;
     session.meta = { ...session.meta, ...meta };
@@ -376,7 +377,7 @@ export class SessionState {
    */
   #setCookie(session: LoadedSession): void {
     if (session.viaOldId) return;
-    const { options, signer } = this.services;
+    const { options, signer } = this.#services;
     this.#cookie.send(signer.sign(session.id), cookieExpiry(options, session.meta));
   }
 
@@ -385,13 +386,13 @@ export class SessionState {
    * writes.
    */
   #lookUp({ id }: LoadedSession): MaybePromise<LookupHit | LookupMiss> {
-    return this.services.reporter.reportFailures("get", id, this.services.repository.read(id));
+    return this.#services.reporter.reportFailures("get", id, this.#services.repository.read(id));
   }
 
   /** Replaces the known state of the session with a record from the store. */
   #applyRecord(session: LoadedSession, found: LookupHit): Values {
     const { record } = found;
-    const expiresAt = effectiveExpiry(this.services.options, record.expiresAt, record.meta);
+    const expiresAt = effectiveExpiry(this.#services.options, record.expiresAt, record.meta);
     session.apply(found, expiresAt, this.#cookie);
     return session.values = record.values;
   }

@@ -32,8 +32,7 @@ export class SharedStore {
 
   constructor(store: SessionStore) {
     this.#store = store;
-    this.#adapter = this.#createAdapter(store);
-    this.#principals = isPrincipalStore(store) ? store : undefined;
+    [this.#adapter, this.#principals] = this.#adapt((store) => store);
   }
 
   /** The operations of sessions on the store, with the timeout applied. */
@@ -50,15 +49,18 @@ export class SharedStore {
   limit(seconds: number): void {
     if (seconds >= this.#timeoutSeconds) return;
     this.#timeoutSeconds = seconds;
-    const limited = withStoreTimeout(this.#store, seconds);
-    this.#adapter = this.#createAdapter(limited);
-    this.#principals = isPrincipalStore(limited) ? limited : undefined;
+    [this.#adapter, this.#principals] = this.#adapt((store) => withStoreTimeout(store, seconds));
   }
 
-  #createAdapter(store: SessionStore): StoreAdapter {
-    return isRecordStore(store)
-      ? new RecordStoreAdapter(store, this.#sessionMutex)
-      : new BasicStoreAdapter(store, this.#basicState);
+  /** The capabilities are those of the store itself, also if its methods are wrapped. */
+  #adapt(wrap: <S extends SessionStore>(store: S) => S): [StoreAdapter, PrincipalStore | undefined] {
+    const store = this.#store;
+    return [
+      isRecordStore(store)
+        ? new RecordStoreAdapter(wrap(store), this.#sessionMutex)
+        : new BasicStoreAdapter(wrap(store), this.#basicState),
+      isPrincipalStore(store) ? wrap(store) : undefined,
+    ];
   }
 }
 

@@ -234,6 +234,25 @@ Deno.test("storeTimeout applies to the store: the shortest of several middleware
   await assertRejects(() => open(none, cookie), SessionStoreError, "failed");
 });
 
+Deno.test("storeTimeout does not change the kind of a store", async () => {
+  const memory = new MemoryStore();
+  const calls: string[] = [];
+  // It answers to every name, but has none of the optional methods for the operator `in`.
+  const store = new Proxy({} as SessionStore, {
+    get: (_, name): unknown => {
+      const method: unknown = Reflect.get(memory, name);
+      if (typeof method !== "function") return undefined;
+      return (...args: unknown[]): unknown => {
+        calls.push(String(name));
+        return method.apply(memory, args);
+      };
+    },
+  });
+  const cookie = await signUp(start({ storeTimeout: 5 }, store));
+  assertEquals(await read(start({}, store), cookie), "ada");
+  assertEquals(calls, ["create", "setValue", "setValue", "get"]);
+});
+
 Deno.test("onStoreError makes no difference to a visitor without a session", async () => {
   const { store, probe: seen } = probe(new MemoryStore());
   seen.before = down;
