@@ -13,8 +13,7 @@ const ID_BYTES = 18;
 /** The length of a session id in characters of base64url. */
 export const SESSION_ID_LENGTH = 24;
 
-// Random bytes for 128 ids at a time, because a system call for 18 bytes costs as much as one for
-// 2,304.
+// Random bytes for 128 ids at a time: an id takes 0.15 µs, with a system call of its own 0.63.
 const pool = new Uint8Array(ID_BYTES * 128);
 let poolOffset = pool.length;
 

@@ -40,6 +40,7 @@ export class SessionLoader {
   /** Returns the first live session that the cookies identify. */
   #find(cookies: readonly string[]): MaybePromise<LoadedSession | undefined> {
     const [first] = cookies;
+    // Nearly every request has one cookie. Without the Map and Promise.all() sessions add half as much.
     if (first !== undefined && cookies.length === 1) {
       const id = this.#verify(first);
       return id && this.#lookUp(id);

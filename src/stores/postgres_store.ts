@@ -346,7 +346,9 @@ export class PostgresStore implements PrincipalStore, AsyncDisposable {
     }
   }
 
-  /** Closes the connections that the store opened itself, and waits until a running cleanup ends. */
+  /**
+   * Closes the connections that the store opened itself, and waits until a running cleanup ends.
+   */
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#client?.[Symbol.asyncDispose]();
     await this.#cleanup;
