@@ -55,7 +55,7 @@ for (const [name, make] of STORES) {
       if (how === "renewalTimeout") {
         clock.tick(30_000);
         cookie = cookieOf(await visit(middleware, { cookie }));
-      } else cookie = await renew(middleware, cookie, { graceSeconds: 5 });
+      } else cookie = await renew(middleware, cookie, { graceSeconds: 0.001 });
       assertEquals(await (await open(middleware, cookie)).session.csrfToken(), token);
     }
   });

@@ -175,6 +175,14 @@ for (const [name, make] of STORES) {
     assertEquals(await read(middleware, signedIn), undefined);
   });
 
+  Deno.test(`Session.clear() on ${name} unbinds the session from its user for the rest of the request`, async () => {
+    const { session } = await open(start({}, make()));
+    await session.regenerate({ principal: "42" });
+    assertEquals(session.principal, "42");
+    await session.clear();
+    assertEquals(session.principal, undefined);
+  });
+
   Deno.test(`Session.destroy() on ${name} clears the cookie whatever an earlier write finds out about the session`, async (t) => {
     await t.step("it has ended", async () => {
       const middleware = start({}, make());

@@ -99,6 +99,32 @@ for (const [name, make] of STORES) {
     assertEquals(seen.calls.length, asked);
   });
 
+  Deno.test(`Session.reload() on ${name} makes no store call after the session has ended`, async (t) => {
+    const ends: [string, (session: Session, seen: Probe) => Promise<void>][] = [
+      ["destroyed", (session) => session.destroy()],
+      ["destroyed, and the store failed", async (session, seen) => {
+        seen.before = () => Promise.reject(new Error("down"));
+        await assertRejects(() => session.destroy(), SessionStoreError);
+        seen.before = working;
+      }],
+      ["found to be gone by a write", async (session) => {
+        await session.store.delete(session.sessionId);
+        await assertRejects(() => session.set("a", 1), SessionGoneError);
+      }],
+    ];
+    for (const [how, end] of ends) {
+      await t.step(how, async () => {
+        const { store, probe: seen } = probe(make());
+        const middleware = start({ onEvent: () => {} }, store);
+        const { session } = await open(middleware, await signUp(middleware));
+        await end(session, seen);
+        seen.calls.length = 0;
+        await session.reload();
+        assertEquals(seen.calls, []);
+      });
+    }
+  });
+
   Deno.test(`Session on ${name} removes its cookie from the response when it finds out that somebody else ended it`, async () => {
     const middleware = start({}, make());
     const cookie = await signUp(middleware);

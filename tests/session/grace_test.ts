@@ -1,7 +1,18 @@
 /** `regenerate({ graceSeconds })`: requests that came with the old id (docs/decisions/0008). */
 import { assert, assertEquals, assertNotEquals, assertRejects } from "../helpers/assert.ts";
 import { FakeClock } from "../helpers/clock.ts";
-import { cookieOf, eventNames, idOf, open, type Opened, read, renew, signUp, start } from "../helpers/request.ts";
+import {
+  cookieOf,
+  eventNames,
+  idOf,
+  open,
+  type Opened,
+  read,
+  renew,
+  signUp,
+  start,
+  visit,
+} from "../helpers/request.ts";
 import { STORES } from "../helpers/stores.ts";
 import { type Session, type SessionEvent, SessionGoneError, type SessionStore } from "../../mod.ts";
 
@@ -107,6 +118,17 @@ for (const [name, make] of STORES) {
       assertEquals((await finish()).headers.getSetCookie(), []);
       assertEquals(await read(middleware, next, "after"), "the grace");
     });
+  });
+
+  Deno.test(`Session.regenerate({ graceSeconds }) on ${name} with rolling resends the new cookie when it is due, although a request with the old id has recorded activity`, async () => {
+    using clock = new FakeClock();
+    const middleware = start({ maxAge: 600, rolling: true }, make());
+    const old = await signUp(middleware);
+    const next = await renew(middleware, old, { graceSeconds: 300 });
+    clock.tick(60_000);
+    const { finish } = await open(middleware, old);
+    assertEquals((await finish()).headers.getSetCookie(), []);
+    assertEquals(cookieOf(await visit(middleware, { cookie: next })), next);
   });
 
   Deno.test(`Session.regenerate({ graceSeconds }) on ${name} refuses a request that did not learn the new id in time, and never gives it the new cookie`, async (t) => {

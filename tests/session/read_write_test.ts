@@ -208,6 +208,15 @@ Deno.test("Session.get(), has() and entries() read the values as they are at the
   assertEquals(await session.has("a"), false);
 });
 
+Deno.test("Session.get() after a finished update() reads the value as it is at the call", async () => {
+  const middleware = start();
+  const { session } = await open(middleware, await signUp(middleware, { n: 1 }));
+  await session.update("n", () => 2);
+  const read = session.get("n");
+  session.set("n", 3);
+  assertEquals(await read, 2);
+});
+
 Deno.test("Session on a basic store writes no undefined properties", async () => {
   const store = new BasicStore();
   const middleware = start({}, store);

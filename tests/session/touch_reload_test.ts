@@ -54,6 +54,15 @@ for (const [name, make] of STORES) {
     assertEquals(await fresh.session.get("user"), undefined);
   });
 
+  Deno.test(`Session.reload() on ${name} makes later reads wait for it, even if it is not awaited`, async () => {
+    const middleware = start({}, make());
+    const cookie = await signUp(middleware);
+    const { session } = await open(middleware, cookie);
+    await visit(middleware, { cookie }, ({ security }) => security.session.set("user", "bob"));
+    session.reload();
+    assertEquals(await session.get("user"), "bob");
+  });
+
   Deno.test(`Session.reload() on ${name} learns that other requests extended, unbound or cleared the session`, async () => {
     using clock = new FakeClock();
     const middleware = start({ idleTimeout: 60 }, make());
