@@ -36,6 +36,19 @@ for (const [name, make] of STORES) {
     assertEquals(await (await open(middleware, next)).session.csrfToken(), token);
   });
 
+  Deno.test(`Session.csrfToken() on ${name} is the same for a request with the old id if the id was renewed with a grace before`, async () => {
+    const middleware = start({}, make());
+    const first = await signUp(middleware);
+    const token = await (await open(middleware, first)).session.csrfToken();
+    const second = await renew(middleware, first, { graceSeconds: 5 });
+    const [writing, reloading] = [await open(middleware, second), await open(middleware, second)];
+    await renew(middleware, second, { graceSeconds: 5 });
+    await writing.session.set("a", 1);
+    assertEquals(await writing.session.csrfToken(), token);
+    await reloading.session.reload();
+    assertEquals(await reloading.session.csrfToken(), token);
+  });
+
   Deno.test(`Session.csrfToken() on ${name} waits for a new id that is under way`, async () => {
     const middleware = start({}, make());
     const { session, finish } = await open(middleware, await signUp(middleware));
