@@ -13,7 +13,7 @@ import {
   start,
   visit,
 } from "../helpers/request.ts";
-import { STORES } from "../helpers/stores.ts";
+import { probe, STORES } from "../helpers/stores.ts";
 import { type Session, type SessionEvent, SessionGoneError, type SessionStore } from "../../mod.ts";
 
 const GRACE_MS = 5000;
@@ -129,6 +129,21 @@ for (const [name, make] of STORES) {
     const { finish } = await open(middleware, old);
     assertEquals((await finish()).headers.getSetCookie(), []);
     assertEquals(cookieOf(await visit(middleware, { cookie: next })), next);
+  });
+
+  Deno.test(`Session.regenerate({ graceSeconds }) on ${name} with rolling records the activity of requests with the old id only when it is due`, async () => {
+    using clock = new FakeClock();
+    const { store, probe: seen } = probe(make());
+    const middleware = start({ maxAge: 600, rolling: true }, store);
+    const old = await signUp(middleware);
+    await renew(middleware, old, { graceSeconds: 300 });
+    clock.tick(60_000);
+    seen.calls.length = 0;
+    await open(middleware, old);
+    assert(seen.calls.some((method) => method === "changeRecord" || method === "setValue"));
+    seen.calls.length = 0;
+    await open(middleware, old);
+    assert(seen.calls.every((method) => method === "readRecord" || method === "get"), seen.calls.join());
   });
 
   Deno.test(`Session.regenerate({ graceSeconds }) on ${name} refuses a request that did not learn the new id in time, and never gives it the new cookie`, async (t) => {

@@ -153,6 +153,21 @@ for (const [name, make] of STORES) {
     await visit(middleware, { cookie }, ({ security }) => security.session.set("n", 5));
     assertEquals(await read(middleware, cookie, "n"), 5);
   });
+
+  Deno.test(`storeTimeout fails queued calls together if a refused one is between them (${name})`, async () => {
+    const { store, probe: seen } = probe(make());
+    const middleware = start({ storeTimeout: 0.05, onEvent: () => {} }, store);
+    const { session } = await open(middleware, await signUp(middleware));
+    const calls = seen.calls.length;
+    seen.before = () => new Promise(() => {});
+    const first = session.set("a", 1);
+    const refused = session.set("b", () => 1);
+    const last = session.set("c", 1);
+    await assertRejects(() => first, SessionStoreError);
+    await assertRejects(() => refused, TypeError);
+    await assertRejects(() => last, SessionStoreError);
+    assertEquals(seen.calls.slice(calls), ["setValue"]);
+  });
 }
 
 Deno.test("storeTimeout works with a frozen store, with private fields, and with synchronous answers", async () => {
