@@ -203,6 +203,21 @@ Deno.test("ResponseCookie that is cleared stays cleared", () => {
   assertEquals([value, attributes["max-age"]], ["", "0"]);
 });
 
+Deno.test("ResponseCookie reports no cookie that it does not send, because the client's cookie was deleted before", () => {
+  const policy = new CookiePolicy(resolveOptions({ secret: SECRET }));
+  const reported: string[] = [];
+  const cookie = new ResponseCookie(contextOf(), {
+    cookie: policy.cookie,
+    isSecure: () => false,
+    onCookieSet: (_context, line) => reported.push(line),
+  });
+  cookie.send("a.b", Date.now());
+  assertEquals(reported.length, 1);
+  cookie.clear();
+  cookie.send("c.d", Date.now());
+  assertEquals(reported.length, 1);
+});
+
 Deno.test("ResponseCookie does not touch a result that only looks like an action result", async () => {
   const context = contextOf();
   await start().onPreRequest(context);
