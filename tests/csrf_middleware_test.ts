@@ -23,7 +23,10 @@ function contextOf(
   return new SecurityContext(request);
 }
 
-/** Sends a request through the middleware; returns its refusal, or `undefined` if the request passes. */
+/**
+ * Sends a request through the middleware; returns its refusal, or `undefined` if the request
+ * passes.
+ */
 async function check(sent: Sent, options?: CsrfOptions, sessions?: SessionMiddleware): Promise<Response | undefined> {
   const context = contextOf(sent);
   await sessions?.onPreRequest(context);
@@ -85,7 +88,8 @@ Deno.test("CsrfMiddleware lets safe methods pass, and no others", async (t) => {
   ) {
     await t.step(JSON.stringify(method), async () => {
       const context = contextOf({ headers: { "sec-fetch-site": "cross-site" } });
-      // `Request` refuses TRACE and changes some methods to upper case. A server receives them as they were sent.
+      // `Request` refuses TRACE and changes some methods to upper case. A server receives them as
+      // they were sent.
       Object.defineProperty(context.request, "method", { value: method });
       assertEquals(await new CsrfMiddleware().onPreRequest(context) === undefined, safe);
     });
@@ -104,7 +108,8 @@ Deno.test("CsrfMiddleware uses Sec-Fetch-Site first", async (t) => {
       ["cross-site", undefined, false],
       ["same-site", "https://sub.app.example", false],
       ["cross-site", "https://evil.example", false],
-      // The Origin's host does not count beside Sec-Fetch-Site. Here the scheme or the port differs.
+      // The Origin's host does not count beside Sec-Fetch-Site. Here the scheme or the port
+      // differs.
       ["cross-site", "https://app.example", false],
       ["same-site", "https://app.example", false],
       ["cross-site", "null", false],
@@ -204,7 +209,8 @@ Deno.test("CsrfMiddleware compares the Origin's host with Host if there is no Se
     ] as const
   ) {
     await t.step(`${JSON.stringify(origin)} for ${JSON.stringify(host)}`, async () => {
-      // Behind a proxy that terminates TLS, the request's own URL is http, or has the proxy's name for the host.
+      // Behind a proxy that terminates TLS, the request's own URL is http, or has the proxy's name
+      // for the host.
       assertEquals(await passes({ headers: { origin, host } }), expected);
     });
   }

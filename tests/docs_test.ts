@@ -2,7 +2,10 @@
 import { assert, assertEquals } from "./helpers/assert.ts";
 import { filesIn, ROOT } from "./helpers/files.ts";
 
-/** Returns the lines of the tests that may hold a title: `Deno.test(…)`, `t.step(…)`, or a string on a line of its own. */
+/**
+ * Returns the lines of the tests that may hold a title: `Deno.test(…)`, `t.step(…)`, or a string on
+ * a line of its own.
+ */
 async function titleLines(): Promise<string[]> {
   const lines: string[] = [];
   for await (const path of filesIn("tests/")) {

@@ -1,4 +1,6 @@
-/** Imports go one way, from the middlewares down to the contract, and no file is too long to read. */
+/**
+ * Imports go one way, from the middlewares down to the contract, and no file is too long to read.
+ */
 import { assertEquals } from "./helpers/assert.ts";
 import { importsOf, LAYERS, MAX_LINES, violations } from "./helpers/import_rules.ts";
 import { filesIn, ROOT } from "./helpers/files.ts";

@@ -19,7 +19,8 @@ async function copy(to: string, ...names: string[]): Promise<void> {
 Deno.test("an application and its copy of the add-on use the same Alosaur", async () => {
   const directory = await Deno.makeTempDir({ prefix: "application_" });
   try {
-    // Without `deno.json`. If it were in the folder, Deno would resolve the add-on's imports with it instead of the application's.
+    // Without `deno.json`. If it were in the folder, Deno would resolve the add-on's imports with
+    // it instead of the application's.
     await Deno.mkdir(`${directory}/session`);
     await copy(`${directory}/session`, "mod.ts", "deps.ts", "src");
     await Deno.mkdir(`${directory}/the application's`);

@@ -1,13 +1,17 @@
 /**
  * The types that this add-on promises.
  *
- * Each case is a file of its own that `deno check` reads in a child process: it is accepted, or refused with one error of the
- * compiler. A promise that is broken in either direction fails its own case.
+ * Each case is a file of its own that `deno check` reads in a child process: it is accepted, or
+ * refused with one error of the compiler. A promise that is broken in either direction fails its
+ * own case.
  */
 import { assertEquals } from "./helpers/assert.ts";
 import { ROOT } from "./helpers/files.ts";
 
-/** Declarations that every case may use. `same<A, B>(true)` is accepted if A and B are the same type. */
+/**
+ * Declarations that every case may use. `same<A, B>(true)` is accepted if A and B are the same
+ * type.
+ */
 const PRELUDE = `
 import type { MemoryStore, SecurityContext, Session, SessionInterface, SessionStore } from "@alosaur/session";
 type Equal<A, B> = (<T>() => T extends A ? 1 : 2) extends <T>() => T extends B ? 1 : 2 ? true : false;
@@ -105,10 +109,15 @@ const REFUSED: [string, string][] = [
   ["an object that is no store as a SessionStore", "const store: SessionStore = {}; void store;"],
 ];
 
-/** The compiler's codes for a type that is not assignable. A case that is refused for another reason proves nothing. */
+/**
+ * The compiler's codes for a type that is not assignable. A case that is refused for another reason
+ * proves nothing.
+ */
 const NOT_ASSIGNABLE = ["TS2322", "TS2344", "TS2345", "TS2740", "TS2769"];
 
-/** Checks every case in one run of the compiler; returns the codes of the errors of each, by title. */
+/**
+ * Checks every case in one run of the compiler; returns the codes of the errors of each, by title.
+ */
 async function check(cases: readonly [title: string, code: string][]): Promise<Map<string, string[]>> {
   const directory = await Deno.makeTempDir({ prefix: "types_" });
   try {
@@ -119,7 +128,8 @@ async function check(cases: readonly [title: string, code: string][]): Promise<M
       env: { NO_COLOR: "1" },
     }).output();
     const found = new Map<string, string[]>(cases.map(([title]) => [title, []]));
-    // The compiler indents related information, such as the declaration of the function, after its code.
+    // The compiler indents related information, such as the declaration of the function, after its
+    // code.
     for (const error of new TextDecoder().decode(stderr).split(/^(?=TS\d+ \[ERROR\]: \S)/m)) {
       const [, code] = /^(TS\d+)/.exec(error) ?? [];
       const [, index] = /at file:\S*\/case_(\d+)\.ts:/.exec(error) ?? [];

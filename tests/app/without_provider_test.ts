@@ -1,4 +1,6 @@
-/** Sessions in an Alosaur application that provides no context class, or one that Alosaur ignores. */
+/**
+ * Sessions in an Alosaur application that provides no context class, or one that Alosaur ignores.
+ */
 import { ActionParam, App, Area, Controller, Ctx, Get } from "alosaur/mod.ts";
 import { Context as TheirContext } from "alosaur/src/models/context.ts";
 import { assertEquals } from "../helpers/assert.ts";

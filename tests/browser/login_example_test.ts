@@ -16,7 +16,9 @@ async function notice(page: Page): Promise<string | undefined> {
   return text;
 }
 
-/** Opens the members' page with nothing but this cookie; returns the path of the page that is shown. */
+/**
+ * Opens the members' page with nothing but this cookie; returns the path of the page that is shown.
+ */
 async function landing(context: BrowserContext, url: string, cookie: string | undefined): Promise<string> {
   if (cookie !== undefined) await context.addCookies([{ name: "sid", value: cookie, url }]);
   const page = await context.newPage();
@@ -212,7 +214,8 @@ Deno.test("examples/login refuses forms from other sites", async (t) => {
     });
   }
 
-  // For a browser, `localhost` on another port is the same site, so it sends the SameSite=Lax cookie. `127.0.0.1` is another site.
+  // For a browser, `localhost` on another port is the same site, so it sends the SameSite=Lax
+  // cookie. `127.0.0.1` is another site.
   for (const host of ["localhost", "127.0.0.1"]) {
     await t.step(`a form from ${host} on another port does not sign out`, async () => {
       await using server = attacker("/sign-out");

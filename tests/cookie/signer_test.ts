@@ -31,7 +31,8 @@ Deno.test("Signer.verify() refuses", async (t) => {
   const signer = new Signer("sid", [KEY]);
   const value = signer.sign(ID);
   const last = value.at(-1) ?? "";
-  // Decoding drops two bits of the last of 43 characters, so its neighbour decodes to the same bytes.
+  // Decoding drops two bits of the last of 43 characters, so its neighbour decodes to the same
+  // bytes.
   const alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
   const neighbour = alphabet[alphabet.indexOf(last) ^ 1] ?? "";
   const cases: [string, string][] = [
@@ -51,7 +52,8 @@ Deno.test("Signer.verify() refuses", async (t) => {
 });
 
 Deno.test("Signer.verify() compares in constant time", async () => {
-  // A test cannot measure this reliably. So it reads in the source that the only comparison is that of std.
+  // A test cannot measure this reliably. So it reads in the source that the only comparison is that
+  // of std.
   const source = await Deno.readTextFile(new URL("../../src/cookie/signer.ts", import.meta.url));
   const [, body = ""] = /\n {2}#verifySignature\(.*?\{\n(.*?)\n {2}\}\n/s.exec(source) ?? [];
   assertEquals(body.match(/timingSafeEqual\(this\.#presented, this\.#expected\)/g)?.length, 1);

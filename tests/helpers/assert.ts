@@ -1,8 +1,9 @@
 /**
  * The assertions of std, under explicit types.
  *
- * Note: if only the npm registry can be reached, std is mapped to its republished JavaScript, which has no types. Every test
- * imports its assertions from here, so that a wrong call is a type error in both cases.
+ * Note: if only the npm registry can be reached, std is mapped to its republished JavaScript, which
+ * has no types. Every test imports its assertions from here, so that a wrong call is a type error
+ * in both cases.
  */
 import * as std from "jsr:@std/assert@1.0.13";
 
@@ -37,7 +38,10 @@ export const assertThrows: <E extends Error>(
   errorClass: ErrorClass<E>,
   msgIncludes?: string,
 ) => E = std.assertThrows;
-/** Fails unless `fn` returns a promise that rejects with an `E` whose message contains `msgIncludes`; returns the error. */
+/**
+ * Fails unless `fn` returns a promise that rejects with an `E` whose message contains
+ * `msgIncludes`; returns the error.
+ */
 export const assertRejects: <E extends Error>(
   fn: () => PromiseLike<unknown>,
   errorClass: ErrorClass<E>,

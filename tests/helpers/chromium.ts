@@ -8,8 +8,8 @@ import { type Browser, type BrowserContext, chromium, type Cookie } from "npm:pl
 export type { Browser, BrowserContext, Page } from "npm:playwright-core@1.65.1";
 
 /**
- * The environment variable CHROMIUM names another executable. The flags stop requests of the browser's own. The sandbox does not
- * work for root in a container.
+ * The environment variable CHROMIUM names another executable. The flags stop requests of the
+ * browser's own. The sandbox does not work for root in a container.
  */
 const options = {
   executablePath: Deno.env.get("CHROMIUM") ?? "/usr/bin/chromium",
@@ -29,7 +29,10 @@ export function launch(): Promise<Browser> {
   return chromium.launch(options);
 }
 
-/** Starts a browser with the profile in `directory`. Starting it again there is a restart of the same browser. */
+/**
+ * Starts a browser with the profile in `directory`. Starting it again there is a restart of the
+ * same browser.
+ */
 export function launchProfile(directory: string): Promise<BrowserContext> {
   return chromium.launchPersistentContext(directory, options);
 }

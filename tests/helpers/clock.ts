@@ -1,7 +1,8 @@
 import { Clock } from "../../src/conformance/clock.ts";
 
 /**
- * A clock that stands still until a test moves it. The project reads the time only from `Date.now()`, at each use.
+ * A clock that stands still until a test moves it. The project reads the time only from
+ * `Date.now()`, at each use.
  *
  * Note: `new Date()` without arguments still returns the real time.
  */

@@ -20,7 +20,10 @@ export interface RunningExample extends AsyncDisposable {
 
 const root = `${import.meta.dirname}/../..`;
 
-/** The configuration decides which Alosaur the examples use. The environment variable ALOSAUR_CONFIG names another one. */
+/**
+ * The configuration decides which Alosaur the examples use. The environment variable ALOSAUR_CONFIG
+ * names another one.
+ */
 const config = Deno.env.get("ALOSAUR_CONFIG") ?? `${root}/deno.json`;
 
 /** Creates the command of an example. `env` is added to the environment of the test. */

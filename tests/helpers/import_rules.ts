@@ -7,7 +7,10 @@
 /** The text of each file, by its path from the root of the repository. */
 export type SourceFiles = ReadonlyMap<string, string>;
 
-/** The layers from the ground up, each with the paths that belong to it. A path that ends in `/` is a folder. */
+/**
+ * The layers from the ground up, each with the paths that belong to it. A path that ends in `/` is
+ * a folder.
+ */
 export const LAYERS: readonly (readonly [name: string, paths: readonly string[]])[] = [
   ["contract", ["src/session_store.ts", "src/errors.ts", "deps.ts"]],
   ["util", ["src/util/"]],
@@ -21,12 +24,18 @@ export const LAYERS: readonly (readonly [name: string, paths: readonly string[]]
   ["entry points", ["src/testing.ts", "mod.ts"]],
 ];
 
-/** The stores stand beside the layers: they import these files and their own folder, and only `mod.ts` imports them. */
+/**
+ * The stores stand beside the layers: they import these files and their own folder, and only
+ * `mod.ts` imports them.
+ */
 const STORES = "src/stores/";
 const STORES_MAY_IMPORT: readonly string[] = ["src/session_store.ts", "src/errors.ts", "src/util/"];
 const MAY_IMPORT_STORES = "mod.ts";
 
-/** A file with more lines than this holds more than one idea. A store is one class, so it may be longer. */
+/**
+ * A file with more lines than this holds more than one idea. A store is one class, so it may be
+ * longer.
+ */
 export const MAX_LINES = 400;
 
 const IMPORTS: readonly RegExp[] = [
@@ -38,7 +47,10 @@ const IMPORTS: readonly RegExp[] = [
   /\bimport\(\s*"([^"]+)"/g,
 ];
 
-/** Returns the files of the repository that a file imports, type imports included. Other modules are left out. */
+/**
+ * Returns the files of the repository that a file imports, type imports included. Other modules are
+ * left out.
+ */
 export function importsOf(path: string, text: string): string[] {
   const code = text.replace(/^\s*(?:\/\*\*|\*|\/\/).*$/gm, "");
   const specifiers = IMPORTS.flatMap((pattern) =>
@@ -50,7 +62,10 @@ export function importsOf(path: string, text: string): string[] {
   );
 }
 
-/** Returns one line for each violation: a file of no layer, a forbidden import, a cycle, a file that is too long. */
+/**
+ * Returns one line for each violation: a file of no layer, a forbidden import, a cycle, a file that
+ * is too long.
+ */
 export function violations(files: SourceFiles): string[] {
   const found: string[] = [];
   const allowed = new Map<string, string[]>();
@@ -61,7 +76,8 @@ export function violations(files: SourceFiles): string[] {
     allowed.set(path, imports.filter((to) => !isForbidden(path, to)));
     if (isTooLong(path, text)) found.push(`${path} has more than ${MAX_LINES} lines`);
   }
-  // A cycle through several layers has an import that goes up, which is reported by now. The others stay in one layer.
+  // A cycle through several layers has an import that goes up, which is reported by now. The others
+  // stay in one layer.
   for (const cycle of cyclesOf(allowed)) found.push(`a cycle: ${cycle.map(named).join(" -> ")}`);
   return found;
 }
@@ -96,7 +112,8 @@ function named(path: string): string {
 }
 
 /**
- * Returns the cycles of a graph: the shortest one through each node, each cycle once, beginning and ending at its first node by name.
+ * Returns the cycles of a graph: the shortest one through each node, each cycle once, beginning and
+ * ending at its first node by name.
  */
 function cyclesOf(graph: ReadonlyMap<string, readonly string[]>): string[][] {
   const cycles = new Map<string, string[]>();
@@ -110,7 +127,10 @@ function cyclesOf(graph: ReadonlyMap<string, readonly string[]>): string[][] {
   return [...cycles.values()];
 }
 
-/** Searches breadth first for the way from a node back to itself; returns the nodes on it, each once. */
+/**
+ * Searches breadth first for the way from a node back to itself; returns the nodes on it, each
+ * once.
+ */
 function shortestCycle(graph: ReadonlyMap<string, readonly string[]>, start: string): string[] | undefined {
   const seen = new Set<string>();
   const queue: string[][] = [[start]];

@@ -1,8 +1,8 @@
 /**
  * Runs `deno doc --lint` on the published entry points.
  *
- * Deno also checks everything that the entry points import. That includes the stand-in for Alosaur, which is not published.
- * Findings in the stand-in are left out. Every other finding fails.
+ * Deno also checks everything that the entry points import. That includes the stand-in for Alosaur,
+ * which is not published. Findings in the stand-in are left out. Every other finding fails.
  */
 const { exports }: { exports: Record<string, string> } = JSON.parse(
   await Deno.readTextFile(new URL("../../deno.json", import.meta.url)),

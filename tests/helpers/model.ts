@@ -1,15 +1,19 @@
 /**
- * The model that random requests are compared with. It states the guarantees of a session once more, as simply as
- * possible.
+ * The model that random requests are compared with. It states the guarantees of a session once
+ * more, as simply as possible.
  *
- * A session is created, has one id after the other, and ends. Its values are registers. Because requests overlap, the
- * model often cannot know which of two operations came first. It then says neither "alive" nor "dead", and accepts both.
+ * A session is created, has one id after the other, and ends. Its values are registers. Because
+ * requests overlap, the model often cannot know which of two operations came first. It then says
+ * neither "alive" nor "dead", and accepts both.
  */
 import type { SessionOptions } from "../../mod.ts";
 import { isLinearizable, type Operation, type Value } from "./model_linearizable.ts";
 
 const DAY = 24 * 60 * 60;
-/** How many times in a row a session may get a new id within a grace, for the first id still to lead to it. */
+/**
+ * How many times in a row a session may get a new id within a grace, for the first id still to lead
+ * to it.
+ */
 const MAX_MOVES = 16;
 
 /** The register that holds the user that a session is bound to. */
@@ -18,7 +22,10 @@ export const PRINCIPAL = "(principal)";
 /** One id of a session. */
 export interface Id {
   readonly session: ModelSession;
-  /** The id that replaced it, and the request that did so. Its grace ended between `graceFrom` and `graceTo`. */
+  /**
+   * The id that replaced it, and the request that did so. Its grace ended between `graceFrom` and
+   * `graceTo`.
+   */
   next?: { id: Id; by: number; graceFrom: number; graceTo: number };
 }
 
@@ -67,7 +74,10 @@ export class ModelSession {
     this.#overlap.requests++;
   }
 
-  /** Notes that a request ended. If several overlapped, the activity of any of them may have been written last. */
+  /**
+   * Notes that a request ended. If several overlapped, the activity of any of them may have been
+   * written last.
+   */
   leave(found: boolean): void {
     const overlap = this.#overlap;
     if (overlap === undefined) return;
@@ -86,7 +96,9 @@ export class ModelSession {
     return this.#expiry(Infinity, 1);
   }
 
-  /** The earliest time at which it expires. A sliding limit may end a session up to a tenth early. */
+  /**
+   * The earliest time at which it expires. A sliding limit may end a session up to a tenth early.
+   */
   get livesUntil(): number {
     return this.#expiry(this.#seen.from, 0.9);
   }
@@ -127,18 +139,24 @@ export function isDead(id: Id, now: number): boolean {
   return false;
 }
 
-/** Returns whether an id certainly leads to its session, for a request that may have renewed the id itself. */
+/**
+ * Returns whether an id certainly leads to its session, for a request that may have renewed the id
+ * itself.
+ */
 export function isAlive(id: Id, now: number, by: number, until: number): boolean {
   return !id.session.destroying && now < until && isReached(id, now, by);
 }
 
-/** Returns whether an id certainly leads to the current id of its session, if the session is alive. */
+/**
+ * Returns whether an id certainly leads to the current id of its session, if the session is alive.
+ */
 export function isReached(id: Id, now: number, by: number): boolean {
   let hops = 0;
   for (const move of id.session.moves) {
     if (move.by === by) continue;
     if (now >= move.graceFrom) return false;
-    // It may have taken effect on an id that was replaced since, although the model never saw the id in between.
+    // It may have taken effect on an id that was replaced since, although the model never saw the
+    // id in between.
     if (id.session.moved.some((since) => since.by !== by && now >= since.graceFrom)) return false;
     hops++;
   }

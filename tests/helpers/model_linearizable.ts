@@ -5,7 +5,10 @@ export type Value = string | undefined;
 export interface Operation {
   /** Describes the operation in a report. */
   what: string;
-  /** The number of the request. The operations of one request run in the order in which they started. */
+  /**
+   * The number of the request. The operations of one request run in the order in which they
+   * started.
+   */
   by: number;
   /** The tick at which it started. */
   startedAt: number;
@@ -20,9 +23,9 @@ export interface Operation {
 }
 
 /**
- * Returns whether the operations are linearizable on a register that was empty: whether an order exists in which each
- * takes effect at one tick between its start and its end, and reads what the operation before it left (Wing and Gong,
- * "Testing and Verifying Concurrent Objects").
+ * Returns whether the operations are linearizable on a register that was empty: whether an order
+ * exists in which each takes effect at one tick between its start and its end, and reads what the
+ * operation before it left (Wing and Gong, "Testing and Verifying Concurrent Objects").
  */
 export function isLinearizable(operations: readonly Operation[]): boolean {
   const before = operations.map((operation) =>

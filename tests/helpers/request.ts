@@ -39,7 +39,10 @@ export function contextOf({ cookie, url = "http://localhost/", method, headers =
   return new SecurityContext(request);
 }
 
-/** Sends a request through the middleware: `onPreRequest()`, the action, `onPostRequest()`, then the merged response. */
+/**
+ * Sends a request through the middleware: `onPreRequest()`, the action, `onPostRequest()`, then the
+ * merged response.
+ */
 export async function visit(
   middleware: SessionMiddleware,
   request: Visit,
@@ -82,7 +85,10 @@ export function merged(context: Context): Response {
   return new Response(result.body as BodyInit | null, { status: result.status, headers: result.headers });
 }
 
-/** A parsed `Set-Cookie` line. Attribute names are in lower case; an attribute without a value is `true`. */
+/**
+ * A parsed `Set-Cookie` line. Attribute names are in lower case; an attribute without a value is
+ * `true`.
+ */
 export interface SetCookie {
   name: string;
   value: string;
@@ -117,7 +123,10 @@ export function cookieOf(response: { headers: Headers }): string {
   return `${name}=${value}`;
 }
 
-/** Returns the Cookie header that a client sends after it received a response, or `undefined` if that set no cookie. */
+/**
+ * Returns the Cookie header that a client sends after it received a response, or `undefined` if
+ * that set no cookie.
+ */
 export function optionalCookieOf(response: { headers: Headers }): string | undefined {
   return response.headers.getSetCookie().length === 0 ? undefined : cookieOf(response);
 }
@@ -150,7 +159,10 @@ export async function read(middleware: SessionMiddleware, cookie: string, key = 
   return value;
 }
 
-/** Creates a session of a user, whose value of `user` is the user's name. Returns the Cookie header of its client. */
+/**
+ * Creates a session of a user, whose value of `user` is the user's name. Returns the Cookie header
+ * of its client.
+ */
 export async function signIn(middleware: SessionMiddleware, principal: string): Promise<string> {
   const { session, finish } = await open(middleware);
   await session.regenerate({ principal });

@@ -30,8 +30,8 @@ export interface Served extends AsyncDisposable {
 /**
  * Starts an application.
  *
- * Alosaur cannot stop listening and does not return its port. It serves with `Deno.serve`, so that function is replaced
- * while the application starts by one that keeps the server.
+ * Alosaur cannot stop listening and does not return its port. It serves with `Deno.serve`, so that
+ * function is replaced while the application starts by one that keeps the server.
  */
 export async function serve(app: Listener): Promise<Served> {
   const listening = Promise.withResolvers<void>();

@@ -3,8 +3,8 @@ import { MemoryStore, type SessionStore } from "../../mod.ts";
 import { cloneValue, toObject } from "../../src/util/clone_value.ts";
 
 /**
- * A basic store as a third party would write it: the eight methods and no optional capability. Every call yields, so
- * that concurrent requests interleave.
+ * A basic store as a third party would write it: the eight methods and no optional capability.
+ * Every call yields, so that concurrent requests interleave.
  */
 export class BasicStore implements SessionStore {
   /** @param records the values of every session; several instances may share them */
@@ -71,7 +71,10 @@ export function countRecords(store: SessionStore): number {
 export interface Probe {
   /** The names of the called methods, in order. */
   calls: string[];
-  /** Runs before each call. The call waits for the promise that it returns, and fails with what it throws. */
+  /**
+   * Runs before each call. The call waits for the promise that it returns, and fails with what it
+   * throws.
+   */
   before: (method: string, args: unknown[]) => void | Promise<void>;
 }
 
@@ -95,14 +98,20 @@ export function probe<S extends SessionStore>(store: S): { store: S; probe: Prob
 /** A {@linkcode Probe.before} that lets every call through. */
 export function working(): void {}
 
-/** Returns a {@linkcode Probe.before} that throws, at every call or only at calls of the given methods. */
+/**
+ * Returns a {@linkcode Probe.before} that throws, at every call or only at calls of the given
+ * methods.
+ */
 export function failing(...methods: string[]): (method: string) => void {
   return (method) => {
     if (methods.length === 0 || methods.includes(method)) throw new Error("down");
   };
 }
 
-/** Returns a {@linkcode Probe.before} that waits for a promise, at every call or only at calls of the given methods. */
+/**
+ * Returns a {@linkcode Probe.before} that waits for a promise, at every call or only at calls of
+ * the given methods.
+ */
 export function waiting(promise: Promise<void>, ...methods: string[]): Probe["before"] {
   return (method) => methods.length === 0 || methods.includes(method) ? promise : undefined;
 }

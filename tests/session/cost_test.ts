@@ -96,8 +96,8 @@ const CASES: [string, string | undefined, (context: SecurityContext) => unknown,
     await context.security.session.update<string>("user", (user = "") => user);
   }, { store: ["readRecord", "changeRecord"], copies: 1, waits: [false, true] }],
   ["untouched (no cookie)", undefined, nothing, {}],
-  // Two hashes: the signature and the id. Two headers: our Set-Cookie line on the context, and its copy, which Alosaur
-  // appends to the response.
+  // Two hashes: the signature and the id. Two headers: our Set-Cookie line on the context, and its
+  // copy, which Alosaur appends to the response.
   ["newSession (no cookie, one write)", undefined, write, {
     store: ["createRecord"],
     hashes: 2,

@@ -1,4 +1,7 @@
-/** Calls of the store that fail: what the application is told, and what the session knows afterwards. */
+/**
+ * Calls of the store that fail: what the application is told, and what the session knows
+ * afterwards.
+ */
 import { assert, assertEquals, assertMatch, assertNotEquals, assertRejects } from "../helpers/assert.ts";
 import { microtasks } from "../helpers/microtasks.ts";
 import { cookieOf, eventNames, open, read, signUp, start } from "../helpers/request.ts";

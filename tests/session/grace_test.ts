@@ -18,7 +18,10 @@ import { type Session, type SessionEvent, SessionGoneError, type SessionStore } 
 
 const GRACE_MS = 5000;
 
-/** A request that began with the old id. It is under way when another request gives the session a new id. */
+/**
+ * A request that began with the old id. It is under way when another request gives the session a
+ * new id.
+ */
 interface Late extends Opened {
   /** The Cookie header with the new id. */
   next: string;
@@ -27,7 +30,8 @@ interface Late extends Opened {
 /**
  * Begins a request with the old id, and gives the session a new id with a grace.
  *
- * The request is due to resend its cookie (`rolling`), so a cookie would be on its response if nothing prevented it.
+ * The request is due to resend its cookie (`rolling`), so a cookie would be on its response if
+ * nothing prevented it.
  */
 async function openBeforeRenewal(store: SessionStore, clock: FakeClock): Promise<Late> {
   const middleware = start({ maxAge: 600, rolling: true }, store);

@@ -74,7 +74,8 @@ Deno.test("SessionMiddleware on a basic store keeps a record whose deadline was 
   const cookie = await signUp(middleware);
   const { session } = await open(middleware, cookie);
   clock.tick(5000);
-  // The store has read the record, but answers after its deadline. Meanwhile another request extends the deadline.
+  // The store has read the record, but answers after its deadline. Meanwhile another request
+  // extends the deadline.
   const slow = delayReads(store);
   const late = open(middleware, cookie);
   await slow.asked;

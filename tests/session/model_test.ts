@@ -1,8 +1,9 @@
 /**
- * Compares random requests of a few clients with the model in `tests/helpers/model.ts`. The requests are interleaved at
- * random at every store call.
+ * Compares random requests of a few clients with the model in `tests/helpers/model.ts`. The
+ * requests are interleaved at random at every store call.
  *
- * `FC_SEED=… deno test -A tests/session/model_test.ts` replays a run, and `FC_RUNS=…` sets the number of runs.
+ * `FC_SEED=… deno test -A tests/session/model_test.ts` replays a run, and `FC_RUNS=…` sets the
+ * number of runs.
  */
 import fc from "npm:fast-check@4.10.2";
 import { assertEquals } from "../helpers/assert.ts";
@@ -43,7 +44,10 @@ interface Act {
 /** One request: its client, its cookie and its operations. */
 interface Request {
   client: number;
-  /** Which cookie of the client it sends: 0 for the current one, n for the one that the client had n cookies ago. */
+  /**
+   * Which cookie of the client it sends: 0 for the current one, n for the one that the client had n
+   * cookies ago.
+   */
   age: number;
   acts: Act[];
 }
@@ -90,7 +94,8 @@ const arbitraryRequest: fc.Arbitrary<Request> = fc.record({
 /** The requests of one wave overlap. They begin after the wave before has ended. */
 const arbitraryWaves: fc.Arbitrary<Request[][]> = fc.oneof(
   fc.array(fc.array(arbitraryRequest, { minLength: 1, maxLength: 4 }), { minLength: 1, maxLength: 3 }),
-  // A few requests of one session with only two kinds of operations: this finds what a wider mix would hide.
+  // A few requests of one session with only two kinds of operations: this finds what a wider mix
+  // would hide.
   fc.uniqueArray(arbitraryKind, { minLength: 2, maxLength: 2 }).chain((kinds) => {
     const acts = actsOf(fc.constantFrom(...kinds), 3);
     const request = fc.record({ client: fc.constant(0), age: fc.constant(0), acts });
@@ -119,7 +124,10 @@ class World {
   readonly ids = new Map<string, Id>();
   /** Every id under which a record was created. */
   readonly sids = new Set<string>();
-  /** The cookies that each client received, the last one first. `undefined` stands for a cookie that was cleared. */
+  /**
+   * The cookies that each client received, the last one first. `undefined` stands for a cookie that
+   * was cleared.
+   */
   readonly jars: (string | undefined)[][] = [[undefined], [undefined], [undefined]];
   /** The log for the report. */
   readonly log: string[] = [];
@@ -168,7 +176,10 @@ class World {
     await this.scheduler?.schedule(Promise.resolve(), what);
   }
 
-  /** Returns a middleware of its own for each request that may overlap with others, to tell their events apart. */
+  /**
+   * Returns a middleware of its own for each request that may overlap with others, to tell their
+   * events apart.
+   */
   middlewareOf(visit: Visit): SessionMiddleware {
     if (this.scheduler !== undefined) {
       return start({ ...this.options, onEvent: (event) => visit.onEvent(event) }, this.store);
@@ -271,7 +282,10 @@ class Visit {
   /** The last id that the request itself created. */
   #own: string | undefined;
   #destroyed = false;
-  /** The expected result of `get()` for each key, unless the request has read the record again since. */
+  /**
+   * The expected result of `get()` for each key, unless the request has read the record again
+   * since.
+   */
   readonly #view = new Map<string, { since: number; value: () => Value }>();
   /** When the session expires, as far as the request knew while it was alive. */
   #until = 0;
@@ -288,7 +302,10 @@ class Visit {
     this.#renewal = this.#move(RENEWAL_GRACE);
   }
 
-  /** Returns the response, or `undefined` if the request failed because of a write that it did not await. */
+  /**
+   * Returns the response, or `undefined` if the request failed because of a write that it did not
+   * await.
+   */
   async run(acts: readonly Act[]): Promise<Response | undefined> {
     const world = this.#world;
     const middleware = world.middlewareOf(this);
@@ -345,7 +362,8 @@ class Visit {
   async #load(session: Session, presented: Id, startedAt: number): Promise<void> {
     const world = this.#world;
     const { session: model } = presented;
-    // If the model does not know the id yet, the request that created it is still waiting for the answer.
+    // If the model does not know the id yet, the request that created it is still waiting for the
+    // answer.
     const id = world.idOf(signer.eventHash(session.sessionId), model);
     this.#graced = id !== presented && this.#own === undefined;
     model.see(world.now);
@@ -586,7 +604,8 @@ class Visit {
       "a request sends the cookie of a session although it knows that it is gone",
     );
     if (this.#own !== undefined) {
-      // If the request has learned a later id, its own cookie would replace the cookie of that id in the browser.
+      // If the request has learned a later id, its own cookie would replace the cookie of that id
+      // in the browser.
       const isReplaced = signer.eventHash(session.sessionId) !== this.#own;
       const isMissing = hash === undefined && !hasEnded && !isReplaced;
       this.#expect(!isMissing, "a response lacks the cookie of the id that the request created");

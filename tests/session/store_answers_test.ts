@@ -1,10 +1,16 @@
-/** Every kind of answer that a store may give: a value, a native promise, another thenable, an error. */
+/**
+ * Every kind of answer that a store may give: a value, a native promise, another thenable, an
+ * error.
+ */
 import { assertEquals, assertRejects } from "../helpers/assert.ts";
 import { cookieOf, open, read, signUp, start, visit } from "../helpers/request.ts";
 import { probe } from "../helpers/stores.ts";
 import { MemoryStore, type SessionStore, SessionStoreError } from "../../mod.ts";
 
-/** Answers that `await` understands. A `then()` need not return anything, and may call back synchronously. */
+/**
+ * Answers that `await` understands. A `then()` need not return anything, and may call back
+ * synchronously.
+ */
 const ANSWERS: Record<string, (answer: Promise<unknown>) => unknown> = {
   "a promise": (answer) => answer,
   "an instance of a subclass of Promise": (answer) => (class extends Promise<unknown> {}).resolve(answer),

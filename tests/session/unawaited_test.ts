@@ -1,4 +1,7 @@
-/** Writes that nobody awaits: they keep their order, finish before the response and fail the request. */
+/**
+ * Writes that nobody awaits: they keep their order, finish before the response and fail the
+ * request.
+ */
 import { assert, assertEquals, assertMatch, assertRejects } from "../helpers/assert.ts";
 import { Captured } from "../helpers/console.ts";
 import { microtasks } from "../helpers/microtasks.ts";

@@ -132,7 +132,10 @@ Deno.test("maxSessionsPerPrincipal ends the user's oldest session at one sign-in
   assertEquals((await middleware.sessions.list("eve")).length, 2);
 });
 
-/** Signs in. Returns an empty Cookie header if a concurrent sign-in ended the session before its first write. */
+/**
+ * Signs in. Returns an empty Cookie header if a concurrent sign-in ended the session before its
+ * first write.
+ */
 async function signInUnlessEnded(middleware: SessionMiddleware, principal: string): Promise<string> {
   try {
     return await signIn(middleware, principal);

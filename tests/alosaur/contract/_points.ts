@@ -1,8 +1,9 @@
 /**
  * An application in which every middleware, hook and action is a named point.
  *
- * A point records that it was called, and then runs the function that the request has scripted for it. The tests beside this file state the
- * facts about Alosaur v2 with it. They run on the stand-in or on the real Alosaur, depending on what `alosaur/` is mapped to.
+ * A point records that it was called, and then runs the function that the request has scripted for
+ * it. The tests beside this file state the facts about Alosaur v2 with it. They run on the stand-in
+ * or on the real Alosaur, depending on what `alosaur/` is mapped to.
  *
  * @module
  */

@@ -1,4 +1,7 @@
-/** The answer of Alosaur to an exception of an action, a hook, a middleware or a handler. See `_points.ts`. */
+/**
+ * The answer of Alosaur to an exception of an action, a hook, a middleware or a handler. See
+ * `_points.ts`.
+ */
 import { BadRequestError, Content, HttpError } from "alosaur/mod.ts";
 import { assertEquals } from "../../helpers/assert.ts";
 import { appendHeaders, called, fail, immediately, servePoints } from "./_points.ts";

@@ -299,7 +299,9 @@ const options = {
   errorLoginPath: "/error",
 };
 
-/** Runs a function while `fetch` answers every request with the same object; returns the requests. */
+/**
+ * Runs a function while `fetch` answers every request with the same object; returns the requests.
+ */
 async function withProvider(run: () => Promise<void>): Promise<string[]> {
   const requests: string[] = [];
   const real = globalThis.fetch;

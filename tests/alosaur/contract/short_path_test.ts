@@ -1,8 +1,9 @@
 /**
- * The shorter path that Alosaur takes without middleware, hook, provider and container, the conditions for it, and the metadata
- * that several applications of one process share.
+ * The shorter path that Alosaur takes without middleware, hook, provider and container, the
+ * conditions for it, and the metadata that several applications of one process share.
  *
- * Note: the order of these tests matters. Each adds to the metadata of the process, and the last leaves it unusable.
+ * Note: the order of these tests matters. Each adds to the metadata of the process, and the last
+ * leaves it unusable.
  */
 import { ActionParam, App, Area, Container, Content, Controller, Ctx, Get, type HttpContext } from "alosaur/mod.ts";
 import { assertEquals, assertThrows } from "../../helpers/assert.ts";
