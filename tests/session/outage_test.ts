@@ -2,7 +2,7 @@
 import { assert, assertEquals, assertRejects, assertThrows } from "../helpers/assert.ts";
 import { FakeClock } from "../helpers/clock.ts";
 import { Captured } from "../helpers/console.ts";
-import { contextOf, idOf, merged, open, read, SECRET, signUp, start, visit } from "../helpers/request.ts";
+import { contextOf, idOf, merged, open, read, SECRET, signIn, signUp, start, visit } from "../helpers/request.ts";
 import { BasicStore, probe, STORES, working } from "../helpers/stores.ts";
 import {
   MemoryStore,
@@ -184,6 +184,15 @@ Deno.test("storeTimeout works with a frozen store, with private fields, and with
   const middleware = start({ storeTimeout: 1 });
   const cookie = await signUp(middleware);
   assertEquals(middleware.onPreRequest(contextOf({ cookie })), undefined);
+});
+
+Deno.test("storeTimeout lets sign-ins of one user continue together if the store cannot list the user's sessions", async () => {
+  const { store, probe: seen } = probe(new MemoryStore());
+  const middleware = start({ storeTimeout: 0.05, maxSessionsPerPrincipal: 1, onEvent: () => {} }, store);
+  seen.before = (method) => method === "listSessions" ? new Promise(() => {}) : undefined;
+  const cookies = await Promise.all(Array.from({ length: 5 }, () => signIn(middleware, "ada")));
+  for (const cookie of cookies) assertEquals(await read(middleware, cookie), "ada");
+  assertEquals(seen.calls.filter((method) => method === "listSessions").length, 1);
 });
 
 Deno.test("storeTimeout also limits the list of a user's sessions", async () => {
