@@ -2,7 +2,19 @@
 import { assert, assertEquals, assertRejects, assertThrows } from "../helpers/assert.ts";
 import { FakeClock } from "../helpers/clock.ts";
 import { Captured } from "../helpers/console.ts";
-import { contextOf, idOf, merged, open, read, SECRET, signIn, signUp, start, visit } from "../helpers/request.ts";
+import {
+  contextOf,
+  idOf,
+  merged,
+  open,
+  read,
+  renew,
+  SECRET,
+  signIn,
+  signUp,
+  start,
+  visit,
+} from "../helpers/request.ts";
 import { BasicStore, probe, STORES, working } from "../helpers/stores.ts";
 import {
   MemoryStore,
@@ -275,6 +287,15 @@ Deno.test("storeTimeout does not change the kind of a store", async () => {
   const cookie = await signUp(start({ storeTimeout: 5 }, store));
   assertEquals(await read(start({}, store), cookie), "ada");
   assertEquals(calls, ["create", "setValue", "setValue", "get"]);
+});
+
+Deno.test("storeTimeout of a later middleware on a basic store keeps the grace period of old ids", async () => {
+  const store = new BasicStore();
+  const middleware = start({}, store);
+  const old = await signUp(middleware);
+  await renew(middleware, old, { graceSeconds: 30 });
+  const later = start({ storeTimeout: 10 }, store);
+  assertEquals([await read(middleware, old), await read(later, old)], ["ada", "ada"]);
 });
 
 Deno.test("onStoreError makes no difference to a visitor without a session", async () => {
