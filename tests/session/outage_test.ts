@@ -298,6 +298,16 @@ Deno.test("storeTimeout of a later middleware on a basic store keeps the grace p
   assertEquals([await read(middleware, old), await read(later, old)], ["ada", "ada"]);
 });
 
+Deno.test("storeTimeout fails regenerate() after one timeout, without asking the store for the outcome", async () => {
+  const { store, probe: seen } = probe(new MemoryStore());
+  const middleware = start({ storeTimeout: 0.05, onEvent: () => {} }, store);
+  const { session } = await open(middleware, await signUp(middleware));
+  seen.calls.length = 0;
+  seen.before = () => new Promise(() => {});
+  await assertRejects(() => session.regenerate(), SessionStoreError);
+  assertEquals(seen.calls, ["moveRecord"]);
+});
+
 Deno.test("onStoreError makes no difference to a visitor without a session", async () => {
   const { store, probe: seen } = probe(new MemoryStore());
   seen.before = down;
