@@ -16,10 +16,14 @@ import {
 /**
  * Sends requests during a fault of the server, prints their outcomes, and expects no lost write.
  */
-async function underLoad(name: string, middleware: SessionMiddleware, fault: () => Promise<void>): Promise<Outcome> {
+async function underLoad(
+  name: string,
+  middleware: SessionMiddleware,
+  fault: (load: Load) => Promise<void>,
+): Promise<Outcome> {
   const load = startLoad(middleware);
   await answers(load, 100);
-  await fault();
+  await fault(load);
   // The first request after the fault succeeds.
   await signUp(middleware);
   await answers(load, 100);
@@ -44,11 +48,13 @@ if (await postgresIsThere("lost connections to PostgreSQL")) {
     await using store = new PostgresStore(`${POSTGRES_URL}?application_name=${name}`, { table: schema.table() });
     await store.init();
     await using sql = client(POSTGRES_URL);
-    await underLoad("PostgreSQL, connections terminated", start({}, store), async () => {
+    await underLoad("PostgreSQL, connections terminated", start({}, store), async (load) => {
       for (let round = 0; round < 20; round++) {
         await sql.query(`SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = '${name}'`);
         await sleep(50);
       }
+      // The store learns of the last terminations from the queries that they interrupt.
+      await answers(load, 100);
     });
   });
 
