@@ -97,8 +97,9 @@ export interface SessionStoreFailed {
 }
 
 /**
- * A write that was not awaited was refused, because its session had ended or its value cannot be
- * stored.
+ * A write that was not awaited failed, although the store did not: its session had ended, an
+ * argument was invalid, such as a value that cannot be stored, or the function passed to `update()`
+ * threw.
  */
 export interface SessionWriteFailed {
   /** The type of the event. */

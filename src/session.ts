@@ -150,8 +150,9 @@ export class Session<TData extends object = SessionData> {
    * @param key any well-formed Unicode string
    * @param fn receives a copy of the current value, or `undefined`, and returns the new one;
    * `undefined` removes it. It may be called again if another request changes the session in the
-   * meantime. It must not await an earlier call on this session, or it deadlocks. Its reads from
-   * this session return the values from before the update.
+   * meantime. It deadlocks if it awaits a write that it makes to this session, or a call that was
+   * made on this session earlier. Its reads from this session return the values from before the
+   * update.
    * @returns a copy of the new value
    * @throws any error that `fn` throws; nothing is written
    * @throws {TypeError} as {@linkcode Session.set}

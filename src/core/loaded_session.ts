@@ -71,8 +71,8 @@ export class LoadedSession {
   /** The values with this request's writes applied, or `undefined` if they are not known. */
   get values(): Map<string, unknown> | undefined {
     if (this.#source !== undefined) {
-      // On the first access only, because `MemoryStore` copies the values then. A request that uses no
-      // value allocates 16 % less.
+      // Not before the first access, because `MemoryStore` copies the values then. A request that
+      // uses no value allocates 16 % less this way.
       this.#values = this.#source.values;
       this.#source = undefined;
     }

@@ -193,8 +193,8 @@ export class SessionState {
   }
 
   /**
-   * @param cookieIsSent whether the response is sure to carry the cookie, so that `sentAt` is
-   * written with `rolling`
+   * @param cookieIsSent whether the response is sure to carry the cookie. With `rolling`, `sentAt`
+   * is then written too.
    */
   touch(cookieIsSent = false): Promise<void> {
     return this.#writes.run("touch", () => {

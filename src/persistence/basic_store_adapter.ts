@@ -47,17 +47,15 @@ interface Trace {
   readonly expiresAt: number;
 }
 
-/**
- * The state of the sessions of a basic store that is kept in this process, and not in the store.
- */
+/** What this process remembers about the sessions of a basic store, and the store does not keep. */
 export class BasicStoreState {
   /** Runs the operations on a session one after the other. */
   readonly mutex: KeyedMutex;
   /** The sessions whose id was replaced, by their old id. */
   readonly traces: ExpiringMap<Trace> = new ExpiringMap(MAX_TRACES);
   /**
-   * The expiry of these sessions, by their current id. All traces of a session share one object,
-   * because the expiry can be extended.
+   * The expiry of the sessions in `traces`, by their current id. All traces of a session share one
+   * object, because the expiry can be extended.
    */
   readonly traceExpiry: ExpiringMap<{ expiresAt: number }> = new ExpiringMap(MAX_TRACES);
 

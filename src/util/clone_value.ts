@@ -15,7 +15,7 @@ const MAX_DEPTH = 500;
  * symbols, promises, and instances of any other class are refused, because a store would return
  * them without their class.
  *
- * @param key the session's key, for the error message
+ * @param key the key of the value in the session, for the error message
  * @param value the value to copy
  * @param rename changes the names of properties in the copy
  * @returns a copy that shares nothing mutable with `value`

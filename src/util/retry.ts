@@ -17,7 +17,8 @@ const MAX_DELAY_MS = 32;
  * `performance.now()`, because the system clock of `Date.now()` may be adjusted in the meantime
  * @param isRetryable returns whether another call may succeed after this error
  * @returns the result of the first call that succeeds
- * @throws the error of the last call if it is not retryable, or if the deadline has passed
+ * @throws the error of the last call if it is not retryable, or if the next call would come at or
+ * after the deadline
  */
 export async function retry<T>(
   operation: () => MaybePromise<T>,

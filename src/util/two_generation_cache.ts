@@ -7,9 +7,9 @@
 /**
  * Keeps a bounded number of entries, and evicts those that were not used lately.
  *
- * New entries go into the young generation, and an entry that is found in the old one returns to
- * it. When the young generation is full, it becomes the old one, and the entries of the previous
- * old one are evicted together. Entries are never deleted one by one.
+ * New entries go into the young generation. An entry that is found in the old generation is put
+ * into the young one again. When the young generation is full, it becomes the old one, and the
+ * entries of the previous old one are evicted together. Entries are never deleted one by one.
  */
 export class TwoGenerationCache<V> {
   readonly #generationSize: number;
