@@ -38,10 +38,11 @@ export type { MakeStore, SessionStoreTestOptions };
 /**
  * Registers the tests of a store.
  *
- * The suite creates two instances of the store, and more to test `init()`. It clears the store
- * before each check, so give the store a prefix, a table or a directory of its own. Checks fake the
- * time by replacing `Date.now`. The fake time begins at the real time and only moves forward, so
- * that the backend's own clock never removes a session that is still live.
+ * The suite creates one instance of the store, a second one unless `shared` is false, and more to
+ * test `init()`. It clears the store before each check, so give the store a prefix, a table or a
+ * directory of its own. Checks fake the time by replacing `Date.now`. The fake time begins at the
+ * real time and only moves forward, so that the backend's own clock never removes a session that is
+ * still live.
  *
  * @param name the beginning of the tests' names
  * @param create creates an instance of the store. Each call must return another instance; instances

@@ -7,7 +7,7 @@ import type { SessionStore } from "../session_store.ts";
 import { show } from "./expect.ts";
 
 /**
- * Creates an instance of a store. The suite calls `init()` first. When it has finished, it calls
+ * Creates an instance of a store. The suite calls `init()` first. After the checks, it calls
  * `[Symbol.asyncDispose]()` or `[Symbol.dispose]()` if the store has one of them.
  */
 export type MakeStore = () => SessionStore | Promise<SessionStore>;

@@ -54,8 +54,8 @@ interface RecordHeader extends Omit<EncodedRecord, "values"> {
 const CHUNK_BYTES = 64 * 1024;
 
 /**
- * The largest total size of a session's values, in bytes. Deno KV limits a commit to 800 KiB,
- * including the keys and all other data.
+ * The largest total size of a session's values and their keys, in bytes. Deno KV limits a commit to
+ * 800 KiB, including its own keys and all other data.
  */
 const MAX_BYTES = 12 * CHUNK_BYTES;
 

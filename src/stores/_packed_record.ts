@@ -8,7 +8,7 @@ import { cloneValue } from "../util/clone_value.ts";
 
 const OPTIONAL_META = ["sentAt", "principal", "boundAt", "csrfSeed"] as const;
 
-/** The metadata of a session that cannot be computed from its expiry and its lifetime. */
+/** All metadata of a session, if its expiry and its lifetime do not suffice to compute them. */
 interface ExtraMeta {
   readonly meta: Readonly<SessionMeta>;
   /** Set when the session moves to a new id. */
@@ -156,7 +156,7 @@ export class PackedRecord implements StoredRecord {
   }
 }
 
-/** Returns whether a session has been neither visited, renewed nor bound since its creation. */
+/** Returns whether all times are the time of creation, and no optional member is set. */
 function isUnused(meta: SessionMeta): boolean {
   return meta.seenAt === meta.createdAt && meta.renewedAt === meta.createdAt &&
     OPTIONAL_META.every((name) => meta[name] === undefined);

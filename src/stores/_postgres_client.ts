@@ -174,8 +174,8 @@ function open(url: string, onConnected: () => void): ReturnType<typeof postgres>
       // Firewalls drop idle connections. The timeout also closes a connection that opened after its
       // pool was replaced.
       idle_timeout: 300,
-      // A request waits for the attempt to connect. It must not wait longer because earlier
-      // attempts failed.
+      // A request waits for the attempt to connect. Earlier attempts that failed must not make it
+      // wait longer.
       backoff: () => 0,
       // Only arrays need the types, and fetching them takes a round trip on each connection.
       fetch_types: false,

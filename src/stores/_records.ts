@@ -21,7 +21,7 @@ export function normalizeTimestamp(value: number): number {
   return value > 0 ? value : 0;
 }
 
-/** Creates the error for a new session's id that another session already has. */
+/** Creates the error of an operation whose new session id another session already has. */
 export function idInUseError(operation: "create" | "regenerate"): SessionStoreError {
   const which = operation === "create" ? "the session id" : "the new session id";
   return new SessionStoreError(operation, `Cannot ${operation}: ${which} is in use`);

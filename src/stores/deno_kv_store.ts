@@ -324,8 +324,8 @@ export class DenoKvStore implements PrincipalStore {
   }
 
   async #read(sid: string): Promise<StoredSession> {
-    // Deno KV lists fewer than 100 entries in one call, from one snapshot. A session has 13 at
-    // most.
+    // If there are fewer than 100 entries, Deno KV reads all of them in one call, from one
+    // snapshot. A session has 13 at most.
     const stored = decodeSession(await Array.fromAsync(this.#kv.list<Uint8Array>({ prefix: this.#sessionKey(sid) })));
     this.#remember(sid, stored);
     return stored;
@@ -396,7 +396,8 @@ export class DenoKvStore implements PrincipalStore {
       return await retry(
         async () => {
           const stored = await Promise.all(sids.map((sid) => this.#read(sid)));
-          // Then an earlier attempt took effect, but its result was lost.
+          // If the stored version is that of this write, an earlier attempt took effect, but its
+          // result was lost.
           if (stored.at(-1)?.record?.version === version) return true;
           const contents = plan(version, ...stored);
           if (contents === undefined) return false;

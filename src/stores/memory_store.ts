@@ -42,8 +42,8 @@ interface Trace {
 /** How many records a new session checks for expiry. */
 const SWEEP_CHECKS = 4;
 /**
- * The most records that it checks. Each expired record adds a check. A sweep takes 1.6 ms at most
- * while a million records expire.
+ * The most records that a new session checks. Each expired record that it finds adds one check. The
+ * checks of one new session take 1.6 ms at most, while a million records expire.
  */
 const MAX_SWEEP_CHECKS = 250;
 
@@ -330,8 +330,9 @@ export class MemoryStore implements PrincipalStore {
    * not cached, so they cost more than the creation of a record. They make a request that creates a
    * session take 17 instead of 10 microseconds.
    *
-   * While records expire, a sweep of all records takes size / 4 new sessions. That bounds how many
-   * expired records stay in memory, regardless of the order in which they expire.
+   * While records expire, each new session checks four records or more, so `size / 4` new sessions
+   * check all records. That bounds how many expired records stay in memory, regardless of the order
+   * in which they expire.
    */
   #sweep(): void {
     const now = Date.now();

@@ -285,8 +285,8 @@ export class PostgresStore implements PrincipalStore, AsyncDisposable {
    */
   async moveRecord(sid: string, newSid: string, move: RecordMove): Promise<boolean> {
     const { ifVersion, set = [], meta } = move;
-    // `written` reads `ended`, so that PostgreSQL deletes an expired session or a trace of the new
-    // id before it updates the row.
+    // The new id may still have the row of an expired session or of a trace. `written` reads
+    // `ended`, so that PostgreSQL deletes that row before it gives the id to the moved one.
     return await this.#writeIfVersion(
       "regenerate",
       sid,

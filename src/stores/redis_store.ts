@@ -68,9 +68,11 @@ const CLOCK_SKEW_MS = 5 * 60 * 1000;
 /**
  * Keeps sessions in Redis 6.2 or later, or in a Redis Cluster. Any number of machines can share it.
  *
- * Every operation takes one round trip. If a session is bound to a user, then creating, moving and
- * removing it, and changing its expiry, take more, because the index of the user's sessions is
- * another key. Redis removes an expired session by itself, five minutes later.
+ * Most operations take one round trip. Moving a session takes three, and listing the sessions of a
+ * user takes two. Binding a session to a user takes three. If a session is bound to a user, then
+ * creating, moving and removing it, and changing its expiry, take one more, because the index of
+ * the user's sessions is another key. Redis removes an expired session by itself, five minutes
+ * later.
  *
  * Note: the settings of Redis decide what is lost when it crashes. With `appendonly yes` and
  * `appendfsync always`, no acknowledged write is lost. With `everysec`, the writes of the last

@@ -120,7 +120,7 @@ type LiveRow = [data: string, meta: string, expiresAt: number, version: number];
 
 /**
  * Stores sessions in a file. They survive restarts of the process and of the machine, and the
- * processes of one machine can share them. On one machine, this is the durable choice, because it
+ * processes of one machine can share them. It is the store for durable sessions on one machine, and
  * needs no server.
  *
  * Every operation is atomic, across processes too. The first call opens the file and creates it if
