@@ -13,7 +13,7 @@ import { Visitor } from "./visitor.ts";
 /** Checks that a session expires for requests that arrive later and for those in progress. */
 export function expiryChecks(a: SessionStore, b: SessionStore): Check[] {
   return [{
-    name: "from a session's deadline on its cookie is not accepted, and writes of requests in progress reject",
+    name: "after the deadline of a session its cookie is not accepted, and writes of requests in progress reject",
     run: async () => {
       using clock = new Clock();
       const [first, second] = serveBoth(a, b, { maxAge: 60 });

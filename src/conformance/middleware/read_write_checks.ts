@@ -74,7 +74,7 @@ export function atomicReadWriteChecks(a: SessionStore, b: SessionStore): Check[]
       expectEqual(await visitor.visit((session) => session.get("n")), 200, "sum of 200 concurrent update()");
     },
   }, {
-    name: "of 50 concurrent requests that take() one value exactly one gets it",
+    name: "of 50 concurrent requests that take() one value, exactly one gets it",
     run: async () => {
       const [first, second] = serveBoth(a, b);
       const visitor = await Visitor.signUp(first, "ticket", "the only one");

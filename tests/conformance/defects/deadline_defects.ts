@@ -28,7 +28,7 @@ export const DEADLINE_DEFECTS: Defect[] = [
   {
     name: "expires a session a second too early",
     create: fullStore((correct) => withAllClocksBehind(correct, -1000)),
-    foundBy: "from a session's deadline on its cookie is not accepted",
+    foundBy: "after the deadline of a session its cookie is not accepted",
   },
   {
     name: "returns an expired record",
