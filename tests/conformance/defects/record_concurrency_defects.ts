@@ -3,6 +3,16 @@ import { type MemoryStore, SessionGoneError } from "../../../mod.ts";
 import { type Defect, fullStore, yieldToOthers } from "./defect.ts";
 import { editChangeRecord, readLive } from "./record_edits.ts";
 
+/** Compares the version in one step and changes the record in another. */
+const compareThenChange = fullStore((correct) => ({
+  changeRecord: async (sid, { ifVersion, ...change }) => {
+    const record = await readLive(correct, sid);
+    if (record !== undefined && ifVersion !== undefined && record.version !== ifVersion) return false;
+    await yieldToOthers();
+    return await correct.changeRecord(sid, change);
+  },
+}));
+
 export const RECORD_CONCURRENCY_DEFECTS: Defect[] = [
   {
     name: "writes the whole record back in setValue()",
@@ -38,26 +48,12 @@ export const RECORD_CONCURRENCY_DEFECTS: Defect[] = [
   },
   {
     name: "compares the version before it changes, not atomically",
-    create: fullStore((correct) => ({
-      changeRecord: async (sid, { ifVersion, ...change }) => {
-        const record = await readLive(correct, sid);
-        if (record !== undefined && ifVersion !== undefined && record.version !== ifVersion) return false;
-        await yieldToOthers();
-        return await correct.changeRecord(sid, change);
-      },
-    })),
+    create: compareThenChange,
     foundBy: "100 concurrent increments that retry with the current version",
   },
   {
     name: "compares the version before it changes, not atomically, seen by two servers",
-    create: fullStore((correct) => ({
-      changeRecord: async (sid, { ifVersion, ...change }) => {
-        const record = await readLive(correct, sid);
-        if (record !== undefined && ifVersion !== undefined && record.version !== ifVersion) return false;
-        await yieldToOthers();
-        return await correct.changeRecord(sid, change);
-      },
-    })),
+    create: compareThenChange,
     foundBy: "middleware: across two instances: 200 concurrent requests that increment",
   },
   {
