@@ -47,7 +47,13 @@
  */
 export { HttpContext as Context } from "./deps.ts";
 export type { MiddlewareTarget } from "./deps.ts";
-export { SessionError, SessionGoneError, SessionNotSupportedError, SessionStoreError } from "./src/errors.ts";
+export {
+  SessionError,
+  SessionGoneError,
+  SessionNotSupportedError,
+  SessionStoreError,
+  UnreadableRecordError,
+} from "./src/errors.ts";
 export type {
   RefusalReason,
   SessionCreated,

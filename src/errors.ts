@@ -53,6 +53,20 @@ export class SessionStoreError extends SessionError {
 }
 
 /**
+ * The store has a record, but can never read it: the key that encrypted it is missing, or the
+ * stored data is not what the store wrote. Trying again does not help, so the middleware treats the
+ * session as ended, and the visitor can begin a new one.
+ *
+ * A store rejects with this error. It must not use it if the record could be read later, for
+ * example because a connection failed.
+ */
+export class UnreadableRecordError extends SessionStoreError {
+  static {
+    defineName(this, "UnreadableRecordError");
+  }
+}
+
+/**
  * A write was refused because the session was destroyed or has expired. Nothing was written, and no
  * session was created.
  *

@@ -27,7 +27,8 @@
  *   session is a normal result, which each method documents. The exceptions are the writes to an
  *   existing record, which must reject: {@linkcode SessionStore.setValue},
  *   {@linkcode RecordStore.changeRecord} and {@linkcode RecordStore.moveRecord}. If the store
- *   cannot look a session up, it must reject. It must not report the session as missing.
+ *   cannot look a session up, it must reject. It must not report the session as missing. If it
+ *   finds a record that it can never read, it must reject with `UnreadableRecordError`.
  * - **Copies**: values are copied in when the method is called, and copied out. Later changes to an
  *   object that was passed in or returned never reach the record.
  * - **Secrecy**: no error message contains a session id or a value.

@@ -1,5 +1,11 @@
 import { assertEquals, assertInstanceOf, assertStringIncludes } from "./helpers/assert.ts";
-import { SessionError, SessionGoneError, SessionNotSupportedError, SessionStoreError } from "../mod.ts";
+import {
+  SessionError,
+  SessionGoneError,
+  SessionNotSupportedError,
+  SessionStoreError,
+  UnreadableRecordError,
+} from "../mod.ts";
 
 const ERRORS = [
   {
@@ -19,6 +25,12 @@ const ERRORS = [
     name: "SessionNotSupportedError",
     operation: "list",
     httpCode: 501,
+  },
+  {
+    error: new UnreadableRecordError("get", "Cannot get", { cause: new Error("x") }),
+    name: "UnreadableRecordError",
+    operation: "get",
+    httpCode: 503,
   },
   {
     error: new SessionGoneError("set", { cause: new Error("x") }),
