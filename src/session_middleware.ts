@@ -102,8 +102,7 @@ export class SessionMiddleware implements MiddlewareTarget {
    *
    * @param context the context of the request; an existing `security` property is reused
    * @throws {SessionStoreError} if the store failed to look up the session of a validly signed
-   * cookie, to write its activity, or to create a session (`saveUninitialized`); not with
-   * `onStoreError: "anonymous"`
+   * cookie, or to create a session (`saveUninitialized`); not with `onStoreError: "anonymous"`
    */
   onPreRequest(context: HttpContext): void | Promise<void> {
     // The first of several middlewares with the same store and cookie name loads the session.

@@ -120,8 +120,9 @@ export class LoadedSession {
       if (this.viaOldId && !viaOldId) this.#noteMove(id, cookie);
     }, (error) => {
       if (error instanceof SessionGoneError) this.markGone(cookie);
-      // It is not known whether the value was written, so the next read asks the store.
-      else this.values = undefined;
+      // It is not known whether the value was written, so the next read asks the store. Activity is
+      // not a value.
+      else if (operation !== "touch") this.values = undefined;
       throw error;
     });
   }

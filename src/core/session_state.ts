@@ -67,11 +67,12 @@ export class SessionState {
     if (this.#loaded !== undefined) this.#setCookie(this.#loaded);
   }
 
-  /** Writes the activity of this request. With `rolling`, also sends the cookie again. */
+  /**
+   * Writes the activity of this request. With `rolling`, also sends the cookie again. Never fails:
+   * a failure of the store is reported, and a page that only reads can be served without the write.
+   */
   recordActivity(): Promise<void> {
-    return this.touch(true).catch((error) => {
-      if (!(error instanceof SessionGoneError)) throw error;
-    });
+    return this.touch(true).catch(noop);
   }
 
   /** Whether the response has our cookie, and Alosaur has not merged it yet. */
@@ -202,12 +203,13 @@ export class SessionState {
       if (session === undefined) return noop;
       const { options } = this.#services;
       const seenAt = Date.now();
-      const meta = options.rolling && cookieIsSent && !session.viaOldId ? { seenAt, sentAt: seenAt } : { seenAt };
-      session.meta = { ...session.meta, ...meta };
-      const expiresAt = session.expiresAt = computeExpiry(options, session.meta);
+      const change = options.rolling && cookieIsSent && !session.viaOldId ? { seenAt, sentAt: seenAt } : { seenAt };
       return () =>
         session.run("touch", this.#cookie, async () => {
-          await this.#services.repository.change(session, "touch", { expiresAt, meta });
+          const expiresAt = computeExpiry(options, { ...session.meta, ...change });
+          await this.#services.repository.change(session, "touch", { expiresAt, meta: change });
+          session.meta = { ...session.meta, ...change };
+          session.expiresAt = expiresAt;
           // Only after the write, which detects a renewal by another request. The old cookie must
           // not replace the new one.
           if (options.rolling && this.current !== undefined) this.#setCookie(session);

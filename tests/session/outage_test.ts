@@ -4,8 +4,10 @@ import { FakeClock } from "../helpers/clock.ts";
 import { Captured } from "../helpers/console.ts";
 import {
   contextOf,
+  eventNames,
   idOf,
   merged,
+  onlyCookie,
   open,
   read,
   renew,
@@ -15,7 +17,7 @@ import {
   start,
   visit,
 } from "../helpers/request.ts";
-import { BasicStore, probe, STORES, working } from "../helpers/stores.ts";
+import { BasicStore, failing, probe, STORES, working } from "../helpers/stores.ts";
 import {
   MemoryStore,
   type Session,
@@ -228,17 +230,15 @@ Deno.test('onStoreError "anonymous" neither sets nor clears the cookie of a sess
   const { store, probe: seen } = probe(new MemoryStore());
   const options = { onStoreError: "anonymous", maxAge: 100, rolling: true } as const;
   const cookie = await signUp(start(options, store));
-  // The cookie is due to be re-signed, which happens before the write of the activity fails.
   const middleware = start({ ...options, secret: [newer, SECRET] }, store);
   clock.tick(50_000);
-  seen.before = (method) => method === "changeRecord" ? down() : undefined;
+  seen.before = down;
   const response = await visit(middleware, { cookie }, ({ security: { session } }) => {
     assertEquals([session.available, session.isNew], [false, true]);
     assert(session.sessionId !== idOf(cookie));
   });
   assertEquals(response.headers.getSetCookie(), []);
   // Alosaur's CookiesScheme appends such a line when it signs out. It is left as it is.
-  seen.before = down;
   const line = "sid=; Max-Age=0";
   const cleared = await visit(middleware, { cookie }, ({ response }) => response.headers.append("set-cookie", line));
   assertEquals(cleared.headers.getSetCookie(), [line]);
@@ -332,18 +332,55 @@ Deno.test('onStoreError "anonymous" with saveUninitialized: a session that could
   await assertRejects(() => visit(start({ saveUninitialized: true }, store), {}), SessionStoreError);
 });
 
-Deno.test('onStoreError "anonymous": a session is not available if its activity cannot be written', async () => {
+for (const onStoreError of ["fail", "anonymous"] as const) {
+  for (const [name, make] of STORES) {
+    for (
+      const [limit, options] of [
+        ["idleTimeout", { idleTimeout: 100 }],
+        ["rolling", { maxAge: 100, rolling: true }],
+      ] as const
+    ) {
+      Deno.test(`onStoreError "${onStoreError}": a page is served if the activity for ${limit} cannot be written (${name})`, async () => {
+        using clock = new FakeClock();
+        const events: SessionEvent[] = [];
+        const { store, probe: seen } = probe(make());
+        const middleware = start({ onStoreError, ...options, onEvent: (event) => events.push(event) }, store);
+        const cookie = await signIn(middleware, "ada");
+        clock.tick(50_000);
+        events.length = 0;
+        seen.calls.length = 0;
+        seen.before = failing("changeRecord", "setValue");
+        const response = await visit(middleware, { cookie }, async ({ security: { session } }) => {
+          const known = [session.available, await session.get("user"), session.principal, session.expiresAt?.getTime()];
+          assertEquals(known, [true, "ada", "ada", clock.now + 50_000]);
+        });
+        assertEquals(response.headers.getSetCookie(), []);
+        assertEquals(eventNames(events), ["storeFailed"]);
+        // The values are still known, so reading them needs no further lookup. On a basic store, the
+        // write itself reads the record.
+        const lookups = seen.calls.filter((method) => method === "readRecord" || method === "get").length;
+        assertEquals(lookups, name === "MemoryStore" ? 1 : 2);
+        // The next request tries again.
+        seen.before = working;
+        await visit(middleware, { cookie });
+        clock.tick(99_000);
+        assertEquals(await read(middleware, cookie), "ada");
+      });
+    }
+  }
+}
+
+Deno.test("A re-signed cookie has the old expiry if the activity cannot be written", async () => {
   using clock = new FakeClock();
+  const newer = crypto.getRandomValues(new Uint8Array(32));
   const { store, probe: seen } = probe(new MemoryStore());
-  const middleware = start({ onStoreError: "anonymous", maxAge: 100, rolling: true }, store);
-  const cookie = await signUp(middleware);
-  clock.tick(50_000);
-  seen.before = (method) => method === "changeRecord" ? down() : undefined;
-  const response = await visit(middleware, { cookie }, async ({ security: { session } }) => {
-    assertEquals([session.available, await session.get("user"), session.principal], [false, undefined, undefined]);
-    await assertRejects(() => session.destroy(), SessionStoreError, "not available");
-  });
-  assertEquals(response.headers.getSetCookie(), []);
+  const options = { maxAge: 100, rolling: true };
+  const cookie = await signUp(start(options, store));
+  const middleware = start({ ...options, secret: [newer, SECRET] }, store);
+  clock.tick(40_000);
+  seen.before = failing("changeRecord");
+  const { headers } = await visit(middleware, { cookie });
+  assertEquals(onlyCookie(headers).attributes["max-age"], "60");
 });
 
 Deno.test('onStoreError "anonymous" re-signs no cookie of an older secret while its session cannot be looked up', async () => {
