@@ -48,6 +48,7 @@
 export { HttpContext as Context } from "./deps.ts";
 export type { MiddlewareTarget } from "./deps.ts";
 export {
+  HeadersSentError,
   SessionError,
   SessionGoneError,
   SessionNotSupportedError,
@@ -56,12 +57,14 @@ export {
 } from "./src/errors.ts";
 export type {
   RefusalReason,
+  SessionCookieLost,
   SessionCreated,
   SessionEnded,
   SessionEvent,
   SessionRefused,
   SessionRenewed,
   SessionStoreFailed,
+  SessionUnreadable,
   SessionWriteFailed,
 } from "./src/events.ts";
 export type { SameSite, SessionOptions } from "./src/options.ts";

@@ -95,6 +95,30 @@ export class SessionGoneError extends SessionError {
 }
 
 /**
+ * A call was refused because it needs a new session cookie, and the headers of the response have
+ * already left. That is the case in the body of a streamed response, in a WebSocket, and in code
+ * that runs after the response. Nothing was written.
+ */
+export class HeadersSentError extends SessionError {
+  static {
+    defineName(this, "HeadersSentError");
+  }
+
+  /**
+   * Creates the error.
+   *
+   * @param operation the operation that was refused, such as `"set"`
+   */
+  constructor(operation: string) {
+    super(
+      operation,
+      `Cannot ${operation}: the response has already been sent, so the client would not receive the session cookie; ` +
+        "begin the session, or give it a new id, before you return the response",
+    );
+  }
+}
+
+/**
  * The store lacks the optional capability that an operation needs, such as listing the sessions of
  * a user.
  *

@@ -4,7 +4,7 @@
  * @module
  */
 import type { MaybePromise } from "./util/maybe_promise.ts";
-import { SessionStoreError } from "./errors.ts";
+import { SessionGoneError, SessionStoreError, UnreadableRecordError } from "./errors.ts";
 
 /**
  * An event for operators, passed to `options.onEvent`. `type` tells the events apart.
@@ -18,6 +18,8 @@ export type SessionEvent =
   | SessionRenewed
   | SessionEnded
   | SessionRefused
+  | SessionUnreadable
+  | SessionCookieLost
   | SessionStoreFailed
   | SessionWriteFailed;
 
@@ -84,6 +86,35 @@ export interface SessionRefused {
   session?: string;
 }
 
+/**
+ * The store has a record, but can never read it: its key is missing, or it is not what was written.
+ * The session counts as ended. The record is kept until it expires.
+ */
+export interface SessionUnreadable {
+  /** The type of the event. */
+  type: "unreadable";
+  /** The error. Its `cause` is the store's own error, if there is one. */
+  error: UnreadableRecordError;
+  /** The hash of the session id. Absent if the operation concerned several sessions. */
+  session?: string;
+}
+
+/** A session cookie was set, but the client has not received it. */
+export interface SessionCookieLost {
+  /** The type of the event. */
+  type: "cookieLost";
+  /**
+   * - `"error"`: the action threw, and Alosaur responds to an uncaught error without the headers of
+   *   the response.
+   * - `"late"`: the session got its new id after the headers of the response had left.
+   * - `"unsent"`: the cookie was not sent within 5 seconds. A middleware has probably returned a
+   *   response of its own, which Alosaur sends without the cookie. Reported by a later request.
+   */
+  reason: "error" | "late" | "unsent";
+  /** The hash of the session id. */
+  session: string;
+}
+
 /** The store rejected, threw or could not be reached. */
 export interface SessionStoreFailed {
   /** The type of the event. */
@@ -133,6 +164,11 @@ export class Reporter {
     this.#eventHash = eventHash;
   }
 
+  /** Whether the application receives events. */
+  get isListening(): boolean {
+    return this.#listener !== undefined;
+  }
+
   emitCreated(id: string, principal: string | undefined): void {
     this.#emit(() => ({ type: "created", session: this.#eventHash(id), ...principalField(principal) }));
   }
@@ -156,8 +192,17 @@ export class Reporter {
     this.#emit(() => ({ type: "refused", reason, count, ...this.#sessionField(id) }));
   }
 
+  emitCookieLost(reason: SessionCookieLost["reason"], id: string): void {
+    this.#emit(() => ({ type: "cookieLost", reason, session: this.#eventHash(id) }));
+  }
+
   emitStoreFailed(operation: string, error: SessionStoreError, id?: string): void {
-    this.#emit(() => ({ type: "storeFailed", operation, error, ...this.#sessionField(id) }));
+    this.#emit(() => ({
+      ...(error instanceof UnreadableRecordError
+        ? { type: "unreadable", error }
+        : { type: "storeFailed", operation, error }),
+      ...this.#sessionField(id),
+    }));
   }
 
   /**
@@ -167,7 +212,9 @@ export class Reporter {
    * itself
    */
   emitWriteFailed(operation: string, error: Error, id: string | undefined, awaited: boolean): void {
+    const cause = error instanceof SessionGoneError ? error.cause : undefined;
     if (error instanceof SessionStoreError) this.emitStoreFailed(operation, error, id);
+    else if (cause instanceof UnreadableRecordError) this.emitStoreFailed(operation, cause, id);
     else if (!awaited) this.#emit(() => ({ type: "writeFailed", operation, error, ...this.#sessionField(id) }));
     if (!awaited && this.#listener === undefined) console.error(describeFailure(operation, error));
   }

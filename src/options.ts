@@ -173,6 +173,15 @@ export interface SessionOptions {
    */
   storeTimeout?: number;
   /**
+   * Whether a response says `Cache-Control: private` if the action has read the session (a value,
+   * `principal`, `expiresAt`, a CSRF token), so that no shared cache gives it to another visitor
+   * (RFC 9111 section 5.2.2.7). If the application itself says `private`, `no-store` or `no-cache`,
+   * its header is kept. A response that sets the session cookie says `no-store` in any case.
+   *
+   * @default {true}
+   */
+  privateResponses?: boolean;
+  /**
    * Receives the events of sessions. It is not awaited, and its errors are ignored.
    *
    * @default {undefined} failed writes that are not awaited are logged to the console; nothing else
@@ -205,6 +214,7 @@ export interface ResolvedOptions {
   readonly diagnose: boolean | undefined;
   readonly onStoreError: "fail" | "anonymous";
   readonly storeTimeout: number | undefined;
+  readonly privateResponses: boolean;
   readonly onEvent: ((event: SessionEvent) => unknown) | undefined;
 }
 
@@ -255,6 +265,7 @@ const TYPE_CHECKS: Checks = {
   diagnose: BOOLEAN,
   onStoreError: [isOneOf("fail", "anonymous"), 'must be "fail" or "anonymous"'],
   storeTimeout: SECONDS,
+  privateResponses: BOOLEAN,
   onEvent: [(value) => typeof value === "function", "must be a function"],
 };
 
@@ -308,6 +319,7 @@ export function resolveOptions(options: SessionOptions): ResolvedOptions {
     diagnose: options.diagnose,
     onStoreError: options.onStoreError ?? "fail",
     storeTimeout: options.storeTimeout,
+    privateResponses: options.privateResponses ?? true,
     onEvent: options.onEvent,
   };
 }

@@ -87,8 +87,8 @@ export class Session<TData extends object = SessionData> {
 
   /** When the session expires; `undefined` if there is no live session. */
   get expiresAt(): Date | undefined {
-    const session = this.#state.current;
-    return session === undefined ? undefined : new Date(session.expiresAt);
+    const { expiresAt } = this.#state;
+    return expiresAt === undefined ? undefined : new Date(expiresAt);
   }
 
   /**
@@ -96,7 +96,7 @@ export class Session<TData extends object = SessionData> {
    * bound.
    */
   get principal(): string | undefined {
-    return this.#state.current?.meta.principal;
+    return this.#state.principal;
   }
 
   /**
@@ -297,6 +297,19 @@ export class Session<TData extends object = SessionData> {
    */
   csrfToken(): Promise<string> {
     return this.#state.csrfToken();
+  }
+
+  /**
+   * Brings the session cookie onto a response that a middleware or a hook returns by itself. Alosaur
+   * sends such a response without the headers of `context.response`. The response of an action
+   * needs no such call.
+   *
+   * @param response any response
+   * @returns a copy with the cookie and the `Cache-Control` that belongs to it; `response` itself if
+   * there is nothing to add. A WebSocket upgrade carries no cookie.
+   */
+  applyTo(response: Response): Response {
+    return this.#state.applyTo(response);
   }
 
   /**

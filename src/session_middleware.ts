@@ -90,7 +90,7 @@ export class SessionMiddleware implements MiddlewareTarget {
       store,
       repository,
       reporter,
-      cookies: new CookiePolicy(resolved),
+      cookies: new CookiePolicy(resolved, reporter),
       enforceSessionLimit: (principal, id) => sessions.limit(principal, id),
     };
     this.#loader = new SessionLoader(this.#services);
@@ -121,12 +121,13 @@ export class SessionMiddleware implements MiddlewareTarget {
   onPostRequest(context: HttpContext): void | Promise<void> {
     const state = this.#stateOf(context);
     if (state === undefined) return;
-    const hasFailed = context.response.error !== undefined;
-    if (hasFailed && state.isCookiePending) {
-      this.#services.cookies.checkLostCookie(context, () => !state.isCookiePending);
+    if (context.response.error === undefined) {
+      const settled = state.writes?.settle();
+      return settled === undefined ? state.checkResentCookie() : settled.then(() => state.checkResentCookie());
     }
-    // If the action has thrown, an error of ours would replace that of the application.
-    return hasFailed ? state.writes?.idle() : state.writes?.settle();
+    state.reportLostCookie();
+    // An error of ours would replace that of the application.
+    return state.writes?.idle();
   }
 
   async #attachLater(context: HttpContext, loading: Promise<LoadedSession | undefined>): Promise<void> {
@@ -150,7 +151,8 @@ export class SessionMiddleware implements MiddlewareTarget {
   /** Starts the write that must finish before the action runs, if one is due. */
   #prepare(state: SessionState, loaded: LoadedSession | undefined): Promise<void> | undefined {
     if (loaded === undefined) return this.#shouldCreateEagerly() ? state.create() : undefined;
-    return isActivityDue(this.#services.options, loaded) ? state.recordActivity() : undefined;
+    if (isActivityDue(this.#services.options, loaded)) return state.recordActivity();
+    return loaded.isRenewalDelivered ? state.confirmRenewal() : undefined;
   }
 
   /**
@@ -169,6 +171,7 @@ export class SessionMiddleware implements MiddlewareTarget {
   }
 
   #createState(context: HttpContext, loaded: LoadedSession | undefined): SessionState {
+    this.#services.cookies.lost.reportUnsent();
     const state = new SessionState(this.#services, context, loaded);
     const holder = context as unknown as ContextWithSession;
     holder[this.#contextKey] = state;

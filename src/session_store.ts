@@ -149,6 +149,11 @@ export interface SessionMeta {
    * from the current id.
    */
   csrfSeed?: string;
+  /**
+   * The session id that `renewalTimeout` has replaced by the current one. Absent once a request has
+   * presented the current id. Until then the client may not have received it.
+   */
+  replaces?: string;
 }
 
 /** A complete session as it is passed to a store and returned by it. */

@@ -151,10 +151,14 @@ Deno.test("SessionMiddleware looks up an id once if two secrets have signed it",
 });
 
 Deno.test("SessionMiddleware clears the cookie with Secure if the request came over https", async () => {
-  const response = await visit(start(), { url: "https://example.com/" }, async ({ security: { session } }) => {
-    await session.destroy();
-    return "ok";
-  });
+  const response = await visit(
+    start(),
+    { url: "https://example.com/", cookie: "sid=x" },
+    async ({ security: { session } }) => {
+      await session.destroy();
+      return "ok";
+    },
+  );
   assertEquals(onlyCookie(response.headers).attributes.secure, true);
 });
 

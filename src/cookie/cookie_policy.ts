@@ -4,20 +4,24 @@
  * @module
  */
 import type { HttpContext } from "../../deps.ts";
+import type { Reporter } from "../events.ts";
 import type { ResolvedOptions } from "../options.ts";
 import { CookieWarnings } from "./cookie_warnings.ts";
+import { LostCookies } from "./lost_cookies.ts";
 import { SessionCookie } from "./session_cookie.ts";
 
 /** The cookie of all requests, and the decisions that depend on the request. */
 export class CookiePolicy {
   readonly cookie: SessionCookie;
+  readonly lost: LostCookies;
   readonly #options: ResolvedOptions;
   readonly #warnings: CookieWarnings;
 
-  constructor(options: ResolvedOptions) {
+  constructor(options: ResolvedOptions, reporter: Reporter) {
     this.cookie = new SessionCookie(options);
     this.#options = options;
     this.#warnings = new CookieWarnings(options);
+    this.lost = new LostCookies(this.#warnings, reporter);
   }
 
   /** Returns whether the cookie of a request is Secure. */
@@ -28,15 +32,6 @@ export class CookiePolicy {
   /** Warns if the browser will drop the cookie of a `Set-Cookie` line. */
   onCookieSet(context: HttpContext, line: string): void {
     this.#warnings.checkSetCookie(context, line, this.isSecure(context), this.#isHttps(context));
-  }
-
-  /**
-   * Warns if the cookie of a request whose action threw is lost.
-   *
-   * @param wasMerged returns whether Alosaur has merged the headers of the response
-   */
-  checkLostCookie(context: HttpContext, wasMerged: () => boolean): void {
-    this.#warnings.checkLostCookie(context, wasMerged);
   }
 
   /**

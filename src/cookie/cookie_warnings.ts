@@ -4,6 +4,7 @@
  * @module
  */
 import type { HttpContext } from "../../deps.ts";
+import type { SessionCookieLost } from "../events.ts";
 import type { ResolvedOptions } from "../options.ts";
 
 /**
@@ -12,8 +13,20 @@ import type { ResolvedOptions } from "../options.ts";
  */
 const MAX_COOKIE_BYTES = 4096;
 
-/** Alosaur merges the response within this many microtasks after `onPostRequest`. */
-const MERGE_MICROTASK_LIMIT = 20;
+type LossReason = SessionCookieLost["reason"];
+
+/** The warnings about cookies that were set and not sent. */
+const LOSSES: Readonly<Record<LossReason, string>> = {
+  error:
+    "The session cookie was lost, because the action threw and Alosaur responds to an uncaught error without the response's headers. " +
+    "Catch the error in the action, or respond to it in app.error() with context.response.setImmediately().",
+  late:
+    "The session got a new id after its response had been sent, so the browser still has the old id. Await the call " +
+    "before you return the response or call setImmediately().",
+  unsent:
+    "A session cookie was set more than 5 seconds ago and has not been sent. If a middleware or a hook answers a request with " +
+    "a Response of its own, Alosaur sends that without the cookie: return session.applyTo(response) instead.",
+};
 
 /**
  * Warns in the console about cookies that the browser drops or never receives, once for each cause.
@@ -31,8 +44,8 @@ export class CookieWarnings {
     const { domain: configured } = this.#options;
     // Most lines pass here, without parsing the URL of the request.
     if ((isHttps || !isSecure) && configured === undefined && line.length <= MAX_COOKIE_BYTES) return;
+    if (!this.isEnabled(context)) return;
     const { hostname } = new URL(context.request.url);
-    if (!this.#isEnabled(hostname)) return;
     if (isSecure && !isHttps) {
       this.#warnOnce(
         "secure",
@@ -58,24 +71,14 @@ export class CookieWarnings {
     }
   }
 
-  /**
-   * Warns if Alosaur drops the cookie because the action threw.
-   *
-   * @param wasMerged returns whether Alosaur has merged the headers of the response
-   */
-  async checkLostCookie(context: HttpContext, wasMerged: () => boolean): Promise<void> {
-    if (!this.#isEnabled(new URL(context.request.url).hostname)) return;
-    for (let i = 0; i < MERGE_MICROTASK_LIMIT; i++) await undefined;
-    if (wasMerged()) return;
-    this.#warnOnce(
-      "lost",
-      "The session cookie was lost, because the action threw and Alosaur responds to an uncaught error without the response's headers. " +
-        "Catch the error in the action, or respond to it in app.error() with context.response.setImmediately().",
-    );
+  /** Warns about a cookie that was set and not sent. */
+  warnLost(context: HttpContext, reason: LossReason): void {
+    if (this.isEnabled(context)) this.#warnOnce(reason, LOSSES[reason]);
   }
 
-  #isEnabled(hostname: string): boolean {
-    return this.#options.diagnose ?? isLoopback(hostname);
+  /** Returns whether warnings are shown for a request. */
+  isEnabled(context: HttpContext): boolean {
+    return this.#options.diagnose ?? isLoopback(new URL(context.request.url).hostname);
   }
 
   #warnOnce(cause: string, text: string): void {

@@ -4,13 +4,14 @@
  * @module
  */
 import type { AlosaurResponse, HttpContext } from "../../deps.ts";
+import { forbidSharedCaching, markPrivate } from "./cache_headers.ts";
 import type { CookiePolicy } from "./cookie_policy.ts";
 import { isDeletion, type SessionCookie } from "./session_cookie.ts";
 
 type MergedResult = ReturnType<AlosaurResponse["getMergedResult"]>;
 
 /** The part of the policy that a response needs. */
-type Policy = Pick<CookiePolicy, "cookie" | "isSecure" | "onCookieSet">;
+type Policy = Pick<CookiePolicy, "cookie" | "isSecure" | "onCookieSet" | "lost">;
 
 /**
  * The `Set-Cookie` line of one response.
@@ -26,12 +27,16 @@ export class ResponseCookie {
   readonly #context: HttpContext;
   readonly #policy: Policy;
   #line: string | undefined;
-  /**
-   * Whether the line can no longer change. If it is final without a line, the cookies that the
-   * application sets are left unchanged.
-   */
+  /** Whether the line can no longer change. */
   #isFinal = false;
+  /** Whether the cookies that the application sets are left unchanged. */
+  #isDisabled = false;
+  /** Whether the headers have left. */
   #wasMerged = false;
+  /** Whether the response was made for one visitor, because the action has read the session. */
+  #isPrivate = false;
+  /** For a cookie that is only sent again: returns whether it still is that of the session. */
+  #isCurrent: (() => boolean) | undefined = undefined;
 
   constructor(context: HttpContext, policy: Policy) {
     this.#context = context;
@@ -46,23 +51,48 @@ export class ResponseCookie {
     return this.#line !== undefined && !this.#wasMerged;
   }
 
+  /** Whether the headers of the response have left, so that no cookie reaches the client. */
+  get wasMerged(): boolean {
+    return this.#wasMerged;
+  }
+
+  /** Whether the line only sends the client's cookie again, and has not left yet. */
+  get isResendPending(): boolean {
+    return this.#isCurrent !== undefined && this.isPending;
+  }
+
+  /** The cookies of this name that the client has presented, as `name=value`. */
+  get presented(): string[] {
+    return this.#cookie.read(this.#context.request.headers.get("cookie") ?? "");
+  }
+
   /**
    * Sets the cookie in the client.
    *
    * @param value the signed id
    * @param expiresAt when the cookie expires, in milliseconds since the epoch
+   * @param isCurrent for a cookie that is only sent again: returns whether the session still has
+   * this id. It is called when the response leaves, because the response to another request may
+   * have replaced the cookie since.
    */
-  send(value: string, expiresAt: number): void {
+  send(value: string, expiresAt: number, isCurrent?: () => boolean): void {
     if (this.#isFinal) return;
     const line = this.#cookie.serialize(value, this.#policy.isSecure(this.#context), expiresAt);
+    this.#isCurrent = isCurrent;
     this.#setLine(line);
     this.#policy.onCookieSet(this.#context, line);
+    if (!this.#wasMerged) this.#policy.lost.expect(this, this.#context, value);
+    else if (isCurrent === undefined) this.#policy.lost.report("late", this.#context, value);
   }
 
-  /** Deletes the cookie in the client. Later calls of `send()` and `cancel()` are ignored. */
+  /**
+   * Deletes the cookie in the client, if the client has presented one. Later calls of `send()` and
+   * `cancel()` are ignored.
+   */
   clear(): void {
     if (this.#isDisabled) return;
-    this.#setDeletion();
+    if (this.presented.length > 0) this.#setDeletion();
+    else this.#setLine(undefined);
     this.#isFinal = true;
   }
 
@@ -74,11 +104,23 @@ export class ResponseCookie {
   /** Cancels an earlier {@linkcode send}. Later calls change nothing. */
   disable(): void {
     this.#setLine(undefined);
-    this.#isFinal = true;
+    this.#isFinal = this.#isDisabled = true;
   }
 
-  get #isDisabled(): boolean {
-    return this.#isFinal && this.#line === undefined;
+  /** Keeps the response out of shared caches. */
+  markPrivate(): void {
+    this.#isPrivate = true;
+  }
+
+  /**
+   * Brings the cookie onto a response that does not pass through Alosaur's merge.
+   *
+   * @returns a copy of the response; the response itself if there is nothing to add
+   */
+  applyTo(response: Response): Response {
+    this.#dropOutdatedLine();
+    this.#policy.lost.markSent(this);
+    return this.#line === undefined && !this.#isPrivate ? response : this.#applyToResponse(response);
   }
 
   get #cookie(): SessionCookie {
@@ -91,6 +133,7 @@ export class ResponseCookie {
 
   #setLine(line: string | undefined): void {
     this.#line = line;
+    if (line === undefined) this.#policy.lost.markSent(this);
     this.#replaceLine(this.#context.response.headers, line);
   }
 
@@ -107,16 +150,24 @@ export class ResponseCookie {
     if (line !== undefined) headers.append("set-cookie", line);
   }
 
+  /** Another request may have replaced the cookie, which must not return to the client then. */
+  #dropOutdatedLine(): void {
+    if (this.#isCurrent?.() === false) this.cancel();
+  }
+
   #merge(response: AlosaurResponse, merge: AlosaurResponse["getMergedResult"]): MergedResult {
+    if (this.#isCurrent !== undefined) this.#dropOutdatedLine();
     this.#wasMerged = true;
-    if (this.#isDisabled) return merge.call(response);
+    if (this.#isDisabled && !this.#isPrivate) return merge.call(response);
     const result: unknown = response.result;
     const contextLines = response.headers.getSetCookie();
     const resultLines = headersOf(result)?.getSetCookie() ?? [];
-    if (this.#line === undefined && contextLines.length === 0 && resultLines.length === 0) return merge.call(response);
-    // If the application has added a line that deletes the cookie, the deletion takes precedence.
-    const deletes = (line: string): boolean => line !== this.#line && this.#cookie.matches(line) && isDeletion(line);
-    if (contextLines.some(deletes) || resultLines.some(deletes)) this.#setDeletion();
+    const hasLines = this.#line !== undefined || contextLines.length > 0 || resultLines.length > 0;
+    if (!hasLines && !this.#isPrivate) return merge.call(response);
+    if (hasLines) {
+      this.#policy.lost.markSent(this);
+      this.#honorDeletion(contextLines, resultLines);
+    }
     let merged: MergedResult;
     try {
       // Alosaur appends our line to the headers of the result. It gets a copy, so that a shared
@@ -129,6 +180,13 @@ export class ResponseCookie {
     if (merged instanceof Response) return this.#applyToResponse(merged);
     this.#finalizeHeaders(merged.headers);
     return merged;
+  }
+
+  /** If the application has added a line that deletes the cookie, the deletion takes precedence. */
+  #honorDeletion(contextLines: readonly string[], resultLines: readonly string[]): void {
+    if (this.#isDisabled) return;
+    const deletes = (line: string): boolean => line !== this.#line && this.#cookie.matches(line) && isDeletion(line);
+    if (contextLines.some(deletes) || resultLines.some(deletes)) this.#setDeletion();
   }
 
   /**
@@ -144,12 +202,11 @@ export class ResponseCookie {
     return new Response(response.body, { status: response.status, statusText: response.statusText, headers });
   }
 
-  /** Applies the line, and keeps a response that carries it out of shared caches. */
+  /** Applies the line, and keeps a response for one visitor out of shared caches. */
   #finalizeHeaders(headers: Headers): void {
-    this.#replaceLine(headers, this.#line);
-    if (this.#line !== undefined && !preventsSharedCaching(headers.get("cache-control"))) {
-      headers.set("cache-control", "no-store");
-    }
+    if (!this.#isDisabled) this.#replaceLine(headers, this.#line);
+    if (this.#line !== undefined) forbidSharedCaching(headers);
+    else if (this.#isPrivate) markPrivate(headers);
   }
 }
 
@@ -160,13 +217,4 @@ function headersOf(result: unknown): Headers | undefined {
 function isActionResult(result: unknown): result is { headers: Headers; __isActionResult: true } {
   return typeof result === "object" && result !== null && "__isActionResult" in result && "headers" in result &&
     result.headers instanceof Headers;
-}
-
-/**
- * Returns whether a Cache-Control header keeps the complete response out of shared caches (RFC 9111
- * section 5.2.2). `private="field"` covers one field only.
- */
-function preventsSharedCaching(cacheControl: string | null): boolean {
-  if (cacheControl === null) return false;
-  return cacheControl.toLowerCase().split(",").some((directive) => ["no-store", "private"].includes(directive.trim()));
 }

@@ -4,7 +4,7 @@
  * @module
  */
 import type { ResponseCookie } from "../cookie/response_cookie.ts";
-import { SessionGoneError, SessionStoreError } from "../errors.ts";
+import { SessionGoneError, SessionStoreError, UnreadableRecordError } from "../errors.ts";
 import type { LookupHit } from "../persistence/session_repository.ts";
 import type { SessionMeta } from "../session_store.ts";
 import { chain, type MaybePromise } from "../util/maybe_promise.ts";
@@ -68,6 +68,14 @@ export class LoadedSession {
     return this.meta.csrfSeed ?? this.id;
   }
 
+  /**
+   * Whether the client has presented the new id of the last renewal for the first time. The old id
+   * is then no longer accepted.
+   */
+  get isRenewalDelivered(): boolean {
+    return this.meta.replaces !== undefined && !this.viaOldId && !this.needsResign;
+  }
+
   /** The values with this request's writes applied, or `undefined` if they are not known. */
   get values(): Map<string, unknown> | undefined {
     if (this.#source !== undefined) {
@@ -119,6 +127,11 @@ export class LoadedSession {
     return chain(run, () => {
       if (this.viaOldId && !viaOldId) this.#noteMove(id, cookie);
     }, (error) => {
+      if (error instanceof UnreadableRecordError) {
+        // The record was found and can never be read, so the session counts as ended.
+        this.markGone(cookie);
+        throw new SessionGoneError(operation, { cause: error });
+      }
       if (error instanceof SessionGoneError) this.markGone(cookie);
       // It is not known whether the value was written, so the next read asks the store. Activity is
       // not a value.
@@ -134,6 +147,17 @@ export class LoadedSession {
     this.viaOldId ||= viaOldId;
     this.meta = record.meta;
     this.expiresAt = expiresAt;
+  }
+
+  /** Becomes another session, which has no record yet. */
+  restart({ id, expiresAt, meta }: LoadedSession): void {
+    this.id = id;
+    this.expiresAt = expiresAt;
+    this.meta = meta;
+    this.viaOldId = this.needsResign = false;
+    this.ended = undefined;
+    // Values that were written to the former session are not in the new one.
+    this.values = undefined;
   }
 
   /** The session was ended elsewhere, so its cookie is not sent. */

@@ -6,10 +6,11 @@
 import { newSessionId } from "../cookie/session_id.ts";
 import type { VerifiedId } from "../cookie/signer.ts";
 import { SessionGoneError, SessionStoreError } from "../errors.ts";
-import type { LookupHit, LookupMiss } from "../persistence/session_repository.ts";
+import type { LookupMiss } from "../persistence/session_repository.ts";
 import { isPending, type MaybePromise } from "../util/maybe_promise.ts";
 import { effectiveExpiry } from "./lifetime.ts";
 import { LoadedSession } from "./loaded_session.ts";
+import { type Lookup, lookUp } from "./look_up.ts";
 import { renewedMeta } from "./session_meta.ts";
 import type { SessionServices } from "./session_services.ts";
 
@@ -73,8 +74,7 @@ export class SessionLoader {
   }
 
   #lookUp(verified: VerifiedId): MaybePromise<LoadedSession | undefined> {
-    const { reporter, repository } = this.#services;
-    const found = reporter.reportFailures("get", verified.id, repository.read(verified.id));
+    const found = lookUp(this.#services, verified.id);
     return isPending(found) ? this.#toLoadedLater(verified, found) : this.#toLoadedSession(verified, found);
   }
 
@@ -82,7 +82,7 @@ export class SessionLoader {
   // allocates 50 bytes at each call, even if nothing is pending.
   async #toLoadedLater(
     verified: VerifiedId,
-    found: Promise<LookupHit | LookupMiss>,
+    found: Promise<Lookup>,
   ): Promise<LoadedSession | undefined> {
     return this.#toLoadedSession(verified, await found);
   }
@@ -94,16 +94,20 @@ export class SessionLoader {
     return await this.#renewIfDue(await found, headers);
   }
 
-  #toLoadedSession({ id, needsResign }: VerifiedId, found: LookupHit | LookupMiss): LoadedSession | undefined {
+  #toLoadedSession({ id, needsResign }: VerifiedId, found: Lookup): LoadedSession | undefined {
     if (typeof found === "string") return this.#reportMiss(id, found);
     const { record, viaOldId } = found;
     const { meta } = record;
     const expiresAt = effectiveExpiry(this.#services.options, record.expiresAt, meta);
     if (Date.now() >= expiresAt) return this.#reportMiss(id, "expired");
-    return new LoadedSession(found.id, expiresAt, meta, record, viaOldId, needsResign);
+    // The client has not received the new id of its last renewal yet.
+    const isUndelivered = found.id !== id && !viaOldId;
+    return new LoadedSession(found.id, expiresAt, meta, record, viaOldId, needsResign || isUndelivered);
   }
 
-  #reportMiss(id: string, miss: LookupMiss): undefined {
+  #reportMiss(id: string, miss: LookupMiss | "unreadable"): undefined {
+    // An unreadable record was reported with its error.
+    if (miss === "unreadable") return;
     if (miss === "expired") this.#services.reporter.emitEnded(miss, id);
     else this.#services.reporter.emitRefused(miss, id);
   }
@@ -115,9 +119,11 @@ export class SessionLoader {
     );
   }
 
-  #isRenewalDue({ meta, viaOldId }: LoadedSession, headers: Headers): boolean {
+  #isRenewalDue({ meta, viaOldId, needsResign }: LoadedSession, headers: Headers): boolean {
     const { renewalTimeout } = this.#services.options;
     if (renewalTimeout === undefined || viaOldId || Date.now() - meta.renewedAt < renewalTimeout * 1000) return false;
+    // The client has not received the new id of the last renewal yet.
+    if (needsResign && meta.replaces !== undefined) return false;
     // The response to an upgrade, such as to a WebSocket, carries no cookie, so the client would
     // keep the old id.
     return !headers.has("upgrade");
@@ -129,7 +135,7 @@ export class SessionLoader {
     const id = newSessionId();
     // Only the changed properties, because another request may be unbinding the session from its
     // user.
-    const changed = renewedMeta(session.csrfSeed);
+    const changed = { ...renewedMeta(session.csrfSeed), replaces: oldId };
     try {
       await repository.renew(oldId, id, { meta: changed, graceUntil: changed.renewedAt + RENEWAL_GRACE_MS });
     } catch (error) {

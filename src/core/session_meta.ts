@@ -6,7 +6,9 @@
 import type { SessionMeta } from "../session_store.ts";
 
 /** The metadata that changes when a session gets a new id. */
-export type RenewedMeta = Pick<SessionMeta, "renewedAt" | "sentAt" | "csrfSeed"> & Partial<Binding>;
+export type RenewedMeta =
+  & Pick<SessionMeta, "renewedAt" | "sentAt" | "csrfSeed" | "replaces">
+  & Partial<Binding>;
 
 type Binding = Pick<SessionMeta, "principal" | "boundAt">;
 
@@ -26,7 +28,8 @@ export function initialMeta(principal: string | undefined): SessionMeta {
  */
 export function renewedMeta(csrfSeed: string | undefined, principal?: string): RenewedMeta {
   const now = Date.now();
-  const meta = { renewedAt: now, sentAt: now, csrfSeed };
+  // The application's own request receives the new id, so an older one never leads to its cookie.
+  const meta = { renewedAt: now, sentAt: now, csrfSeed, replaces: undefined };
   return principal === undefined ? meta : { ...meta, ...bindingTo(principal, now) };
 }
 

@@ -9,21 +9,28 @@ import type { HttpContext } from "../../deps.ts";
 import { ResponseCookie } from "../cookie/response_cookie.ts";
 import { newSessionId } from "../cookie/session_id.ts";
 import { SessionGoneError, type SessionStoreError } from "../errors.ts";
-import type { LookupHit, LookupMiss } from "../persistence/session_repository.ts";
 import type { ValueUpdater } from "../persistence/store_adapter.ts";
-import type { SessionRecord, SessionStore } from "../session_store.ts";
+import type { SessionMeta, SessionRecord, SessionStore } from "../session_store.ts";
 import { cloneValue } from "../util/clone_value.ts";
-import { chain, type MaybePromise, noop } from "../util/maybe_promise.ts";
-import { computeExpiry, cookieExpiry, effectiveExpiry } from "./lifetime.ts";
-import { LoadedSession } from "./loaded_session.ts";
-import { initialMeta, renewedMeta } from "./session_meta.ts";
+import { type MaybePromise, noop } from "../util/maybe_promise.ts";
+import { endPresentedSessions } from "./end_sessions.ts";
+import type { LoadedSession } from "./loaded_session.ts";
+import { lookUp } from "./look_up.ts";
+import {
+  checkResentCookie,
+  createRecord,
+  moveSession,
+  newSession,
+  requireHeadersNotSent,
+  resendCookie,
+  sendCookie,
+  signIn,
+  writeMeta,
+} from "./session_changes.ts";
 import type { SessionServices } from "./session_services.ts";
+import { applyRecord, loadValues, NO_VALUES, type Values } from "./session_values.ts";
 import { checkKey, checkRegenerateOptions, type RegenerateOptions, unavailableError } from "./validate.ts";
 import { WriteQueue } from "./write_queue.ts";
-
-type Values = ReadonlyMap<string, unknown>;
-
-const NO_VALUES: Values = new Map();
 
 /** The session of one request. */
 export class SessionState {
@@ -60,11 +67,25 @@ export class SessionState {
 
   /** Creates an empty session with its cookie. */
   create(): Promise<void> {
-    return this.#writes.run("create", () => this.#create(new Map()));
+    return this.#writes.run("create", () => this.#create("create", new Map()));
   }
 
+  /** Sends the cookie of the session again. */
   resendCookie(): void {
-    if (this.#loaded !== undefined) this.#setCookie(this.#loaded);
+    if (this.#loaded !== undefined) resendCookie(this.#services, this.#cookie, this.#loaded);
+  }
+
+  /** Drops a cookie that is only sent again if the session has got a new id in the meantime. */
+  checkResentCookie(): MaybePromise<void> {
+    const session = this.current;
+    if (session !== undefined && this.#cookie.isResendPending) {
+      return checkResentCookie(this.#services, this.#cookie, session);
+    }
+  }
+
+  /** Reports the cookie of a request whose action threw, if it is not sent. */
+  reportLostCookie(): void {
+    this.#services.cookies.lost.reportUnsentAfterError(this.#cookie);
   }
 
   /**
@@ -75,9 +96,14 @@ export class SessionState {
     return this.touch(true).catch(noop);
   }
 
-  /** Whether the response has our cookie, and Alosaur has not merged it yet. */
-  get isCookiePending(): boolean {
-    return this.#cookie.isPending;
+  /** Writes that the client has received the new id of the last renewal. Never fails either. */
+  confirmRenewal(): Promise<void> {
+    return this.#writes.run("touch", () => {
+      const session = this.#requireWritable("touch");
+      return session === undefined
+        ? noop
+        : () => writeMeta(this.#services, this.#cookie, session, { replaces: undefined });
+    }).catch(noop);
   }
 
   /** The writes of this request; `undefined` if there were none. */
@@ -108,8 +134,19 @@ export class SessionState {
     return this.#outage === undefined;
   }
 
+  get principal(): string | undefined {
+    this.#markPrivate();
+    return this.current?.meta.principal;
+  }
+
+  get expiresAt(): number | undefined {
+    this.#markPrivate();
+    return this.current?.expiresAt;
+  }
+
   /** Passes the values, with the writes of this request applied, to a function. */
   async read<T>(select: (values: Values) => T): Promise<T> {
+    this.#markPrivate();
     const values = this.#currentValues();
     return select(values instanceof Promise ? await values : values);
   }
@@ -120,7 +157,7 @@ export class SessionState {
       checkKey(operation, key);
       const copy = cloneValue(key, value);
       const session = this.#requireWritable(operation);
-      if (session === undefined) return copy === undefined ? noop : this.#create(new Map([[key, copy]]));
+      if (session === undefined) return copy === undefined ? noop : this.#create(operation, new Map([[key, copy]]));
       session.setValue(key, copy);
       return () =>
         session.run(operation, this.#cookie, () => this.#services.repository.set(session, operation, key, copy));
@@ -140,11 +177,12 @@ export class SessionState {
     createsSession: boolean,
     select: (before: unknown, after: unknown) => unknown,
   ): Promise<unknown> {
+    this.#markPrivate();
     return this.#writes.run<unknown>(operation, () => {
       checkKey(operation, key);
       const version = this.#loaded?.version;
       const isMissing = this.#requireWritable(operation) === undefined;
-      const create = isMissing && createsSession ? this.#create(new Map()) : noop;
+      const create = isMissing && createsSession ? this.#create(operation, new Map()) : noop;
       const session = this.#loaded;
       if (session === undefined) return noop;
       const cached = version === undefined ? undefined : { version, value: session.values?.get(key) };
@@ -201,19 +239,16 @@ export class SessionState {
     return this.#writes.run("touch", () => {
       const session = this.#requireWritable("touch");
       if (session === undefined) return noop;
-      const { options } = this.#services;
-      const seenAt = Date.now();
-      const change = options.rolling && cookieIsSent && !session.viaOldId ? { seenAt, sentAt: seenAt } : { seenAt };
-      return () =>
-        session.run("touch", this.#cookie, async () => {
-          const expiresAt = computeExpiry(options, { ...session.meta, ...change });
-          await this.#services.repository.change(session, "touch", { expiresAt, meta: change });
-          session.meta = { ...session.meta, ...change };
-          session.expiresAt = expiresAt;
-          // Only after the write, which detects a renewal by another request. The old cookie must
-          // not replace the new one.
-          if (options.rolling && this.current !== undefined) this.#setCookie(session);
-        });
+      const { rolling } = this.#services.options;
+      const meta: Partial<SessionMeta> = { seenAt: Date.now() };
+      if (rolling && cookieIsSent && !session.viaOldId) meta.sentAt = meta.seenAt;
+      if (session.isRenewalDelivered) meta.replaces = undefined;
+      return async () => {
+        await writeMeta(this.#services, this.#cookie, session, meta);
+        // Only after the write, which detects a renewal by another request. The old cookie must not
+        // replace the new one.
+        if (rolling && this.current !== undefined) resendCookie(this.#services, this.#cookie, session);
+      };
     });
   }
 
@@ -227,10 +262,10 @@ export class SessionState {
       session.values = undefined;
       const { revision } = this.#writes;
       return async () => {
-        const found = await this.#lookUp(session);
+        const found = await lookUp(this.#services, session.id);
         if (typeof found === "string") session.markGone(this.#cookie);
         // A write that started since may be missing in the record, so the next read asks again.
-        else if (this.#writes.revision === revision) this.#applyRecord(session, found);
+        else if (this.#writes.revision === revision) applyRecord(this.#services, this.#cookie, session, found);
       };
     });
   }
@@ -239,13 +274,25 @@ export class SessionState {
     return this.#writes.run("regenerate", () => {
       const { graceSeconds, principal } = options;
       checkRegenerateOptions({ graceSeconds, principal });
+      if (principal !== undefined) return this.#signIn(principal);
       const session = this.#requireWritable("regenerate");
-      if (session === undefined) {
-        this.#nextId = undefined;
-        return principal === undefined ? noop : this.#create(new Map(), principal);
-      }
-      return () => session.run("regenerate", this.#cookie, () => this.#move(session, graceSeconds ?? 0, principal));
+      if (session !== undefined) return () => moveSession(this.#services, this.#cookie, session, graceSeconds);
+      this.#nextId = undefined;
+      return noop;
     });
+  }
+
+  #signIn(principal: string): () => MaybePromise<void> {
+    this.#requireAvailable("regenerate");
+    const session = this.#loaded;
+    const hasExpired = session !== undefined && Date.now() >= session.expiresAt;
+    if (this.#isDestroyed || hasExpired) throw new SessionGoneError("regenerate");
+    if (session === undefined) {
+      this.#nextId = undefined;
+      return this.#create("regenerate", new Map(), principal);
+    }
+    session.version = undefined;
+    return () => signIn(this.#services, this.#cookie, session, principal);
   }
 
   destroy(): Promise<void> {
@@ -256,19 +303,14 @@ export class SessionState {
       this.#isDestroyed = true;
       this.#nextId = undefined;
       this.#cookie.clear();
-      if (session === undefined) return noop;
-      return async () => {
-        if (session.ended !== undefined) return;
-        session.id = await this.#services.repository.delete(session.id, session.expiresAt);
-        session.ended = "gone";
-        this.#services.reporter.emitEnded("destroyed", session.id, session.meta.principal);
-      };
+      return () => endPresentedSessions(this.#services, this.#cookie.presented, session);
     });
   }
 
   csrfToken(): Promise<string> {
+    this.#markPrivate();
     return this.#writes.run("csrfToken", () => {
-      const create = this.#requireWritable("csrfToken") === undefined ? this.#create(new Map()) : noop;
+      const create = this.#requireWritable("csrfToken") === undefined ? this.#create("csrfToken", new Map()) : noop;
       return async () => {
         await create();
         // Read only after the earlier writes, because a new id changes the token.
@@ -277,6 +319,10 @@ export class SessionState {
         return this.#services.signer.csrfToken(session.csrfSeed);
       };
     });
+  }
+
+  applyTo(response: Response): Response {
+    return this.#cookie.applyTo(response);
   }
 
   verifyCsrfToken(token: string): boolean {
@@ -288,6 +334,10 @@ export class SessionState {
     return this.#queue ??= new WriteQueue((operation, error, awaited) => {
       this.#services.reporter.emitWriteFailed(operation, error, this.#loaded?.id, awaited);
     });
+  }
+
+  #markPrivate(): void {
+    if (this.#services.options.privateResponses) this.#cookie.markPrivate();
   }
 
   #requireAvailable(operation: string): void {
@@ -312,90 +362,29 @@ export class SessionState {
 
   #knownValues(waits: boolean): MaybePromise<Values> {
     const session = this.current;
-    return session === undefined ? NO_VALUES : session.values ?? this.#loadValues(session, waits);
-  }
-
-  async #loadValues(session: LoadedSession, waits: boolean): Promise<Values> {
-    let found: LookupHit | LookupMiss;
-    let revision: number;
-    do {
-      if (waits) await this.#writes.idle();
-      revision = this.#writes.revision;
-      found = await this.#lookUp(session);
-      // If a write started during the lookup, the record may lack it.
-    } while (revision !== this.#writes.revision);
-    if (typeof found !== "string") return this.#applyRecord(session, found);
-    session.markGone(this.#cookie);
-    return NO_VALUES;
+    return session === undefined
+      ? NO_VALUES
+      : session.values ?? loadValues(this.#services, this.#cookie, session, this.#writes, waits);
   }
 
   /**
    * Creates a session. The session and its cookie exist when this returns. The returned function
    * creates the record.
    */
-  #create(values: Map<string, unknown>, principal?: string): () => MaybePromise<void> {
-    const { options, reporter } = this.#services;
-    const meta = initialMeta(principal);
-    const expiresAt = computeExpiry(options, meta);
-    // The option `expires` is a fixed date, after which no session can be created.
-    if (meta.createdAt >= expiresAt) throw new SessionGoneError("create");
-    const session = new LoadedSession(this.sessionId, expiresAt, meta, { values });
-    const record: SessionRecord = { values: new Map(values), expiresAt, meta };
+  #create(operation: string, values: Map<string, unknown>, principal?: string): () => MaybePromise<void> {
+    requireHeadersNotSent(operation, this.#cookie);
+    const session = newSession(this.#services.options, this.sessionId, values, principal);
+    const record: SessionRecord = { values: new Map(values), expiresAt: session.expiresAt, meta: session.meta };
     this.#loaded = session;
     this.#nextId = undefined;
-    this.#setCookie(session);
+    sendCookie(this.#services, this.#cookie, session);
     return () =>
-      chain(() => this.#services.repository.create(session.id, record), () => {
-        reporter.emitCreated(session.id, session.meta.principal);
-        return principal === undefined ? undefined : this.#services.enforceSessionLimit(principal, session.id);
-      }, (error) => {
+      createRecord(this.#services, session, record, (error) => {
         session.ended = { error: error as Error };
         // The next write may create another session.
         this.#loaded = undefined;
         this.#cookie.cancel();
         throw error;
       });
-  }
-
-  /** Gives the session a new id. */
-  async #move(session: LoadedSession, graceSeconds: number, principal: string | undefined): Promise<void> {
-    const { reporter, enforceSessionLimit } = this.#services;
-    const id = newSessionId();
-    // With a grace period the CSRF token does not change, so that open forms keep working.
-    const meta = renewedMeta(graceSeconds > 0 ? session.csrfSeed : undefined, principal);
-    await this.#services.repository.move(session, id, { meta, graceUntil: meta.renewedAt + graceSeconds * 1000 });
-    const previous = session.id;
-    session.id = id;
-    session.meta = { ...session.meta, ...meta };
-    session.viaOldId = false;
-    this.#setCookie(session);
-    reporter.emitRenewed(id, previous, session.meta.principal);
-    if (principal !== undefined) await enforceSessionLimit(principal, id);
-  }
-
-  /**
-   * Puts the cookie on the response, unless the client presented an older id. Such a client must
-   * not receive the current one.
-   */
-  #setCookie(session: LoadedSession): void {
-    if (session.viaOldId) return;
-    const { options, signer } = this.#services;
-    this.#cookie.send(signer.sign(session.id), cookieExpiry(options, session.meta));
-  }
-
-  /**
-   * Looks the session up, and reports failures of the store. The queue reports only those of
-   * writes.
-   */
-  #lookUp({ id }: LoadedSession): MaybePromise<LookupHit | LookupMiss> {
-    return this.#services.reporter.reportFailures("get", id, this.#services.repository.read(id));
-  }
-
-  /** Replaces the known state of the session with a record from the store. */
-  #applyRecord(session: LoadedSession, found: LookupHit): Values {
-    const { record } = found;
-    const expiresAt = effectiveExpiry(this.#services.options, record.expiresAt, record.meta);
-    session.apply(found, expiresAt, this.#cookie);
-    return session.values = record.values;
   }
 }

@@ -4,7 +4,13 @@
  * @module
  */
 import { SessionGoneError, SessionNotSupportedError } from "../errors.ts";
-import { type SessionMeta, type SessionRecord, type SessionStore, STORE_METHODS } from "../session_store.ts";
+import {
+  type SessionMeta,
+  type SessionRecord,
+  type SessionStore,
+  type SessionTrace,
+  STORE_METHODS,
+} from "../session_store.ts";
 import type { KeyedMutex } from "../util/keyed_mutex.ts";
 import { chain, isPending, type MaybePromise, noop } from "../util/maybe_promise.ts";
 import { type SharedStore, sharedStoreOf } from "./shared_store.ts";
@@ -42,6 +48,9 @@ export interface SessionRef {
 }
 
 type AdapterResult = ReturnType<StoreAdapter["read"]>;
+
+/** The trace of an id that was replaced. */
+type MoveTrace = Extract<SessionTrace, { movedTo: string }>;
 
 /**
  * How many moves a lookup follows. A session can move several times within the grace period of its
@@ -102,8 +111,45 @@ export class SessionRepository {
     if (found === undefined || this.#shared.ended.get(sid) !== undefined) return "unknown";
     if ("values" in found) return { id: sid, record: found, viaOldId: moves > 0 };
     if ("expired" in found) return "expired";
-    if (Date.now() >= found.graceUntil) return "reuse";
-    return moves === MAX_MOVES ? "unknown" : this.#read(found.movedTo, moves + 1);
+    return this.#follow(sid, found, moves);
+  }
+
+  async #follow(sid: string, { movedTo, graceUntil }: MoveTrace, moves: number): Promise<LookupHit | LookupMiss> {
+    const isGracePeriod = Date.now() < graceUntil;
+    // A renewal counts as delivered when a request presents the new id. Until then the client may
+    // not have received it, so its old id still leads to the session, and is not reuse.
+    if (!isGracePeriod && moves > 0) return "reuse";
+    if (moves === MAX_MOVES) return "unknown";
+    const found = await this.#read(movedTo, moves + 1);
+    if (moves === 0 && typeof found !== "string" && found.id === movedTo && found.record.meta.replaces === sid) {
+      return { ...found, viaOldId: false };
+    }
+    return isGracePeriod ? found : "reuse";
+  }
+
+  /**
+   * Returns the values of the session that an id was replaced by, for a user who has signed in.
+   *
+   * @returns no values if that session has ended, or belongs to another user; `undefined` if the id
+   * was not replaced
+   */
+  readReplacement(sid: string, principal: string): Promise<Map<string, unknown> | undefined> {
+    return withStoreErrors("regenerate", async () => {
+      let found = await this.#shared.adapter.read(sid);
+      if (found === undefined || !("movedTo" in found)) return undefined;
+      for (let moves = 0; moves < MAX_MOVES && found !== undefined && "movedTo" in found; moves++) {
+        found = await this.#shared.adapter.read(found.movedTo);
+      }
+      return found !== undefined && "values" in found && found.meta.principal === principal ? found.values : new Map();
+    });
+  }
+
+  /**
+   * Returns whether a session still has this id, as far as this process knows without asking the
+   * store.
+   */
+  isCurrent(sid: string): boolean {
+    return this.#shared.ended.get(sid) === undefined && this.#shared.replaced.get(sid) === undefined;
   }
 
   /** Creates a session with its first values. */
@@ -169,6 +215,7 @@ export class SessionRepository {
   async #move(sid: string, newSid: string, options: RenewOptions): Promise<void> {
     try {
       await this.#shared.adapter.move(sid, newSid, options);
+      this.#shared.replaced.set(sid, { expiresAt: Infinity });
     } catch (error) {
       if (error instanceof SessionGoneError || findTimeout(error) !== undefined) throw error;
       // If the connection broke after the store had moved the record, the old id leads to the new

@@ -17,12 +17,17 @@ import { findTimeout, withStoreTimeout } from "./store_timeout.ts";
  */
 const MAX_ENDED = 10_000;
 
+/** How many replaced ids are remembered. */
+const MAX_REPLACED = 10_000;
+
 /** The adapter, the timeout and the mutexes of one store. */
 export class SharedStore {
   /** Runs the operations on a user's sessions one after the other. */
   readonly userMutex: KeyedMutex = new KeyedMutex(findTimeout);
   /** The sessions that this process has ended, by their id. */
   readonly ended: ExpiringMap<{ expiresAt: number }> = new ExpiringMap(MAX_ENDED);
+  /** The session ids that this process has replaced. */
+  readonly replaced: ExpiringMap<{ expiresAt: number }> = new ExpiringMap(MAX_REPLACED);
   readonly #sessionMutex = new KeyedMutex(findTimeout);
   readonly #basicState = new BasicStoreState(this.#sessionMutex);
   readonly #store: SessionStore;

@@ -27,6 +27,7 @@ const META_DECODERS: { readonly [Name in keyof SessionMeta]-?: (text: string) =>
   principal: String,
   boundAt: Number,
   csrfSeed: String,
+  replaces: String,
 };
 export const META_FIELDS = Object.keys(META_DECODERS).map((name) => META + name);
 

@@ -13,8 +13,13 @@ import {
 } from "../helpers/request.ts";
 import { CookiePolicy } from "../../src/cookie/cookie_policy.ts";
 import { ResponseCookie } from "../../src/cookie/response_cookie.ts";
+import { Reporter } from "../../src/events.ts";
 import { resolveOptions } from "../../src/options.ts";
 import { Content, NoContent, Redirect } from "alosaur/mod.ts";
+
+function policyOf(): CookiePolicy {
+  return new CookiePolicy(resolveOptions({ secret: SECRET }), new Reporter(undefined, String));
+}
 
 const RESULTS: [string, () => unknown, number][] = [
   ["a string", () => "ok", 200],
@@ -179,7 +184,7 @@ Deno.test("ResponseCookie is sent even if the application deletes the response's
 
 Deno.test("ResponseCookie that is disabled sets, clears and removes no cookie", () => {
   const context = contextOf();
-  const cookie = new ResponseCookie(context, new CookiePolicy(resolveOptions({ secret: SECRET })));
+  const cookie = new ResponseCookie(context, policyOf());
   cookie.send("a.b", Date.now());
   assertEquals(setCookies(context.response.headers).map(({ value }) => value), ["a.b"]);
   cookie.disable();
@@ -193,8 +198,8 @@ Deno.test("ResponseCookie that is disabled sets, clears and removes no cookie", 
 });
 
 Deno.test("ResponseCookie that is cleared stays cleared", () => {
-  const context = contextOf();
-  const cookie = new ResponseCookie(context, new CookiePolicy(resolveOptions({ secret: SECRET })));
+  const context = contextOf({ cookie: "sid=x" });
+  const cookie = new ResponseCookie(context, policyOf());
   cookie.send("a.b", Date.now());
   cookie.clear();
   cookie.send("a.b", Date.now());
@@ -204,10 +209,11 @@ Deno.test("ResponseCookie that is cleared stays cleared", () => {
 });
 
 Deno.test("ResponseCookie reports no cookie that it does not send, because the client's cookie was deleted before", () => {
-  const policy = new CookiePolicy(resolveOptions({ secret: SECRET }));
+  const policy = policyOf();
   const reported: string[] = [];
   const cookie = new ResponseCookie(contextOf(), {
     cookie: policy.cookie,
+    lost: policy.lost,
     isSecure: () => false,
     onCookieSet: (_context, line) => reported.push(line),
   });

@@ -24,9 +24,13 @@ export interface Id {
   readonly session: ModelSession;
   /**
    * The id that replaced it, and the request that did so. Its grace ended between `graceFrom` and
-   * `graceTo`.
+   * `graceTo`. After an automatic renewal, the grace lasts until a request has presented the new id.
    */
-  next?: { id: Id; by: number; graceFrom: number; graceTo: number };
+  next?: { id: Id; by: number; graceFrom: number; graceTo: number; isRenewal: boolean };
+  /** Whether a request has presented it, which is perhaps still being looked up. */
+  wasPresented?: boolean;
+  /** Whether a request has found its session with it. */
+  wasFound?: boolean;
 }
 
 /** A `regenerate()` under way. Whether it has taken effect is not known. */
@@ -135,7 +139,10 @@ export class ModelSession {
 export function isDead(id: Id, now: number): boolean {
   const { session } = id;
   if (session.destroyed || now >= (session.finding > 0 ? session.endsWhateverIsDone : session.endsBy)) return true;
-  for (let { next } = id; next !== undefined; { next } = next.id) if (now >= next.graceTo) return true;
+  for (let { next } = id; next !== undefined; { next } = next.id) {
+    const isDelivered = !next.isRenewal || next.id.wasFound === true;
+    if (now >= next.graceTo && isDelivered) return true;
+  }
   return false;
 }
 
@@ -162,10 +169,18 @@ export function isReached(id: Id, now: number, by: number): boolean {
   }
   for (let { next } = id; next !== undefined; { next } = next.id) {
     if (next.by === by) continue;
-    if (now >= next.graceFrom) return false;
+    if (now >= next.graceFrom && !(next === id.next && isUndelivered(id))) return false;
     hops++;
   }
   return hops <= MAX_MOVES;
+}
+
+/**
+ * Returns whether an id was replaced by an automatic renewal, and certainly no request has
+ * presented the new id. The response to any request with the old id then carries the new one.
+ */
+export function isUndelivered({ next }: Id): boolean {
+  return next !== undefined && next.isRenewal && next.id.wasPresented !== true && next.id.next === undefined;
 }
 
 /** Describes the operations on a register, for a report. */

@@ -12,6 +12,7 @@ import { contextOf, merged, SECRET, setCookies, signUp, start, visit } from "../
 import { STORES } from "../helpers/stores.ts";
 import {
   type Session,
+  type SessionCreated,
   type SessionEvent,
   SessionGoneError,
   type SessionMiddleware,
@@ -20,7 +21,17 @@ import {
 } from "../../mod.ts";
 import { readSecrets } from "../../src/secrets.ts";
 import { Signer } from "../../src/cookie/signer.ts";
-import { describe, type Id, isAlive, isDead, isReached, ModelSession, type Move, PRINCIPAL } from "../helpers/model.ts";
+import {
+  describe,
+  type Id,
+  isAlive,
+  isDead,
+  isReached,
+  isUndelivered,
+  ModelSession,
+  type Move,
+  PRINCIPAL,
+} from "../helpers/model.ts";
 import type { Operation, Value } from "../helpers/model_linearizable.ts";
 
 const SEED = Number(Deno.env.get("FC_SEED") ?? crypto.getRandomValues(new Int32Array(1))[0]);
@@ -50,6 +61,8 @@ interface Request {
    */
   age: number;
   acts: Act[];
+  /** Whether the client never receives the response. */
+  lost: boolean;
 }
 
 /** The weight of each operation. */
@@ -89,6 +102,7 @@ const arbitraryRequest: fc.Arbitrary<Request> = fc.record({
   client: fc.constantFrom(0, 0, 0, 0, 1, 2),
   age: fc.constantFrom(0, 0, 0, 1, 2),
   acts: actsOf(arbitraryKind, 5),
+  lost: fc.constantFrom(false, false, false, true),
 });
 
 /** The requests of one wave overlap. They begin after the wave before has ended. */
@@ -98,7 +112,12 @@ const arbitraryWaves: fc.Arbitrary<Request[][]> = fc.oneof(
   // would hide.
   fc.uniqueArray(arbitraryKind, { minLength: 2, maxLength: 2 }).chain((kinds) => {
     const acts = actsOf(fc.constantFrom(...kinds), 3);
-    const request = fc.record({ client: fc.constant(0), age: fc.constant(0), acts });
+    const request = fc.record({
+      client: fc.constant(0),
+      age: fc.constant(0),
+      acts,
+      lost: fc.constant(false),
+    });
     return fc.array(request, { minLength: 2, maxLength: 3 }).map((requests) => [requests]);
   }),
 );
@@ -212,12 +231,12 @@ class World {
   }
 
   /** Runs a request from its arrival to its response. */
-  async request({ client, age, acts }: Request): Promise<void> {
+  async request({ client, age, acts, lost }: Request): Promise<void> {
     const jar = this.jars[client] ?? [];
     const number = ++this.#requests;
     await this.wait(`request ${number} arrives`);
     const response = await new Visit(this, number, jar[Math.min(age, jar.length - 1)]).run(acts);
-    if (response === undefined) return;
+    if (response === undefined || lost) return;
     for (const { name, value } of setCookies(response.headers)) {
       if (name === "sid") jar.unshift(value === "" ? undefined : value);
     }
@@ -268,6 +287,7 @@ interface Write {
   /** Notes the result. */
   learn?: (result: unknown) => void;
   destroys: boolean;
+  signsIn: boolean;
 }
 
 /** One request, which compares what it sees with the model. */
@@ -277,10 +297,12 @@ class Visit {
   readonly #presented: string | undefined;
   #model: ModelSession | undefined;
   #session: Session | undefined;
-  /** Whether its cookie named an id that had been replaced. */
+  /** The id that the request was given, and whether its cookie named an older one. */
+  #found: Id | undefined;
   #graced = false;
-  /** The last id that the request itself created. */
+  /** The last id that the request itself created, and whether that was an automatic renewal. */
   #own: string | undefined;
+  #ownIsRenewal = false;
   #destroyed = false;
   /**
    * The expected result of `get()` for each key, unless the request has read the record again
@@ -294,6 +316,8 @@ class Visit {
   /** The automatic renewal, before anything else. */
   readonly #renewal: Move;
   readonly #forgotten: Write[] = [];
+  /** The write that the request waits for. */
+  #awaited: Write[] = [];
 
   constructor(world: World, number: number, presented: string | undefined) {
     this.#world = world;
@@ -326,6 +350,7 @@ class Visit {
     this.#model = presented?.session;
 
     const mayFind = presented !== undefined && !wasDead;
+    if (presented !== undefined) presented.wasPresented = true;
     if (mayFind) presented.session.finding++;
     await middleware.onPreRequest(context);
     if (mayFind) presented.session.finding--;
@@ -366,13 +391,15 @@ class Visit {
     // answer.
     const id = world.idOf(signer.eventHash(session.sessionId), model);
     this.#graced = id !== presented && this.#own === undefined;
+    this.#found = id;
+    if (id === presented) id.wasFound = true;
     model.see(world.now);
     // The session may have expired while its id was renewed.
     if (session.expiresAt === undefined) return;
     this.#expect(Number(session.expiresAt) <= model.endsBy, "a session lasts longer than it may");
     this.#noteExpiry(session);
     await this.#read(session, startedAt);
-    this.#found(PRINCIPAL, "reads", startedAt, session.principal);
+    this.#noteRead(PRINCIPAL, "reads", startedAt, session.principal);
   }
 
   /** Notes all values, as the store has them now. */
@@ -381,12 +408,12 @@ class Visit {
     if (session.expiresAt === undefined) return;
     this.#log(`reads ${JSON.stringify(entries)}`);
     for (const key of new Set([...KEYS, ...Object.keys(entries)])) {
-      this.#found(key, "reads", startedAt, entries[key] as Value);
+      this.#noteRead(key, "reads", startedAt, entries[key] as Value);
     }
   }
 
   /** Notes a value that the request read at some time since the given tick. */
-  #found(key: string, what: string, startedAt: number, value: Value): void {
+  #noteRead(key: string, what: string, startedAt: number, value: Value): void {
     this.#model?.note(key, {
       what,
       by: this.#number,
@@ -419,7 +446,7 @@ class Visit {
         this.#expect(!this.#destroyed, "a destroyed session was read");
         const view = this.#view.get(key);
         // The request may have read the record again, some time after its own last write.
-        if (value !== view?.value()) this.#found(key, "gets", (view?.since ?? 0) + 0.5, value);
+        if (value !== view?.value()) this.#noteRead(key, "gets", (view?.since ?? 0) + 0.5, value);
         return;
       }
       case "reload": {
@@ -440,7 +467,9 @@ class Visit {
           this.#pending++;
           return;
         }
+        this.#awaited = [write];
         const outcome = await promise.then((value) => ({ value }), (error: Error) => error);
+        this.#awaited = [];
         this.#noteOutcome(write, outcome);
       }
     }
@@ -459,9 +488,11 @@ class Visit {
       operations: [],
       held,
       until: Math.min(Number(session.expiresAt ?? 0), model?.livesUntil ?? 0),
-      tooLate: this.#destroyed || (model !== undefined && session.expiresAt === undefined) ||
-        (this.#pending === 0 && held !== undefined && isDead(held, world.now)),
+      // A sign-in whose id was replaced begins a session of its own.
+      tooLate: this.#destroyed || (kind !== "signIn" && model !== undefined && session.expiresAt === undefined) ||
+        (kind !== "signIn" && this.#pending === 0 && held !== undefined && isDead(held, world.now)),
       destroys: kind === "destroy",
+      signsIn: kind === "signIn",
     };
     const onRegister = (key: string, written: Value): Operation => {
       const operation: Operation = {
@@ -549,6 +580,12 @@ class Visit {
       this.#expect(outcome instanceof SessionGoneError, `${write.what} failed: ${outcome}`);
       const alive = write.held !== undefined && isAlive(write.held, world.now, this.#number, write.until);
       this.#expect(this.#destroyed || !alive, `${write.what} was refused, and the session is alive`);
+      const { next, session } = write.held ?? {};
+      const wasReplaced = next !== undefined && next.by !== this.#number && !session?.destroying;
+      this.#expect(
+        !write.signsIn || !wasReplaced || this.#destroyed || world.now >= write.until,
+        `${write.what} was refused, because another request had replaced the id`,
+      );
       for (const [key, operation] of write.operations) model?.forget(key, operation);
       if (write.move !== undefined) this.#moves.splice(this.#moves.indexOf(write.move), 1);
       return;
@@ -592,6 +629,7 @@ class Visit {
       `responds ${cookie === undefined ? "without a cookie" : sid === "" ? "and clears the cookie" : "with a cookie"}`,
     );
     if (this.#destroyed) {
+      if (this.#presented === undefined) return this.#expect(sid === undefined, "a cookie was sent after destroy()");
       return this.#expect(sid === "" && cookie?.attributes["max-age"] === "0", "the cookie was not cleared");
     }
     this.#expect(sid !== "", "a cookie was cleared and nobody asked for it");
@@ -607,33 +645,59 @@ class Visit {
       // If the request has learned a later id, its own cookie would replace the cookie of that id
       // in the browser.
       const isReplaced = signer.eventHash(session.sessionId) !== this.#own;
-      const isMissing = hash === undefined && !hasEnded && !isReplaced;
+      const isDropped = this.#ownIsRenewal && !this.#isUnchanged(this.#world.ids.get(this.#own));
+      const isMissing = hash === undefined && !hasEnded && !isReplaced && !isDropped;
       this.#expect(!isMissing, "a response lacks the cookie of the id that the request created");
       this.#expect(
         hash === undefined || hash === this.#own,
         "a response has the cookie of an id that another request created",
       );
-    } else if (sid !== undefined) {
-      this.#expect(this.#world.options.rolling === true, "a response has a cookie that nobody asked for");
-      this.#expect(
-        !this.#graced && sid === this.#presented?.split(".")[0],
-        "a request with an old id was given the new one",
-      );
+      return;
     }
+    const presented = this.#presentedId;
+    const mustReceive = this.#graced && presented !== undefined && isUndelivered(presented) && !hasEnded;
+    if (mustReceive && this.#isUnchanged(this.#found)) {
+      this.#expect(hash !== undefined, "a response lacks the cookie of a renewal that the client has not received");
+    }
+    if (hash === undefined) return;
+    this.#expect(this.#world.ids.get(hash) === this.#found, "a response has the cookie of another id");
+    this.#expect(this.#found?.next === undefined, "a response has the cookie of an id that was replaced");
+    if (this.#graced) {
+      const next = this.#presentedId?.next;
+      this.#expect(
+        next !== undefined && next.isRenewal && next.id === this.#found,
+        "a request with an id from before regenerate() was given the new one",
+      );
+    } else {
+      this.#expect(this.#world.options.rolling === true, "a response has a cookie that nobody asked for");
+    }
+  }
+
+  /** Returns whether the id is certainly the current one of a session that nobody is ending. */
+  #isUnchanged(id: Id | undefined): boolean {
+    return id !== undefined && id.next === undefined && !id.session.destroying && id.session.moves.size === 0;
+  }
+
+  get #presentedId(): Id | undefined {
+    const sid = this.#presented?.split(".")[0];
+    return sid === undefined ? undefined : this.#world.ids.get(signer.eventHash(sid));
   }
 
   /** Receives an event of its own middleware. */
   onEvent(event: SessionEvent): void {
+    if (event.type === "created" && this.#model !== undefined && event.session !== this.#own) this.#onOwnSession(event);
     if (event.type !== "renewed" || this.#model === undefined) return;
     const { now } = this.#world;
     const previous = this.#world.idOf(event.previous, this.#model);
     const id = this.#world.idOf(event.session, this.#model);
     this.#expect(previous.next === undefined, "one id was replaced twice");
+    const isRenewal = this.#moves.length === 0;
     const { grace, graceFrom } = this.#moves.shift() ?? this.#renewal;
     this.#log(`renews the id with ${grace / 1000} seconds of grace`);
-    previous.next = { id, by: this.#number, graceFrom, graceTo: now + grace };
+    previous.next = { id, by: this.#number, graceFrom, graceTo: now + grace, isRenewal };
     this.#model.moved.push({ by: this.#number, graceFrom });
     this.#own = event.session;
+    this.#ownIsRenewal = isRenewal;
   }
 
   /** Notes that the first write of a new visitor created a session. */
@@ -646,6 +710,32 @@ class Visit {
     this.#expect(!world.ids.has(this.#own), "an id was used again");
     world.idOf(this.#own, this.#model);
     this.#log(`begins session ${world.sessions.length - 1}`);
+  }
+
+  /** Notes that a sign-in began a session of its own, because another request had replaced the id. */
+  #onOwnSession({ session, principal }: SessionCreated): void {
+    const world = this.#world;
+    const former = this.#model;
+    this.#expect(former !== undefined && former.moved.some(({ by }) => by !== this.#number), "the id was not replaced");
+    this.#moves.shift();
+    const model = this.#model = new ModelSession(world.options, world.now);
+    world.sessions.push(model);
+    this.#own = session;
+    world.idOf(session, model);
+    this.#log(`begins session ${world.sessions.length - 1} of its own`);
+    // The sign-in, and the writes that wait behind it, belong to the new session.
+    const writes = [...this.#forgotten, ...this.#awaited];
+    const first = writes.findIndex(({ operations }) =>
+      operations.some(([key, { wrote }]) => key === PRINCIPAL && wrote?.value === principal)
+    );
+    for (const { operations, move } of writes.slice(first)) {
+      if (move !== undefined) former.moves.delete(move);
+      for (const [key, operation] of operations) {
+        former.forget(key, operation);
+        model.note(key, operation);
+      }
+    }
+    this.#view.clear();
   }
 
   #noteExpiry(session: Session): void {
@@ -678,7 +768,7 @@ async function runWaves(
     // Time passes, so that the session is soon due for renewal, if the options ask for that.
     const kinds: Act["kind"][] = ["set", "signIn", "tick"];
     const acts = kinds.map((kind): Act => ({ kind, key: "a", awaited: true, seconds: 20 }));
-    await world.request({ client, age: 0, acts });
+    await world.request({ client, age: 0, acts, lost: false });
   }
 
   world.scheduler = scheduler;

@@ -131,8 +131,7 @@ for (const [name, make] of STORES) {
     const events: SessionEvent[] = [];
     const middleware = start({ maxAge: 60, onEvent: (event) => events.push(event) }, make());
     const old = await signUp(middleware);
-    const { session } = await open(middleware, old);
-    await session.regenerate();
+    await renew(middleware, old);
     for (const [tick, reason] of [[0, "refused reuse"], [59_999, "refused reuse"], [1, "refused unknown"]] as const) {
       clock.tick(tick);
       events.length = 0;

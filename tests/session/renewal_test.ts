@@ -14,7 +14,8 @@ for (const [name, make] of STORES) {
     clock.tick(59_999);
     assertEquals((await visit(middleware, { cookie: old })).headers.getSetCookie(), []);
     clock.tick(1);
-    // Of the parallel requests of one page, one renews the id and none is logged out.
+    // Of the parallel requests of one page, one renews the id and none is logged out. Each receives
+    // the new id, because any of the responses may be lost.
     const responses = await Promise.all(
       Array.from({ length: 5 }, () =>
         visit(middleware, { cookie: old }, async ({ security: { session } }) => {
@@ -22,10 +23,9 @@ for (const [name, make] of STORES) {
           await session.update("requests", (n: number | undefined) => (n ?? 0) + 1);
         })),
     );
-    const given = responses.filter(({ headers }) => headers.getSetCookie().length > 0);
-    assertEquals(given.length, 1);
+    assertEquals(new Set(responses.map(cookieOf)).size, 1);
     assertEquals(eventNames(events).filter((type) => type === "renewed").length, 1);
-    const next = cookieOf(given[0] ?? new Response());
+    const next = cookieOf(responses[0] ?? new Response());
     assertNotEquals(next, old);
     assertEquals(await read(middleware, next, "requests"), 5);
     clock.tick(29_999);

@@ -290,6 +290,7 @@ Deno.test("MemoryStore.readRecord() returns the metadata exactly", async () => {
     { ...created, principal: "ada" },
     { ...created, boundAt: now },
     { ...created, csrfSeed: "seed" },
+    { ...created, replaces: "an older id" },
   ];
   for (const [i, meta] of metas.entries()) {
     await store.createRecord(`${i}`, { values: new Map(), expiresAt: now + 86_400_000, meta });

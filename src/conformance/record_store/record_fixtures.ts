@@ -23,6 +23,7 @@ export const FULL_META: SessionMeta = {
   principal: "a user",
   boundAt: 1_700_000_000_005,
   csrfSeed: "a seed",
+  replaces: "an older id",
 };
 
 /** An hour, in milliseconds. */

@@ -99,7 +99,13 @@ export const RECORD_DEFECTS: Defect[] = [
     name: "replaces the whole meta",
     create: fullStore((correct) => ({
       changeRecord: async (sid, change) => {
-        const all = { sentAt: undefined, principal: undefined, boundAt: undefined, csrfSeed: undefined };
+        const all = {
+          sentAt: undefined,
+          principal: undefined,
+          boundAt: undefined,
+          csrfSeed: undefined,
+          replaces: undefined,
+        };
         return await correct.changeRecord(
           sid,
           change.meta === undefined ? change : { ...change, meta: { ...all, ...change.meta } },

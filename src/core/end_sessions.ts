@@ -1,0 +1,49 @@
+/**
+ * Ends the sessions of a client that signs out.
+ *
+ * @module
+ */
+import { UnreadableRecordError } from "../errors.ts";
+import type { LoadedSession } from "./loaded_session.ts";
+import type { SessionServices } from "./session_services.ts";
+
+/**
+ * Ends the session of a request, and all others whose cookies the client has presented. Otherwise
+ * one of those would sign the client in again.
+ *
+ * @param presented the cookies, as `name=value`
+ * @param session the session of the request, if there is one
+ * @throws {SessionStoreError} if the store failed
+ */
+export async function endPresentedSessions(
+  services: SessionServices,
+  presented: readonly string[],
+  session: LoadedSession | undefined,
+): Promise<void> {
+  if (session !== undefined && session.ended === undefined) {
+    session.id = await services.repository.delete(session.id, session.expiresAt);
+    session.ended = "gone";
+    services.reporter.emitEnded("destroyed", session.id, session.meta.principal);
+  }
+  // Usually the only cookie is that of the session.
+  if (session !== undefined && presented.length <= 1) return;
+  await Promise.all(presented.map((cookie) => endPresentedSession(services, cookie)));
+}
+
+async function endPresentedSession({ signer, repository, reporter }: SessionServices, cookie: string): Promise<void> {
+  const verified = signer.verify(cookie);
+  if (typeof verified === "string") return;
+  let { id } = verified;
+  let expiresAt = Infinity;
+  let principal: string | undefined;
+  try {
+    const found = await repository.read(id);
+    // An id whose grace period has passed must not end the session that replaced it.
+    if (typeof found === "string") return;
+    ({ id, record: { expiresAt, meta: { principal } } } = found);
+  } catch (error) {
+    // The record could be read again, for example if its key comes back.
+    if (!(error instanceof UnreadableRecordError)) throw error;
+  }
+  reporter.emitEnded("destroyed", await repository.delete(id, expiresAt), principal);
+}
