@@ -54,10 +54,10 @@ const AUTHORITY_PATTERN = /^[^\s/\\?#@]+$/;
  *
  * 1. If the request has a `Sec-Fetch-Site` header, it passes if the header is `same-origin` or
  *    `none`, or if the Origin is trusted.
- * 2. If it has an `Origin` header, it passes if the host and port of the Origin equal the Host
- *    header, or if the Origin is trusted. The Origin `null` does not pass.
- * 3. Otherwise it passes if the form field `_csrf` or the header `x-csrf-token` equals
- *    `await session.csrfToken()`.
+ * 2. If it has an `Origin` header other than `null`, it passes if the host and port of the Origin
+ *    equal the Host header, or if the Origin is trusted.
+ * 3. Otherwise it passes if the form field `_csrf` or the header `x-csrf-token` has a token that
+ *    `session.csrfToken()` has returned.
  *
  * A refused request gets a response with status 403 and one line with the reason. No action and no
  * later middleware runs. If a request passes, the action can still read its body.
@@ -121,7 +121,9 @@ export class CsrfMiddleware implements MiddlewareTarget {
       if (site === "same-origin" || site === "none" || this.#isTrusted(origin)) return undefined;
       return refuse(context, "the browser reports that the request comes from another origin, which is not trusted");
     }
-    if (origin !== null) {
+    // Browsers also send `null` for a page's own form if the page has `Referrer-Policy: no-referrer`
+    // (Fetch Standard, "append a request Origin header"), so `null` says nothing about the origin.
+    if (origin !== null && origin !== "null") {
       if (this.#isTrusted(origin) || isSameHost(origin, hostOf(context))) return undefined;
       return refuse(context, "the Origin of the request is neither its Host nor trusted");
     }

@@ -142,7 +142,42 @@ Deno.test("CsrfMiddleware uses Sec-Fetch-Site first", async (t) => {
       await passes({ cookie, headers: { ...headers, origin: "https://evil.example" } }, {}, sessions),
       false,
     );
-    assertEquals(await passes({ cookie, headers: { ...headers, origin: "null" } }, {}, sessions), false);
+    for (const site of ["same-site", "cross-site"]) {
+      const sent = { ...headers, "sec-fetch-site": site, origin: "null" };
+      assertEquals(await passes({ cookie, headers: sent }, {}, sessions), false);
+    }
+  });
+});
+
+Deno.test("CsrfMiddleware requires the session's token if the Origin is null", async (t) => {
+  const sessions = start();
+  const cookie = await signUp(sessions);
+  const token = await tokenOf(sessions, cookie);
+  const other = await tokenOf(sessions, await signUp(sessions));
+  const form = "application/x-www-form-urlencoded";
+  for (
+    const [name, sent, expected] of [
+      ["the token in a field", { headers: { "content-type": form }, body: `_csrf=${token}` }, true],
+      ["the token in the header", { headers: { "x-csrf-token": token } }, true],
+      ["no token", {}, false],
+      ["the token of another session", { headers: { "x-csrf-token": other } }, false],
+      ["an empty token", { headers: { "x-csrf-token": "" } }, false],
+    ] as const satisfies [string, Sent, boolean][]
+  ) {
+    await t.step(name, async () => {
+      const headers = { ...("headers" in sent ? sent.headers : {}), origin: "null" };
+      assertEquals(await passes({ ...sent, cookie, headers }, {}, sessions), expected);
+    });
+  }
+
+  await t.step("a visitor without a session is refused", async () => {
+    assertEquals(await passes({ headers: { origin: "null", "x-csrf-token": token } }, {}, sessions), false);
+  });
+
+  await t.step("only the exact value null leaves the decision to the token", async () => {
+    for (const origin of ["NULL", "null, null", "null null", "", "undefined"]) {
+      assertEquals(await passes({ cookie, headers: { origin, "x-csrf-token": token } }, {}, sessions), false, origin);
+    }
   });
 });
 

@@ -132,6 +132,7 @@ Deno.test("CsrfMiddleware in an application", async (t) => {
         { origin: `https://${host}` },
         { origin: "https://other.example" },
         { cookie, "x-csrf-token": token },
+        { cookie, "x-csrf-token": token, origin: "null" },
       ] as Record<string, string>[]
     ) assertEquals((await post("/raw", headers, "body")).text, "body");
     assertEquals((await served.request("/form", { headers: { "sec-fetch-site": "cross-site", cookie } })).text, token);

@@ -24,9 +24,13 @@ const options = {
   ],
 };
 
-/** Starts a browser. Each `newContext()` is a profile in memory. */
-export function launch(): Promise<Browser> {
-  return chromium.launch(options);
+/**
+ * Starts a browser. Each `newContext()` is a profile in memory.
+ *
+ * @param args more flags
+ */
+export function launch(...args: string[]): Promise<Browser> {
+  return chromium.launch({ ...options, args: [...options.args, ...args] });
 }
 
 /**
