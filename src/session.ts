@@ -287,11 +287,13 @@ export class Session<TData extends object = SessionData> {
   }
 
   /**
-   * Returns the CSRF token of this session. A form sends it back in the field `_csrf` or the header
-   * `x-csrf-token`, and `CsrfMiddleware` checks it. Creates the session if there is none yet. A new
-   * id without a grace period changes the token.
+   * Returns a CSRF token of this session. A form sends it back in the field `_csrf` or the header
+   * `x-csrf-token`, and `CsrfMiddleware` checks it. Creates the session if there is none yet.
    *
-   * @returns 43 characters of base64url
+   * Each call returns another token, so that compressed responses do not reveal it (BREACH). All of
+   * them are valid until the session gets a new id without a grace period.
+   *
+   * @returns 86 characters of base64url
    * @throws {SessionGoneError} if the session was destroyed or has expired
    * @throws {SessionStoreError} if the store failed
    */

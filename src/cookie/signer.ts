@@ -6,18 +6,20 @@
  */
 import { timingSafeEqual } from "../../deps.ts";
 import { SESSION_ID_LENGTH } from "./session_id.ts";
-import { encodeBase64Url } from "../util/base64url.ts";
+import { decodeBase64Url, encodeBase64Url } from "../util/base64url.ts";
 import { HmacSha256 } from "./hmac.ts";
 import { TwoGenerationCache } from "../util/two_generation_cache.ts";
 
-/** The length of an HMAC-SHA-256 in characters of base64url. */
+/** The length of an HMAC-SHA-256 in bytes, and in characters of base64url. */
+const HMAC_BYTES = 32;
 const SIGNATURE_LENGTH = 43;
 
 /** How many verified cookies are cached, at about 200 bytes each. */
 const MAX_CACHED_COOKIES = 10_000;
 
 const COOKIE_VALUE_PATTERN = /^[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+$/;
-const BASE64URL_PATTERN = /^[A-Za-z0-9_-]+$/;
+/** The 64 bytes of a CSRF token in base64url: a random pad, then the HMAC masked with it. */
+const CSRF_TOKEN_PATTERN = /^[A-Za-z0-9_-]{86}$/;
 
 /** The session id of a cookie with a valid signature. */
 export interface VerifiedId {
@@ -137,22 +139,36 @@ export class Signer {
     return encodeBase64Url(this.#handles.digest(asciiBytes(id)).subarray(0, 16));
   }
 
-  /** Returns the CSRF token of a session. */
+  /**
+   * Returns a CSRF token of a session: 86 characters, different on each call.
+   *
+   * An attacker who sees the sizes of compressed responses can guess a text that stays the same
+   * (https://breachattack.com). The random pad changes all of the token.
+   */
   csrfToken(seed: string): string {
-    return csrfTokenOf(this.#csrf, seed);
+    const token = new Uint8Array(2 * HMAC_BYTES);
+    const pad = crypto.getRandomValues(token.subarray(0, HMAC_BYTES));
+    token.set(xor(this.#csrf.digest(asciiBytes(seed)), pad), HMAC_BYTES);
+    return encodeBase64Url(token);
   }
 
-  /** Verifies a CSRF token. The tokens are compared in constant time. */
-  verifyCsrfToken(seed: string, token: string): boolean {
-    // Rejecting a malformed token early reveals nothing about the valid one.
-    if (token.length !== SIGNATURE_LENGTH || !BASE64URL_PATTERN.test(token)) return false;
-    const presented = asciiBytes(token);
-    return this.#csrfVerifying.some((key) => timingSafeEqual(presented, asciiBytes(csrfTokenOf(key, seed))));
+  /**
+   * Verifies a CSRF token in constant time.
+   *
+   * @param token what the client sent; any value that is not a token is refused
+   */
+  verifyCsrfToken(seed: string, token: unknown): boolean {
+    // Rejecting a malformed token early reveals nothing about the valid ones.
+    if (typeof token !== "string" || !CSRF_TOKEN_PATTERN.test(token)) return false;
+    const bytes = decodeBase64Url(token);
+    const presented = xor(bytes.subarray(HMAC_BYTES), bytes.subarray(0, HMAC_BYTES));
+    return this.#csrfVerifying.some((key) => timingSafeEqual(presented, key.digest(asciiBytes(seed))));
   }
 }
 
-function csrfTokenOf(key: HmacSha256, seed: string): string {
-  return encodeBase64Url(key.digest(asciiBytes(seed)));
+/** Returns the bytes, each combined with that of the pad. */
+function xor(bytes: Uint8Array, pad: Uint8Array): Uint8Array {
+  return bytes.map((byte, i) => byte ^ (pad[i] ?? 0));
 }
 
 function deriveKey(key: Uint8Array, purpose: string): Uint8Array {

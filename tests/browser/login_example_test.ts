@@ -247,7 +247,7 @@ Deno.test("examples/login refuses forms from other sites", async (t) => {
   await t.step("a program without a browser needs the token of its form", async () => {
     const form = await fetch(new URL("/sign-in", example.url));
     const [cookie = ""] = form.headers.getSetCookie()[0]?.split(";") ?? [];
-    const [, token = ""] = /name="_csrf" value="([\w-]{43})"/.exec(await form.text()) ?? [];
+    const [, token = ""] = /name="_csrf" value="([\w-]{86})"/.exec(await form.text()) ?? [];
     const send = async (fields: Record<string, string>): Promise<number> => {
       const headers = { cookie, "content-type": "application/x-www-form-urlencoded" };
       const body = `${new URLSearchParams({ name: "Ada", password: PASSWORD, ...fields })}`;

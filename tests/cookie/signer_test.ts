@@ -151,7 +151,26 @@ Deno.test("Signer.handle() and Signer.csrfToken() each use a key of their own", 
   };
   const encode = (bytes: Uint8Array): string => bytes.toBase64({ alphabet: "base64url", omitPadding: true });
   assertEquals(signer.handle(ID), encode(keyed("handle").subarray(0, 16)));
-  assertEquals(signer.csrfToken(ID), encode(keyed("csrf")));
+  const bytes = Uint8Array.fromBase64(signer.csrfToken(ID), { alphabet: "base64url" });
+  const [pad, masked] = [bytes.subarray(0, 32), bytes.subarray(32)];
+  assertEquals(masked.map((byte, i) => byte ^ (pad[i] ?? 0)), new Uint8Array(keyed("csrf")));
+});
+
+Deno.test("Signer.csrfToken() uses a new pad for every token", () => {
+  const signer = new Signer("sid", [KEY]);
+  const tokens = Array.from({ length: 1_000 }, () => signer.csrfToken(ID));
+  assertEquals(new Set(tokens.map((token) => token.slice(0, 42))).size, 1_000);
+  assert(tokens.every((token) => signer.verifyCsrfToken(ID, token)));
+});
+
+Deno.test("Signer.verifyCsrfToken() refuses a token that differs in any character", () => {
+  const signer = new Signer("sid", [KEY]);
+  const token = signer.csrfToken(ID);
+  // The last 4 of its 6 bits are not part of the 64 bytes, so the last character may differ.
+  for (let i = 0; i < token.length - 1; i++) {
+    const other = token[i] === "A" ? "B" : "A";
+    assertEquals(signer.verifyCsrfToken(ID, token.slice(0, i) + other + token.slice(i + 1)), false, `character ${i}`);
+  }
 });
 
 Deno.test("Signer.verifyCsrfToken() refuses characters whose low byte is that of the token", () => {
