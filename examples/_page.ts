@@ -31,7 +31,7 @@ function toMarkup(value: unknown): string {
  * Creates a complete page. Its Content-Security-Policy allows only its own style sheet and forms,
  * and `no-store` keeps it out of every cache, including the one behind the "back" button.
  */
-export function page(title: string, content: Html): Response {
+export function page(title: string, content: Html, status = 200): Response {
   const { markup } = html`
     <!DOCTYPE html>
     <html lang="en">
@@ -51,6 +51,7 @@ export function page(title: string, content: Html): Response {
     </html>
   `;
   return new Response(markup.trim(), {
+    status,
     headers: {
       "content-type": "text/html; charset=utf-8",
       "content-security-policy":

@@ -6,7 +6,16 @@
  * @module
  */
 import { ActionParam, type ActionResult, App, Area, Body, Controller, Ctx, Get, Post, Redirect } from "alosaur/mod.ts";
-import { Context, MemoryStore, SecurityContext, type Session, SessionMiddleware, type UserSession } from "../../mod.ts";
+import {
+  Context,
+  MemoryStore,
+  SecurityContext,
+  type Session,
+  SessionGoneError,
+  SessionMiddleware,
+  SessionStoreError,
+  type UserSession,
+} from "../../mod.ts";
 import { CsrfMiddleware } from "../../src/csrf_middleware.ts";
 import { field, type Html, html, page } from "../_page.ts";
 import { listen, secret } from "../_server.ts";
@@ -181,6 +190,21 @@ function time(date: Date): Html {
   return html`<time datetime="${iso}">${iso.slice(0, 10)} ${iso.slice(11, 16)} UTC</time>`;
 }
 
+/**
+ * Answers the errors that a visitor can meet without a fault in this program: the session was ended
+ * from another device while the request ran, or the store failed.
+ */
+function showErrorPage({ response }: Context, error: Error): void {
+  if (error instanceof SessionGoneError) {
+    const content = html`<p>Your session has ended. <a href="/sign-in">Sign in again</a>.</p>`;
+    response.result = page("Signed out", content, error.httpCode);
+  } else if (error instanceof SessionStoreError) {
+    response.result = page("Not available", html`<p>Try again in a moment.</p>`, error.httpCode);
+  } else return;
+  // Without this, Alosaur answers with `{}`, and without the session cookie.
+  response.setImmediately();
+}
+
 @Area({ controllers: [LoginController] })
 class LoginArea {}
 
@@ -191,4 +215,5 @@ const app = new App({
 });
 app.use(/\//, middleware);
 app.use(/\//, new CsrfMiddleware());
+app.error(showErrorPage);
 await listen(app);

@@ -262,3 +262,33 @@ Deno.test("examples/login refuses forms from other sites", async (t) => {
     assertEquals(await send({ _csrf: token }), 403);
   });
 });
+
+Deno.test("examples/login shows a page if the session was ended while a request was under way", async () => {
+  await using example = await startExample("login");
+  await using browser = await launch();
+  const page = await device(browser, example.url, "Ada");
+  const cookie = (await sessionCookie(page.context()))?.value;
+
+  // The session is loaded with the headers. The action waits for the body, which is held back.
+  const { readable, writable } = new TransformStream<Uint8Array, Uint8Array>();
+  const body = writable.getWriter();
+  const headers = {
+    cookie: `sid=${cookie}`,
+    "content-type": "application/x-www-form-urlencoded",
+    "sec-fetch-site": "same-origin",
+  };
+  const answer = fetch(new URL("/devices/end", example.url), { method: "POST", headers, body: readable });
+  await body.write(new TextEncoder().encode("handle="));
+
+  const other = await device(browser, example.url, "Ada");
+  await other.getByRole("button", { name: "Sign out everywhere else" }).click();
+  await other.locator(".notice").waitFor();
+  await body.write(new TextEncoder().encode("none"));
+  await body.close();
+
+  const response = await answer;
+  assertEquals([response.status, response.headers.get("content-type")], [409, "text/html; charset=utf-8"]);
+  await page.setContent(await response.text());
+  assertEquals(await page.locator("main p").allTextContents(), ["Your session has ended. Sign in again."]);
+  assertEquals(await page.getByRole("link", { name: "Sign in again" }).getAttribute("href"), "/sign-in");
+});
