@@ -22,6 +22,9 @@ const options = {
     "--disable-component-update",
     "--disable-sync",
   ],
+  // Playwright turns the back/forward cache off, which users have. If a page is restored from it,
+  // `page.goBack()` waits in vain.
+  ignoreDefaultArgs: ["--disable-back-forward-cache"],
 };
 
 /**
