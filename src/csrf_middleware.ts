@@ -219,13 +219,13 @@ async function readTokenField({ request }: HttpContext): Promise<string | undefi
 }
 
 /** Returns the response that refuses a request. It never repeats content of the request. */
-function refuse({ response }: HttpContext, reason: string): Response {
-  // Alosaur sends the response of a middleware without the context's headers. These may include the
-  // new cookie of a session whose id has just been renewed.
-  const headers = new Headers(response.headers);
+function refuse(context: HttpContext, reason: string): Response {
+  // Alosaur sends the response of a middleware without the context's headers.
+  const headers = new Headers(context.response.headers);
   headers.set("content-type", "text/plain; charset=utf-8");
   headers.set("cache-control", "no-store");
-  return new Response(`Refused (CSRF): ${reason}.`, { status: 403, headers });
+  const response = new Response(`Refused (CSRF): ${reason}.`, { status: 403, headers });
+  return sessionOf(context)?.applyTo(response) ?? response;
 }
 
 function checkOrigin(origin: unknown): void {
