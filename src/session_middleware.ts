@@ -11,6 +11,7 @@ import type { LoadedSession } from "./core/loaded_session.ts";
 import { SessionLoader } from "./core/session_loader.ts";
 import type { SessionServices } from "./core/session_services.ts";
 import { SessionState } from "./core/session_state.ts";
+import type { WriteQueue } from "./core/write_queue.ts";
 import { SessionStoreError } from "./errors.ts";
 import { Reporter } from "./events.ts";
 import { resolveOptions, type SessionOptions } from "./options.ts";
@@ -122,12 +123,16 @@ export class SessionMiddleware implements MiddlewareTarget {
     const state = this.#stateOf(context);
     if (state === undefined) return;
     if (context.response.error === undefined) {
-      const settled = state.writes?.settle();
-      return settled === undefined ? state.checkResentCookie() : settled.then(() => state.checkResentCookie());
+      return state.writes === undefined ? state.checkResentCookie() : this.#settle(state, state.writes);
     }
     state.reportLostCookie();
     // An error of ours would replace that of the application.
     return state.writes?.idle();
+  }
+
+  async #settle(state: SessionState, writes: WriteQueue): Promise<void> {
+    await writes.settle();
+    await state.checkResentCookie();
   }
 
   async #attachLater(context: HttpContext, loading: Promise<LoadedSession | undefined>): Promise<void> {

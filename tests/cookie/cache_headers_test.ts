@@ -1,6 +1,6 @@
 import { assertEquals } from "../helpers/assert.ts";
 import { signUp, start, visit } from "../helpers/request.ts";
-import { forbidSharedCaching, markPrivate } from "../../src/cookie/cache_headers.ts";
+import { forbidSharedCaching, markPrivate, removeTargetedHeaders } from "../../src/cookie/cache_headers.ts";
 import type { Session } from "../../mod.ts";
 import { Content, Redirect } from "alosaur/mod.ts";
 
@@ -61,9 +61,11 @@ Deno.test("A header for one kind of cache is removed if it allows more than Cach
     for (const [value, afterPrivate, afterNoStore] of cases) {
       const read = new Headers({ [name]: value });
       markPrivate(read);
+      removeTargetedHeaders(read);
       assertEquals(read.get(name), afterPrivate, `${name}: ${value}`);
       const set = new Headers({ [name]: value });
       forbidSharedCaching(set);
+      removeTargetedHeaders(set);
       assertEquals(set.get(name), afterNoStore, `${name}: ${value}`);
     }
   }
@@ -98,6 +100,29 @@ for (const [what, [act, expected]] of Object.entries(ACTIONS)) {
     }
   });
 }
+
+Deno.test("SessionMiddleware removes a header for one kind of cache from every kind of result", async () => {
+  const middleware = start();
+  const headers = { "cdn-cache-control": "max-age=600" };
+  const withHeader = Content("page");
+  withHeader.headers.set("cdn-cache-control", "max-age=600");
+  const results = [
+    ["text", headers],
+    [withHeader, {}],
+    [new Response("native", { headers }), {}],
+  ] as const;
+  for (const [result, contextHeaders] of results) {
+    for (const act of [(session: Session) => session.get("user"), (session: Session) => session.destroy()]) {
+      const cookie = await signUp(middleware);
+      const response = await visit(middleware, { cookie }, async ({ security: { session }, response }) => {
+        for (const [name, value] of Object.entries(contextHeaders)) response.headers.set(name, value);
+        await act(session);
+        return result instanceof Response ? result.clone() : result;
+      });
+      assertEquals(response.headers.get("cdn-cache-control"), null);
+    }
+  }
+});
 
 Deno.test("SessionMiddleware marks no shared result as private", async () => {
   const middleware = start();
