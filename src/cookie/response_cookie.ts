@@ -84,7 +84,9 @@ export class ResponseCookie {
   send(value: string, expiresAt: number, isCurrent?: () => boolean): void {
     if (this.#mode !== "open") return;
     const line = this.#cookie.serialize(value, this.#policy.isSecure(this.#context), expiresAt);
-    this.#setLine(line, isCurrent);
+    // A cookie that the client does not have yet is sent whatever becomes of a later check.
+    const isNew = this.#sent !== undefined && this.#sent.isCurrent === undefined;
+    this.#setLine(line, isNew ? undefined : isCurrent);
     this.#policy.onCookieSet(this.#context, line);
     if (!this.#wasMerged) this.#policy.lost.expect(this, this.#context, value);
     else if (isCurrent === undefined) this.#policy.lost.report("late", this.#context, value);

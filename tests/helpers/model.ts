@@ -40,6 +40,7 @@ export interface Move {
   grace: number;
   /** The earliest time at which its grace ends. */
   graceFrom: number;
+  isRenewal: boolean;
 }
 
 /** One session, from its first write to its end. */

@@ -25,7 +25,7 @@ import {
   start,
   visit,
 } from "../helpers/request.ts";
-import { BasicStore, countRecords, probe, STORES, waiting } from "../helpers/stores.ts";
+import { BasicStore, countRecords, probe, STORES, waiting, working } from "../helpers/stores.ts";
 import {
   HeadersSentError,
   type Session,
@@ -233,6 +233,18 @@ for (const [name, make] of STORES) {
     const { finish } = await open(middleware, cookie);
     seen.before = () => Promise.reject(new Error("down"));
     assertEquals((await finish()).headers.getSetCookie(), []);
+  });
+
+  Deno.test(`Session.touch() on ${name} does not make the cookie of a new id depend on a check`, async () => {
+    const { store, probe: seen } = probe(make());
+    const middleware = start({ maxAge: 100, rolling: true, onEvent: () => {} }, store);
+    const { session, finish } = await open(middleware, await signUp(middleware));
+    await session.regenerate();
+    await session.touch();
+    seen.before = () => Promise.reject(new Error("down"));
+    const next = cookieOf(await finish());
+    seen.before = working;
+    assertEquals(await read(middleware, next), "ada");
   });
 
   Deno.test(`Session.regenerate({ principal }) on ${name} signs in twice if the form was submitted twice`, async () => {

@@ -323,7 +323,7 @@ class Visit {
     this.#world = world;
     this.#number = number;
     this.#presented = presented;
-    this.#renewal = this.#move(RENEWAL_GRACE);
+    this.#renewal = { ...this.#move(RENEWAL_GRACE), isRenewal: true };
   }
 
   /**
@@ -387,6 +387,8 @@ class Visit {
   async #load(session: Session, presented: Id, startedAt: number): Promise<void> {
     const world = this.#world;
     const { session: model } = presented;
+    // The session may have expired while its id was renewed.
+    if (session.expiresAt === undefined) return;
     // If the model does not know the id yet, the request that created it is still waiting for the
     // answer.
     const id = world.idOf(signer.eventHash(session.sessionId), model);
@@ -394,8 +396,6 @@ class Visit {
     this.#found = id;
     if (id === presented) id.wasFound = true;
     model.see(world.now);
-    // The session may have expired while its id was renewed.
-    if (session.expiresAt === undefined) return;
     this.#expect(Number(session.expiresAt) <= model.endsBy, "a session lasts longer than it may");
     this.#noteExpiry(session);
     await this.#read(session, startedAt);
@@ -659,13 +659,16 @@ class Visit {
     if (mustReceive && this.#isUnchanged(this.#found)) {
       this.#expect(hash !== undefined, "a response lacks the cookie of a renewal that the client has not received");
     }
-    if (hash === undefined) return;
+    // Without an id, the session had expired before the request could see it.
+    if (hash === undefined || this.#found === undefined) return;
     this.#expect(this.#world.ids.get(hash) === this.#found, "a response has the cookie of another id");
     this.#expect(this.#found?.next === undefined, "a response has the cookie of an id that was replaced");
     if (this.#graced) {
-      const next = this.#presentedId?.next;
+      const { next, session: { moves } = { moves: new Set<Move>() } } = this.#presentedId ?? {};
+      // The request that renews the id may still wait for the answer.
+      const mayBeRenewed = next === undefined && [...moves].some(({ isRenewal }) => isRenewal);
       this.#expect(
-        next !== undefined && next.isRenewal && next.id === this.#found,
+        mayBeRenewed || (next !== undefined && next.isRenewal && next.id === this.#found),
         "a request with an id from before regenerate() was given the new one",
       );
     } else {
@@ -717,19 +720,23 @@ class Visit {
     const world = this.#world;
     const former = this.#model;
     this.#expect(former !== undefined && former.moved.some(({ by }) => by !== this.#number), "the id was not replaced");
-    this.#moves.shift();
     const model = this.#model = new ModelSession(world.options, world.now);
     world.sessions.push(model);
     this.#own = session;
-    world.idOf(session, model);
+    const id = world.idOf(session, model);
+    model.destroying = this.#destroyed;
     this.#log(`begins session ${world.sessions.length - 1} of its own`);
     // The sign-in, and the writes that wait behind it, belong to the new session.
     const writes = [...this.#forgotten, ...this.#awaited];
     const first = writes.findIndex(({ operations }) =>
       operations.some(([key, { wrote }]) => key === PRINCIPAL && wrote?.value === principal)
     );
-    for (const { operations, move } of writes.slice(first)) {
-      if (move !== undefined) former.moves.delete(move);
+    const signIn = writes[first];
+    if (signIn?.move !== undefined) this.#moves.splice(0, this.#moves.indexOf(signIn.move) + 1);
+    for (const write of writes.slice(first)) {
+      const { operations, move } = write;
+      if (move !== undefined && former.moves.delete(move) && write !== signIn) model.moves.add(move);
+      if (write !== signIn) write.held = id;
       for (const [key, operation] of operations) {
         former.forget(key, operation);
         model.note(key, operation);
@@ -743,7 +750,7 @@ class Visit {
   }
 
   #move(seconds: number): Move {
-    return { by: this.#number, grace: seconds * 1000, graceFrom: this.#world.now + seconds * 1000 };
+    return { by: this.#number, grace: seconds * 1000, graceFrom: this.#world.now + seconds * 1000, isRenewal: false };
   }
 
   #log(what: string): void {
