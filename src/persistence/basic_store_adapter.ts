@@ -150,6 +150,8 @@ export class BasicStoreAdapter implements StoreAdapter {
       try {
         await this.#store.delete(sid);
       } catch (error) {
+        // If the connection broke after the store had removed the record, the move has succeeded.
+        if (findTimeout(error) === undefined && await this.#isMissing(sid)) return;
         // Two live ids are worse than a failed renewal. The old one stays, because the client has
         // it.
         this.#state.traces.delete(sid);

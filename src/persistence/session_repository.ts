@@ -217,9 +217,10 @@ export class SessionRepository {
       await this.#shared.adapter.move(sid, newSid, options);
       this.#shared.replaced.set(sid, { expiresAt: Infinity });
     } catch (error) {
-      if (error instanceof SessionGoneError || findTimeout(error) !== undefined) throw error;
+      if (findTimeout(error) !== undefined) throw error;
       // If the connection broke after the store had moved the record, the old id leads to the new
-      // one, and the move has succeeded.
+      // one, and the move has succeeded. If the store's client then sent the move again, that
+      // attempt found the session gone.
       const found = await withStoreErrors("regenerate", () => this.#shared.adapter.read(sid)).catch(() => undefined);
       if (found === undefined || !("movedTo" in found) || found.movedTo !== newSid) throw error;
     }

@@ -2,8 +2,19 @@
 import { assert, assertEquals, assertInstanceOf, assertNotEquals, assertRejects } from "../helpers/assert.ts";
 import { FakeClock } from "../helpers/clock.ts";
 import { microtasks } from "../helpers/microtasks.ts";
-import { cookieOf, eventNames, onlyCookie, open, read, renew, signUp, start, visit } from "../helpers/request.ts";
-import { countRecords, probe, STORES, working } from "../helpers/stores.ts";
+import {
+  cookieOf,
+  eventNames,
+  onlyCookie,
+  open,
+  read,
+  renew,
+  signIn,
+  signUp,
+  start,
+  visit,
+} from "../helpers/request.ts";
+import { BasicStore, countRecords, probe, STORES, working } from "../helpers/stores.ts";
 import {
   MemoryStore,
   type RegenerateOptions,
@@ -191,17 +202,38 @@ for (const [name, make] of STORES) {
   });
 }
 
-Deno.test("Session.regenerate() succeeds if the store moved the record but its answer was lost", async () => {
-  const store = new MemoryStore();
-  const middleware = start({}, store);
-  const cookie = await signUp(middleware);
-  const real = store.moveRecord.bind(store);
-  store.moveRecord = async (...args) => {
-    await real(...args);
-    throw new Error("connection reset");
-  };
-  const { session, finish } = await open(middleware, cookie);
-  await session.regenerate();
-  const next = cookieOf(await finish());
-  assertEquals([await read(middleware, cookie), await read(middleware, next)], [undefined, "ada"]);
+Deno.test("Session.regenerate() succeeds if the store moved the record but its answer was lost", async (t) => {
+  for (const error of [new Error("connection lost"), new SessionGoneError("regenerate")]) {
+    for (const options of [{}, { graceSeconds: 30 }] as RegenerateOptions[]) {
+      await t.step(`${error.name}, ${JSON.stringify(options)}`, async () => {
+        const memory = new MemoryStore();
+        const middleware = start({}, memory);
+        const cookie = await signIn(middleware, "ada");
+        const moveRecord = memory.moveRecord.bind(memory);
+        memory.moveRecord = async (...args) => {
+          await moveRecord(...args);
+          throw error;
+        };
+        const next = await renew(middleware, cookie, options);
+        const isOldIdLive = options.graceSeconds !== undefined;
+        assertEquals([await read(middleware, next), await read(middleware, cookie)], [
+          "ada",
+          isOldIdLive ? "ada" : undefined,
+        ]);
+        assertEquals((await middleware.sessions.list("ada")).length, 1);
+      });
+    }
+  }
+  await t.step("a basic store that has removed the old record", async () => {
+    const store = new BasicStore();
+    const middleware = start({}, store);
+    const cookie = await signUp(middleware);
+    const remove = store.delete.bind(store);
+    store.delete = async (sid) => {
+      await remove(sid);
+      throw new Error("connection lost");
+    };
+    assertEquals(await read(middleware, await renew(middleware, cookie)), "ada");
+    assertEquals(store.records.size, 1);
+  });
 });
