@@ -11,6 +11,7 @@ import type { Reporter } from "./events.ts";
 import type { ResolvedOptions } from "./options.ts";
 import type { SessionRepository } from "./persistence/session_repository.ts";
 import type { SessionMeta } from "./session_store.ts";
+import type { MaybePromise } from "./util/maybe_promise.ts";
 
 /** One session of a user, as it may be shown to that user. */
 export interface UserSession {
@@ -36,6 +37,9 @@ interface ListedSession {
   readonly sid: string;
   readonly meta: SessionMeta;
 }
+
+/** Returns whether the new id of a listed session must not be ended. */
+type KeepRule = (newSid: string, listed: ListedSession) => MaybePromise<boolean>;
 
 /**
  * Lists and ends the sessions of a user, at `middleware.sessions`. `regenerate({ principal })`
@@ -78,12 +82,13 @@ export class UserSessions {
    * @throws {SessionStoreError} if the store failed
    */
   async list(principal: string, options: { current?: string } = {}): Promise<UserSession[]> {
-    const current = await this.#currentId("list", options.current);
-    return (await this.#find("list", principal)).map(({ sid, meta }) => ({
+    const sessions = await this.#find("list", principal);
+    const current = await this.#idsSince("list", options.current);
+    return sessions.map(({ sid, meta }) => ({
       handle: this.#signer.handle(sid),
       createdAt: new Date(meta.createdAt),
       lastSeenAt: new Date(Math.max(meta.seenAt, meta.renewedAt)),
-      current: sid === current,
+      current: current.has(sid),
     }));
   }
 
@@ -105,18 +110,22 @@ export class UserSessions {
   }
 
   /**
-   * Ends all sessions of a user, for example after a password change.
+   * Ends all sessions of a user, for example after a password change. If the store fails to remove
+   * some of them, the others are ended nevertheless. Call it again until it succeeds, because other
+   * processes still accept a session that was not removed.
    *
    * @param principal the user
-   * @param options `except`: the id of a session to keep
+   * @param options `except`: the id of a session to keep, which may have got another id since
    * @returns the number of sessions that were ended
+   * @throws {SessionStoreError} if the store failed; if it failed to remove sessions, after all
+   * removals were tried
    * @throws as {@linkcode UserSessions.list}
    */
   async revokeAll(principal: string, options: { except?: string } = {}): Promise<number> {
-    const except = await this.#currentId("revoke", options.except);
-    const sessions = (await this.#find("revoke", principal)).filter(({ sid }) => sid !== except);
-    await Promise.all(sessions.map((session) => this.#end("revoke", principal, session)));
-    return sessions.length;
+    const sessions = await this.#find("revoke", principal);
+    const kept = await this.#idsSince("revoke", options.except);
+    const isKept = (sid: string): boolean => kept.has(sid);
+    return await this.#endAll("revoke", principal, sessions.filter(({ sid }) => !isKept(sid)), isKept);
   }
 
   /**
@@ -134,17 +143,21 @@ export class UserSessions {
       if (!sessions.some(({ sid }) => sid === current)) return;
       const others = sessions.filter(({ sid }) => sid !== current);
       const excess = others.slice(0, Math.max(0, sessions.length - maxSessionsPerPrincipal));
-      await Promise.all(excess.map((session) => this.#end("limit", principal, session)));
+      await this.#endAll("limit", principal, excess, () => false);
     }).catch((error) => {
       if (!(error instanceof SessionStoreError)) throw error;
     });
   }
 
-  /** Returns the current id of a session, which another request may have renewed. */
-  async #currentId(operation: string, sid: string | undefined): Promise<string | undefined> {
-    if (sid === undefined) return undefined;
-    const found = await this.#reporter.reportFailures(operation, sid, this.#repository.read(sid));
-    return typeof found === "object" ? found.id : sid;
+  /**
+   * Returns an id and all ids that its session got later; nothing if there is no id.
+   *
+   * Call it after the sessions were listed. Then the result contains the id under which the session
+   * was listed, whether it was renewed before, during or after the listing.
+   */
+  async #idsSince(operation: string, sid: string | undefined): Promise<ReadonlySet<string>> {
+    if (sid === undefined) return new Set();
+    return await this.#reporter.reportFailures(operation, sid, this.#repository.idsSince(sid));
   }
 
   /**
@@ -155,16 +168,53 @@ export class UserSessions {
     const now = Date.now();
     return (await this.#reporter.reportFailures(operation, undefined, this.#repository.list(principal)))
       .filter(({ meta }) => now < computeExpiry(this.#options, meta))
-      .sort((a, b) => signedInAt(a) - signedInAt(b));
+      .sort((a, b) => signedInAt(a.meta) - signedInAt(b.meta));
   }
 
-  async #end(operation: string, principal: string, { sid, meta }: ListedSession): Promise<void> {
-    const expiresAt = computeExpiry(this.#options, meta);
-    const lastId = await this.#reporter.reportFailures(operation, sid, this.#repository.delete(sid, expiresAt));
+  /**
+   * Ends several sessions, and returns how many were ended.
+   *
+   * @throws {SessionStoreError} if some could not be ended, after all were tried
+   */
+  async #endAll(
+    operation: string,
+    principal: string,
+    sessions: readonly ListedSession[],
+    isKept: KeepRule,
+  ): Promise<number> {
+    const results = await Promise.allSettled(
+      sessions.map((session) => this.#end(operation, principal, session, isKept)),
+    );
+    const failures = results.filter((result) => result.status === "rejected");
+    const [first] = failures;
+    if (first === undefined) {
+      return results.filter((result) => result.status === "fulfilled" && result.value).length;
+    }
+    const { reason } = first;
+    throw new SessionStoreError(
+      operation,
+      `Cannot ${operation}: ${failures.length} of ${results.length} sessions could not be ended; call it again`,
+      { cause: reason instanceof SessionStoreError && reason.cause !== undefined ? reason.cause : reason },
+    );
+  }
+
+  /** Ends one session. Returns whether it was ended. */
+  async #end(
+    operation: string,
+    principal: string,
+    session: ListedSession,
+    isKept: KeepRule = () => false,
+  ): Promise<boolean> {
+    const { sid } = session;
+    const expiresAt = computeExpiry(this.#options, session.meta);
+    const deletion = this.#repository.delete(sid, expiresAt, (newSid) => isKept(newSid, session));
+    const lastId = await this.#reporter.reportFailures(operation, sid, deletion);
+    if (lastId === undefined) return false;
     this.#reporter.emitEnded("revoked", lastId, principal);
+    return true;
   }
 }
 
-function signedInAt({ meta }: ListedSession): number {
-  return meta.boundAt ?? meta.createdAt;
+function signedInAt({ boundAt, createdAt }: SessionMeta): number {
+  return boundAt ?? createdAt;
 }

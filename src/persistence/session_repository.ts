@@ -152,6 +152,20 @@ export class SessionRepository {
     return this.#shared.ended.get(sid) === undefined && this.#shared.replaced.get(sid) === undefined;
   }
 
+  /**
+   * Returns an id and all ids that its session got later. Follows every move, even if the grace
+   * period of an id has passed.
+   */
+  async idsSince(sid: string): Promise<ReadonlySet<string>> {
+    const ids = new Set([sid]);
+    // The loop also visits the ids that it adds.
+    for (const id of ids) {
+      const found = await withStoreErrors("get", () => this.#shared.adapter.read(id));
+      if (found !== undefined && "movedTo" in found) ids.add(found.movedTo);
+    }
+    return ids;
+  }
+
   /** Creates a session with its first values. */
   create(sid: string, record: SessionRecord): MaybePromise<void> {
     return chain(() => this.#shared.adapter.create(sid, record), noop, (cause) => {
@@ -231,11 +245,29 @@ export class SessionRepository {
    *
    * @returns the last id that it had
    */
-  async delete(sid: string, expiresAt: number): Promise<string> {
+  delete(sid: string, expiresAt: number): Promise<string>;
+  /**
+   * Ends a session, even if it gets a new id in the meantime.
+   *
+   * @param isKept returns whether a new id that the session has got must not be ended
+   * @returns the last id that the session had; `undefined` if `isKept` returned true
+   */
+  delete(
+    sid: string,
+    expiresAt: number,
+    isKept: (sid: string) => MaybePromise<boolean>,
+  ): Promise<string | undefined>;
+  async delete(
+    sid: string,
+    expiresAt: number,
+    isKept?: (sid: string) => MaybePromise<boolean>,
+  ): Promise<string | undefined> {
     this.#shared.ended.set(sid, { expiresAt });
     await withStoreErrors("destroy", () => this.#shared.adapter.delete(sid));
     const found = await withStoreErrors("destroy", () => this.#shared.adapter.read(sid));
-    return found !== undefined && "movedTo" in found ? await this.delete(found.movedTo, expiresAt) : sid;
+    if (found === undefined || !("movedTo" in found)) return sid;
+    if (isKept === undefined) return await this.delete(found.movedTo, expiresAt);
+    return await isKept(found.movedTo) ? undefined : await this.delete(found.movedTo, expiresAt, isKept);
   }
 
   /** Lists the sessions of a user. */

@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { SessionGoneError } from "../../errors.ts";
 import type { SessionMiddleware } from "../../session_middleware.ts";
 import { isPrincipalStore, type PrincipalStore } from "../../session_store.ts";
 import { type Check, skipped, type StorePair } from "../check.ts";
@@ -20,11 +21,24 @@ export function userChecks(stores: TestedStores): Check[] {
   return [skipped("listing and revoking the sessions of a user", "the store is not a PrincipalStore")];
 }
 
+/** How many times a check repeats concurrent calls, each time with another delay of one of them. */
+const ROUNDS = 20;
+
+/** Waits for a number of microtasks. */
+async function microtasks(count: number): Promise<void> {
+  for (let n = 0; n < count; n++) await undefined;
+}
+
 /** Signs a user in from a new browser. */
 async function signIn(server: SessionMiddleware, principal: string): Promise<Visitor> {
   const visitor = await Visitor.signUp(server);
   await visitor.visit((session) => session.regenerate({ principal }));
   return visitor;
+}
+
+/** Rethrows an error, unless it says that the session has ended. */
+function expectOnlyGone(error: unknown): void {
+  if (!(error instanceof SessionGoneError)) throw error;
 }
 
 function checksOfPair({ where, a, b }: StorePair<PrincipalStore>): Check[] {
@@ -67,6 +81,31 @@ function checksOfPair({ where, a, b }: StorePair<PrincipalStore>): Check[] {
       const what = "number of sessions that revokeAll() without `except` ended";
       expectEqual(await first.sessions.revokeAll("ada"), 1, what);
       await expectNewSession(laptop, "a revoked session");
+    },
+  }, {
+    name: `revokeAll() keeps the excepted session and ends the others while they get new ids, ${where}`,
+    run: async () => {
+      const [first, second] = serveBoth(a, b);
+      for (let round = 0; round < ROUNDS; round++) {
+        const [laptop, phone] = [await signIn(first, "ada"), (await signIn(first, "ada")).at(second)];
+        const except = await laptop.visit((session) => session.sessionId);
+        const renewed = laptop.at(second);
+        const [ended] = await Promise.all([
+          first.sessions.revokeAll("ada", { except }),
+          renewed.visit(async (session) => {
+            await microtasks(round);
+            await session.regenerate({ graceSeconds: 60 });
+          }),
+          phone.visit(async (session) => {
+            await microtasks(round);
+            await session.regenerate({ graceSeconds: 60 }).catch(expectOnlyGone);
+          }),
+        ]);
+        expectEqual(ended, 1, "number of sessions that revokeAll() ended, during a renewal of the excepted one");
+        await expectValue(renewed.at(first), "value", "in the excepted session, which was renewed during revokeAll()");
+        await expectNewSession(phone.at(first), "a session that was revoked while it was renewed");
+        expectEqual(await second.sessions.revokeAll("ada"), 1, "number of sessions left after revokeAll()");
+      }
     },
   }, {
     name: `a sign-in beyond maxSessionsPerPrincipal ends the user's oldest session, ${where}`,

@@ -1,7 +1,7 @@
 /** Stores with a defect in `listSessions()`. */
 import { MemoryStore, type SessionMeta } from "../../../mod.ts";
 import { META } from "../../../src/conformance/record_store/record_fixtures.ts";
-import { type Defect, fullStore, withMethods } from "./defect.ts";
+import { type Defect, fullStore, withMethods, yieldToOthers } from "./defect.ts";
 import { readLive, withClockBehind } from "./record_edits.ts";
 
 const neighbour = new MemoryStore();
@@ -188,5 +188,25 @@ export const PRINCIPAL_DEFECTS: Defect[] = [
       };
     }),
     foundBy: "listSessions() lists the sessions that createRecord() bound to a user",
+  },
+  {
+    name: "moves a session before it remembers the old id",
+    create: fullStore((correct) => {
+      const moving = new Set<string>();
+      return {
+        moveRecord: async (sid, newSid, move) => {
+          moving.add(sid);
+          const moved = await correct.moveRecord(sid, newSid, move);
+          await yieldToOthers();
+          moving.delete(sid);
+          return moved;
+        },
+        readRecord: (sid) => {
+          const read = correct.readRecord(sid);
+          return read !== undefined && "movedTo" in read && moving.has(sid) ? undefined : read;
+        },
+      };
+    }),
+    foundBy: "revokeAll() keeps the excepted session and ends the others while they get new ids",
   },
 ];
