@@ -84,8 +84,9 @@ export interface SessionOptions {
   renewalTimeout?: number;
   /**
    * The maximum number of sessions of one user, an integer above 0. If a sign-in exceeds it, the
-   * user's oldest sessions end. Requires a store that finds the sessions of a user
-   * (`PrincipalStore`).
+   * user's oldest sessions end. This also holds for concurrent sign-ins on several servers, one of
+   * which may find that its own session has ended. Each sign-in lists the user's sessions twice.
+   * Requires a store that finds the sessions of a user (`PrincipalStore`).
    *
    * @default {undefined} no limit
    */

@@ -81,7 +81,8 @@ export class SessionMiddleware implements MiddlewareTarget {
   constructor(store: SessionStore, options: SessionOptions) {
     const resolved = resolveOptions(options);
     const signer = new Signer(resolved.name, resolved.keys);
-    const repository = new SessionRepository(store, resolved.storeTimeout);
+    const ordersSignIns = resolved.maxSessionsPerPrincipal !== undefined;
+    const repository = new SessionRepository(store, resolved.storeTimeout, ordersSignIns);
     const reporter = new Reporter(resolved.onEvent, (id) => signer.eventHash(id));
     const sessions = new UserSessions(resolved, signer, repository, reporter);
     this.sessions = sessions;
@@ -92,7 +93,9 @@ export class SessionMiddleware implements MiddlewareTarget {
       repository,
       reporter,
       cookies: new CookiePolicy(resolved, reporter),
-      enforceSessionLimit: (principal, id) => sessions.limit(principal, id),
+      enforceSessionLimit: async (principal, session, cookie) => {
+        if (!(await sessions.limit(principal, session.id))) session.markGone(cookie);
+      },
     };
     this.#loader = new SessionLoader(this.#services);
     this.#contextKey = contextKey(store, resolved.name);

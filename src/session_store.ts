@@ -142,7 +142,10 @@ export interface SessionMeta {
    * characters.
    */
   principal?: string;
-  /** When the session was bound to that user. */
+  /**
+   * When the session was bound to that user. With `maxSessionsPerPrincipal`, later than that of
+   * every session that the user already had, even if the clock is behind.
+   */
   boundAt?: number;
   /**
    * The older session id that the CSRF token is still derived from. Absent if the token is derived

@@ -129,24 +129,46 @@ export class UserSessions {
   }
 
   /**
-   * If a user has more sessions than `maxSessionsPerPrincipal`, ends the oldest ones except
-   * `current`. A failure of the store is reported but not thrown, because the user has already
-   * signed in and the next sign-in tries again.
+   * If a user has more sessions than `maxSessionsPerPrincipal`, ends the oldest ones. A failure of
+   * the store is reported but not thrown, because the user has already signed in and the next
+   * sign-in tries again.
+   *
+   * All processes order the sessions in the same way, and each sign-in calls this after its record
+   * exists. The newest sessions are therefore never ended, and the last of several concurrent calls
+   * sees all others.
+   *
+   * @param current the session that has just signed in
+   * @returns whether `current` is still live. If others have signed in at the same time, it may be
+   * one of the oldest itself.
    */
-  async limit(principal: string, current: string): Promise<void> {
+  async limit(principal: string, current: string): Promise<boolean> {
     const { maxSessionsPerPrincipal } = this.#options;
-    if (maxSessionsPerPrincipal === undefined) return;
-    // Serialized, because two concurrent sign-ins must not end each other's session.
+    if (maxSessionsPerPrincipal === undefined) return true;
+    let isLive = true;
+    // Serialized, so that concurrent sign-ins do not all end the same sessions.
     await this.#repository.userMutex.run(principal, async () => {
       const sessions = await this.#find("limit", principal);
-      // A later sign-in may already have ended this session.
-      if (!sessions.some(({ sid }) => sid === current)) return;
-      const others = sessions.filter(({ sid }) => sid !== current);
-      const excess = others.slice(0, Math.max(0, sessions.length - maxSessionsPerPrincipal));
-      await this.#endAll("limit", principal, excess, () => false);
+      const own = sessions.findIndex(({ sid }) => sid === current);
+      if (own === -1) {
+        // Another sign-in has ended it, or the store does not list it yet.
+        const found = await this.#reporter.reportFailures("limit", current, this.#repository.read(current));
+        isLive = typeof found === "object";
+        return;
+      }
+      const excess = Math.max(0, sessions.length - maxSessionsPerPrincipal);
+      isLive = own >= excess;
+      const isKept: KeepRule = (sid, { meta }) => this.#hasSignedInAgain(sid, meta);
+      await this.#endAll("limit", principal, sessions.slice(0, excess), isKept);
     }).catch((error) => {
       if (!(error instanceof SessionStoreError)) throw error;
     });
+    return isLive;
+  }
+
+  /** Returns whether a listed session has got an id from a later sign-in. */
+  async #hasSignedInAgain(sid: string, listed: SessionMeta): Promise<boolean> {
+    const found = await this.#repository.read(sid);
+    return typeof found === "object" && signedInAt(found.record.meta) !== signedInAt(listed);
   }
 
   /**
@@ -162,13 +184,14 @@ export class UserSessions {
 
   /**
    * Returns the live sessions of a user, in the order of their sign-in and not of their creation.
+   * The order is the same in all processes.
    */
   async #find(operation: string, principal: string): Promise<ListedSession[]> {
     checkPrincipal(operation, principal);
     const now = Date.now();
     return (await this.#reporter.reportFailures(operation, undefined, this.#repository.list(principal)))
       .filter(({ meta }) => now < computeExpiry(this.#options, meta))
-      .sort((a, b) => signedInAt(a.meta) - signedInAt(b.meta));
+      .sort((a, b) => signedInAt(a.meta) - signedInAt(b.meta) || (a.sid < b.sid ? -1 : 1));
   }
 
   /**

@@ -38,13 +38,15 @@ export function newSession(
  */
 export function createRecord(
   { repository, reporter, enforceSessionLimit }: SessionServices,
-  { id, meta: { principal } }: LoadedSession,
+  cookie: ResponseCookie,
+  session: LoadedSession,
   record: SessionRecord,
   failed: (error: unknown) => never,
 ): MaybePromise<void> {
+  const { id, meta: { principal } } = session;
   return chain(() => repository.create(id, record), () => {
     reporter.emitCreated(id, principal);
-    return principal === undefined ? undefined : enforceSessionLimit(principal, id);
+    return principal === undefined ? undefined : enforceSessionLimit(principal, session, cookie);
   }, failed);
 }
 
@@ -73,7 +75,7 @@ export function moveSession(
     session.viaOldId = false;
     sendCookie(services, cookie, session);
     services.reporter.emitRenewed(id, previous, session.meta.principal);
-    if (principal !== undefined) await services.enforceSessionLimit(principal, id);
+    if (principal !== undefined) await services.enforceSessionLimit(principal, session, cookie);
   });
 }
 
@@ -100,7 +102,7 @@ export async function signIn(
     // The same object, because writes that wait in the queue belong to it.
     session.restart(own);
     sendCookie(services, cookie, session);
-    await createRecord(services, session, record, (error) => {
+    await createRecord(services, cookie, session, record, (error) => {
       session.ended = { error: error as Error };
       cookie.cancel();
       throw error;

@@ -4,11 +4,13 @@
  * @module
  */
 import type { CookiePolicy } from "../cookie/cookie_policy.ts";
+import type { ResponseCookie } from "../cookie/response_cookie.ts";
 import type { Signer } from "../cookie/signer.ts";
 import type { Reporter } from "../events.ts";
 import type { ResolvedOptions } from "../options.ts";
 import type { SessionRepository } from "../persistence/session_repository.ts";
 import type { SessionStore } from "../session_store.ts";
+import type { LoadedSession } from "./loaded_session.ts";
 
 /** Created once by each middleware. */
 export interface SessionServices {
@@ -19,7 +21,8 @@ export interface SessionServices {
   readonly reporter: Reporter;
   readonly cookies: CookiePolicy;
   /**
-   * If a user has more sessions than `maxSessionsPerPrincipal`, ends the oldest ones except `id`.
+   * If a user has more sessions than `maxSessionsPerPrincipal`, ends the oldest ones. If later
+   * sign-ins have ended `session` itself, marks it as gone.
    */
-  enforceSessionLimit(principal: string, id: string): Promise<void>;
+  enforceSessionLimit(principal: string, session: LoadedSession, cookie: ResponseCookie): Promise<void>;
 }

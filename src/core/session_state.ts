@@ -379,7 +379,7 @@ export class SessionState {
     this.#nextId = undefined;
     sendCookie(this.#services, this.#cookie, session);
     return () =>
-      createRecord(this.#services, session, record, (error) => {
+      createRecord(this.#services, this.#cookie, session, record, (error) => {
         session.ended = { error: error as Error };
         // The next write may create another session.
         this.#loaded = undefined;

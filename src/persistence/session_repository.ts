@@ -64,16 +64,20 @@ const MAX_MOVES = 16;
  */
 export class SessionRepository {
   readonly #shared: SharedStore;
+  readonly #ordersSignIns: boolean;
 
   /**
    * @param storeTimeout the timeout of each store call, in seconds; `undefined` for none. The
    * shortest timeout of all repositories on a store applies to all of them.
+   * @param ordersSignIns whether the `boundAt` of a sign-in must be later than that of every session
+   * that its user already has. Costs one listing for each sign-in.
    * @throws {TypeError} if one of the eight methods is missing
    */
-  constructor(store: SessionStore, storeTimeout: number | undefined) {
+  constructor(store: SessionStore, storeTimeout: number | undefined, ordersSignIns = false) {
     const missing = STORE_METHODS.filter((name) => typeof store?.[name] !== "function");
     if (missing.length > 0) throw new TypeError(`Cannot start sessions: the store has no method ${missing.join(", ")}`);
     this.#shared = sharedStoreOf(store);
+    this.#ordersSignIns = ordersSignIns;
     if (storeTimeout !== undefined) this.#shared.limit(storeTimeout);
   }
 
@@ -168,9 +172,15 @@ export class SessionRepository {
 
   /** Creates a session with its first values. */
   create(sid: string, record: SessionRecord): MaybePromise<void> {
+    if (this.#mustOrder(record.meta)) return this.#createInOrder(sid, record);
     return chain(() => this.#shared.adapter.create(sid, record), noop, (cause) => {
       throw toSessionError("create", cause);
     });
+  }
+
+  async #createInOrder(sid: string, record: SessionRecord): Promise<void> {
+    const meta = await this.#afterOthers(record.meta);
+    await withStoreErrors("create", () => this.#shared.adapter.create(sid, { ...record, meta }));
   }
 
   /** Writes one value; `undefined` removes it. */
@@ -217,8 +227,9 @@ export class SessionRepository {
   }
 
   /** Gives a session a new id, even if it got another one in the meantime. */
-  move(session: SessionRef, newSid: string, options: RenewOptions): MaybePromise<void> {
-    return this.#withMoveRetry(session, "regenerate", (sid) => this.#move(sid, newSid, options));
+  async move(session: SessionRef, newSid: string, options: RenewOptions): Promise<void> {
+    const meta = this.#mustOrder(options.meta) ? await this.#afterOthers(options.meta) : options.meta;
+    await this.#withMoveRetry(session, "regenerate", (sid) => this.#move(sid, newSid, { ...options, meta }));
   }
 
   /** Gives a session a new id, unless it got another one in the meantime. */
@@ -238,6 +249,24 @@ export class SessionRepository {
       const found = await withStoreErrors("regenerate", () => this.#shared.adapter.read(sid)).catch(() => undefined);
       if (found === undefined || !("movedTo" in found) || found.movedTo !== newSid) throw error;
     }
+  }
+
+  #mustOrder({ principal }: Partial<SessionMeta>): boolean {
+    return this.#ordersSignIns && principal !== undefined;
+  }
+
+  /**
+   * Returns the metadata of a sign-in, with a `boundAt` that is later than that of all sessions of
+   * its user. Otherwise a clock that is behind would make the sign-in look older than sessions that
+   * existed before it.
+   */
+  async #afterOthers<M extends Partial<SessionMeta>>(meta: M): Promise<M> {
+    const { principal, boundAt } = meta;
+    if (principal === undefined || boundAt === undefined) return meta;
+    // A failure is not reported here. The limit lists the sessions again after the sign-in.
+    const sessions = await this.list(principal).catch(() => []);
+    const latest = sessions.reduce((latest, { meta }) => Math.max(latest, meta.boundAt ?? 0), 0);
+    return boundAt > latest ? meta : { ...meta, boundAt: latest + 1 };
   }
 
   /**

@@ -125,6 +125,23 @@ function checksOfPair({ where, a, b }: StorePair<PrincipalStore>): Check[] {
       }
     },
   }, {
+    name: `concurrent sign-ins leave as many sessions as maxSessionsPerPrincipal allows, ${where}`,
+    run: async () => {
+      const [first, second] = serveBoth(a, b, { maxSessionsPerPrincipal: 1 });
+      for (let round = 0; round < ROUNDS; round++) {
+        const visitors = [await Visitor.signUp(first), await Visitor.signUp(second)];
+        await Promise.all(visitors.map((visitor, n) =>
+          visitor.visit(async (session) => {
+            await microtasks(n * round);
+            await session.regenerate({ principal: "ada" });
+          })
+        ));
+        const users = await Promise.all(visitors.map((visitor) => visitor.visit((session) => session.principal)));
+        expectEqual(users.filter((user) => user === "ada"), ["ada"], "users of two visitors that signed in at once");
+        expectEqual((await first.sessions.list("ada")).length, 1, "number of sessions after two sign-ins at once");
+      }
+    },
+  }, {
     name: `clear() unbinds a session from its user, ${where}`,
     run: async () => {
       const [first, second] = serveBoth(a, b);

@@ -209,4 +209,25 @@ export const PRINCIPAL_DEFECTS: Defect[] = [
     }),
     foundBy: "revokeAll() keeps the excepted session and ends the others while they get new ids",
   },
+  {
+    name: "lists a new session only some time after its creation",
+    create: fullStore((correct) => {
+      const unlisted = new Set<string>();
+      const listLater = async (sid: string): Promise<void> => {
+        unlisted.add(sid);
+        for (let n = 0; n < 10; n++) await yieldToOthers();
+        unlisted.delete(sid);
+      };
+      return {
+        moveRecord: async (sid, newSid, move) => {
+          const moved = await correct.moveRecord(sid, newSid, move);
+          void listLater(newSid);
+          return moved;
+        },
+        listSessions: async (principal) =>
+          (await correct.listSessions(principal)).filter(({ sid }) => !unlisted.has(sid)),
+      };
+    }),
+    foundBy: "concurrent sign-ins leave as many sessions as maxSessionsPerPrincipal allows",
+  },
 ];
