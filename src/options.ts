@@ -170,7 +170,11 @@ export interface SessionOptions {
    * fail too. The timed-out call may still take effect, and may then overwrite a later write. If
    * several middlewares share a store, the shortest timeout applies.
    *
-   * @default {undefined} no timeout; if the store hangs, the requests that call it hang too
+   * It is also how long a call waits for the `update()` of another request to finish. It does not
+   * limit the function of an `update()`.
+   *
+   * @default {undefined} no timeout; if the store hangs, the requests that call it hang too. A call
+   * waits for the `update()` of another request for 10 seconds.
    */
   storeTimeout?: number;
   /**

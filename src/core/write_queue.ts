@@ -4,7 +4,6 @@
  * @module
  */
 import { findTimeout } from "../persistence/store_timeout.ts";
-import { runAfter } from "../util/keyed_mutex.ts";
 import { isPending, type MaybePromise } from "../util/maybe_promise.ts";
 
 /** Called for each write that failed. */
@@ -118,6 +117,23 @@ export class WriteQueue {
     for (let i = 0; i < MICROTASKS_TO_AWAIT; i++) await undefined;
     this.#onFailure(operation, error, write.observed);
   }
+}
+
+/**
+ * Runs an operation after another one, or immediately if there is none.
+ *
+ * @param previous resolves when the other operation has finished. If it resolves with an error,
+ * this operation does not run and fails with that error.
+ */
+function runAfter<T>(
+  previous: Promise<Error | undefined> | undefined,
+  operation: () => MaybePromise<T>,
+): MaybePromise<T> {
+  if (previous === undefined) return operation();
+  return previous.then((failure) => {
+    if (failure !== undefined) throw failure;
+    return operation();
+  });
 }
 
 /**

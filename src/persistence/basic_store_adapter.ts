@@ -222,16 +222,16 @@ export class BasicStoreAdapter implements StoreAdapter {
    * expiry.
    */
   async #deleteExpired(sid: string): Promise<void> {
-    await this.#exclusively(sid, async () => {
-      try {
+    try {
+      await this.#exclusively(sid, async () => {
         // A concurrent write may have extended the session.
         const stored = await this.#get("destroy", sid);
         const expiresAt = stored && reservedValue(stored)?.expiresAt;
         if (expiresAt !== undefined && Date.now() >= expiresAt) await this.#store.delete(sid);
-      } catch {
-        // The session has ended in any case. The next lookup tries again.
-      }
-    });
+      });
+    } catch {
+      // The session has ended in any case. The next lookup tries again.
+    }
   }
 
   /**

@@ -7,7 +7,15 @@ import { SessionGoneError } from "../errors.ts";
 import type { RecordAnswer, RecordStore, SessionRecord } from "../session_store.ts";
 import type { KeyedMutex } from "../util/keyed_mutex.ts";
 import { callAsync, isPending, type MaybePromise } from "../util/maybe_promise.ts";
-import type { CachedValue, RenewOptions, SessionChange, StoreAdapter, ValueUpdater } from "./store_adapter.ts";
+import { areEqual } from "../util/equal_values.ts";
+import {
+  type CachedValue,
+  type RenewOptions,
+  type SessionChange,
+  type StoreAdapter,
+  updateMutexKey,
+  type ValueUpdater,
+} from "./store_adapter.ts";
 
 /**
  * The maximum number of attempts of an update. Each failed attempt means that another change
@@ -20,7 +28,7 @@ export class RecordStoreAdapter implements StoreAdapter {
   readonly #store: RecordStore;
   readonly #mutex: KeyedMutex;
 
-  /** @param mutex serializes the updates of one session in this process */
+  /** @param mutex serializes the updates of one value in this process */
   constructor(store: RecordStore, mutex: KeyedMutex) {
     this.#store = store;
     this.#mutex = mutex;
@@ -41,13 +49,19 @@ export class RecordStoreAdapter implements StoreAdapter {
   }
 
   update(sid: string, key: string, updater: ValueUpdater, cached?: CachedValue): Promise<void> {
+    const mutexKey = updateMutexKey(sid, key);
+    const isBusy = this.#mutex.has(mutexKey);
     // A cached value is not worth trying if another update is about to change it.
-    let guess = this.#mutex.has(sid) ? undefined : cached;
-    // Updates of this process wait for each other, so that only those of other processes conflict.
-    return this.#mutex.run(sid, async () => {
+    let guess = isBusy ? undefined : cached;
+    // Updates of one value wait for each other in this process, so that only those of other
+    // processes change the value in the meantime.
+    return this.#mutex.run(mutexKey, async () => {
+      let before: { value: unknown } | undefined;
+      let next: unknown;
       for (let attempt = 0; attempt < MAX_ATTEMPTS; attempt++) {
         const { version, value } = guess ?? await this.#readValue(sid, key);
-        const next = await updater(value);
+        // If only other values of the record have changed, the result is still right.
+        if (before === undefined || !areEqual(before.value, value)) next = await updater((before = { value }).value);
         const isUnchanged = next === undefined && value === undefined;
         // Only a value that was just read proves that there is nothing to write.
         if (isUnchanged && guess === undefined) return;

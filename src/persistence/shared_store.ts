@@ -3,13 +3,14 @@
  *
  * @module
  */
+import { SessionStoreError } from "../errors.ts";
 import { isPrincipalStore, isRecordStore, type PrincipalStore, type SessionStore } from "../session_store.ts";
 import { ExpiringMap } from "../util/expiring_map.ts";
 import { KeyedMutex } from "../util/keyed_mutex.ts";
 import { BasicStoreAdapter, BasicStoreState } from "./basic_store_adapter.ts";
 import { RecordStoreAdapter } from "./record_store_adapter.ts";
 import type { StoreAdapter } from "./store_adapter.ts";
-import { findTimeout, withStoreTimeout } from "./store_timeout.ts";
+import { findTimeout, WaitTimeoutError, withStoreTimeout } from "./store_timeout.ts";
 
 /**
  * The maximum size of {@linkcode SharedStore.ended}. Only lookups that run while a session is being
@@ -20,15 +21,20 @@ const MAX_ENDED = 10_000;
 /** How many replaced ids are remembered. */
 const MAX_REPLACED = 10_000;
 
+/** How long an operation waits for an earlier one without a `storeTimeout`, in seconds. */
+const DEFAULT_MAX_WAIT = 10;
+
 /** The adapter, the timeout and the mutexes of one store. */
 export class SharedStore {
   /** Runs the operations on a user's sessions one after the other. */
-  readonly userMutex: KeyedMutex = new KeyedMutex(findTimeout);
+  readonly userMutex: KeyedMutex = this.#createMutex(
+    (seconds) => new SessionStoreError("limit", `Cannot limit: ${new WaitTimeoutError(seconds).message}`),
+  );
   /** The sessions that this process has ended, by their id. */
   readonly ended: ExpiringMap<{ expiresAt: number }> = new ExpiringMap(MAX_ENDED);
   /** The session ids that this process has replaced. */
   readonly replaced: ExpiringMap<{ expiresAt: number }> = new ExpiringMap(MAX_REPLACED);
-  readonly #sessionMutex = new KeyedMutex(findTimeout);
+  readonly #sessionMutex = this.#createMutex((seconds) => new WaitTimeoutError(seconds));
   readonly #basicState = new BasicStoreState(this.#sessionMutex);
   readonly #store: SessionStore;
   #timeoutSeconds = Infinity;
@@ -55,6 +61,17 @@ export class SharedStore {
     if (seconds >= this.#timeoutSeconds) return;
     this.#timeoutSeconds = seconds;
     [this.#adapter, this.#principals] = this.#adapt((store) => withStoreTimeout(store, seconds));
+  }
+
+  #createMutex(createTimeoutError: (seconds: number) => Error): KeyedMutex {
+    const maxWait = (): number => this.#timeoutSeconds === Infinity ? DEFAULT_MAX_WAIT : this.#timeoutSeconds;
+    return new KeyedMutex({
+      failureFor: findTimeout,
+      get maxWait(): number {
+        return maxWait();
+      },
+      createTimeoutError,
+    });
   }
 
   /** The capabilities are those of the store itself, also if its methods are wrapped. */

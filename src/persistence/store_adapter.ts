@@ -32,10 +32,18 @@ export interface StoreAdapter {
 export type AdapterRecord = Readonly<SessionRecord> & Partial<Pick<StoredRecord, "version">>;
 
 /**
- * Computes a new value from the current one. It is called again if the record was changed in the
+ * Computes a new value from the current one. It is called again if the value was changed in the
  * meantime.
  */
 export type ValueUpdater = (value: unknown) => unknown;
+
+/**
+ * Returns the key of the mutex for the updates of one value. On a basic store, all operations on a
+ * session share one mutex instead, whose key is the id.
+ */
+export function updateMutexKey(sid: string, key: string): string {
+  return `${sid} ${key}`;
+}
 
 /** A value that was read earlier, and the version that its record had then. */
 export interface CachedValue {

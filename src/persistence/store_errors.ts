@@ -4,6 +4,7 @@
  * @module
  */
 import { SessionError, SessionGoneError, SessionStoreError } from "../errors.ts";
+import { WaitTimeoutError } from "./store_timeout.ts";
 
 /** Calls a store, and converts any error to a {@linkcode SessionError}. */
 export async function withStoreErrors<T>(operation: string, call: () => T | PromiseLike<T>, key?: string): Promise<T> {
@@ -15,14 +16,16 @@ export async function withStoreErrors<T>(operation: string, call: () => T | Prom
 }
 
 /**
- * Converts an error of a store to a {@linkcode SessionError}.
+ * Converts an error of a store to a {@linkcode SessionError}, except for the error of a call that an
+ * updater must not make.
  *
  * @param operation the operation that failed, such as `"set"`
  * @param key the key concerned, for the message
  */
-export function toSessionError(operation: string, cause: unknown, key?: string): SessionError {
+export function toSessionError(operation: string, cause: unknown, key?: string): Error {
   if (cause instanceof SessionGoneError) return new SessionGoneError(operation, { cause: cause.cause });
   if (cause instanceof SessionError) return cause;
   const action = key === undefined ? operation : `${operation} ${JSON.stringify(key)}`;
-  return new SessionStoreError(operation, `Cannot ${action}: the session store failed`, { cause });
+  const reason = cause instanceof WaitTimeoutError ? cause.message : "the session store failed";
+  return new SessionStoreError(operation, `Cannot ${action}: ${reason}`, { cause });
 }

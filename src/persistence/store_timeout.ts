@@ -16,14 +16,25 @@ export class StoreTimeoutError extends Error {
   }
 }
 
+/** An operation has waited too long for an earlier one on the same session. */
+export class WaitTimeoutError extends Error {
+  /** @param seconds how long it has waited */
+  constructor(seconds: number) {
+    super(
+      `an earlier operation on the session has not finished within ${seconds} s. ` +
+        "Check that the function of every update() returns, and that the store answers.",
+    );
+  }
+}
+
 /**
  * Returns the error of an operation if its cause was a timeout, otherwise `undefined`. Operations
  * that were queued after it fail with the same error, because each of them would otherwise wait for
  * a timeout of its own.
  */
 export function findTimeout(error: unknown): Error | undefined {
-  if (error instanceof StoreTimeoutError) return error;
-  return error instanceof SessionStoreError && error.cause instanceof StoreTimeoutError ? error : undefined;
+  const cause = error instanceof SessionStoreError ? error.cause : error;
+  return cause instanceof StoreTimeoutError || cause instanceof WaitTimeoutError ? error as Error : undefined;
 }
 
 /**

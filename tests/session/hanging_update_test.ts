@@ -1,0 +1,155 @@
+/** An `update()` whose function does not return, and the requests that wait for it. */
+import { assert, assertEquals, assertInstanceOf } from "../helpers/assert.ts";
+import { LOCAL_STORES, WRITES } from "../helpers/local_stores.ts";
+import { microtasks } from "../helpers/microtasks.ts";
+import { open, read, signUp, start, visit } from "../helpers/request.ts";
+import { BasicStore, probe } from "../helpers/stores.ts";
+import { FakeTimers, outcomeOf, quiet } from "../helpers/timers.ts";
+import { SessionStoreError } from "../../mod.ts";
+
+const never = (): Promise<never> => new Promise(() => {});
+
+for (const [name, make] of LOCAL_STORES) {
+  Deno.test(`Session.update() on ${name} whose function hangs fails others after 10 s, or storeTimeout, and not for ever`, async () => {
+    for (const storeTimeout of [undefined, 2]) {
+      const seconds = storeTimeout ?? 10;
+      using timers = new FakeTimers();
+      const middleware = start({ storeTimeout, onEvent: () => {} }, await make());
+      const cookie = await signUp(middleware, { n: 1 });
+      const hung = await open(middleware, cookie);
+      const hanging = hung.session.update("n", never);
+      await quiet();
+      const writes = await Promise.all(["update", "take"].map(async (operation) => {
+        const { session } = await open(middleware, cookie);
+        return { operation, write: operation === "take" ? session.take("n") : session.update("n", () => 2) };
+      }));
+      await quiet();
+      timers.tick(seconds * 1000 - 1);
+      for (const { write } of writes) assertEquals(await outcomeOf(write), "pending");
+      timers.tick(1);
+      for (const { operation, write } of writes) {
+        const error = await outcomeOf(write);
+        assertInstanceOf(error, SessionStoreError);
+        assertEquals(
+          error.message,
+          `Cannot ${operation} "n": an earlier operation on the session has not finished within ${seconds} s. ` +
+            "Check that the function of every update() returns, and that the store answers.",
+        );
+      }
+      assertEquals([await outcomeOf(hanging), timers.pending], ["pending", 0]);
+      assertEquals(await read(middleware, cookie, "n"), 1);
+    }
+  });
+
+  Deno.test(`Session.update() on ${name} can be called again when the function that hung has returned`, async () => {
+    using timers = new FakeTimers();
+    const middleware = start({ onEvent: () => {} }, await make());
+    const cookie = await signUp(middleware, { n: 1 });
+    const hang = Promise.withResolvers<number>();
+    const requests = await Promise.all(Array.from({ length: 3 }, () => open(middleware, cookie)));
+    const [first, tired, patient] = requests.map(({ session }) => session);
+    assert(first !== undefined && tired !== undefined && patient !== undefined);
+    const seen: number[] = [];
+    const increment = (n = 0): number => {
+      seen.push(n);
+      return n + 1;
+    };
+    const hanging = first.update<number>("n", () => hang.promise);
+    await quiet();
+    const refused = tired.update<number>("n", increment);
+    await quiet();
+    timers.tick(9000);
+    const waiting = patient.update<number>("n", increment);
+    await quiet();
+    timers.tick(1000);
+    assertInstanceOf(await outcomeOf(refused), SessionStoreError);
+    hang.resolve(10);
+    assertEquals([await hanging, await waiting], [10, 11]);
+    const last = await open(middleware, cookie);
+    assertEquals(await last.session.update<number>("n", increment), 12);
+    assertEquals([seen, timers.pending], [[10, 11], 0]);
+  });
+
+  Deno.test(`Session.update() on ${name} starts no timer if nothing waits`, async () => {
+    using timers = new FakeTimers();
+    const middleware = start({}, await make());
+    const { session } = await open(middleware, await signUp(middleware, { n: 1 }));
+    let during = 0;
+    await session.update("n", () => during = timers.pending);
+    assertEquals(during, 0);
+  });
+}
+
+for (const [name, make] of LOCAL_STORES.filter(([name]) => name !== "a basic store")) {
+  Deno.test(`Session.update() on ${name} does not wait for an update of another key`, async () => {
+    const middleware = start({}, await make());
+    const cookie = await signUp(middleware, { n: 1, m: 1 });
+    const hang = Promise.withResolvers<number>();
+    const hung = await open(middleware, cookie);
+    let calls = 0;
+    const hanging = hung.session.update<number>("n", (n = 0) => {
+      calls++;
+      return hang.promise.then((added) => n + added);
+    });
+    await quiet();
+    const { session } = await open(middleware, cookie);
+    assertEquals(await outcomeOf(session.update<number>("m", (m = 0) => m + 1)), 2);
+    assertEquals(await outcomeOf(session.take("m")), 2);
+    assertEquals(await outcomeOf(session.set("x", 1)), undefined);
+    hang.resolve(5);
+    // The record has changed and the value has not: the function is not called again.
+    assertEquals([await hanging, calls], [6, 1]);
+    assertEquals({ ...await session.reload().then(() => session.entries()) }, { n: 6, x: 1 });
+  });
+
+  Deno.test(`Session.update() on ${name} calls each function once if other keys are updated at the same time`, async () => {
+    const { store, probe: seen } = probe(await make());
+    const middleware = start({}, store);
+    const cookie = await signUp(middleware, { x: 1 });
+    // Each call of the store takes a while, so that the updates overlap.
+    seen.before = () => microtasks(5);
+    let calls = 0;
+    await Promise.all(
+      Array.from(
+        { length: 50 },
+        (_, i) =>
+          visit(middleware, { cookie }, ({ security: { session } }) =>
+            session.update<number>(`n${i % 5}`, (n = 0) => {
+              calls++;
+              return n + 1;
+            })),
+      ),
+    );
+    seen.before = () => {};
+    await visit(middleware, { cookie }, async ({ security: { session } }) => {
+      assertEquals({ ...await session.entries() }, { x: 1, n0: 10, n1: 10, n2: 10, n3: 10, n4: 10 });
+    });
+    assertEquals(calls, 50);
+  });
+}
+
+Deno.test("Session on a basic store fails any write after 10 s while the function of an update hangs, and reads go on", async (t) => {
+  for (const [operation, write] of WRITES) {
+    // These two only read.
+    if (operation === "reload" || operation === "csrfToken") continue;
+    await t.step(`${operation}()`, async () => {
+      using timers = new FakeTimers();
+      const middleware = start({ onEvent: () => {} }, new BasicStore());
+      const cookie = await signUp(middleware, { n: 1, x: 1 });
+      const hung = await open(middleware, cookie);
+      void hung.session.update("n", never);
+      await quiet();
+      const { session } = await open(middleware, cookie);
+      assertEquals(await session.get("n"), 1);
+      const writing = write(session);
+      assertEquals(await outcomeOf(writing), "pending");
+      timers.tick(10_000);
+      const error = await outcomeOf(writing);
+      assertInstanceOf(error, SessionStoreError);
+      assert(error.message.includes("an earlier operation on the session has not finished within 10 s"), error.message);
+      // The session was to end, so this process has ended it.
+      if (operation === "destroy") assertEquals(await read(middleware, cookie, "n"), undefined);
+      assertEquals(timers.pending, 0);
+    });
+  }
+});
