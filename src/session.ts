@@ -42,6 +42,9 @@ export interface SessionInterface<TData extends object = SessionData>
  * response is sent, and if one of them fails, the request fails. After `response.setImmediately()`,
  * however, Alosaur sends the response without waiting for them.
  *
+ * Note: a write is refused with a `TypeError` if the function of an {@linkcode Session.update} of
+ * the same session calls it. It would wait for that update forever.
+ *
  * @typeParam TData the values by key, such as `{ cart: Cart; user: User }`; without it, every key
  * is allowed and values are `any`
  */
@@ -147,17 +150,25 @@ export class Session<TData extends object = SessionData> {
    *
    * On a basic store (one that is not a `RecordStore`), this is atomic within one process only.
    *
+   * Keep the function short. While it runs, `update()` and `take()` of the same key wait in other
+   * requests of this process, and on a basic store all writes of the session do. They fail after
+   * `storeTimeout`, or after 10 seconds without one. Nothing limits the function itself: later
+   * writes of its own request wait for it, and so does the response.
+   *
    * @param key any well-formed Unicode string
    * @param fn receives a copy of the current value, or `undefined`, and returns the new one;
-   * `undefined` removes it. It may be called again if another request changes the session in the
-   * meantime. It deadlocks if it awaits a write that it makes to this session, or a call that was
-   * made on this session earlier. Its reads from this session return the values from before the
-   * update.
+   * `undefined` removes it. It may be called again if another request changes the value or the id
+   * of the session in the meantime. Its reads from this session return the values from before the
+   * update. Its writes to this session are refused, also if it does not await them: write after
+   * `update()` has resolved. It deadlocks if it awaits a call that was made outside of it, after
+   * `update()`.
    * @returns a copy of the new value
    * @throws any error that `fn` throws; nothing is written
-   * @throws {TypeError} as {@linkcode Session.set}
+   * @throws {TypeError} as {@linkcode Session.set}, and if the function of another update of this
+   * session calls it
    * @throws {SessionGoneError} if the session was destroyed or has expired
-   * @throws {SessionStoreError} if the store failed
+   * @throws {SessionStoreError} if the store failed, or an update of another request did not finish
+   * in time
    */
   // deno-lint-ignore no-explicit-any -- as `get()`
   update<T = any>(key: AnyKey<TData>, fn: (value: T | undefined) => T | undefined | Promise<T | undefined>): Promise<T>;
@@ -177,7 +188,7 @@ export class Session<TData extends object = SessionData> {
    * @param key the value's key
    * @returns the value, or `undefined` if there is none
    * @throws {SessionGoneError} if the session was destroyed or has expired
-   * @throws {SessionStoreError} if the store failed
+   * @throws {SessionStoreError} as {@linkcode Session.update}
    */
   // deno-lint-ignore no-explicit-any -- as `get()`
   take<T = any>(key: AnyKey<TData>): Promise<T | undefined>;

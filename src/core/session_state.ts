@@ -16,6 +16,7 @@ import { type MaybePromise, noop } from "../util/maybe_promise.ts";
 import { endPresentedSessions } from "./end_sessions.ts";
 import type { LoadedSession } from "./loaded_session.ts";
 import { lookUp } from "./look_up.ts";
+import { runUpdater } from "./run_updater.ts";
 import {
   checkResentCookie,
   createRecord,
@@ -193,14 +194,8 @@ export class SessionState {
           await create();
           let before: unknown;
           let after: unknown;
-          const observed: ValueUpdater = async (value) => {
-            session.activeUpdaters++;
-            try {
-              return after = await updater(before = value);
-            } finally {
-              session.activeUpdaters--;
-            }
-          };
+          const observed: ValueUpdater = async (value) =>
+            after = await runUpdater(operation, this.#writes, session, key, updater, before = value);
           await session.run(
             operation,
             this.#cookie,

@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { isHeldByCaller, WithinUpdateError } from "../persistence/running_update.ts";
 import { findTimeout } from "../persistence/store_timeout.ts";
 import { isPending, type MaybePromise } from "../util/maybe_promise.ts";
 
@@ -61,8 +62,13 @@ export class WriteQueue {
    * @param start runs synchronously. It validates the arguments, and changes the state that the
    * caller sees when this call returns. It returns a function for the rest of the write, which runs
    * after the earlier writes.
+   * @returns rejects with a {@linkcode WithinUpdateError} if the call comes from the function of an
+   * update that this queue is running
    */
   run<T>(operation: string, start: () => () => MaybePromise<T>): Promise<T> {
+    if (isHeldByCaller(this)) {
+      return this.#track<T>(operation, Promise.reject(new WithinUpdateError(operation)), this.#last);
+    }
     this.#revision++;
     const previous = this.#last;
     let outcome: MaybePromise<T>;

@@ -11,6 +11,7 @@ import { SessionGoneError, SessionStoreError } from "../errors.ts";
 import type { SessionMeta, SessionRecord, SessionStore, SessionTrace } from "../session_store.ts";
 import { ExpiringMap } from "../util/expiring_map.ts";
 import type { KeyedMutex } from "../util/keyed_mutex.ts";
+import { isHeldByCaller, WithinUpdateError } from "./running_update.ts";
 import type { RenewOptions, SessionChange, StoreAdapter, ValueUpdater } from "./store_adapter.ts";
 import { withStoreErrors } from "./store_errors.ts";
 import { findTimeout } from "./store_timeout.ts";
@@ -167,7 +168,9 @@ export class BasicStoreAdapter implements StoreAdapter {
 
   /** Runs an operation after the earlier operations on the same session. */
   #exclusively(sid: string, operation: () => Promise<void>): Promise<void> {
-    return this.#state.mutex.run(sid, operation);
+    const { mutex } = this.#state;
+    if (mutex.has(sid) && isHeldByCaller(sid)) return Promise.reject(new WithinUpdateError("update"));
+    return mutex.run(sid, operation);
   }
 
   async #get(operation: string, sid: string): Promise<Record<string, unknown> | undefined> {

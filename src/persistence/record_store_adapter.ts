@@ -8,6 +8,7 @@ import type { RecordAnswer, RecordStore, SessionRecord } from "../session_store.
 import type { KeyedMutex } from "../util/keyed_mutex.ts";
 import { callAsync, isPending, type MaybePromise } from "../util/maybe_promise.ts";
 import { areEqual } from "../util/equal_values.ts";
+import { isHeldByCaller, WithinUpdateError } from "./running_update.ts";
 import {
   type CachedValue,
   type RenewOptions,
@@ -51,6 +52,7 @@ export class RecordStoreAdapter implements StoreAdapter {
   update(sid: string, key: string, updater: ValueUpdater, cached?: CachedValue): Promise<void> {
     const mutexKey = updateMutexKey(sid, key);
     const isBusy = this.#mutex.has(mutexKey);
+    if (isBusy && isHeldByCaller(mutexKey)) throw new WithinUpdateError("update");
     // A cached value is not worth trying if another update is about to change it.
     let guess = isBusy ? undefined : cached;
     // Updates of one value wait for each other in this process, so that only those of other

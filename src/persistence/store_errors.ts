@@ -4,6 +4,7 @@
  * @module
  */
 import { SessionError, SessionGoneError, SessionStoreError } from "../errors.ts";
+import { WithinUpdateError } from "./running_update.ts";
 import { WaitTimeoutError } from "./store_timeout.ts";
 
 /** Calls a store, and converts any error to a {@linkcode SessionError}. */
@@ -25,6 +26,7 @@ export async function withStoreErrors<T>(operation: string, call: () => T | Prom
 export function toSessionError(operation: string, cause: unknown, key?: string): Error {
   if (cause instanceof SessionGoneError) return new SessionGoneError(operation, { cause: cause.cause });
   if (cause instanceof SessionError) return cause;
+  if (cause instanceof WithinUpdateError) return new WithinUpdateError(operation);
   const action = key === undefined ? operation : `${operation} ${JSON.stringify(key)}`;
   const reason = cause instanceof WaitTimeoutError ? cause.message : "the session store failed";
   return new SessionStoreError(operation, `Cannot ${action}: ${reason}`, { cause });
