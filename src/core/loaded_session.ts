@@ -41,8 +41,6 @@ export class LoadedSession {
   ended: "gone" | { error: Error } | undefined = undefined;
   /** The number of updates that have not finished. Until they finish, the values are not known. */
   pendingUpdates = 0;
-  /** The number of updater functions that are running. */
-  activeUpdaters = 0;
   #source: ValueSource | undefined;
   #values: Map<string, unknown> | undefined = undefined;
 

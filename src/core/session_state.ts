@@ -9,6 +9,7 @@ import type { HttpContext } from "../../deps.ts";
 import { ResponseCookie } from "../cookie/response_cookie.ts";
 import { newSessionId } from "../cookie/session_id.ts";
 import { SessionGoneError, type SessionStoreError } from "../errors.ts";
+import { isHeldByCaller, runUpdater } from "../persistence/running_update.ts";
 import type { ValueUpdater } from "../persistence/store_adapter.ts";
 import type { SessionMeta, SessionRecord, SessionStore } from "../session_store.ts";
 import { cloneValue } from "../util/clone_value.ts";
@@ -16,7 +17,6 @@ import { type MaybePromise, noop } from "../util/maybe_promise.ts";
 import { endPresentedSessions } from "./end_sessions.ts";
 import type { LoadedSession } from "./loaded_session.ts";
 import { lookUp } from "./look_up.ts";
-import { runUpdater } from "./run_updater.ts";
 import {
   checkResentCookie,
   createRecord,
@@ -195,7 +195,7 @@ export class SessionState {
           let before: unknown;
           let after: unknown;
           const observed: ValueUpdater = async (value) =>
-            after = await runUpdater(operation, this.#writes, session, key, updater, before = value);
+            after = await runUpdater(operation, this.#writes, session.id, key, updater, before = value);
           await session.run(
             operation,
             this.#cookie,
@@ -350,7 +350,7 @@ export class SessionState {
   #currentValues(): MaybePromise<Values> {
     const session = this.#loaded;
     // An updater must not wait for its own update.
-    const waits = session !== undefined && session.activeUpdaters === 0;
+    const waits = session !== undefined && !isHeldByCaller(this.#queue);
     if (waits && session.pendingUpdates > 0) return this.#writes.idle().then(() => this.#knownValues(waits));
     return this.#knownValues(waits);
   }

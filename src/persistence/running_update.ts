@@ -7,15 +7,7 @@
  * @module
  */
 import { AsyncLocalStorage } from "node:async_hooks";
-
-/** The function of an update, while it runs. */
-interface RunningUpdate {
-  /** The write queue, and the keys of the mutexes. */
-  readonly holds: readonly unknown[];
-  /** The update whose function has called this update, on another session. */
-  readonly outer: RunningUpdate | undefined;
-  hasReturned: boolean;
-}
+import { updateMutexKey, type ValueUpdater } from "./store_adapter.ts";
 
 /** A call was refused because it would wait for the update that it is called from. */
 export class WithinUpdateError extends TypeError {
@@ -30,25 +22,45 @@ export class WithinUpdateError extends TypeError {
 
 const storage = new AsyncLocalStorage<RunningUpdate>();
 
-/** How many functions are running. As long as there is none, a write need not ask the storage. */
+/** How many functions are running. As long as there is none, a call need not ask the storage. */
 let running = 0;
 
+/** The function of an update, while it runs. */
+class RunningUpdate {
+  /** The write queue, and the keys of the mutexes. */
+  readonly holds: readonly unknown[];
+  /** The update of another session whose function called this update. */
+  readonly outer = storage.getStore();
+  hasReturned = false;
+
+  constructor(holds: readonly unknown[]) {
+    this.holds = holds;
+  }
+}
+
 /**
- * Calls the function of an update.
+ * Calls the updater of an `update()` or a `take()`.
  *
- * @param holds what the update holds while the function runs
- * @param fn the function
+ * @param queue the write queue of the request
+ * @param sid the session. On a basic store, this is the key of the mutex.
+ * @param key the key of the value
+ * @param updater the function
  * @param value its argument
  */
-export async function runWithinUpdate<T, R>(
-  holds: readonly unknown[],
-  fn: (value: T) => R | PromiseLike<R>,
-  value: T,
-): Promise<R> {
-  const update: RunningUpdate = { holds, outer: storage.getStore(), hasReturned: false };
+export async function runUpdater(
+  operation: "update" | "take",
+  queue: object,
+  sid: string,
+  key: string,
+  updater: ValueUpdater,
+  value: unknown,
+): Promise<unknown> {
+  // The updater of `take()` is our own and calls nothing.
+  if (operation === "take") return await updater(value);
+  const update = new RunningUpdate([queue, sid, updateMutexKey(sid, key)]);
   running++;
   try {
-    return await storage.run(update, fn, value);
+    return await storage.run(update, updater, value);
   } finally {
     // Calls that the function has left for later no longer wait for it.
     update.hasReturned = true;

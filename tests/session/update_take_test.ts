@@ -56,6 +56,22 @@ for (const [name, make] of STORES) {
     assertEquals(await session.get("n"), 4);
   });
 
+  Deno.test(`Session on ${name} reads the result of an update whose function is still running`, async () => {
+    const middleware = start({}, make());
+    const { session } = await open(middleware, await signUp(middleware, { n: 1 }));
+    const hasStarted = Promise.withResolvers<void>();
+    const goOn = Promise.withResolvers<void>();
+    session.update<number>("n", async (n = 0) => {
+      hasStarted.resolve();
+      await goOn.promise;
+      return n + 1;
+    });
+    await hasStarted.promise;
+    const reading = session.get("n");
+    goOn.resolve();
+    assertEquals(await reading, 2);
+  });
+
   Deno.test(`Session.update() on ${name} runs before the writes after it, awaited or not`, async () => {
     const middleware = start({}, make());
     const cookie = await signUp(middleware, { a: 1, b: 1 });
