@@ -150,10 +150,9 @@ export class Session<TData extends object = SessionData> {
    *
    * On a basic store (one that is not a `RecordStore`), this is atomic within one process only.
    *
-   * Keep the function short. While it runs, `update()` and `take()` of the same key wait in other
-   * requests of this process, and on a basic store all writes of the session do. They fail after
-   * `storeTimeout`, or after 10 seconds without one. Nothing limits the function itself: later
-   * writes of its own request wait for it, and so does the response.
+   * While the function runs, only `update()` and `take()` of the same key wait in other requests of
+   * this process. They fail after `storeTimeout`, or after 10 seconds without one. Nothing limits
+   * the function itself: later calls of its own request wait for it, and so does the response.
    *
    * @param key any well-formed Unicode string
    * @param fn receives a copy of the current value, or `undefined`, and returns the new one;

@@ -9,12 +9,13 @@
  */
 import { SessionGoneError, SessionStoreError } from "../errors.ts";
 import type { SessionMeta, SessionRecord, SessionStore, SessionTrace } from "../session_store.ts";
+import { areEqual } from "../util/equal_values.ts";
 import { ExpiringMap } from "../util/expiring_map.ts";
 import type { KeyedMutex } from "../util/keyed_mutex.ts";
-import { isHeldByCaller, WithinUpdateError } from "./running_update.ts";
 import type { RenewOptions, SessionChange, StoreAdapter, ValueUpdater } from "./store_adapter.ts";
 import { withStoreErrors } from "./store_errors.ts";
 import { findTimeout } from "./store_timeout.ts";
+import { updateValue, type ValueAccess } from "./update_value.ts";
 
 /** The key of the expiry and the metadata. Every backend can store this key. */
 const RESERVED_KEY = "__session";
@@ -106,13 +107,21 @@ export class BasicStoreAdapter implements StoreAdapter {
   }
 
   update(sid: string, key: string, updater: ValueUpdater): Promise<void> {
-    return this.#exclusively(sid, async () => {
+    const storedKey = toStoredKey(key);
+    const read = async (): Promise<{ value: unknown }> => {
       const stored = await this.#getLive("update", sid);
-      const storedKey = toStoredKey(key);
-      const value: unknown = Object.hasOwn(stored, storedKey) ? stored[storedKey] : undefined;
-      const next = await updater(value);
-      if (next !== undefined || value !== undefined) await this.#setValue("update", sid, storedKey, next);
-    });
+      return { value: Object.hasOwn(stored, storedKey) ? stored[storedKey] : undefined };
+    };
+    const access: ValueAccess<{ value: unknown }> = {
+      read: () => this.#exclusively(sid, read),
+      write: ({ value }, next) =>
+        this.#exclusively(sid, async () => {
+          if (!areEqual((await read()).value, value)) return false;
+          await this.#setValue("update", sid, storedKey, next);
+          return true;
+        }),
+    };
+    return updateValue(this.#state.mutex, sid, key, updater, access);
   }
 
   change(sid: string, { clear, meta, expiresAt }: SessionChange): Promise<void> {
@@ -167,10 +176,8 @@ export class BasicStoreAdapter implements StoreAdapter {
   }
 
   /** Runs an operation after the earlier operations on the same session. */
-  #exclusively(sid: string, operation: () => Promise<void>): Promise<void> {
-    const { mutex } = this.#state;
-    if (mutex.has(sid) && isHeldByCaller(sid)) return Promise.reject(new WithinUpdateError("update"));
-    return mutex.run(sid, operation);
+  #exclusively<T>(sid: string, operation: () => Promise<T>): Promise<T> {
+    return this.#state.mutex.run(sid, operation);
   }
 
   async #get(operation: string, sid: string): Promise<Record<string, unknown> | undefined> {

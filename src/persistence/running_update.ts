@@ -7,7 +7,7 @@
  * @module
  */
 import { AsyncLocalStorage } from "node:async_hooks";
-import { updateMutexKey, type ValueUpdater } from "./store_adapter.ts";
+import type { ValueUpdater } from "./store_adapter.ts";
 
 /** A call was refused because it would wait for the update that it is called from. */
 export class WithinUpdateError extends TypeError {
@@ -20,6 +20,11 @@ export class WithinUpdateError extends TypeError {
   }
 }
 
+/** Returns the key of the mutex that the updates of one value share. */
+export function updateMutexKey(sid: string, key: string): string {
+  return `${sid} ${key}`;
+}
+
 const storage = new AsyncLocalStorage<RunningUpdate>();
 
 /** How many functions are running. As long as there is none, a call need not ask the storage. */
@@ -27,7 +32,7 @@ let running = 0;
 
 /** The function of an update, while it runs. */
 class RunningUpdate {
-  /** The write queue, and the keys of the mutexes. */
+  /** The write queue, and the key of the mutex. */
   readonly holds: readonly unknown[];
   /** The update of another session whose function called this update. */
   readonly outer = storage.getStore();
@@ -42,7 +47,7 @@ class RunningUpdate {
  * Calls the updater of an `update()` or a `take()`.
  *
  * @param queue the write queue of the request
- * @param sid the session. On a basic store, this is the key of the mutex.
+ * @param sid the session
  * @param key the key of the value
  * @param updater the function
  * @param value its argument
@@ -57,7 +62,7 @@ export async function runUpdater(
 ): Promise<unknown> {
   // The updater of `take()` is our own and calls nothing.
   if (operation === "take") return await updater(value);
-  const update = new RunningUpdate([queue, sid, updateMutexKey(sid, key)]);
+  const update = new RunningUpdate([queue, updateMutexKey(sid, key)]);
   running++;
   try {
     return await storage.run(update, updater, value);

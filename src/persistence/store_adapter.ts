@@ -37,14 +37,6 @@ export type AdapterRecord = Readonly<SessionRecord> & Partial<Pick<StoredRecord,
  */
 export type ValueUpdater = (value: unknown) => unknown;
 
-/**
- * Returns the key of the mutex for the updates of one value. On a basic store, all operations on a
- * session share one mutex instead, whose key is the id.
- */
-export function updateMutexKey(sid: string, key: string): string {
-  return `${sid} ${key}`;
-}
-
 /** A value that was read earlier, and the version that its record had then. */
 export interface CachedValue {
   readonly version: number;

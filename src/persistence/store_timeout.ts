@@ -33,8 +33,8 @@ export class WaitTimeoutError extends Error {
  * a timeout of its own.
  */
 export function findTimeout(error: unknown): Error | undefined {
-  const cause = error instanceof SessionStoreError ? error.cause : error;
-  return cause instanceof StoreTimeoutError || cause instanceof WaitTimeoutError ? error as Error : undefined;
+  if (error instanceof StoreTimeoutError) return error;
+  return error instanceof SessionStoreError && error.cause instanceof StoreTimeoutError ? error : undefined;
 }
 
 /**
