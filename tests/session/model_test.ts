@@ -8,6 +8,7 @@
 import fc from "npm:fast-check@4.10.2";
 import { assertEquals } from "../helpers/assert.ts";
 import { FakeClock } from "../helpers/clock.ts";
+import { FakeTimers } from "../helpers/timers.ts";
 import { contextOf, merged, SECRET, setCookies, signUp, start, visit } from "../helpers/request.ts";
 import { STORES } from "../helpers/stores.ts";
 import {
@@ -18,6 +19,7 @@ import {
   type SessionMiddleware,
   type SessionOptions,
   type SessionStore,
+  SessionStoreError,
 } from "../../mod.ts";
 import { readSecrets } from "../../src/secrets.ts";
 import { Signer } from "../../src/cookie/signer.ts";
@@ -73,6 +75,7 @@ const KINDS = {
   set: 4,
   delete: 1,
   update: 3,
+  hang: 1,
   take: 2,
   clear: 1,
   touch: 1,
@@ -150,6 +153,13 @@ class World {
   readonly jars: (string | undefined)[][] = [[undefined], [undefined], [undefined]];
   /** The log for the report. */
   readonly log: string[] = [];
+  /** The functions of updates that hang now, until {@linkcode World.release}. */
+  readonly hanging = new Set<{ by: number; session: ModelSession | undefined; key: string }>();
+  /** Every function that has hung. */
+  readonly hung: { session: ModelSession | undefined; key: string }[] = [];
+  readonly #released: (() => void)[] = [];
+  /** The requests that have not ended. */
+  readonly running = new Set<number>();
   /** Interleaves the requests. Without it they run one after the other. */
   scheduler: fc.Scheduler | undefined;
   readonly #middleware: SessionMiddleware;
@@ -195,6 +205,31 @@ class World {
     await this.scheduler?.schedule(Promise.resolve(), what);
   }
 
+  /** Waits like the function of an update that never returns, until nobody else has anything to do. */
+  async hang(by: number, session: ModelSession | undefined, key: string): Promise<void> {
+    const hang = { by, session, key };
+    this.hung.push(hang);
+    this.hanging.add(hang);
+    await new Promise<void>((resolve) => this.#released.push(resolve));
+    this.hanging.delete(hang);
+  }
+
+  /** Lets the functions that hang return. Only their own requests may still wait for them. */
+  release(): void {
+    const waiting = Array.from(this.running).filter((by) => !Array.from(this.hanging).some((hang) => hang.by === by));
+    this.expect(waiting.length === 0, `the requests ${waiting.join()} wait forever`);
+    this.expect(this.#released.length > 0, "nothing goes on");
+    for (const release of this.#released.splice(0)) release();
+  }
+
+  /** Returns whether a write of a session may have waited too long for a function that hung. */
+  mayWait(session: ModelSession | undefined, write: Write): boolean {
+    return this.hung.some((hang) =>
+      (hang.session === session || hang.session === write.held?.session) && write.updates &&
+      write.operations.some(([key]) => key === hang.key)
+    );
+  }
+
   /**
    * Returns a middleware of its own for each request that may overlap with others, to tell their
    * events apart.
@@ -234,8 +269,10 @@ class World {
   async request({ client, age, acts, lost }: Request): Promise<void> {
     const jar = this.jars[client] ?? [];
     const number = ++this.#requests;
+    this.running.add(number);
     await this.wait(`request ${number} arrives`);
     const response = await new Visit(this, number, jar[Math.min(age, jar.length - 1)]).run(acts);
+    this.running.delete(number);
     if (response === undefined || lost) return;
     for (const { name, value } of setCookies(response.headers)) {
       if (name === "sid") jar.unshift(value === "" ? undefined : value);
@@ -284,6 +321,8 @@ interface Write {
   /** Whether it must not succeed. */
   tooLate: boolean;
   move?: Move;
+  /** Whether it waits for other updates of its key. */
+  updates: boolean;
   /** Notes the result. */
   learn?: (result: unknown) => void;
   destroys: boolean;
@@ -461,7 +500,8 @@ class Visit {
         this.#noteExpiry(session);
         for (const [key, operation] of write.operations) this.#model?.note(key, operation);
         if (write.move !== undefined) this.#model?.moves.add(write.move);
-        if (!awaited) {
+        // Reads while the function hangs would wait for it.
+        if (!awaited && kind !== "hang") {
           this.#log(`${write.what}, and does not wait`);
           this.#forgotten.push(write);
           this.#pending++;
@@ -493,6 +533,7 @@ class Visit {
         (kind !== "signIn" && this.#pending === 0 && held !== undefined && isDead(held, world.now)),
       destroys: kind === "destroy",
       signsIn: kind === "signIn",
+      updates: kind === "update" || kind === "hang" || kind === "take",
     };
     const onRegister = (key: string, written: Value): Operation => {
       const operation: Operation = {
@@ -520,16 +561,22 @@ class Visit {
       case "delete":
         onRegister(key, undefined);
         return { ...write, call: () => session.delete(key) };
-      case "update": {
+      case "update":
+      case "hang": {
         const added = world.newValue();
         const operation = onRegister(key, undefined);
         return {
           ...write,
           call: () =>
-            session.update<string>(key, (value) => {
+            session.update<string>(key, async (value) => {
               const next = value === undefined ? added : `${value}+${added}`;
               operation.read = { value };
               operation.wrote = { value: next };
+              if (kind === "hang") {
+                const refusal = await session.set(key, "never written").catch((error) => error);
+                this.#expect(refusal instanceof TypeError, `a write within an update ended with ${refusal}`);
+                await world.hang(this.#number, this.#model, key);
+              }
               return next;
             }),
         };
@@ -577,9 +624,10 @@ class Visit {
     if (write.move !== undefined) model?.moves.delete(write.move);
     if (outcome instanceof Error) {
       this.#log(`${write.what}: ${outcome.name}`);
-      this.#expect(outcome instanceof SessionGoneError, `${write.what} failed: ${outcome}`);
+      const isLate = outcome instanceof SessionStoreError && world.mayWait(model, write);
+      this.#expect(isLate || outcome instanceof SessionGoneError, `${write.what} failed: ${outcome}`);
       const alive = write.held !== undefined && isAlive(write.held, world.now, this.#number, write.until);
-      this.#expect(this.#destroyed || !alive, `${write.what} was refused, and the session is alive`);
+      this.#expect(isLate || this.#destroyed || !alive, `${write.what} was refused, and the session is alive`);
       const { next, session } = write.held ?? {};
       const wasReplaced = next !== undefined && next.by !== this.#number && !session?.destroying;
       this.#expect(
@@ -606,7 +654,12 @@ class Visit {
     } catch (thrown) {
       error = thrown;
       this.#log(`fails with ${thrown}`);
-      this.#expect(this.#forgotten.length > 0 && thrown instanceof SessionGoneError, `the request failed: ${thrown}`);
+      const isLate = thrown instanceof SessionStoreError &&
+        this.#forgotten.some((write) => this.#world.mayWait(this.#model, write));
+      this.#expect(
+        this.#forgotten.length > 0 && (isLate || thrown instanceof SessionGoneError),
+        `the request failed: ${thrown}`,
+      );
     }
     for (const write of this.#forgotten) {
       if (error === undefined || write.destroys) {
@@ -780,7 +833,7 @@ async function runWaves(
 
   world.scheduler = scheduler;
   for (const wave of waves) {
-    await scheduler.waitFor(Promise.all(wave.map((request) => world.request(request))));
+    await untilEnded(world, scheduler, Promise.all(wave.map((request) => world.request(request))));
   }
   world.scheduler = undefined;
 
@@ -790,6 +843,28 @@ async function runWaves(
   }
   world.explain();
   if (world.failure !== undefined) throw world.failure;
+}
+
+/**
+ * Waits until the requests of a wave have ended. When none of them goes on, time passes, and at last
+ * the functions that hang return.
+ */
+async function untilEnded(world: World, scheduler: fc.Scheduler, wave: Promise<unknown>): Promise<void> {
+  using timers = new FakeTimers();
+  let hasEnded = false;
+  const ended = scheduler.waitFor(wave).finally(() => hasEnded = true);
+  const watch = async (): Promise<void> => {
+    for (let quiet = 0; !hasEnded; quiet++) {
+      await new Promise<void>((resolve) => setImmediate(resolve));
+      if (scheduler.count() > 0) quiet = 0;
+      if (quiet < 3) continue;
+      quiet = 0;
+      if (timers.pending > 0) timers.tick(10_000);
+      else world.release();
+    }
+  };
+  await Promise.race([ended, watch()]);
+  await ended;
 }
 
 /** Collects unhandled rejections, which would otherwise end the process. */
