@@ -106,8 +106,14 @@ for (const [name, make] of LOCAL_STORES) {
       written = later.promise.then(() => session.set("x", 1));
       return n + 1;
     });
+    // The function of another visitor's update is running.
+    const hang = Promise.withResolvers<number>();
+    const other = await open(middleware, await signUp(middleware, { n: 1 }));
+    const hanging = other.session.update("n", () => hang.promise);
     later.resolve();
     await written;
+    hang.resolve(2);
+    assertEquals(await hanging, 2);
     assertEquals(await session.get("x"), 1);
   });
 
