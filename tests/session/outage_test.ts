@@ -1,5 +1,5 @@
 /** Requests during an outage of the store, and after it: `onStoreError` and `storeTimeout`. */
-import { assert, assertEquals, assertRejects, assertThrows } from "../helpers/assert.ts";
+import { assert, assertEquals, assertInstanceOf, assertRejects, assertThrows } from "../helpers/assert.ts";
 import { FakeClock } from "../helpers/clock.ts";
 import { Captured } from "../helpers/console.ts";
 import {
@@ -18,6 +18,7 @@ import {
   visit,
 } from "../helpers/request.ts";
 import { BasicStore, failing, probe, STORES, working } from "../helpers/stores.ts";
+import { FakeTimers, outcomeOf, quiet } from "../helpers/timers.ts";
 import {
   MemoryStore,
   type Session,
@@ -208,6 +209,43 @@ Deno.test("storeTimeout lets sign-ins of one user continue together if the store
   for (const cookie of cookies) assertEquals(await read(middleware, cookie), "ada");
   // Each sign-in lists the sessions before its write. After it, the limit lists them for all.
   assertEquals(seen.calls.filter((method) => method === "listSessions").length, 5 + 1);
+});
+
+Deno.test("Without a storeTimeout, a sign-in waits 10 s for another sign-in of the user, and goes on", async () => {
+  using timers = new FakeTimers();
+  const { store, probe: seen } = probe(new MemoryStore());
+  const middleware = start({ maxSessionsPerPrincipal: 1, onEvent: () => {} }, store);
+  seen.before = (method) => method === "listSessions" ? new Promise(() => {}) : undefined;
+  const hanging = signIn(middleware, "ada");
+  await quiet();
+  const waiting = signIn(middleware, "ada");
+  await quiet();
+  timers.tick(9999);
+  assertEquals(await outcomeOf(waiting), "pending");
+  timers.tick(1);
+  assertEquals(await read(middleware, await waiting), "ada");
+  assertEquals([await outcomeOf(hanging), timers.pending], ["pending", 0]);
+});
+
+Deno.test("Without a storeTimeout, a write on a basic store waits 10 s for the write of another request", async () => {
+  using timers = new FakeTimers();
+  const { store, probe: seen } = probe(new BasicStore());
+  const middleware = start({ onEvent: () => {} }, store);
+  const cookie = await signUp(middleware);
+  const [first, second] = [await open(middleware, cookie), await open(middleware, cookie)];
+  seen.before = () => new Promise(() => {});
+  void first.session.set("a", 1);
+  seen.before = working;
+  const waiting = second.session.set("b", 1);
+  await quiet();
+  timers.tick(10_000);
+  const error = await outcomeOf(waiting);
+  assertInstanceOf(error, SessionStoreError);
+  assertEquals(
+    error.message,
+    'Cannot set "b": an earlier operation on the session has not finished within 10 s. ' +
+      "Check that the function of every update() returns, and that the store answers.",
+  );
 });
 
 Deno.test("storeTimeout also limits the list of a user's sessions", async () => {
