@@ -77,7 +77,8 @@ export interface SessionOptions {
   /**
    * Gives a session a new id when it has had its current one for this long, in seconds (OWASP
    * Session Management, "Renewal Timeout"). An integer above 0. Concurrent requests with the old id
-   * still find the session for another 30 seconds.
+   * still find the session for another 30 seconds. Until a request has presented the new id, every
+   * request with the old one receives it, because a response may be lost.
    *
    * @default {undefined} only `regenerate()` gives a session a new id
    */

@@ -135,6 +135,7 @@ export class Session<TData extends object = SessionData> {
    * of a class) or the key is not a well-formed string
    * @throws {SessionGoneError} if the session was destroyed or has expired; nothing is written, and
    * no session is created
+   * @throws {HeadersSentError} if there is no session yet, and the headers of the response have left
    * @throws {SessionStoreError} if the store failed
    */
   set<T>(key: AnyKey<TData>, value: T): Promise<void>;
@@ -166,6 +167,7 @@ export class Session<TData extends object = SessionData> {
    * @throws {TypeError} as {@linkcode Session.set}, and if the function of another update of this
    * session calls it
    * @throws {SessionGoneError} if the session was destroyed or has expired
+   * @throws {HeadersSentError} as {@linkcode Session.set}
    * @throws {SessionStoreError} if the store failed, or an update of another request did not finish
    * in time
    */
@@ -273,11 +275,17 @@ export class Session<TData extends object = SessionData> {
    * with the old id is reported as reuse. If the visitor has no session yet, only the id changes
    * and nothing is stored. With a `principal`, the session is created.
    *
+   * If another request has given the session a new id meanwhile, a call with a `principal` creates a
+   * session of its own, so that a sign-in form that was submitted twice signs in twice. If that
+   * request has signed in the same user, its values are copied.
+   *
    * @param options a grace period for the old id, or the user who signs in
    * @throws {TypeError} if an option is of the wrong type, or both are given
    * @throws {RangeError} if `graceSeconds` is negative or exceeds the range of a Date, or
    * `principal` is empty
    * @throws {SessionGoneError} if the session was destroyed or has expired
+   * @throws {HeadersSentError} if the headers of the response have left, so that the client would not
+   * receive the new id
    * @throws {SessionStoreError} if the store failed. The session then keeps its old id. If the call
    * timed out or its connection broke, the store may still move the record later. In that case the
    * old id is refused, and the visitor gets a new session.
@@ -289,6 +297,10 @@ export class Session<TData extends object = SessionData> {
   /**
    * Destroys the session: removes its record from the store and its cookie from the client. Later
    * writes of this request and of concurrent ones reject with {@linkcode SessionGoneError}.
+   *
+   * If the client has presented several session cookies, all of their sessions are destroyed.
+   * Otherwise the next request would be signed in by another one. If it has presented none, nothing
+   * is sent.
    *
    * @throws {SessionStoreError} if the store failed; the cookie is removed from the client anyway
    */
@@ -305,6 +317,7 @@ export class Session<TData extends object = SessionData> {
    *
    * @returns 86 characters of base64url
    * @throws {SessionGoneError} if the session was destroyed or has expired
+   * @throws {HeadersSentError} as {@linkcode Session.set}
    * @throws {SessionStoreError} if the store failed
    */
   csrfToken(): Promise<string> {
