@@ -6,6 +6,7 @@
 import { createHash } from "node:crypto";
 import { createClient, type RedisClientType } from "npm:redis@6.3.1";
 import { noop } from "../util/maybe_promise.ts";
+import { ServerClock } from "./_server_clock.ts";
 
 /**
  * The members that {@linkcode RedisStore} requires of every client. Clients of `npm:redis` 5 and 6
@@ -51,7 +52,7 @@ const MAX_RECONNECT_DELAY_MS = 250;
  */
 const RESPONSE_TIMEOUT_MS = 5000;
 
-/** A script on one key, and its digest. Redis caches the script by this digest. */
+/** A script, and its digest. Redis caches the script by this digest. */
 export interface Script {
   readonly sha: string;
   readonly text: string;
@@ -62,16 +63,31 @@ export function script(text: string): Script {
   return { text, sha: createHash("sha1").update(text).digest("hex") };
 }
 
-/** Returns the key as the server sees it. A client may add a prefix to every key. */
-const ECHO_KEY = script(`return KEYS[1]`);
+/**
+ * Returns the key as the server sees it, and its time in microseconds. A client may add a prefix to
+ * every key.
+ */
+const ECHO_KEY = script(`
+  local time = redis.call('TIME')
+  return {KEYS[1], time[1] * 1000000 + time[2]}`);
 
 /** Runs scripts on the application's client, or on a client of its own. */
 export class RedisConnection {
+  /** Whether this is a cluster, which may keep any two keys on two nodes. */
+  readonly isCluster: boolean;
   #client: RedisClientLike | RedisClusterLike;
   /** The client, if this connection has created it. */
   #ownClient: RedisClientType | undefined;
   /** The time of the first command since the own client's last answer, by `performance.now()`. */
   #unansweredSince: number | undefined;
+  /**
+   * The clock of Redis compared with `performance.now()`, not with `Date.now()`. So it does not
+   * matter how far the two machines' clocks differ, or whether the system clock is adjusted.
+   *
+   * Note: each node of a cluster has its own clock. The estimate is that of the node whose clock is
+   * behind the others.
+   */
+  readonly clock = new ServerClock();
 
   /**
    * Creates a connection. Does not connect yet.
@@ -89,6 +105,7 @@ export class RedisConnection {
       }
       this.#client = clientOrUrl;
     }
+    this.isCluster = "masters" in this.#client;
   }
 
   /** Connects, and checks that the server answers a command on a key. */
@@ -101,27 +118,22 @@ export class RedisConnection {
     await this.#serverKey(key);
   }
 
-  /** Runs a script on a key, in one round trip if the server has cached the script. */
-  async run({ sha, text }: Script, key: string, args: string[] = []): Promise<unknown> {
-    const options = { keys: [key], arguments: args };
+  /** Runs a script, in one round trip if the server has cached it. */
+  async run(script: Script, keys: string[], args: string[] = []): Promise<unknown> {
     if (this.#ownClient?.isOpen) this.#replaceIfUnresponsive(this.#ownClient);
     try {
-      return await this.#client.evalSha(sha, options);
-    } catch (error) {
-      // A server that has restarted, or a replica that takes over, has no scripts cached.
-      if (!(error instanceof Error && error.message.startsWith("NOSCRIPT"))) throw error;
-      return await this.#client.eval(text, options);
+      return await evaluate(this.#client, script, keys, args);
     } finally {
       if (this.#ownClient?.isReady) this.#unansweredSince = undefined;
     }
   }
 
-  /** Removes every key with a prefix, on every master. */
-  async removeKeys(prefix: string): Promise<void> {
+  /** Runs a script on every key with a prefix, on every master. */
+  async runOnKeys(script: Script, prefix: string, args: string[]): Promise<void> {
     const pattern = (await this.#serverKey(prefix)).replace(/[\\*?[\]]/g, "\\$&") + "*";
     const client = this.#client;
     const nodes = "masters" in client ? client.masters.map((master) => client.nodeClient(master)) : [client];
-    await Promise.all(nodes.map(async (node) => removeMatches(await node, pattern)));
+    await Promise.all(nodes.map(async (node) => runOnMatches(await node, script, pattern, args)));
   }
 
   /** Closes the own client immediately. Does nothing to a client of the application. */
@@ -130,7 +142,9 @@ export class RedisConnection {
   }
 
   async #serverKey(key: string): Promise<string> {
-    const serverKey = await this.run(ECHO_KEY, key);
+    const sentAt = performance.now();
+    const [serverKey, micros] = await this.run(ECHO_KEY, [key]) as [unknown, number];
+    this.clock.observe(micros / 1000, sentAt);
     if (typeof serverKey === "string") return serverKey;
     throw new TypeError(
       "Cannot use this Redis client: it answers with Buffers; expected strings; remove its `typeMapping`",
@@ -187,15 +201,52 @@ async function firstAttempt(client: RedisClientType): Promise<void> {
   await promise.finally(() => client.off("ready", resolve).off("error", reject));
 }
 
-async function removeMatches(client: RedisClientLike, pattern: string): Promise<void> {
+/** Returns whether a server has not cached a script. It has restarted, or replaces another one. */
+function saysNotCached(error: unknown): boolean {
+  return error instanceof Error && error.message.startsWith("NOSCRIPT");
+}
+
+async function evaluate(
+  client: RedisScripting,
+  { sha, text }: Script,
+  keys: string[],
+  args: string[],
+): Promise<unknown> {
+  const options = { keys, arguments: args };
+  try {
+    return await client.evalSha(sha, options);
+  } catch (error) {
+    if (!saysNotCached(error)) throw error;
+    return await client.eval(text, options);
+  }
+}
+
+/**
+ * Runs a script on every key that matches a pattern. The keys are those of the server, so the
+ * commands must bypass a client that adds a prefix.
+ */
+async function runOnMatches(
+  client: RedisClientLike,
+  { sha, text }: Script,
+  pattern: string,
+  args: string[],
+): Promise<void> {
+  // One command per key, because the keys are in different slots of a cluster.
+  const runOn = async (key: string): Promise<void> => {
+    try {
+      await client.sendCommand(["EVALSHA", sha, "1", key, ...args]);
+    } catch (error) {
+      if (!saysNotCached(error)) throw error;
+      await client.sendCommand(["EVAL", text, "1", key, ...args]);
+    }
+  };
   let cursor = "0";
   do {
     const [next, keys] = await client.sendCommand(["SCAN", cursor, "MATCH", pattern, "COUNT", "1000"]) as [
       string,
       string[],
     ];
-    // One command per key, because the keys are in different slots of a cluster.
-    await Promise.all(keys.map((key) => client.sendCommand(["UNLINK", key])));
+    await Promise.all(keys.map(runOn));
     cursor = next;
   } while (cursor !== "0");
 }

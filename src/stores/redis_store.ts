@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { SessionGoneError } from "../errors.ts";
+import { SessionGoneError, SessionStoreError, UnreadableRecordError } from "../errors.ts";
 import type {
   PrincipalStore,
   RecordChange,
@@ -15,32 +15,50 @@ import type {
 } from "../session_store.ts";
 import { toObject } from "../util/clone_value.ts";
 import { noop } from "../util/maybe_promise.ts";
+import { retry } from "../util/retry.ts";
 import { emptyRecord, idInUseError, normalizeTimestamp } from "./_records.ts";
-import { type RedisClientLike, type RedisClusterLike, RedisConnection } from "./_redis_connection.ts";
+import { type RedisClientLike, type RedisClusterLike, RedisConnection, type Script } from "./_redis_connection.ts";
 import {
+  ANY_VERSION,
+  BEGIN_EPOCH,
+  BEGIN_MOVE,
   CHANGE,
+  CHANGED,
+  copyFields,
   CREATE,
   decodeMeta,
   decodeValues,
   DELETE,
   encodeFields,
+  EPOCH,
+  epochOf,
   EXPIRES_AT,
   type Fields,
   FOREVER,
+  GONE,
   GRACE_UNTIL,
+  HEAD_FIELDS,
   INDEX_ADD,
   INDEX_LIST,
   INDEX_REMOVE,
+  indexEntry,
   isLive,
+  LATE,
   META_FIELDS,
   MOVED_FROM,
   MOVED_TO,
+  numberIn,
   PRINCIPAL,
   READ,
+  READ_EPOCH,
   READ_FIELDS,
+  REMOVE_OLDER,
   REPLACE_WITH_TRACE,
+  saysUnreadable,
+  sidOfEntry,
   splitFields,
   UNCHANGED,
+  unreadable,
   VALUE,
   VERSION,
 } from "./_redis_record.ts";
@@ -50,8 +68,9 @@ export type { RedisClientLike, RedisClusterLike, RedisScripting } from "./_redis
 /** The options of {@linkcode RedisStore}. */
 export interface RedisStoreOptions {
   /**
-   * The beginning of every key of this store, not empty. The keys are `<prefix>id:<session id>` and
-   * `<prefix>user:<user>`. If several stores share a Redis, no prefix may begin with another.
+   * The beginning of every key of this store, not empty. The keys are `<prefix>id:<session id>`,
+   * `<prefix>user:<user>` and `<prefix>epoch`. If several stores share a Redis, no prefix may begin
+   * with another.
    *
    * @default {"session:"}
    */
@@ -66,6 +85,20 @@ export interface RedisStoreOptions {
 const CLOCK_SKEW_MS = 5 * 60 * 1000;
 
 /**
+ * How long a move is tried again if other requests keep changing the session, in milliseconds.
+ */
+const MOVE_TIMEOUT_MS = 5000;
+
+/**
+ * How often a write is tried again that Redis took for too late while the session was live. The
+ * second attempt uses what the first one has measured.
+ */
+const MAX_LATE_RETRIES = 5;
+
+/** A move found the session changed since it had copied it. */
+class MoveConflictError extends SessionStoreError {}
+
+/**
  * Keeps sessions in Redis 6.2 or later, or in a Redis Cluster. Any number of machines can share it.
  *
  * Most operations take one round trip. Moving a session takes three, and listing the sessions of a
@@ -73,6 +106,9 @@ const CLOCK_SKEW_MS = 5 * 60 * 1000;
  * creating, moving and removing it, and changing its expiry, take one more, because the index of
  * the user's sessions is another key. Redis removes an expired session by itself, five minutes
  * later.
+ *
+ * A write is refused if the session has expired when Redis executes it, even if it was live when
+ * the command was sent. The clocks of Redis and of this machine may differ.
  *
  * Note: the settings of Redis decide what is lost when it crashes. With `appendonly yes` and
  * `appendfsync always`, no acknowledged write is lost. With `everysec`, the writes of the last
@@ -112,6 +148,9 @@ const CLOCK_SKEW_MS = 5 * 60 * 1000;
 export class RedisStore implements PrincipalStore, AsyncDisposable {
   readonly #redis: RedisConnection;
   readonly #prefix: string;
+  readonly #epochKey: string;
+  /** The latest epoch that this process has seen. */
+  #epoch = 0;
   #opening: Promise<void> | undefined;
 
   /**
@@ -138,6 +177,7 @@ export class RedisStore implements PrincipalStore, AsyncDisposable {
     }
     if (prefix === "") throw new RangeError("Cannot create a RedisStore: expected `prefix` not to be empty");
     this.#prefix = prefix;
+    this.#epochKey = `${prefix}epoch`;
     this.#redis = new RedisConnection(clientOrUrl);
   }
 
@@ -152,15 +192,20 @@ export class RedisStore implements PrincipalStore, AsyncDisposable {
    * as soon as Redis does.
    */
   init(): Promise<void> {
-    return this.#opening ??= this.#redis.open(this.#prefix).catch((error) => {
+    return this.#opening ??= this.#open().catch((error) => {
       this.#opening = undefined;
       throw error;
     });
   }
 
+  async #open(): Promise<void> {
+    await this.#redis.open(this.#prefix);
+    this.#epoch = await this.#readEpoch();
+  }
+
   /** Returns whether there is a live session, see {@linkcode SessionStore.exist}. */
   async exist(sid: string): Promise<boolean> {
-    return isLive(await this.#readFields(sid, [EXPIRES_AT]));
+    return isLive(await this.#readFields(sid, []));
   }
 
   /** Creates an empty record without an expiry, see {@linkcode SessionStore.create}. */
@@ -176,19 +221,41 @@ export class RedisStore implements PrincipalStore, AsyncDisposable {
     const expiresAt = normalizeTimestamp(record.expiresAt);
     const { principal } = meta;
     const fields = encodeFields(values, meta).set(EXPIRES_AT, String(expiresAt)).set(VERSION, "0");
-    // The index is written first, so that it contains every live session when all sessions of a
-    // user are revoked.
-    if (principal !== undefined) await this.#addToIndex(principal, sid, expiresAt);
-    if (!await this.#create(sid, fields, expiresAt)) throw idInUseError("create");
+    for (;;) {
+      const epoch = this.#epoch;
+      // The index is written first, so that it contains every live session when all sessions of a
+      // user are revoked.
+      if (principal !== undefined) await this.#addToIndex(principal, sid, epoch, expiresAt);
+      const { isCreated, currentEpoch } = await this.#create(sid, fields, expiresAt, epoch);
+      if (currentEpoch <= epoch) {
+        if (!isCreated) throw idInUseError("create");
+        return;
+      }
+      // All sessions were cleared since this process looked. This one is new.
+      this.#epoch = currentEpoch;
+    }
   }
 
   /**
    * Removes a record, see {@linkcode SessionStore.delete}. Takes two round trips if it is bound to
-   * a user.
+   * a user. Also removes a record that cannot be read.
    */
-  async delete(sid: string): Promise<void> {
-    const principal = await this.#redis.run(DELETE, this.#sessionKey(sid));
-    if (typeof principal === "string") await this.#removeFromIndex(principal, sid);
+  delete(sid: string): Promise<void> {
+    return this.#delete(sid, []);
+  }
+
+  /** Removes a record if it is a copy of another one that a move has made. */
+  #deleteCopy(sid: string, original: string): Promise<void> {
+    return this.#delete(sid, [original]);
+  }
+
+  async #delete(sid: string, args: string[]): Promise<void> {
+    const reply = await this.#redis.run(DELETE, [this.#sessionKey(sid)], args) as (string | null)[];
+    const [principal, epoch, ...copies] = reply;
+    await Promise.all([
+      typeof principal === "string" ? this.#removeFromIndex(principal, sid, Number(epoch ?? 0)) : undefined,
+      ...copies.map((copy) => this.#deleteCopy(String(copy), sid)),
+    ]);
   }
 
   /** Returns all values as a plain object without prototype, see {@linkcode SessionStore.get}. */
@@ -201,14 +268,15 @@ export class RedisStore implements PrincipalStore, AsyncDisposable {
   async readRecord(sid: string): Promise<StoredRecord | SessionTrace | undefined> {
     const fields = await this.#read(sid);
     const movedTo = fields.get(MOVED_TO);
-    if (movedTo !== undefined) return { movedTo, graceUntil: Number(fields.get(GRACE_UNTIL)) };
-    if (!fields.has(EXPIRES_AT)) return undefined;
+    if (movedTo !== undefined) return { movedTo, graceUntil: numberIn(fields, GRACE_UNTIL) };
+    if (fields.size === 0) return undefined;
+    const expiresAt = numberIn(fields, EXPIRES_AT);
     if (!isLive(fields)) return { expired: true };
     return {
       values: decodeValues(fields),
-      expiresAt: Number(fields.get(EXPIRES_AT)),
+      expiresAt,
       meta: decodeMeta(fields),
-      version: Number(fields.get(VERSION)),
+      version: numberIn(fields, VERSION),
     };
   }
 
@@ -221,16 +289,19 @@ export class RedisStore implements PrincipalStore, AsyncDisposable {
     const expiresAt = change.expiresAt === undefined ? undefined : normalizeTimestamp(change.expiresAt);
     const fields = encodeFields(set, meta);
     if (expiresAt !== undefined) fields.set(EXPIRES_AT, String(expiresAt));
+    let indexedUntil = Infinity;
     if (meta.principal !== undefined) {
-      const present = await this.#readFields(sid, [EXPIRES_AT]);
+      const present = await this.#readFields(sid, []);
       if (!isLive(present)) throw new SessionGoneError("change");
-      await this.#addToIndex(meta.principal, sid, expiresAt ?? Number(present.get(EXPIRES_AT)));
+      indexedUntil = expiresAt ?? numberIn(present, EXPIRES_AT);
+      await this.#addToIndex(meta.principal, sid, epochOf(present), indexedUntil);
     }
     const changed = await this.#change("change", sid, fields, { ifVersion, clear, expiresAt });
-    if (changed === false) return false;
-    if (expiresAt !== undefined && changed.principal !== undefined) {
-      await this.#addToIndex(changed.principal, sid, expiresAt);
-    }
+    if (changed === undefined) return false;
+    const { epoch, expiresAtBefore, principal = meta.principal } = changed;
+    // Another request may have extended the session after this one had read its expiry.
+    const until = expiresAt ?? (expiresAtBefore > indexedUntil ? expiresAtBefore : undefined);
+    if (until !== undefined && principal !== undefined) await this.#addToIndex(principal, sid, epoch, until);
     return true;
   }
 
@@ -242,7 +313,7 @@ export class RedisStore implements PrincipalStore, AsyncDisposable {
   /** Returns one value, see {@linkcode SessionStore.getValue}. Reads no other value. */
   // deno-lint-ignore no-explicit-any -- Alosaur's own signature
   async getValue(sid: string, key: string): Promise<any> {
-    const fields = await this.#readFields(sid, [EXPIRES_AT, VALUE + key]);
+    const fields = await this.#readFields(sid, [VALUE + key]);
     return isLive(fields) ? decodeValues(fields).get(key) : undefined;
   }
 
@@ -253,73 +324,131 @@ export class RedisStore implements PrincipalStore, AsyncDisposable {
    *
    * A cluster may store the two ids in different slots, so the method first copies the record. It
    * then replaces the old record with the trace. If the old record has been changed meanwhile, it
-   * starts again. A failure in between leaves a copy under an id that no client knows, and the copy
-   * expires.
+   * starts again, for five seconds at most. A failure in between leaves a copy under an id that no
+   * client knows. The old record notes the id of the copy, so that whatever ends it removes the
+   * copy too.
+   *
+   * @throws {SessionStoreError} if other requests kept changing the record
    */
   async moveRecord(sid: string, newSid: string, move: RecordMove): Promise<boolean> {
-    const { ifVersion, set = [], meta } = move;
+    const changes = encodeFields(move.set ?? [], move.meta);
+    return await retry(
+      () => this.#tryMove(sid, newSid, move, changes),
+      performance.now() + MOVE_TIMEOUT_MS,
+      (error) => error instanceof MoveConflictError,
+    );
+  }
+
+  async #tryMove(sid: string, newSid: string, move: RecordMove, changes: Fields): Promise<boolean> {
+    const ifVersion = move.ifVersion === undefined ? ANY_VERSION : String(move.ifVersion);
     const graceUntil = normalizeTimestamp(move.graceUntil);
-    const changes = encodeFields(set, meta);
-    for (;;) {
-      const old = await this.#read(sid);
-      if (!isLive(old)) throw new SessionGoneError("regenerate");
-      const version = Number(old.get(VERSION));
-      if (ifVersion !== undefined && ifVersion !== version) return false;
-      const expiresAt = Number(old.get(EXPIRES_AT));
-      const fields: Fields = new Map([...old, ...changes]);
-      fields.set(VERSION, String(version + 1)).set(MOVED_FROM, sid);
-      const principal = fields.get(PRINCIPAL);
-      const [created] = await Promise.all([
-        this.#create(newSid, fields, expiresAt),
-        principal === undefined ? undefined : this.#addToIndex(principal, newSid, expiresAt),
-      ]);
-      if (!created) throw idInUseError("regenerate");
-      const ttl = ttlUntil(Math.max(expiresAt, graceUntil));
-      const trace = [String(Date.now()), ttl, String(version), newSid, String(graceUntil)];
-      if (await this.#redis.run(REPLACE_WITH_TRACE, this.#sessionKey(sid), trace) === 1) {
-        const oldPrincipal = old.get(PRINCIPAL);
-        if (oldPrincipal !== undefined) await this.#removeFromIndex(oldPrincipal, sid);
-        return true;
-      }
-      // The old record was changed, moved or removed meanwhile, or it has expired.
-      await this.delete(newSid);
+    const old = await this.#read(sid, BEGIN_MOVE, [String(Date.now()), newSid, ifVersion]);
+    if (!isLive(old)) throw new SessionGoneError("regenerate");
+    const version = String(numberIn(old, VERSION));
+    if (ifVersion !== ANY_VERSION && ifVersion !== version) return false;
+
+    const expiresAt = numberIn(old, EXPIRES_AT);
+    const epoch = epochOf(old);
+    const fields = copyFields(old, changes, sid);
+    const principal = fields.get(PRINCIPAL);
+    const [{ isCreated, currentEpoch }] = await Promise.all([
+      this.#create(newSid, fields, expiresAt, epoch),
+      principal === undefined ? undefined : this.#addToIndex(principal, newSid, epoch, expiresAt),
+    ]);
+    if (currentEpoch > epoch) {
+      await this.#deleteCopy(newSid, sid);
+      throw new SessionGoneError("regenerate");
     }
+    if (!isCreated) throw idInUseError("regenerate");
+
+    const { status, rest } = await this.#runTimed(
+      REPLACE_WITH_TRACE,
+      sid,
+      ttlUntil(Math.max(expiresAt, graceUntil)),
+      [version, newSid, String(graceUntil)],
+    );
+    if (status !== CHANGED) {
+      // The old record was changed, moved or removed meanwhile, or it has expired.
+      await this.#deleteCopy(newSid, sid);
+      if (status === GONE) throw new SessionGoneError("regenerate");
+      throw new MoveConflictError(
+        "regenerate",
+        "Cannot regenerate: other requests kept changing the session; try again",
+      );
+    }
+    const oldPrincipal = old.get(PRINCIPAL);
+    const otherCopies = rest.filter((copy) => copy !== newSid);
+    await Promise.all([
+      oldPrincipal === undefined ? undefined : this.#removeFromIndex(oldPrincipal, sid, epoch),
+      // They belong to moves that have failed. If they cannot be removed, they expire.
+      ...otherCopies.map((copy) => this.#deleteCopy(String(copy), sid).catch(noop)),
+    ]);
+    return true;
   }
 
   /**
    * Lists the live sessions of a user, see {@linkcode PrincipalStore.listSessions}. Takes two round
-   * trips.
+   * trips. Leaves out a session whose record cannot be read.
    */
   async listSessions(principal: string): Promise<{ sid: string; meta: SessionMeta }[]> {
-    let sids = await this.#redis.run(INDEX_LIST, this.#indexKey(principal)) as string[];
-    const visited = new Set<string>();
+    const [entries, epoch] = await Promise.all([
+      this.#redis.run(INDEX_LIST, [this.#indexKey(principal)]) as Promise<string[]>,
+      this.#redis.isCluster ? this.#readEpoch() : 0,
+    ]);
+    let sids = new Set(entries.map(sidOfEntry));
     const found = new Map<string, Fields>();
-    while (sids.length > 0) {
-      const next: string[] = [];
+    while (sids.size > 0) {
       // The client sends concurrent commands in one round trip.
-      await Promise.all(sids.map(async (sid) => {
-        visited.add(sid);
-        const fields = await this.#readFields(sid, [EXPIRES_AT, MOVED_TO, MOVED_FROM, ...META_FIELDS]);
+      const answers = await Promise.all(Array.from(sids, (sid) => this.#readListed(sid, epoch)));
+      const targets = new Set<string>();
+      for (const [i, sid] of [...sids].entries()) {
+        const fields = answers[i];
+        if (fields === undefined) continue;
+        found.set(sid, fields);
         const movedTo = fields.get(MOVED_TO);
-        // The new id may have been added to the index after the index was read.
-        if (movedTo !== undefined) next.push(movedTo);
-        if (isLive(fields) && fields.get(PRINCIPAL) === principal) found.set(sid, fields);
-      }));
-      sids = next.filter((sid) => !visited.has(sid));
+        if (movedTo !== undefined) targets.add(movedTo);
+      }
+      // A session that moves meanwhile may not have existed under its new id when that was read, so
+      // the id is read again after its trace was seen. This ends, because it takes a new trace.
+      sids = new Set([...targets].filter((sid) => !found.has(sid)));
     }
-    return [...found]
+    const live = [...found].filter(([, fields]) => isLive(fields));
+    const liveSids = new Set(live.map(([sid]) => sid));
+    return live
+      .filter(([, fields]) => fields.get(PRINCIPAL) === principal)
       // During a move both records exist, and the old id is still the valid one.
-      .filter(([, fields]) => !found.has(fields.get(MOVED_FROM) ?? ""))
+      .filter(([, fields]) => !liveSids.has(fields.get(MOVED_FROM) ?? ""))
       .map(([sid, fields]) => ({ sid, meta: decodeMeta(fields) }));
   }
 
+  /** Reads a session or trace without its values; `undefined` if missing or not readable. */
+  async #readListed(sid: string, epoch: number): Promise<Fields | undefined> {
+    const names = [MOVED_FROM, ...META_FIELDS];
+    try {
+      const fields = await this.#readFields(sid, names, epoch);
+      if (fields.get(EXPIRES_AT) === undefined) return fields.get(MOVED_TO) === undefined ? undefined : fields;
+      // Throws if a field cannot be read.
+      isLive(fields);
+      decodeMeta(fields);
+      return fields;
+    } catch (error) {
+      if (error instanceof UnreadableRecordError) return undefined;
+      throw error;
+    }
+  }
+
   /**
-   * Removes every key that begins with this store's prefix and `id:` or `user:`, see {@linkcode
-   * SessionStore.clear}. Scans all keys of Redis, which takes a while if there are many. A session
-   * that is created meanwhile may stay.
+   * Ends every session of this store, see {@linkcode SessionStore.clear}. From the first round trip
+   * on, all of them are missing in every process, also under an id that they get later. The method
+   * then removes their keys. It scans all keys of Redis, which takes a while if there are many. If
+   * that fails, the sessions have ended nevertheless, and a repeated call removes the keys.
    */
   async clear(): Promise<void> {
-    await Promise.all([this.#sessionKey(""), this.#indexKey("")].map((prefix) => this.#redis.removeKeys(prefix)));
+    const epoch = await this.#redis.run(BEGIN_EPOCH, [this.#epochKey]) as number;
+    this.#epoch = Math.max(this.#epoch, epoch);
+    await Promise.all([this.#sessionKey(""), this.#indexKey("")].map(async (prefix) => {
+      await this.#redis.runOnKeys(REMOVE_OLDER, prefix, [String(epoch)]);
+    }));
   }
 
   /**
@@ -340,44 +469,123 @@ export class RedisStore implements PrincipalStore, AsyncDisposable {
     return `${this.#prefix}user:${principal}`;
   }
 
-  async #read(sid: string): Promise<Fields> {
-    const reply = await this.#redis.run(READ, this.#sessionKey(sid)) as string[];
+  async #readEpoch(): Promise<number> {
+    const epoch = await this.#redis.run(READ_EPOCH, [this.#epochKey]);
+    if (typeof epoch !== "number") throw new Error("Redis has something else in the key of the epoch");
+    return epoch;
+  }
+
+  /**
+   * Runs a script on a session. The script treats a session of an earlier epoch as missing. In a
+   * cluster, it cannot read the epoch. It is then read at the same time, and the caller must compare
+   * it.
+   *
+   * @param since a current epoch, if the caller has just read it
+   */
+  async #run(script: Script, sid: string, args: string[], since?: number): Promise<{ reply: unknown; epoch: number }> {
+    const key = this.#sessionKey(sid);
+    try {
+      if (!this.#redis.isCluster) {
+        return { reply: await this.#redis.run(script, [key, this.#epochKey], args), epoch: 0 };
+      }
+      const [reply, epoch] = await Promise.all([this.#redis.run(script, [key], args), since ?? this.#readEpoch()]);
+      return { reply, epoch };
+    } catch (error) {
+      throw saysUnreadable(error) ? unreadable({ cause: error }) : error;
+    }
+  }
+
+  /** Returns all fields of a session or trace, none if it is missing. */
+  async #read(sid: string, script = READ, args: string[] = []): Promise<Fields> {
+    const { reply, epoch } = await this.#run(script, sid, args);
+    const texts = reply as string[];
     const fields: Fields = new Map();
-    for (let i = 0; i < reply.length; i += 2) fields.set(reply[i] ?? "", reply[i + 1]);
-    return fields;
+    for (let i = 0; i < texts.length; i += 2) fields.set(texts[i] ?? "", texts[i + 1]);
+    if (fields.size > 0 && !fields.has(EXPIRES_AT) && !fields.has(MOVED_TO)) throw unreadable();
+    return epochOf(fields) < epoch ? new Map() : fields;
   }
 
-  async #readFields(sid: string, names: string[]): Promise<Fields> {
-    const reply = await this.#redis.run(READ_FIELDS, this.#sessionKey(sid), names) as (string | null)[];
-    return new Map(names.map((name, i) => [name, reply[i] ?? undefined]));
+  /**
+   * Returns some fields of a session or trace, and the {@linkcode HEAD_FIELDS}.
+   *
+   * @param names the names of the fields
+   * @param since a current epoch, if the caller has just read it
+   */
+  async #readFields(sid: string, names: string[], since?: number): Promise<Fields> {
+    const all = [...HEAD_FIELDS, ...names];
+    const { reply, epoch } = await this.#run(READ_FIELDS, sid, all, since);
+    const texts = reply as (string | null)[];
+    const fields: Fields = new Map(all.map((name, i) => [name, texts[i] ?? undefined]));
+    return epochOf(fields) < epoch ? new Map() : fields;
   }
 
-  /** Creates a record and returns whether the id was unused. */
-  async #create(sid: string, fields: Fields, expiresAt: number): Promise<boolean> {
-    const args = [String(Date.now()), ttlUntil(expiresAt), ...splitFields(fields).written];
-    return await this.#redis.run(CREATE, this.#sessionKey(sid), args) === 1;
+  /** Creates a record of an epoch. If there is a later one, the record is missing. */
+  async #create(
+    sid: string,
+    fields: Fields,
+    expiresAt: number,
+    epoch: number,
+  ): Promise<{ isCreated: boolean; currentEpoch: number }> {
+    if (epoch > 0) fields.set(EPOCH, String(epoch));
+    const args = [String(Date.now()), ttlUntil(expiresAt), String(epoch), ...splitFields(fields).written];
+    const { reply, epoch: read } = await this.#run(CREATE, sid, args);
+    const [created, known] = reply as [number, number];
+    return { isCreated: created === 1, currentEpoch: Math.max(known, read) };
   }
 
-  /** Changes a record and returns its principal, or `false` if it has another version. */
+  /**
+   * Changes a record and returns what the index of its user needs, or `undefined` if it has another
+   * version. The principal is left out if the expiry is not changed.
+   */
   async #change(
     operation: string,
     sid: string,
     fields: Fields,
     { ifVersion, clear, expiresAt }: Pick<RecordChange, "ifVersion" | "clear" | "expiresAt">,
-  ): Promise<false | { principal: string | undefined }> {
+  ): Promise<{ expiresAtBefore: number; epoch: number; principal?: string } | undefined> {
     const { written, removed } = splitFields(fields);
-    const reply = await this.#redis.run(CHANGE, this.#sessionKey(sid), [
-      String(Date.now()),
-      expiresAt === undefined ? UNCHANGED : ttlUntil(expiresAt),
-      ifVersion === undefined ? "any" : String(ifVersion),
+    const ttl = expiresAt === undefined ? UNCHANGED : ttlUntil(expiresAt);
+    const { status, rest, epoch: currentEpoch } = await this.#runTimed(CHANGE, sid, ttl, [
+      ifVersion === undefined ? ANY_VERSION : String(ifVersion),
       clear ? "clear" : "",
       String(written.length / 2),
       ...written,
       ...removed,
-    ]) as [number, string | null] | null;
-    if (reply === null) throw new SessionGoneError(operation);
-    const [changed, principal] = reply;
-    return changed === 1 && { principal: principal ?? undefined };
+    ]);
+    const [expiresAtBefore, epoch, principal] = rest;
+    if (status === GONE || status === CHANGED && Number(epoch ?? 0) < currentEpoch) {
+      throw new SessionGoneError(operation);
+    }
+    if (status !== CHANGED) return undefined;
+    return {
+      expiresAtBefore: Number(expiresAtBefore),
+      epoch: Number(epoch ?? 0),
+      principal: principal ?? undefined,
+    };
+  }
+
+  /**
+   * Runs a script that refuses a session which has expired when Redis executes it. The estimate of
+   * Redis's clock may be wrong, because that was adjusted or another server has taken over. So if the
+   * session is still live when the refusal arrives, the script runs again.
+   */
+  async #runTimed(
+    script: Script,
+    sid: string,
+    ttl: string,
+    args: string[],
+  ): Promise<{ status: number; rest: (string | null)[]; epoch: number }> {
+    let { offset } = this.#redis.clock;
+    for (let retries = 0;; retries++) {
+      const sentAt = performance.now();
+      const common = [String(Date.now()), ttl, String(sentAt + offset)];
+      const { reply, epoch } = await this.#run(script, sid, [...common, ...args]);
+      const [status, micros, ...rest] = reply as [number, number, ...(string | null)[]];
+      this.#redis.clock.observe(micros / 1000, sentAt);
+      if (status !== LATE) return { status, rest, epoch };
+      if (Date.now() >= Number(rest[0]) || retries === MAX_LATE_RETRIES) return { status: GONE, rest, epoch };
+      offset = micros / 1000 - sentAt;
+    }
   }
 
   /**
@@ -388,19 +596,19 @@ export class RedisStore implements PrincipalStore, AsyncDisposable {
    * could race with another request that binds it again, and would leave a live session that is not
    * listed. `listSessions()` checks the record of every id.
    */
-  async #addToIndex(principal: string, sid: string, expiresAt: number): Promise<void> {
+  async #addToIndex(principal: string, sid: string, epoch: number, expiresAt: number): Promise<void> {
     const now = Date.now();
     const until = Math.max(2 * expiresAt - now, now) + CLOCK_SKEW_MS;
     const score = until <= Number.MAX_SAFE_INTEGER ? String(until) : "+inf";
-    await this.#redis.run(INDEX_ADD, this.#indexKey(principal), [String(now), score, sid]);
+    await this.#redis.run(INDEX_ADD, [this.#indexKey(principal)], [String(now), score, indexEntry(epoch, sid)]);
   }
 
   /**
    * Removes an ended session from the index of a user. If that fails, it stays in the index until
    * its time has passed.
    */
-  async #removeFromIndex(principal: string, sid: string): Promise<void> {
-    await this.#redis.run(INDEX_REMOVE, this.#indexKey(principal), [sid]).catch(noop);
+  async #removeFromIndex(principal: string, sid: string, epoch: number): Promise<void> {
+    await this.#redis.run(INDEX_REMOVE, [this.#indexKey(principal)], [indexEntry(epoch, sid)]).catch(noop);
   }
 }
 

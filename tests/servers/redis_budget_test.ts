@@ -92,7 +92,8 @@ if (await isThere("redis", "the round trips to a Redis", findRedisServer)) {
     for (const [what, trips, operation] of OPERATIONS) {
       const before = await calls();
       await operation(store);
-      if (trips === 1) assertEquals(await calls() - before, 1, what);
+      // The epoch is read at the same time, except by delete(), which does not need it.
+      if (trips === 1) assertEquals(await calls() - before, what === "delete" ? 1 : 2, what);
     }
     await client.close();
   });

@@ -1,17 +1,15 @@
 import { Buffer } from "node:buffer";
-import { createClient, createClientPool, createCluster, type RedisClientType, RESP_TYPES } from "npm:redis@6.3.1";
-import { SessionGoneError, type SessionMeta } from "@alosaur/session";
+import { createClient, createClientPool, createCluster, RESP_TYPES } from "npm:redis@6.3.1";
+import { SessionGoneError, SessionStoreError, UnreadableRecordError } from "@alosaur/session";
 import { type RedisClientLike, type RedisClusterLike, RedisStore } from "@alosaur/session/redis";
 import { testSessionStore } from "@alosaur/session/testing";
 import { assert, assertEquals, assertRejects, assertThrows } from "../helpers/assert.ts";
 import { FakeClock } from "../helpers/clock.ts";
 import { isThere } from "./_require.ts";
-import { findRedis, findRedisServer, type OwnCluster, REDIS_URL, startCluster } from "./_redis.ts";
+import { findRedis, findRedisServer, type OwnCluster, REDIS_URL, startCluster, until } from "./_redis.ts";
+import { open, PREFIX, record, sidsOf } from "./_redis_client.ts";
 
 const CLAIMS = { values: "all", traces: "deadline" } as const;
-
-/** A prefix of this run only, because other runs may share the server. */
-const PREFIX = `test-${crypto.randomUUID()}:`;
 
 /** A store on a client of the application, which it closes too. */
 class StoreWithClient extends RedisStore {
@@ -26,55 +24,6 @@ class StoreWithClient extends RedisStore {
     await super[Symbol.asyncDispose]();
     await this.#client.close();
   }
-}
-
-/** Opens a store on a client of the test, with that client and the interruptions of its scripts. */
-async function open(
-  prefix = PREFIX,
-): Promise<AsyncDisposable & { store: RedisStore; client: RedisClientType; interrupt: Interrupt }> {
-  const client = createClient({ url: REDIS_URL });
-  const interrupt: Interrupt = {};
-  const store = new RedisStore(interrupted(client, interrupt), { prefix });
-  await store.init();
-  return {
-    store,
-    client,
-    interrupt,
-    async [Symbol.asyncDispose](): Promise<void> {
-      await store.clear();
-      await client.close();
-    },
-  };
-}
-
-/** What happens before the next scripts run, one function per script. */
-interface Interrupt {
-  before?: (() => unknown)[];
-}
-
-/** Returns a client that calls the interruptions before its scripts. */
-function interrupted(client: RedisClientType, interrupt: Interrupt): RedisClientLike {
-  return new Proxy(client, {
-    get(target, name): unknown {
-      const member: unknown = Reflect.get(target, name, target);
-      if (typeof member !== "function") return member;
-      if (name !== "evalSha") return member.bind(target);
-      return async (...args: Parameters<RedisClientType["evalSha"]>) => {
-        await interrupt.before?.shift()?.();
-        return await target.evalSha(...args);
-      };
-    },
-  });
-}
-
-function record(lifetime: number, meta: Partial<SessionMeta> = {}): Parameters<RedisStore["createRecord"]>[1] {
-  const now = Date.now();
-  const values = new Map<string, unknown>([["k", 1]]);
-  return { expiresAt: now + lifetime, values, meta: { createdAt: now, seenAt: now, renewedAt: now, ...meta } };
-}
-
-async function sidsOf(store: RedisStore, principal: string): Promise<string[]> {
-  return (await store.listSessions(principal)).map(({ sid }) => sid).sort();
 }
 
 const MINUTE = 60_000;
@@ -128,10 +77,12 @@ if (await isThere("redis", "the tests on a Redis server", findRedis)) {
   );
 
   Deno.test("RedisStore keeps a session in one hash, which Redis removes five minutes after its expiry", async () => {
-    await using opened = await open();
+    // No store with this prefix was cleared before.
+    const prefix = `${PREFIX}one hash:`;
+    await using opened = await open(prefix);
     const { store, client } = opened;
     await store.createRecord("a", record(MINUTE, { principal: "ada", boundAt: 5 }));
-    const hash = await client.hGetAll(`${PREFIX}id:a`);
+    const hash = await client.hGetAll(`${prefix}id:a`);
     assertEquals(Object.keys(hash).sort(), [
       "expiresAt",
       ...["boundAt", "createdAt", "principal", "renewedAt", "seenAt"].map((name) => `m:${name}`),
@@ -139,7 +90,7 @@ if (await isThere("redis", "the tests on a Redis server", findRedis)) {
       "version",
     ]);
     const minutesLeft = async (key: string): Promise<number> =>
-      Math.ceil(await client.pTTL(`${PREFIX}${key}`) / MINUTE);
+      Math.ceil(await client.pTTL(`${prefix}${key}`) / MINUTE);
     assertEquals(await minutesLeft("id:a"), 6);
     await store.changeRecord("a", { expiresAt: Date.now() + 10 * MINUTE });
     assertEquals(await minutesLeft("id:a"), 15);
@@ -155,13 +106,13 @@ if (await isThere("redis", "the tests on a Redis server", findRedis)) {
     assertEquals(await minutesLeft("user:ada"), 25);
 
     await store.create("forever");
-    assertEquals(await client.pTTL(`${PREFIX}id:forever`), -1);
+    assertEquals(await client.pTTL(`${prefix}id:forever`), -1);
     await store.changeRecord("forever", { meta: { principal: "ada" } });
-    assertEquals(await client.pTTL(`${PREFIX}user:ada`), -1);
+    assertEquals(await client.pTTL(`${prefix}user:ada`), -1);
     await store.changeRecord("forever", { expiresAt: Date.now() + MINUTE });
     assertEquals(await minutesLeft("id:forever"), 6);
     await store.changeRecord("forever", { expiresAt: Infinity });
-    assertEquals(await client.pTTL(`${PREFIX}id:forever`), -1);
+    assertEquals(await client.pTTL(`${prefix}id:forever`), -1);
   });
 
   Deno.test("RedisStore keeps the keys of sessions and of indexes apart", async () => {
@@ -301,21 +252,74 @@ if (await isThere("redis", "the tests on a Redis server", findRedis)) {
     }
   });
 
-  Deno.test("RedisStore.moveRecord() leaves the session unchanged when it fails, and a copy that expires", async () => {
+  Deno.test("RedisStore.moveRecord() leaves the session unchanged when it fails, and a copy that ends with it", async () => {
     await using opened = await open();
     const { store, client, interrupt } = opened;
-    await store.createRecord("a", record(MINUTE, { principal: "ada" }));
     const loseConnection = (): never => {
       throw new Error("the connection is lost");
     };
-    interrupt.before = [() => {}, () => {}, () => {}, loseConnection];
-    await assertRejects(() => store.moveRecord("a", "b", { meta: {}, graceUntil: 0 }), Error, "the connection is lost");
-    assertEquals({ ...await store.get("a") }, { k: 1 });
-    assert(await client.pTTL(`${PREFIX}id:b`) > 0);
+    const failToMove = async (): Promise<void> => {
+      await store.createRecord("a", record(MINUTE, { principal: "ada" }));
+      interrupt.before = [() => {}, () => {}, () => {}, loseConnection];
+      const failed = store.moveRecord("a", "b", { meta: {}, graceUntil: 0 });
+      await assertRejects(() => failed, Error, "the connection is lost");
+      assertEquals({ ...await store.get("a") }, { k: 1 });
+      assert(await client.pTTL(`${PREFIX}id:b`) > 0);
+      assertEquals(await sidsOf(store, "ada"), ["a"]);
+    };
+    const ends: [string, () => Promise<unknown>, string[]][] = [
+      ["deleted", () => store.delete("a"), []],
+      ["moved", () => store.moveRecord("a", "c", { meta: {}, graceUntil: 0 }), ["c"]],
+    ];
+    for (const [how, end, left] of ends) {
+      await failToMove();
+      await end();
+      assertEquals(await client.exists(`${PREFIX}id:b`), 0, how);
+      assertEquals(await sidsOf(store, "ada"), left, how);
+      // The copy's entry in the index was removed as well.
+      assertEquals(await client.zCard(`${PREFIX}user:ada`), left.length, how);
+      await store.clear();
+    }
+  });
+
+  Deno.test("RedisStore.moveRecord() to an id in use does not let the session end the other one", async () => {
+    await using opened = await open();
+    const { store } = opened;
+    for (const sid of ["a", "b"]) await store.createRecord(sid, record(MINUTE));
+    await assertRejects(() => store.moveRecord("a", "b", { meta: {}, graceUntil: 0 }), Error, "in use");
+    await store.delete("a");
+    assertEquals(await store.exist("b"), true);
+  });
+
+  Deno.test("RedisStore.moveRecord() gives up on a session that other requests keep changing", async () => {
+    await using opened = await open();
+    const { store, client, interrupt } = opened;
+    await store.createRecord("a", record(MINUTE, { principal: "ada" }));
+    let moves = 0;
+    const realNow = performance.now;
+    let passed = 0;
+    performance.now = () => realNow.call(performance) + passed;
+    // The scripts: begin, create the copy, add it to the index, replace, delete the copy, remove it
+    // from the index.
+    const change = async (): Promise<void> => {
+      // More often than in an endless loop, which must not hang the test.
+      if (++moves > 20) throw new Error("moveRecord() does not give up");
+      await client.hIncrBy(`${PREFIX}id:a`, "version", 1);
+      passed += 1000;
+      interrupt.before?.push(() => {}, () => {}, () => {}, () => {}, () => {}, change);
+    };
+    interrupt.before = [() => {}, () => {}, () => {}, change];
+    try {
+      const move = store.moveRecord("a", "b", { meta: {}, graceUntil: 0 });
+      const error = await assertRejects(() => move, SessionStoreError, "other requests kept changing the session");
+      assertEquals(error.operation, "regenerate");
+    } finally {
+      performance.now = realNow;
+      interrupt.before = [];
+    }
+    assert(moves > 1 && moves <= 6);
     assertEquals(await sidsOf(store, "ada"), ["a"]);
-    // The copy does not prevent another move.
-    assertEquals(await store.moveRecord("a", "c", { meta: {}, graceUntil: 0 }), true);
-    assert((await sidsOf(store, "ada")).includes("c"));
+    assertEquals(await client.exists(`${PREFIX}id:b`), 0);
   });
 
   Deno.test("RedisStore ends and moves a session even if updating the index fails afterwards", async () => {
@@ -353,6 +357,38 @@ if (await isThere("redis", "the tests on a Redis server", findRedis)) {
     assertEquals(await sidsOf(store, "ada"), ["c"]);
   });
 
+  Deno.test("RedisStore.listSessions() finds a session whose new id it read before that existed", async () => {
+    await using moving = await open();
+    await using listing = await open();
+    for (const principal of ["ada", undefined]) {
+      await moving.store.createRecord("a", record(MINUTE, { principal: "ada" }));
+      const { promise: mayCopy, resolve: copy } = Promise.withResolvers<void>();
+      const { promise: isIndexed, resolve: indexed } = Promise.withResolvers<void>();
+      // The scripts: begin, create the copy and at the same time add it to the index, replace.
+      moving.interrupt.before = [() => {}, () => mayCopy];
+      const moved = (async () => {
+        const move = moving.store.moveRecord("a", "b", { meta: {}, graceUntil: 0 });
+        await until("the new id is in the index", async () => await listing.client.zCard(`${PREFIX}user:ada`) === 2);
+        indexed();
+        await move;
+        // Also if that has moved again.
+        if (principal === undefined) await moving.store.moveRecord("b", "c", { meta: {}, graceUntil: 0 });
+      })();
+      await isIndexed;
+      const read = async (keys: string[]): Promise<void> => {
+        if (!keys[0]?.endsWith("id:a")) return;
+        // The other id is read before this one, and does not exist.
+        await pause();
+        await listing.client.ping();
+        copy();
+        await moved;
+      };
+      listing.interrupt.before = [() => {}, read, read];
+      assertEquals(await sidsOf(listing.store, "ada"), [principal === undefined ? "c" : "b"]);
+      await moving.store.clear();
+    }
+  });
+
   Deno.test("RedisStore.listSessions() lists a session once during its move", async () => {
     await using opened = await open();
     const { store, interrupt } = opened;
@@ -387,7 +423,8 @@ if (await isThere("redis", "the tests on a Redis server", findRedis)) {
     }
     clock.tick(10 * MINUTE);
     await store.createRecord("c", record(1, { principal: "ada" }));
-    assertEquals(await client.zRange(`${PREFIX}user:ada`, 0, -1), ["c"]);
+    assertEquals(await client.zCard(`${PREFIX}user:ada`), 1);
+    assertEquals(await sidsOf(store, "ada"), ["c"]);
   });
 
   Deno.test("RedisStore.listSessions() finds a session whose expiries are written out of order", async () => {
@@ -413,6 +450,23 @@ if (await isThere("redis", "the tests on a Redis server", findRedis)) {
     }];
     const change = { meta: { principal: "ada" }, expiresAt: clock.now + 60 * MINUTE };
     await assertRejects(() => store.changeRecord("a", change), Error, "the connection is lost");
+    clock.tick(59 * MINUTE);
+    await store.createRecord("b", record(MINUTE, { principal: "ada" }));
+    assertEquals(await sidsOf(store, "ada"), ["a", "b"]);
+  });
+
+  Deno.test("RedisStore.listSessions() finds a session that was extended while it was bound", async () => {
+    using clock = new FakeClock(Date.now());
+    await using opened = await open();
+    const { store, interrupt } = opened;
+    await store.createRecord("a", record(MINUTE));
+    // The scripts: read the expiry, add to the index, change.
+    interrupt.before = [
+      () => {},
+      () => {},
+      () => store.changeRecord("a", { expiresAt: clock.now + 60 * MINUTE }),
+    ];
+    await store.changeRecord("a", { meta: { principal: "ada" } });
     clock.tick(59 * MINUTE);
     await store.createRecord("b", record(MINUTE, { principal: "ada" }));
     assertEquals(await sidsOf(store, "ada"), ["a", "b"]);
@@ -457,31 +511,113 @@ if (await isThere("redis", "the tests on a Redis server", findRedis)) {
     assertEquals(await sidsOf(store, "ada"), ["a3", "a4", "a5", "a6", "b3", "b4", "b5", "b6"]);
   });
 
-  Deno.test("RedisStore rejects if a key holds another type, and names no id", async () => {
-    await using opened = await open();
+  Deno.test("RedisStore rejects with UnreadableRecordError if a record is not what it wrote, and can remove it", async (t) => {
+    const prefix = `${PREFIX}unreadable:`;
+    await using opened = await open(prefix);
     const { store, client } = opened;
     const sid = "an id";
-    await client.set(`${PREFIX}id:${sid}`, "text");
-    await client.set(`${PREFIX}user:ada`, "text");
-    const calls: (() => Promise<unknown>)[] = [
-      () => store.exist(sid),
-      () => store.create(sid),
-      () => store.delete(sid),
-      () => store.get(sid),
-      () => store.getValue(sid, "k"),
-      () => store.setValue(sid, "k", 1),
-      () => store.readRecord(sid),
-      () => store.changeRecord(sid, {}),
-      () => store.moveRecord(sid, "b", { meta: {}, graceUntil: 0 }),
-      () => store.listSessions("ada"),
-      () => store.createRecord("b", record(MINUTE, { principal: "ada" })),
+    const secret = "a secret";
+    const key = `${prefix}id:${sid}`;
+    type Call = "exist" | "create" | "get" | "getValue" | "setValue" | "readRecord" | "changeRecord" | "moveRecord";
+    const calls: Record<Call, () => Promise<unknown>> = {
+      exist: () => store.exist(sid),
+      create: () => store.create(sid),
+      get: () => store.get(sid),
+      getValue: () => store.getValue(sid, "k"),
+      setValue: () => store.setValue(sid, "l", 1),
+      readRecord: () => store.readRecord(sid),
+      changeRecord: () => store.changeRecord(sid, { expiresAt: Date.now() + MINUTE }),
+      moveRecord: () => store.moveRecord(sid, "b", { meta: {}, graceUntil: 0 }),
+    };
+    const all = Object.keys(calls) as Call[];
+    const reads: Call[] = ["get", "getValue", "readRecord"];
+    const writes: Call[] = ["create", "setValue", "changeRecord", "moveRecord"];
+    const corruptions: [string, () => Promise<unknown>, Call[]][] = [
+      ["a text in place of the hash", () => client.set(key, secret), all],
+      ["a list in place of the hash", () => client.rPush(key, secret), all],
+      ["a hash of something else", () => client.hSet(key, "k", secret), all],
+      ["an expiry that is no number", () => client.hSet(key, "expiresAt", secret), all],
+      ["an empty expiry", () => client.hSet(key, "expiresAt", ""), all],
+      ["a version that is no number", () => client.hSet(key, "version", secret), ["readRecord", ...writes]],
+      ["an epoch that is no number", () => client.hSet(key, "epoch", secret), all],
+      ["a value that is no JSON", () => client.hSet(key, "v:k", secret), reads],
+      ["a value of another encoding", () => client.hSet(key, "v:k", "{}"), reads],
+      ["a time that is no number", () => client.hSet(key, "m:seenAt", secret), ["readRecord"]],
+      ["a time that is missing", () => client.hDel(key, "m:createdAt"), ["readRecord"]],
+      ["a trace without a time", () => client.hSet(key, "movedTo", "b"), ["readRecord"]],
     ];
-    for (const call of calls) {
-      const { message } = await assertRejects(call, Error, "WRONGTYPE");
-      assert(!message.includes(sid) && !message.includes("ada"));
+    for (const [what, corrupt, rejecting] of corruptions) {
+      await t.step(what, async () => {
+        for (const call of rejecting) {
+          await client.del(key);
+          if (!/ hash/.test(what)) await store.createRecord(sid, record(MINUTE));
+          if (what.startsWith("a trace")) await client.hDel(key, "expiresAt");
+          await corrupt();
+          const error = await assertRejects(calls[call], UnreadableRecordError, "not what the store wrote");
+          assert(!Deno.inspect(error).includes(secret) && !Deno.inspect(error).includes(sid), call);
+          assertEquals(await store.exist("b"), false, call);
+        }
+        await client.hDel(key, "movedTo").catch(() => {});
+        await store.delete(sid);
+        assertEquals(await client.exists(key), 0);
+      });
+    }
+  });
+
+  Deno.test("RedisStore.listSessions() leaves out a record that cannot be read, and lists the others", async () => {
+    await using opened = await open();
+    const { store, client } = opened;
+    const corruptions = [
+      async (key: string) => {
+        await client.del(key);
+        await client.set(key, "text");
+      },
+      (key: string) => client.hSet(key, "expiresAt", "text"),
+      (key: string) => client.hSet(key, "m:createdAt", "text"),
+    ];
+    for (const [i, corrupt] of corruptions.entries()) {
+      await store.createRecord(`bad ${i}`, record(MINUTE, { principal: "ada" }));
+      await store.createRecord(`good ${i}`, record(MINUTE, { principal: "ada" }));
+      await corrupt(`${PREFIX}id:bad ${i}`);
+    }
+    // A list reads no values, so that such a session can be revoked.
+    await client.hSet(`${PREFIX}id:good 0`, "v:k", "text");
+    assertEquals(await sidsOf(store, "ada"), ["good 0", "good 1", "good 2"]);
+  });
+
+  Deno.test("RedisStore rejects if the key of an index or of the epoch holds another type, and names no user", async () => {
+    const prefix = `${PREFIX}wrong types:`;
+    await using opened = await open(prefix);
+    const { store, client } = opened;
+    await client.set(`${prefix}user:ada`, "text");
+    for (
+      const call of [
+        () => store.listSessions("ada"),
+        () => store.createRecord("b", record(MINUTE, { principal: "ada" })),
+      ]
+    ) {
+      const error = await assertRejects(call, Error, "WRONGTYPE");
+      assert(!error.message.includes("ada") && !(error instanceof UnreadableRecordError));
     }
     assertEquals(await store.exist("b"), false);
+
+    await store.createRecord("a", record(MINUTE));
+    for (const wrong of [() => client.set(`${prefix}epoch`, "text"), () => client.hSet(`${prefix}epoch`, "k", "v")]) {
+      await client.del(`${prefix}epoch`);
+      await wrong();
+      for (const call of [() => store.exist("a"), () => store.readRecord("a"), () => store.setValue("a", "k", 1)]) {
+        const error = await assertRejects(call, Error);
+        assert(!(error instanceof UnreadableRecordError || error instanceof SessionGoneError));
+      }
+    }
+    await store.clear();
+    assertEquals(await store.exist("a"), false);
   });
+}
+
+/** Lets everything run that waits for nothing else. */
+function pause(): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve));
 }
 
 if (await isThere("redis", "the suite on a Redis Cluster", findRedisServer)) {
