@@ -6,6 +6,7 @@
 import { createHash } from "node:crypto";
 import { createClient, type RedisClientType } from "npm:redis@6.3.1";
 import { noop } from "../util/maybe_promise.ts";
+import { withTimeout } from "../util/timeout.ts";
 import { ServerClock } from "./_server_clock.ts";
 
 /**
@@ -80,6 +81,12 @@ export class RedisConnection {
   #ownClient: RedisClientType | undefined;
   /** The time of the first command since the own client's last answer, by `performance.now()`. */
   #unansweredSince: number | undefined;
+  #reconnecting: Promise<void> | undefined;
+  /** The client that will replace the own one as soon as it is connected. */
+  #successor: RedisClientType | undefined;
+  /** The earliest time of the next reconnection, by `performance.now()`. */
+  #reconnectAt = 0;
+
   /**
    * The clock of Redis compared with `performance.now()`, not with `Date.now()`. So it does not
    * matter how far the two machines' clocks differ, or whether the system clock is adjusted.
@@ -118,10 +125,17 @@ export class RedisConnection {
     await this.#serverKey(key);
   }
 
-  /** Runs a script, in one round trip if the server has cached it. */
+  /**
+   * Runs a script, in one round trip if the server has cached it. Runs it again on a new connection
+   * of its own if the server has become a replica.
+   */
   async run(script: Script, keys: string[], args: string[] = []): Promise<unknown> {
     if (this.#ownClient?.isOpen) this.#replaceIfUnresponsive(this.#ownClient);
+    const own = this.#ownClient;
     try {
+      return await evaluate(this.#client, script, keys, args);
+    } catch (error) {
+      if (own === undefined || !saysReplica(error) || !await this.#reconnect(own)) throw error;
       return await evaluate(this.#client, script, keys, args);
     } finally {
       if (this.#ownClient?.isReady) this.#unansweredSince = undefined;
@@ -139,6 +153,7 @@ export class RedisConnection {
   /** Closes the own client immediately. Does nothing to a client of the application. */
   close(): void {
     this.#ownClient?.destroy();
+    this.#successor?.destroy();
   }
 
   async #serverKey(key: string): Promise<string> {
@@ -149,6 +164,41 @@ export class RedisConnection {
     throw new TypeError(
       "Cannot use this Redis client: it answers with Buffers; expected strings; remove its `typeMapping`",
     );
+  }
+
+  /**
+   * Connects again, because the server has become a replica and the URL may lead to its successor
+   * now. Commands keep using the old connection until then, because they can still read.
+   *
+   * @returns whether there is a new connection
+   */
+  async #reconnect(replica: RedisClientType): Promise<boolean> {
+    if (this.#ownClient === replica) {
+      this.#reconnecting ??= this.#replace(replica).finally(() => this.#reconnecting = undefined);
+      await this.#reconnecting;
+    }
+    return this.#ownClient !== replica;
+  }
+
+  async #replace(replica: RedisClientType): Promise<void> {
+    // The failover may take a while. Every write that is refused meanwhile would reconnect.
+    const delay = this.#reconnectAt - performance.now();
+    if (delay > 0) await new Promise((resolve) => setTimeout(resolve, delay));
+    this.#reconnectAt = performance.now() + MAX_RECONNECT_DELAY_MS;
+    // The connection may have been closed or replaced meanwhile.
+    if (this.#ownClient !== replica || !replica.isOpen) return;
+    const client = this.#successor = replica.duplicate().on("error", noop);
+    try {
+      await withTimeout(firstAttempt(client), RESPONSE_TIMEOUT_MS / 1000, () => new Error("Redis does not answer"));
+      if (this.#ownClient !== replica || !replica.isOpen) throw new Error("The connection was closed or replaced");
+    } catch {
+      return client.destroy();
+    } finally {
+      this.#successor = undefined;
+    }
+    this.#client = this.#ownClient = client;
+    // Waits for the commands that were sent.
+    replica.close().catch(noop);
   }
 
   /**
@@ -199,6 +249,11 @@ async function firstAttempt(client: RedisClientType): Promise<void> {
   client.once("ready", resolve).once("error", reject);
   if (!client.isOpen) client.connect().catch(reject);
   await promise.finally(() => client.off("ready", resolve).off("error", reject));
+}
+
+/** Returns whether a server has refused a command, and done nothing, because it is a replica. */
+function saysReplica(error: unknown): boolean {
+  return error instanceof Error && /\b(READONLY|MASTERDOWN)\b/.test(error.message);
 }
 
 /** Returns whether a server has not cached a script. It has restarted, or replaces another one. */

@@ -157,11 +157,12 @@ export class RedisStore implements PrincipalStore, AsyncDisposable {
    * Creates a store. Does not connect yet.
    *
    * With a URL, the store has a connection of its own. It reconnects by itself, and commands fail
-   * immediately while Redis is down.
+   * immediately while Redis is down. If the server has become a replica, a write that it refuses is
+   * executed on a new connection, because the URL may lead to the new master by then.
    *
    * With a client, the application closes the client, and the client's settings decide what happens
    * while Redis is down. With `disableOfflineQueue`, commands fail immediately. Otherwise they wait
-   * for five seconds.
+   * for five seconds. The store never reconnects such a client.
    *
    * @param clientOrUrl a URL (`redis://` or `rediss://`, with user, password and database number if
    * needed); or a client, a pool or a cluster client of `npm:redis`

@@ -49,7 +49,11 @@ export function faultyProxy(server: { hostname?: string; port: number }): Faulty
   async function serve(client: Deno.Conn): Promise<void> {
     clients++;
     open.add(client);
-    const upstream = await Deno.connect(server);
+    const upstream = await Deno.connect(server).catch(() => undefined);
+    if (upstream === undefined) {
+      if (open.delete(client)) client.close();
+      return;
+    }
     open.add(upstream);
     await Promise.all([forward(client, upstream), forward(upstream, client)]);
   }

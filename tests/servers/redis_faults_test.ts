@@ -1,8 +1,9 @@
-import { createCluster, type RedisClusterType } from "npm:redis@6.3.1";
+import { createClient, createCluster, type RedisClusterType } from "npm:redis@6.3.1";
 import { type SessionMiddleware, SessionStoreError } from "@alosaur/session";
 import { type RedisClusterLike, RedisStore } from "@alosaur/session/redis";
 import { assert, assertEquals, assertRejects, assertStringIncludes } from "../helpers/assert.ts";
 import { read, signUp, start } from "../helpers/request.ts";
+import { faultyProxy } from "./_faulty_proxy.ts";
 import { type Load, startLoad } from "./_load.ts";
 import { startProcess } from "./_process.ts";
 import { isThere } from "./_require.ts";
@@ -180,6 +181,95 @@ if (await isThere("redis", "the faults of Redis", findRedisServer)) {
     console.log(`Redis silent: given up after ${unansweredFor} ms, back after ${back} ms`);
     assert(unansweredFor > 4900 && unansweredFor < 6000 && back < 1000);
     await other.exist("a");
+  });
+
+  Deno.test("RedisStore follows its URL to the new master when the connected Redis becomes a replica", async (t) => {
+    await using one = await startRedis({ "repl-diskless-sync-delay": "0" });
+    await using two = await startRedis({ "repl-diskless-sync-delay": "0" });
+    const target = { port: one.port };
+    await using proxy = faultyProxy(target);
+    await using store = await opened(`redis://127.0.0.1:${proxy.port}`);
+    const middleware = start(quiet, store);
+    const cookie = await signUp(middleware);
+
+    let [master, replica] = [one, two];
+    /** Makes the replica the master. The connections to the old master stay open. */
+    const failOver = async (): Promise<void> => {
+      await replica.cli("REPLICAOF", "127.0.0.1", String(master.port));
+      await until("the replica is up to date", async () => (await replica.cli("ROLE")).includes("connected"));
+      await replica.cli("REPLICAOF", "NO", "ONE");
+      await master.cli("REPLICAOF", "127.0.0.1", String(replica.port));
+      [master, replica] = [replica, master];
+    };
+    await t.step("the first write after the failover works, on one new connection", async () => {
+      await failOver();
+      target.port = master.port;
+      assertEquals(proxy.clients, 1);
+      await Promise.all(Array.from({ length: 50 }, () => signUp(middleware)));
+      assertEquals(await read(middleware, cookie), "ada");
+      assertEquals(proxy.clients, 2);
+      await until("the old connection is closed", () => proxy.open === 1);
+      assert(Number(await master.cli("DBSIZE")) >= 51);
+    });
+    await t.step("until the URL leads to the new master, reads work and writes are refused", async () => {
+      await failOver();
+      for (let i = 0; i < 3; i++) {
+        await assertRejects(() => store.create("early"), Error, "READONLY");
+        assertEquals(await read(middleware, cookie), "ada");
+      }
+      target.port = master.port;
+      await store.create("late");
+      assertEquals([await store.exist("early"), await store.exist("late")], [false, true]);
+      assertEquals(await read(middleware, cookie), "ada");
+    });
+    await t.step("reads follow too if the replica has lost its master and serves no old data", async () => {
+      await failOver();
+      await replica.cli("CONFIG", "SET", "replica-serve-stale-data", "no");
+      await replica.cli("REPLICAOF", "127.0.0.1", "1");
+      await assertRejects(() => store.exist("late"), Error, "MASTERDOWN");
+      target.port = master.port;
+      assertEquals(await store.exist("late"), true);
+    });
+    await t.step("clear() follows", async () => {
+      await failOver();
+      target.port = master.port;
+      await store.clear();
+      assertEquals(await store.exist("late"), false);
+      assertEquals(await master.cli("KEYS", "*"), "session:epoch");
+    });
+    await t.step("a new connection that fails leaves the old one in use", async () => {
+      await failOver();
+      target.port = 1;
+      await assertRejects(() => store.create("a"), Error, "READONLY");
+      assertEquals(await store.exist("a"), false);
+      target.port = master.port;
+      await store.create("a");
+    });
+    await t.step("a store that is closed while it reconnects stays closed", async () => {
+      await failOver();
+      // A server that accepts connections and answers nothing.
+      using silent = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+      target.port = silent.addr.port;
+      const refused = store.create("b").then(() => false, () => true);
+      await until("it reconnects", () => proxy.open > 1);
+      await store[Symbol.asyncDispose]();
+      assertEquals(await refused, true);
+      await until("all connections are closed", () => proxy.open === 0);
+    });
+  });
+
+  Deno.test("RedisStore never reconnects a client of the application that has become connected to a replica", async () => {
+    await using redis = await startRedis();
+    await using proxy = faultyProxy({ port: redis.port });
+    const client = await createClient({ url: `redis://127.0.0.1:${proxy.port}` }).connect();
+    const store = new RedisStore(client);
+    await store.init();
+    await redis.cli("REPLICAOF", "127.0.0.1", "1");
+    await assertRejects(() => store.create("a"), Error, "READONLY");
+    assertEquals(proxy.clients, 1);
+    await redis.cli("REPLICAOF", "NO", "ONE");
+    await store.create("a");
+    await client.close();
   });
 
   Deno.test("RedisStore rejects a write that Redis refuses and changes nothing", async (t) => {
