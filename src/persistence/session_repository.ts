@@ -118,14 +118,12 @@ export class SessionRepository {
     return this.#follow(sid, found, moves);
   }
 
-  async #follow(sid: string, { movedTo, graceUntil }: MoveTrace, moves: number): Promise<LookupHit | LookupMiss> {
-    const isGracePeriod = Date.now() < graceUntil;
-    // A renewal counts as delivered when a request presents the new id. Until then the client may
-    // not have received it, so its old id still leads to the session, and is not reuse.
+  async #follow(sid: string, trace: MoveTrace, moves: number): Promise<LookupHit | LookupMiss> {
+    const isGracePeriod = Date.now() < trace.graceUntil;
     if (!isGracePeriod && moves > 0) return "reuse";
     if (moves === MAX_MOVES) return "unknown";
-    const found = await this.#read(movedTo, moves + 1);
-    if (moves === 0 && typeof found !== "string" && found.id === movedTo && found.record.meta.replaces === sid) {
+    const found = await this.#read(trace.movedTo, moves + 1);
+    if (moves === 0 && typeof found !== "string" && found.id === trace.movedTo && isUndelivered(sid, found.record)) {
       return { ...found, viaOldId: false };
     }
     return isGracePeriod ? found : "reuse";
@@ -327,10 +325,23 @@ export class SessionRepository {
       const error = toSessionError(operation, cause, key);
       if (!(error instanceof SessionGoneError) || moves === MAX_MOVES) throw error;
       const found = await withStoreErrors(operation, () => this.#shared.adapter.read(id), key);
-      if (found === undefined || !("movedTo" in found) || Date.now() >= found.graceUntil) throw error;
+      if (found === undefined || !("movedTo" in found)) throw error;
+      if (Date.now() >= found.graceUntil) {
+        const next = await withStoreErrors(operation, () => this.#shared.adapter.read(found.movedTo), key);
+        if (next === undefined || !("values" in next) || !isUndelivered(id, next)) throw error;
+      }
       session.id = found.movedTo;
       session.viaOldId = true;
       await this.#withMoveRetry(session, operation, run, key, moves + 1);
     });
   }
+}
+
+/**
+ * Returns whether a record belongs to a session that `renewalTimeout` has renewed, and no request
+ * has presented the new id. The client may not have received it. Until then the old id still leads
+ * to the session, even if its grace period has passed, and is not reuse.
+ */
+function isUndelivered(oldId: string, { meta }: AdapterRecord): boolean {
+  return meta.replaces === oldId;
 }

@@ -30,6 +30,7 @@ import {
   HeadersSentError,
   type Session,
   type SessionEvent,
+  SessionGoneError,
   type SessionOptions,
   SessionStoreError,
   UnreadableRecordError,
@@ -176,6 +177,19 @@ for (const [name, make] of STORES) {
     assertEquals((await visit(middleware, { cookie: next })).headers.getSetCookie().length, 1);
     assertEquals(await read(middleware, old), undefined);
     assertEquals(eventNames(events).at(-1), "refused reuse");
+  });
+
+  Deno.test(`renewalTimeout on ${name} lets a long request with the old id write until a request has presented the new one`, async () => {
+    using clock = new FakeClock();
+    const middleware = start({ renewalTimeout: 60 }, make());
+    const old = await signUp(middleware);
+    const [first, second] = [await open(middleware, old), await open(middleware, old)];
+    clock.tick(60_000);
+    const next = cookieOf(await visit(middleware, { cookie: old }));
+    clock.tick(30_000);
+    await first.session.set("n", 1);
+    assertEquals(await read(middleware, next, "n"), 1);
+    await assertRejects(() => second.session.set("n", 2), SessionGoneError);
   });
 
   Deno.test(`renewalTimeout on ${name} never gives the new id to an id from before regenerate()`, async () => {

@@ -795,7 +795,8 @@ class Visit {
         model.note(key, operation);
       }
     }
-    this.#view.clear();
+    const [[, { startedAt }] = [PRINCIPAL, { startedAt: 0 }]] = signIn?.operations ?? [];
+    for (const [key, { since }] of this.#view) if (since < startedAt) this.#view.delete(key);
   }
 
   #noteExpiry(session: Session): void {
