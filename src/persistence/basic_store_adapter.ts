@@ -7,8 +7,14 @@
  *
  * @module
  */
-import { SessionGoneError, SessionStoreError } from "../errors.ts";
-import type { SessionMeta, SessionRecord, SessionStore, SessionTrace } from "../session_store.ts";
+import { SessionGoneError, UnreadableRecordError } from "../errors.ts";
+import {
+  isSessionMeta,
+  type SessionMeta,
+  type SessionRecord,
+  type SessionStore,
+  type SessionTrace,
+} from "../session_store.ts";
 import { areEqual } from "../util/equal_values.ts";
 import { ExpiringMap } from "../util/expiring_map.ts";
 import type { KeyedMutex } from "../util/keyed_mutex.ts";
@@ -78,7 +84,7 @@ export class BasicStoreAdapter implements StoreAdapter {
 
   async read(sid: string): Promise<SessionRecord | SessionTrace | undefined> {
     const stored = await this.#get("get", sid);
-    const reserved = stored && reservedValue(stored);
+    const reserved = stored && reservedValue("get", stored);
     // A record without an expiry was not created completely, so no client has its cookie.
     if (stored === undefined || reserved === undefined) return this.#state.traces.get(sid);
     const { expiresAt, ...meta } = reserved;
@@ -132,7 +138,11 @@ export class BasicStoreAdapter implements StoreAdapter {
           if (storedKey !== RESERVED_KEY) await this.#setValue("clear", sid, storedKey, undefined);
         }
       }
-      const reserved = { ...reservedValue(stored), ...meta, ...(expiresAt === undefined ? {} : { expiresAt }) };
+      const reserved = {
+        ...reservedValue("change", stored),
+        ...meta,
+        ...(expiresAt === undefined ? {} : { expiresAt }),
+      };
       await this.#setValue("change", sid, RESERVED_KEY, withoutUndefined(reserved));
       const traceExpiry = this.#state.traceExpiry.get(sid);
       if (traceExpiry !== undefined && expiresAt !== undefined) traceExpiry.expiresAt = expiresAt;
@@ -142,7 +152,7 @@ export class BasicStoreAdapter implements StoreAdapter {
   move(sid: string, newSid: string, { meta, graceUntil }: RenewOptions): Promise<void> {
     return this.#exclusively(sid, async () => {
       const stored = await this.#getLive("regenerate", sid);
-      const reserved = reservedValue(stored);
+      const reserved = reservedValue("regenerate", stored);
       await this.#store.create(newSid);
       const values = Object.entries(stored).filter(([storedKey]) => storedKey !== RESERVED_KEY);
       await this.#fill(newSid, values, { ...reserved, ...meta });
@@ -183,17 +193,18 @@ export class BasicStoreAdapter implements StoreAdapter {
   async #get(operation: string, sid: string): Promise<Record<string, unknown> | undefined> {
     const stored: unknown = await this.#store.get(sid);
     if (stored === undefined || stored === null) return undefined;
-    if (typeof stored === "object") return stored as Record<string, unknown>;
-    throw new SessionStoreError(
+    if (typeof stored === "object" && !Array.isArray(stored)) return stored as Record<string, unknown>;
+    const type = Array.isArray(stored) ? "n array" : ` ${typeof stored}`;
+    throw new UnreadableRecordError(
       operation,
-      `Cannot ${operation}: the session store returned a wrong type from get(); expected an object, received a ${typeof stored}`,
+      `Cannot ${operation}: the session store returned a wrong type from get(); expected an object, received a${type}`,
     );
   }
 
   /** Returns a live record, or throws {@linkcode SessionGoneError}. */
   async #getLive(operation: string, sid: string): Promise<Record<string, unknown>> {
     const stored = await this.#get(operation, sid);
-    const expiresAt = stored && reservedValue(stored)?.expiresAt;
+    const expiresAt = stored && reservedValue(operation, stored)?.expiresAt;
     if (stored === undefined || expiresAt === undefined || Date.now() >= expiresAt) {
       throw new SessionGoneError(operation);
     }
@@ -236,7 +247,7 @@ export class BasicStoreAdapter implements StoreAdapter {
       await this.#exclusively(sid, async () => {
         // A concurrent write may have extended the session.
         const stored = await this.#get("destroy", sid);
-        const expiresAt = stored && reservedValue(stored)?.expiresAt;
+        const expiresAt = stored && reservedValue("destroy", stored)?.expiresAt;
         if (expiresAt !== undefined && Date.now() >= expiresAt) await this.#store.delete(sid);
       });
     } catch {
@@ -265,10 +276,21 @@ export class BasicStoreAdapter implements StoreAdapter {
   }
 }
 
-function reservedValue(stored: object): ReservedValue | undefined {
+/**
+ * Returns the expiry and the metadata of a record; `undefined` if it has none.
+ *
+ * @throws {UnreadableRecordError} if the value is something else, such as text that an
+ * `EncryptedStore` wrote
+ */
+function reservedValue(operation: string, stored: object): ReservedValue | undefined {
   const value: unknown = Object.hasOwn(stored, RESERVED_KEY) ? Reflect.get(stored, RESERVED_KEY) : undefined;
-  if (typeof value !== "object" || value === null || !("expiresAt" in value)) return undefined;
-  return typeof value.expiresAt === "number" && Number.isFinite(value.expiresAt) ? value as ReservedValue : undefined;
+  if (value === undefined) return undefined;
+  if (isSessionMeta(value) && "expiresAt" in value && Number.isFinite(value.expiresAt)) return value as ReservedValue;
+  throw new UnreadableRecordError(
+    operation,
+    `Cannot ${operation}: the value ${JSON.stringify(RESERVED_KEY)} is not what the middleware wrote; ` +
+      "if an EncryptedStore wrote it, put one over the store, else destroy the session",
+  );
 }
 
 /**

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { SessionGoneError } from "../errors.ts";
+import { SessionGoneError, UnreadableRecordError } from "../errors.ts";
 import type { RecordAnswer, RecordStore, SessionRecord } from "../session_store.ts";
 import type { KeyedMutex } from "../util/keyed_mutex.ts";
 import { callAsync, isPending, type MaybePromise } from "../util/maybe_promise.ts";
@@ -23,8 +23,7 @@ export class RecordStoreAdapter implements StoreAdapter {
 
   read(sid: string): MaybePromise<RecordAnswer> {
     const answer = callAsync(() => this.#store.readRecord(sid));
-    // A store written in JavaScript may return null.
-    return isPending(answer) ? answer.then((record) => record ?? undefined) : answer ?? undefined;
+    return isPending(answer) ? answer.then(checkAnswer) : checkAnswer(answer);
   }
 
   create(sid: string, record: SessionRecord): Promise<void> {
@@ -58,4 +57,17 @@ export class RecordStoreAdapter implements StoreAdapter {
   delete(sid: string): Promise<void> {
     return this.#store.delete(sid);
   }
+}
+
+/** Rejects with an {@linkcode UnreadableRecordError} if the values are encrypted. */
+function checkAnswer(answer: RecordAnswer): MaybePromise<RecordAnswer> {
+  // A store written in JavaScript may return null.
+  if (answer === undefined || answer === null) return undefined;
+  if (!("values" in answer) || answer.meta.encrypted === undefined) return answer;
+  return Promise.reject(
+    new UnreadableRecordError(
+      "get",
+      "Cannot get: the values are encrypted; put an EncryptedStore over the store, or destroy the session",
+    ),
+  );
 }

@@ -5,6 +5,7 @@
  */
 import { stringify, unflatten } from "npm:devalue@6.0.3";
 import { cloneValue } from "../util/clone_value.ts";
+import { unreadableError } from "./_records.ts";
 
 /**
  * Encodes a value as JSON in the format of devalue, which also supports `undefined`, `Date`, `Map`,
@@ -23,9 +24,18 @@ export function encodeValue(key: string, value: unknown): string {
     : text.replace(LONE_SURROGATE, (surrogate) => `\\u${surrogate.charCodeAt(0).toString(16)}`);
 }
 
-/** Decodes the result of {@linkcode encodeValue}. */
-export function decodeValue(text: string): unknown {
-  return revive(JSON.parse(text), hasEscapes(text));
+/**
+ * Decodes the result of {@linkcode encodeValue}.
+ *
+ * @param operation the operation that needs the value, for the error message
+ * @throws {UnreadableRecordError} if the text is not such a result
+ */
+export function decodeValue(text: string, operation = "get"): unknown {
+  try {
+    return revive(JSON.parse(text), hasEscapes(text));
+  } catch {
+    throw unreadableError(operation);
+  }
 }
 
 /**
@@ -43,13 +53,27 @@ export function encodeValues(values: Iterable<[string, unknown]>): string {
   return `{${members.join(",")}}`;
 }
 
-/** Decodes the result of {@linkcode encodeValues}, which must not contain `null`. */
+/**
+ * Decodes the result of {@linkcode encodeValues}, which must not contain `null`.
+ *
+ * @throws {UnreadableRecordError} if the text is not such a result
+ */
 export function decodeValues(text: string): Map<string, unknown> {
-  const parsed: Record<string, Parsed> = JSON.parse(text);
-  const escaped = hasEscapes(text);
-  const values = new Map<string, unknown>();
-  for (const name of Object.keys(parsed)) values.set(decodeKey(name), revive(parsed[name] as Parsed, escaped));
-  return values;
+  try {
+    const parsed: unknown = JSON.parse(text);
+    if (!isObject(parsed)) throw new TypeError("expected an object");
+    const escaped = hasEscapes(text);
+    const values = new Map<string, unknown>();
+    for (const name of Object.keys(parsed)) values.set(decodeKey(name), revive(parsed[name] as Parsed, escaped));
+    return values;
+  } catch {
+    throw unreadableError("get");
+  }
+}
+
+/** Returns whether parsed JSON is an object, and not an array or `null`. */
+export function isObject(parsed: unknown): parsed is Record<string, unknown> {
+  return typeof parsed === "object" && parsed !== null && !Array.isArray(parsed);
 }
 
 /**

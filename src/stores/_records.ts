@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { SessionStoreError } from "../errors.ts";
+import { SessionStoreError, UnreadableRecordError } from "../errors.ts";
 import type { SessionRecord } from "../session_store.ts";
 
 /** Returns the record of a session that is created now, without values and without an expiry. */
@@ -25,4 +25,17 @@ export function normalizeTimestamp(value: number): number {
 export function idInUseError(operation: "create" | "regenerate"): SessionStoreError {
   const which = operation === "create" ? "the session id" : "the new session id";
   return new SessionStoreError(operation, `Cannot ${operation}: ${which} is in use`);
+}
+
+/**
+ * Creates the error of an operation that found a record that can never be read.
+ *
+ * Note: the error has no cause, because the message of a `SyntaxError` of `JSON.parse()` quotes the
+ * text.
+ */
+export function unreadableError(operation: string): UnreadableRecordError {
+  return new UnreadableRecordError(
+    operation,
+    `Cannot ${operation}: the stored session is not what the store wrote; destroy the session`,
+  );
 }

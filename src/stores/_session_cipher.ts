@@ -5,7 +5,7 @@
  */
 import { Buffer } from "node:buffer";
 import { createCipheriv, createDecipheriv, createHmac, randomBytes } from "node:crypto";
-import { SessionStoreError } from "../errors.ts";
+import { UnreadableRecordError } from "../errors.ts";
 import { decodeValue, encodeValue } from "./_codec.ts";
 
 /**
@@ -74,18 +74,23 @@ export class SessionCipher {
    * Decrypts a value that {@linkcode SessionCipher.encrypt} returned for the same session and key.
    *
    * @param sealed the stored value; `undefined` if it is missing
-   * @throws {SessionStoreError} if the stored value is anything else
+   * @param operation the operation that needs the value, for the error message
+   * @throws {UnreadableRecordError} if the stored value is anything else
    */
-  decrypt(key: string, sealed: unknown): unknown {
+  decrypt(key: string, sealed: unknown, operation: string): unknown {
     if (sealed === undefined) return undefined;
     const bytes = Buffer.from(typeof sealed === "string" ? sealed : "", "base64url");
     if (bytes[0] !== VERSION || bytes.length < TEXT_AT + TAG_BYTES) {
-      throw decryptError(key, "the stored value is not encrypted");
+      throw decryptError(operation, key, "the stored value is not encrypted");
     }
     const id = bytes.subarray(ID_AT, NONCE_AT);
     const found = this.#keys.find((candidate) => id.equals(candidate.id));
     if (found === undefined) {
-      throw decryptError(key, "the key that encrypted it is not among `keys`; add the old key after the new one");
+      throw decryptError(
+        operation,
+        key,
+        "the key that encrypted it is not among `keys`; add the old key after the new one",
+      );
     }
     const nonce = bytes.subarray(NONCE_AT, TEXT_AT);
     const decipher = createDecipheriv(ALGORITHM, this.#sessionKey(found.root), nonce);
@@ -95,9 +100,9 @@ export class SessionCipher {
     try {
       text = Buffer.concat([decipher.update(bytes.subarray(TEXT_AT, -TAG_BYTES)), decipher.final()]);
     } catch (cause) {
-      throw decryptError(key, "the stored value was altered, or belongs to another session or key", cause);
+      throw decryptError(operation, key, "the stored value was altered, or belongs to another session or key", cause);
     }
-    return decodeValue(text.toString());
+    return decodeValue(text.toString(), operation);
   }
 
   /**
@@ -158,6 +163,6 @@ function hmac(key: Uint8Array, text: string): Uint8Array {
   return createHmac("sha256", key).update(text).digest();
 }
 
-function decryptError(key: string, reason: string, cause?: unknown): SessionStoreError {
-  return new SessionStoreError("get", `Cannot get ${JSON.stringify(key)}: ${reason}`, { cause });
+function decryptError(operation: string, key: string, reason: string, cause?: unknown): UnreadableRecordError {
+  return new UnreadableRecordError(operation, `Cannot ${operation} ${JSON.stringify(key)}: ${reason}`, { cause });
 }

@@ -4,9 +4,9 @@
  * @module
  */
 import { SessionGoneError, SessionStoreError } from "../errors.ts";
-import type { PrincipalStore, RecordStore, SessionStore } from "../session_store.ts";
+import type { PrincipalStore, RecordStore, SessionMeta, SessionStore } from "../session_store.ts";
 import { toObject } from "../util/clone_value.ts";
-import { idInUseError } from "./_records.ts";
+import { emptyRecord, idInUseError } from "./_records.ts";
 import { type DerivedKey, type EncryptionKey, readKeys, SessionCipher } from "./_session_cipher.ts";
 
 export type { EncryptionKey };
@@ -24,9 +24,14 @@ type Keys = readonly [DerivedKey, ...DerivedKey[]];
  * Any store can be the underlying store, even one that stores only JSON, because the encrypted
  * values are strings. This store has the optional capabilities of the underlying store. The
  * application closes the underlying store; this store never does. A value is bound to its session
- * id and its key. Reading it under another session id or key rejects with a `SessionStoreError`,
- * and so does reading an altered value. `moveRecord` reads the session first, because it must
- * encrypt every value again for the new session id.
+ * id and its key. Reading it under another session id or key rejects with an
+ * `UnreadableRecordError`, and so does reading an altered value or one that is not encrypted.
+ * `moveRecord` reads the session first, because it must encrypt every value again for the new
+ * session id.
+ *
+ * The other way round, a middleware that uses the underlying store directly does not take the
+ * encrypted text for values: this store marks its records as encrypted (see {@linkcode
+ * SessionMeta.encrypted}), and such a record is unreadable to that middleware.
  *
  * To rotate the key, put the new one before the old one: `[newKey, oldKey]`. The first key
  * encrypts, and all keys decrypt. A value is encrypted with the new key when it is written, and
@@ -115,7 +120,8 @@ export class EncryptedStore implements SessionStore {
 
   /** Implements {@linkcode SessionStore.create}. */
   create(sid: string): Promise<void> {
-    return this.#store.create(sid);
+    // Only createRecord() can mark the record as encrypted.
+    return this.createRecord === undefined ? this.#store.create(sid) : this.createRecord(sid, emptyRecord());
   }
 
   /** Implements {@linkcode SessionStore.delete}. */
@@ -126,11 +132,11 @@ export class EncryptedStore implements SessionStore {
   /**
    * Implements {@linkcode SessionStore.get}. The result has no prototype.
    *
-   * @throws {SessionStoreError} if one of the values cannot be decrypted
+   * @throws {UnreadableRecordError} if one of the values cannot be decrypted
    */
   async get(sid: string): Promise<Record<string, unknown> | undefined> {
     const stored: object | null | undefined = await this.#store.get(sid);
-    return stored ? toObject(decryptValues(this.#keys, sid, Object.entries(stored))) : undefined;
+    return stored ? toObject(decryptValues(this.#keys, sid, Object.entries(stored), "get")) : undefined;
   }
 
   /**
@@ -143,11 +149,11 @@ export class EncryptedStore implements SessionStore {
   /**
    * Implements {@linkcode SessionStore.getValue}.
    *
-   * @throws {SessionStoreError} if the value cannot be decrypted
+   * @throws {UnreadableRecordError} if the value cannot be decrypted
    */
   // deno-lint-ignore no-explicit-any -- Alosaur's own signature
   async getValue(sid: string, key: string): Promise<any> {
-    return new SessionCipher(this.#keys, sid).decrypt(key, await this.#store.getValue(sid, key));
+    return new SessionCipher(this.#keys, sid).decrypt(key, await this.#store.getValue(sid, key), "get");
   }
 
   /** Implements {@linkcode SessionStore.clear}: removes every session of the underlying store. */
@@ -160,23 +166,27 @@ export class EncryptedStore implements SessionStore {
 function optionalMethods(store: PrincipalStore, keys: Keys): Omit<PrincipalStore, keyof SessionStore> {
   return {
     createRecord: async (sid, { values, expiresAt, meta }) => {
-      await store.createRecord(sid, { values: encryptValues(keys, sid, values), expiresAt, meta });
+      await store.createRecord(sid, { values: encryptValues(keys, sid, values), expiresAt, meta: markMeta(meta) });
     },
 
     readRecord: async (sid) => {
       const answer = await store.readRecord(sid);
       if (answer === undefined || !("values" in answer)) return answer;
       const { values, version, expiresAt, meta } = answer;
-      return { values: decryptValues(keys, sid, values), version, expiresAt, meta };
+      return { values: decryptValues(keys, sid, values, "get"), version, expiresAt, meta: unmarkMeta(meta) };
     },
 
-    changeRecord: async (sid, { set, ...change }) => {
-      return await store.changeRecord(sid, { ...change, ...(set && { set: encryptValues(keys, sid, set) }) });
+    changeRecord: async (sid, { set, meta, ...change }) => {
+      return await store.changeRecord(sid, {
+        ...change,
+        ...(set && { set: encryptValues(keys, sid, set) }),
+        ...(meta && { meta: "encrypted" in meta ? markMeta(meta) : meta }),
+      });
     },
 
     moveRecord: async (sid, newSid, { ifVersion, set = new Map(), ...move }) => {
       const added = encryptValues(keys, newSid, set);
-      const meta = { ...move.meta };
+      const meta = "encrypted" in move.meta ? markMeta(move.meta) : { ...move.meta };
       for (let attempt = 0; attempt < MAX_ATTEMPTS; attempt++) {
         const record = await store.readRecord(sid);
         if (record === undefined || !("values" in record)) throw new SessionGoneError("regenerate");
@@ -184,10 +194,15 @@ function optionalMethods(store: PrincipalStore, keys: Keys): Omit<PrincipalStore
           if (await store.exist(newSid)) throw idInUseError("regenerate");
           return false;
         }
-        const kept = encryptValues(keys, newSid, decryptValues(keys, sid, record.values));
+        const kept = encryptValues(keys, newSid, decryptValues(keys, sid, record.values, "regenerate"));
         // A concurrent write changes the version, so this move fails and is tried again. Otherwise
         // the new id would get a value that is encrypted for the old one.
-        const moved = { ...move, meta, ifVersion: record.version, set: new Map([...kept, ...added]) };
+        const moved = {
+          ...move,
+          meta: { encrypted: record.meta.encrypted ?? 1, ...meta },
+          ifVersion: record.version,
+          set: new Map([...kept, ...added]),
+        };
         if (await store.moveRecord(sid, newSid, moved)) return true;
       }
       throw new SessionStoreError(
@@ -196,8 +211,21 @@ function optionalMethods(store: PrincipalStore, keys: Keys): Omit<PrincipalStore
       );
     },
 
-    listSessions: (principal) => store.listSessions(principal),
+    listSessions: async (principal) => {
+      const sessions = await store.listSessions(principal);
+      return sessions.map(({ sid, meta }) => ({ sid, meta: unmarkMeta(meta) }));
+    },
   };
+}
+
+/** Returns the meta of a session whose values this store encrypts once more. */
+function markMeta<M extends Partial<SessionMeta>>(meta: M): M {
+  return { ...meta, encrypted: (meta.encrypted ?? 0) + 1 };
+}
+
+/** Reverses {@linkcode markMeta}. A session from before there was a mark has none. */
+function unmarkMeta({ encrypted = 1, ...meta }: SessionMeta): SessionMeta {
+  return encrypted > 1 ? { ...meta, encrypted: encrypted - 1 } : meta;
 }
 
 function encryptValues(keys: Keys, sid: string, values: Iterable<[string, unknown]>): Map<string, string | undefined> {
@@ -205,7 +233,12 @@ function encryptValues(keys: Keys, sid: string, values: Iterable<[string, unknow
   return new Map(Array.from(values, ([key, value]) => [key, cipher.encrypt(key, value)]));
 }
 
-function decryptValues(keys: Keys, sid: string, values: Iterable<[string, unknown]>): Map<string, unknown> {
+function decryptValues(
+  keys: Keys,
+  sid: string,
+  values: Iterable<[string, unknown]>,
+  operation: string,
+): Map<string, unknown> {
   const cipher = new SessionCipher(keys, sid);
-  return new Map(Array.from(values, ([key, sealed]) => [key, cipher.decrypt(key, sealed)]));
+  return new Map(Array.from(values, ([key, sealed]) => [key, cipher.decrypt(key, sealed, operation)]));
 }

@@ -9,6 +9,7 @@ import {
   type SessionRecord,
   type SessionStore,
   SessionStoreError,
+  UnreadableRecordError,
 } from "../../mod.ts";
 import { DenoKvStore } from "../../src/stores/deno_kv_store.ts";
 import { EncryptedStore } from "../../src/stores/encrypted_store.ts";
@@ -188,15 +189,16 @@ Deno.test("EncryptedStore rejects a value that was altered or belongs elsewhere"
   for (const [name, sealed, reason] of cases) {
     await t.step(name, async () => {
       await underlying.setValue("a", "k", sealed);
-      for (
-        const call of [
-          () => store.getValue("a", "k"),
-          () => store.get("a"),
-          () => store.readRecord("a"),
-          () => store.moveRecord("a", "c", { meta: {}, graceUntil: 0 }),
-        ]
-      ) {
-        const error = await assertRejects(async () => await call(), SessionStoreError, 'Cannot get "k": ');
+      const calls: [string, () => unknown][] = [
+        ["get", () => store.getValue("a", "k")],
+        ["get", () => store.get("a")],
+        ["get", () => store.readRecord("a")],
+        ["regenerate", () => store.moveRecord("a", "c", { meta: {}, graceUntil: 0 })],
+      ];
+      for (const [operation, call] of calls) {
+        const prefix = `Cannot ${operation} "k": `;
+        const error = await assertRejects(async () => await call(), UnreadableRecordError, prefix);
+        assertEquals(error.operation, operation);
         assert(error.message.includes(reason), error.message);
         assert(!`${error.stack}${error.cause}`.includes("admin"), error.stack);
       }

@@ -112,6 +112,7 @@ function changeChecks({ where, a, b }: StorePair<RecordStore>): Check[] {
         { sentAt: 7 },
         { principal: "a user", boundAt: 8 },
         { csrfSeed: "a seed", renewedAt: 9 },
+        { encrypted: 1 },
         { principal: "another user" },
         { sentAt: undefined },
         { csrfSeed: undefined },

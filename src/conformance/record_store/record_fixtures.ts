@@ -24,6 +24,7 @@ export const FULL_META: SessionMeta = {
   boundAt: 1_700_000_000_005,
   csrfSeed: "a seed",
   replaces: "an older id",
+  encrypted: 1,
 };
 
 /** An hour, in milliseconds. */

@@ -18,6 +18,20 @@ export const RECORD_DEFECTS: Defect[] = [
     foundBy: "createRecord() keeps values, deadline and meta exactly",
   },
   {
+    name: "does not remember that the values are encrypted",
+    create: fullStore((correct) =>
+      editCreateRecord(correct, ({ meta: { encrypted: _, ...meta }, ...rest }) => ({ ...rest, meta }))
+    ),
+    foundBy: "createRecord() keeps values, deadline and meta exactly",
+  },
+  {
+    name: "forgets at a change that the values are encrypted",
+    create: fullStore((correct) =>
+      editChangeRecord(correct, ({ meta, ...rest }) => ({ ...rest, meta: { ...meta, encrypted: undefined } }))
+    ),
+    foundBy: "changeRecord() writes and removes members of meta",
+  },
+  {
     name: "returns null for absent members of meta",
     create: fullStore((correct) =>
       editReadRecord(correct, (record) => ({
