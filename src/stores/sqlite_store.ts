@@ -3,21 +3,23 @@
  *
  * @module
  */
+import { isAbsolute } from "node:path";
 import { DatabaseSync, type DatabaseSyncOptions, type StatementSync } from "node:sqlite";
 import { SessionGoneError, SessionStoreError } from "../errors.ts";
-import type {
-  PrincipalStore,
-  RecordAnswer,
-  RecordChange,
-  RecordMove,
-  SessionMeta,
-  SessionRecord,
+import {
+  isSessionMeta,
+  type PrincipalStore,
+  type RecordAnswer,
+  type RecordChange,
+  type RecordMove,
+  type SessionMeta,
+  type SessionRecord,
 } from "../session_store.ts";
 import { toObject } from "../util/clone_value.ts";
 import { noop } from "../util/maybe_promise.ts";
 import { retry } from "../util/retry.ts";
-import { decodeValues, encodeValues } from "./_codec.ts";
-import { emptyRecord, idInUseError, normalizeTimestamp } from "./_records.ts";
+import { decodeValues, encodeValues, isObject } from "./_codec.ts";
+import { emptyRecord, idInUseError, normalizeTimestamp, unreadableError } from "./_records.ts";
 
 /** The options of {@linkcode SqliteStore}. */
 export interface SqliteStoreOptions {
@@ -51,7 +53,8 @@ const APPLICATION_ID = 0x53455353;
 const SCHEMA_VERSION = 1;
 
 // A row is a session. If `data` is NULL, it is the trace of an id that was replaced, and `meta`
-// holds the new id. `expires_at` may be infinite.
+// holds the new id. `expires_at` may be infinite. It becomes 0 when a call finds that the session
+// has expired.
 const SCHEMA = `
   CREATE TABLE sessions (
     id TEXT PRIMARY KEY NOT NULL,
@@ -78,8 +81,15 @@ const SWEEP_LIMIT = 20;
  */
 const MAX_PATCH_KEYS = 16;
 
-/** The condition for a row to be a live session. `?1` is its id and `?2` the current time. */
-const LIVE = "id = ?1 AND data IS NOT NULL AND ?2 < expires_at";
+/**
+ * The condition for a row to be a live session. `?1` is its id and `?2` the current time. It is
+ * false for data that is not the text of an object, and for an expiry that is not a number, because
+ * SQLite sorts numbers before text.
+ */
+const LIVE = "id = ?1 AND data >= '{' AND data < '|' AND ?2 < expires_at AND expires_at <= 9e999";
+
+/** How often the write-ahead log is checked, and the file if there are no writes. In milliseconds. */
+const FILE_CHECK_MS = 1000;
 
 /** Arrays instead of objects make a read 20 % faster. Deno's types lack this option of Node's. */
 const OPTIONS: DatabaseSyncOptions & { returnArrays: boolean } = { returnArrays: true };
@@ -90,7 +100,9 @@ const STATEMENTS = {
   commit: "COMMIT",
   rollback: "ROLLBACK",
   read: "SELECT data, meta, expires_at, version FROM sessions WHERE id = ?1",
-  list: "SELECT id, meta FROM sessions WHERE meta ->> 'principal' = ?1 AND ?2 < expires_at",
+  list: "SELECT id, meta, expires_at FROM sessions WHERE meta ->> 'principal' = ?1 AND expires_at != 0",
+  end: "UPDATE sessions SET expires_at = 0 WHERE id = ?1 AND data IS NOT NULL AND expires_at <= ?2",
+  endAll: "UPDATE sessions SET expires_at = 0 WHERE meta ->> 'principal' = ?1 AND expires_at <= ?2",
   sweep: `DELETE FROM sessions WHERE id IN (SELECT id FROM sessions WHERE expires_at <= ?1 LIMIT ${SWEEP_LIMIT})`,
   // The id may still have the row of an expired session or of a trace.
   insert: `INSERT OR REPLACE INTO sessions (id, data, meta, expires_at, version)
@@ -109,14 +121,26 @@ const STATEMENTS = {
 
 const NO_VALUES: ReadonlyMap<string, unknown> = new Map();
 
-/** The open database and its prepared statements. */
-type Connection = { db: DatabaseSync } & Record<keyof typeof STATEMENTS, StatementSync>;
+/** A file, as it was when it was opened. */
+interface OpenFile {
+  readonly path: string;
+  readonly dev: number;
+  readonly ino: number;
+}
+
+/** The open database, its prepared statements, and its files as far as they can be identified. */
+type Connection =
+  & { db: DatabaseSync; file: OpenFile | undefined; log: OpenFile | undefined }
+  & Record<keyof typeof STATEMENTS, StatementSync>;
 
 /** A row as the statement `read` returns it. */
 type Row = [data: string | null, meta: string, expiresAt: number, version: number];
 
 /** A row of a live session. */
 type LiveRow = [data: string, meta: string, expiresAt: number, version: number];
+
+/** A row as the statement `list` returns it. */
+type ListedRow = [sid: string, meta: string, expiresAt: number];
 
 /**
  * Stores sessions in a file. They survive restarts of the process and of the machine, and the
@@ -129,9 +153,16 @@ type LiveRow = [data: string, meta: string, expiresAt: number, version: number];
  * rejected. While the file is open, `<path>-wal` and `<path>-shm` belong to it, so a copy of the
  * file alone is incomplete. SQLite's `VACUUM INTO` creates a complete copy.
  *
- * An expired session is missing immediately. Its row is removed later, when other sessions are
- * created. Each new session removes up to 20 expired rows, and there is no timer. The file does not
- * shrink, but SQLite reuses its free pages.
+ * An expired session is missing immediately. The first call that finds it expired marks its row,
+ * so that no slower write of another process can extend the session afterwards. Its row is removed
+ * later, when other sessions are created. Each new session removes up to 20 expired rows, and there
+ * is no timer. The file does not shrink, but SQLite reuses its free pages.
+ *
+ * Do not delete or replace the file while it is open, because no other process would see the
+ * writes of this one. Every write checks that the file is still there, and reads check it once a
+ * second. (On Windows, an open file cannot be deleted, and nothing is checked.) The call that
+ * notices the loss rejects, because its write may be lost. The next call opens the file that is at
+ * `path` then, or creates an empty one.
  *
  * A session that was created by {@linkcode SqliteStore.create} has no expiry.
  *
@@ -164,6 +195,8 @@ export class SqliteStore implements PrincipalStore, AsyncDisposable {
   readonly #busyTimeout: number;
   #connecting: Promise<Connection> | undefined;
   #connection: Connection | undefined;
+  /** When the files were last checked, in milliseconds of `performance.now()`. */
+  #checkedAt = 0;
   #closed = false;
 
   /**
@@ -231,7 +264,7 @@ export class SqliteStore implements PrincipalStore, AsyncDisposable {
    * @throws {Error} if the file cannot be read
    */
   async exist(sid: string): Promise<boolean> {
-    return await this.#readLive(sid) !== undefined;
+    return await this.#readLive("get", sid) !== undefined;
   }
 
   /**
@@ -251,8 +284,8 @@ export class SqliteStore implements PrincipalStore, AsyncDisposable {
   async createRecord(sid: string, { values, expiresAt, meta }: SessionRecord): Promise<void> {
     const data = encodeValues(withoutUndefined(values));
     const encodedMeta = JSON.stringify(meta);
-    await this.#transaction((connection) => {
-      if (readLiveRow(connection, sid) !== undefined) throw idInUseError("create");
+    await this.#transaction("create", (connection) => {
+      if (isLive(readRow(connection, "create", sid))) throw idInUseError("create");
       connection.sweep.run(Date.now());
       connection.insert.run(sid, data, encodedMeta, normalizeTimestamp(expiresAt));
     });
@@ -264,7 +297,7 @@ export class SqliteStore implements PrincipalStore, AsyncDisposable {
    * @throws {Error} if the file cannot be written
    */
   async delete(sid: string): Promise<void> {
-    await this.#run((connection) => connection.delete.run(sid));
+    await this.#write("destroy", (connection) => connection.delete.run(sid));
   }
 
   /**
@@ -273,7 +306,7 @@ export class SqliteStore implements PrincipalStore, AsyncDisposable {
    * @throws {Error} if the file cannot be read
    */
   async get(sid: string): Promise<Record<string, unknown> | undefined> {
-    const row = await this.#readLive(sid);
+    const row = await this.#readLive("get", sid);
     return row && toObject(decodeValues(row[0]));
   }
 
@@ -285,11 +318,19 @@ export class SqliteStore implements PrincipalStore, AsyncDisposable {
    */
   readRecord(sid: string): RecordAnswer | Promise<RecordAnswer> {
     try {
-      if (this.#connection !== undefined) return readAnswer(this.#connection, sid);
+      this.#checkFilesIfDue("get");
+    } catch (error) {
+      return Promise.reject(error);
+    }
+    try {
+      if (this.#connection !== undefined) {
+        const row = readRow(this.#connection, "get", sid);
+        if (!isToBeEnded(row)) return toAnswer(row);
+      }
     } catch {
       // The call below waits if the file is locked, and rejects with any other error.
     }
-    return this.#run((connection) => readAnswer(connection, sid));
+    return this.#readRow("get", sid).then(toAnswer);
   }
 
   /**
@@ -312,12 +353,16 @@ export class SqliteStore implements PrincipalStore, AsyncDisposable {
         expiresAt,
         ifVersion,
       );
-      if (changes === 0 && readLiveRow(connection, sid) === undefined) throw new SessionGoneError("change");
+      if (changes === 0 && !isLive(readRow(connection, "change", sid))) throw new SessionGoneError("change");
       return changes !== 0;
     };
-    if (clear || set.size <= MAX_PATCH_KEYS) return await this.#run((connection) => write(connection, clear, patch));
-    return await this.#transaction((connection) => {
-      return write(connection, true, applyPatch(readLiveRow(connection, sid)?.[0] ?? "{}", patch));
+    return await this.#retryUnlessGone("change", sid, () => {
+      if (clear || set.size <= MAX_PATCH_KEYS) {
+        return this.#write("change", (connection) => write(connection, clear, patch));
+      }
+      return this.#transaction("change", (connection) => {
+        return write(connection, true, applyPatch("change", readRow(connection, "change", sid)?.[0] ?? "{}", patch));
+      });
     });
   }
 
@@ -328,8 +373,10 @@ export class SqliteStore implements PrincipalStore, AsyncDisposable {
    */
   async setValue(sid: string, key: string, value: unknown): Promise<void> {
     const patch = encodeValues([[key, value]]);
-    const { changes } = await this.#run((connection) => connection.set.run(sid, Date.now(), patch));
-    if (changes === 0) throw new SessionGoneError("set");
+    await this.#retryUnlessGone("set", sid, async () => {
+      const { changes } = await this.#write("set", (connection) => connection.set.run(sid, Date.now(), patch));
+      if (changes === 0) throw new SessionGoneError("set");
+    });
   }
 
   /**
@@ -339,7 +386,7 @@ export class SqliteStore implements PrincipalStore, AsyncDisposable {
    */
   // deno-lint-ignore no-explicit-any -- Alosaur's own signature
   async getValue(sid: string, key: string): Promise<any> {
-    const row = await this.#readLive(sid);
+    const row = await this.#readLive("get", sid);
     return row && decodeValues(row[0]).get(key);
   }
 
@@ -354,17 +401,19 @@ export class SqliteStore implements PrincipalStore, AsyncDisposable {
     const graceUntil = normalizeTimestamp(move.graceUntil);
     const patch = encodeValues(set);
     const metaPatch = encodeMetaPatch(meta);
-    return await this.#transaction((connection) => {
-      const row = readLiveRow(connection, sid);
-      if (row === undefined) throw new SessionGoneError("regenerate");
-      if (readLiveRow(connection, newSid) !== undefined) throw idInUseError("regenerate");
-      const [data, , expiresAt, version] = row;
+    const moveRow = (connection: Connection): boolean => {
+      const row = readRow(connection, "regenerate", sid);
+      if (!isLive(row)) throw new SessionGoneError("regenerate");
+      if (isLive(readRow(connection, "regenerate", newSid))) throw idInUseError("regenerate");
+      const [data, meta, expiresAt, version] = row;
       if (ifVersion !== undefined && ifVersion !== version) return false;
-      connection.move.run(sid, newSid, set.size > 0 ? applyPatch(data, patch) : data, metaPatch);
+      decodeMeta("regenerate", meta);
+      connection.move.run(sid, newSid, applyPatch("regenerate", data, patch), metaPatch);
       const trace = JSON.stringify({ movedTo: newSid, graceUntil });
       connection.trace.run(sid, trace, Math.max(expiresAt, graceUntil));
       return true;
-    });
+    };
+    return await this.#retryUnlessGone("regenerate", sid, () => this.#transaction("regenerate", moveRow));
   }
 
   /**
@@ -373,10 +422,16 @@ export class SqliteStore implements PrincipalStore, AsyncDisposable {
    * @throws {Error} if the file cannot be read
    */
   async listSessions(principal: string): Promise<{ sid: string; meta: SessionMeta }[]> {
-    const rows = await this.#run((connection) => {
-      return connection.list.all(principal, Date.now()) as unknown as [string, string][];
+    const list = (): Promise<ListedRow[]> =>
+      this.#run("list", (connection) => connection.list.all(principal) as unknown as ListedRow[]);
+    const end = (connection: Connection): unknown => connection.endAll.run(principal, Date.now());
+    let rows = await list();
+    while (rows.some(([, , expiresAt]) => Date.now() >= expiresAt) && await this.#end(end)) rows = await list();
+    return rows.flatMap(([sid, text, expiresAt]) => {
+      const meta = Date.now() < expiresAt ? parseMeta(text) : undefined;
+      // An unreadable session is left out, because nobody can use it.
+      return meta === undefined ? [] : [{ sid, meta }];
     });
-    return rows.map(([sid, meta]) => ({ sid, meta: JSON.parse(meta) }));
   }
 
   /**
@@ -385,16 +440,69 @@ export class SqliteStore implements PrincipalStore, AsyncDisposable {
    * @throws {Error} if the file cannot be written
    */
   async clear(): Promise<void> {
-    await this.#run((connection) => connection.clear.run());
+    await this.#write("clear", (connection) => connection.clear.run());
   }
 
-  #readLive(sid: string): Promise<LiveRow | undefined> {
-    return this.#run((connection) => readLiveRow(connection, sid));
+  async #readLive(operation: string, sid: string): Promise<LiveRow | undefined> {
+    const row = await this.#readRow(operation, sid);
+    return isLive(row) ? row : undefined;
+  }
+
+  /**
+   * Reads a row. If its session has expired, ends it first: another process may have extended it
+   * just before its expiry, in a transaction that is not visible yet. Then that process is first,
+   * and the session is live.
+   */
+  async #readRow(operation: string, sid: string): Promise<Row | undefined> {
+    const read = (connection: Connection): Row | undefined => readRow(connection, operation, sid);
+    const end = (connection: Connection): unknown => connection.end.run(sid, Date.now());
+    let row = await this.#run(operation, read);
+    while (isToBeEnded(row) && await this.#end(end)) row = await this.#run(operation, read);
+    return row;
+  }
+
+  /** Marks expired sessions. Returns `false` if that failed. Then nobody can extend them either. */
+  async #end(operation: (connection: Connection) => unknown): Promise<boolean> {
+    try {
+      await this.#run("get", operation);
+      return true;
+    } catch {
+      return false;
+    }
+  }
+
+  /**
+   * Runs a write. If it finds the session gone, the session is ended for every process. The write
+   * is repeated if another process has extended the session.
+   */
+  async #retryUnlessGone<T>(operation: string, sid: string, write: () => Promise<T>): Promise<T> {
+    for (;;) {
+      try {
+        return await write();
+      } catch (error) {
+        if (error instanceof Error && error.message === "malformed JSON") throw unreadableError(operation);
+        if (!(error instanceof SessionGoneError) || !isLive(await this.#readRow(operation, sid))) throw error;
+      }
+    }
+  }
+
+  /**
+   * Runs a write.
+   *
+   * @throws {SessionStoreError} if the file was deleted or replaced
+   */
+  async #write<T>(name: string, operation: (connection: Connection) => T): Promise<T> {
+    try {
+      return await this.#run(name, operation);
+    } finally {
+      // Afterwards, because the file may be deleted during the write.
+      this.#checkFile(name, this.#connection?.file);
+    }
   }
 
   /** Runs several statements in one transaction. */
-  #transaction<T>(operation: (connection: Connection) => T): Promise<T> {
-    return this.#run((connection) => {
+  #transaction<T>(name: string, operation: (connection: Connection) => T): Promise<T> {
+    return this.#write(name, (connection) => {
       connection.begin.run();
       try {
         const result = operation(connection);
@@ -408,7 +516,8 @@ export class SqliteStore implements PrincipalStore, AsyncDisposable {
     });
   }
 
-  async #run<T>(operation: (connection: Connection) => T): Promise<T> {
+  async #run<T>(name: string, operation: (connection: Connection) => T): Promise<T> {
+    this.#checkFilesIfDue(name);
     const connection = this.#connection ?? await this.#connect();
     return await this.#retryWhileLocked(() => operation(connection));
   }
@@ -419,6 +528,31 @@ export class SqliteStore implements PrincipalStore, AsyncDisposable {
    */
   #retryWhileLocked<T>(operation: () => T): Promise<T> {
     return retry(operation, performance.now() + this.#busyTimeout * 1000, isLocked);
+  }
+
+  /** Checks the files, unless that was done within the last second. */
+  #checkFilesIfDue(name: string): void {
+    const now = performance.now();
+    if (now - this.#checkedAt < FILE_CHECK_MS) return;
+    this.#checkedAt = now;
+    this.#checkFile(name, this.#connection?.file);
+    this.#checkFile(name, this.#connection?.log);
+  }
+
+  /** If a file was deleted or replaced, closes the database and throws. */
+  #checkFile(name: string, file: OpenFile | undefined): void {
+    if (file === undefined || isUnmoved(file)) return;
+    const db = this.#connection?.db;
+    this.#connection = undefined;
+    this.#connecting = undefined;
+    // If only its log is missing, this copies the log to the file. Otherwise SQLite leaves the new
+    // files alone.
+    db?.close();
+    throw new SessionStoreError(
+      name,
+      `Cannot ${name}: ${file.path} was deleted or replaced while it was open; writes to it may be lost; ` +
+        "the next call opens the file that is there",
+    );
   }
 
   #connect(): Promise<Connection> {
@@ -434,7 +568,12 @@ export class SqliteStore implements PrincipalStore, AsyncDisposable {
     try {
       createFile(this.#path);
       const opened = db = new DatabaseSync(this.#path, OPTIONS);
-      return this.#connection = await this.#retryWhileLocked(() => prepare(opened, this.#synchronous));
+      const statements = await this.#retryWhileLocked(() => prepare(opened, this.#synchronous));
+      // The application may change its working directory.
+      const path = isAbsolute(this.#path) ? this.#path : opened.location();
+      const [file, log] = path === null ? [] : [identify(path), identify(`${path}-wal`)];
+      this.#checkedAt = performance.now();
+      return this.#connection = { db: opened, file, log, ...statements };
     } catch (cause) {
       db?.close();
       const reason = cause instanceof Error ? cause.message : "";
@@ -443,28 +582,70 @@ export class SqliteStore implements PrincipalStore, AsyncDisposable {
   }
 }
 
-function readRow(connection: Connection, sid: string): Row | undefined {
-  return connection.read.get(sid) as unknown as Row | undefined;
+/** @throws {UnreadableRecordError} if the row has another shape than the store writes */
+function readRow(connection: Connection, operation: string, sid: string): Row | undefined {
+  let row: unknown;
+  try {
+    row = connection.read.get(sid);
+  } catch (error) {
+    // A number is too large for JavaScript.
+    throw error instanceof RangeError ? unreadableError(operation) : error;
+  }
+  if (row === undefined || isRow(row as unknown[])) return row as Row | undefined;
+  throw unreadableError(operation);
 }
 
-function readLiveRow(connection: Connection, sid: string): LiveRow | undefined {
-  const row = readRow(connection, sid);
-  return row !== undefined && row[0] !== null && Date.now() < row[2] ? row as LiveRow : undefined;
+function isRow([data, meta, expiresAt, version]: unknown[]): boolean {
+  return (data === null || typeof data === "string" && data.startsWith("{")) && typeof meta === "string" &&
+    typeof expiresAt === "number" && typeof version === "number";
 }
 
-function readAnswer(connection: Connection, sid: string): RecordAnswer {
-  const row = readRow(connection, sid);
+function isLive(row: Row | undefined): row is LiveRow {
+  return row !== undefined && row[0] !== null && Date.now() < row[2];
+}
+
+/** Returns whether a session has expired, and no call has found that before. */
+function isToBeEnded(row: Row | undefined): boolean {
+  return row !== undefined && row[0] !== null && row[2] !== 0 && Date.now() >= row[2];
+}
+
+function toAnswer(row: Row | undefined): RecordAnswer {
   if (row === undefined) return undefined;
   const [data, meta, expiresAt, version] = row;
   const expired = Date.now() >= expiresAt;
   if (data === null) return expired ? undefined : decodeTrace(meta);
-  return expired ? { expired } : { values: decodeValues(data), expiresAt, meta: JSON.parse(meta), version };
+  return expired ? { expired } : { values: decodeValues(data), expiresAt, meta: decodeMeta("get", meta), version };
 }
 
 function decodeTrace(text: string): RecordAnswer {
-  const { movedTo, graceUntil } = JSON.parse(text);
+  const trace = parse(text);
   // JSON has no Infinity and writes null.
+  const { movedTo, graceUntil = null } = isObject(trace) ? trace : {};
+  if (typeof movedTo !== "string" || graceUntil !== null && typeof graceUntil !== "number") {
+    throw unreadableError("get");
+  }
   return { movedTo, graceUntil: graceUntil ?? Infinity };
+}
+
+function decodeMeta(operation: string, text: string): SessionMeta {
+  const meta = parseMeta(text);
+  if (meta === undefined) throw unreadableError(operation);
+  return meta;
+}
+
+/** Returns `undefined` if the text is not that of a {@linkcode SessionMeta}. */
+function parseMeta(text: string): SessionMeta | undefined {
+  const meta = parse(text);
+  return isSessionMeta(meta) ? meta : undefined;
+}
+
+/** Returns `undefined` if the text is not JSON. */
+function parse(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
 }
 
 /** Encodes a change of a {@linkcode SessionMeta} for `json_patch()`. `null` removes a member. */
@@ -480,9 +661,11 @@ function withoutUndefined(values: ReadonlyMap<string, unknown>): Iterable<[strin
  * Applies a patch to encoded values, as `json_patch()` does, in a time that grows with the sum of
  * the numbers of keys. `null` removes a key.
  */
-function applyPatch(data: string, patch: string): string {
+function applyPatch(operation: string, data: string, patch: string): string {
+  const parsed = parse(data);
+  if (!isObject(parsed)) throw unreadableError(operation);
   // In an object, `__proto__` would set the prototype, and removing keys is slow.
-  const values = new Map<string, unknown>(Object.entries(JSON.parse(data)));
+  const values = new Map<string, unknown>(Object.entries(parsed));
   for (const [key, value] of Object.entries(JSON.parse(patch))) {
     if (value === null) values.delete(key);
     else values.set(key, value);
@@ -516,7 +699,7 @@ function createFile(path: string): void {
  *
  * @throws {Error} if the file does not belong to this store
  */
-function prepare(db: DatabaseSync, synchronous: string): Connection {
+function prepare(db: DatabaseSync, synchronous: string): Record<keyof typeof STATEMENTS, StatementSync> {
   const query = (sql: string): unknown => db.prepare(sql).get()?.[0];
   db.exec("BEGIN IMMEDIATE");
   try {
@@ -537,6 +720,28 @@ function prepare(db: DatabaseSync, synchronous: string): Connection {
     throw new Error(`SQLite cannot keep its log beside the file (journal_mode ${mode}); use a local disk`);
   }
   db.exec(`PRAGMA synchronous = ${synchronous}`);
+  // The first read creates the log.
+  query("SELECT count(*) FROM sqlite_schema");
   const statements = Object.entries(STATEMENTS).map(([name, sql]) => [name, db.prepare(sql)]);
-  return { db, ...Object.fromEntries(statements) };
+  return Object.fromEntries(statements);
+}
+
+/** Identifies a file. Returns `undefined` if there is none, or if the system has no inodes. */
+function identify(path: string): OpenFile | undefined {
+  try {
+    const { dev, ino } = Deno.statSync(path);
+    return ino === null ? undefined : { path, dev, ino };
+  } catch {
+    return undefined;
+  }
+}
+
+/** Returns whether a file is still at its path, as far as the path can be looked up. */
+function isUnmoved({ path, dev, ino }: OpenFile): boolean {
+  try {
+    const now = Deno.statSync(path);
+    return now.ino === ino && now.dev === dev;
+  } catch (error) {
+    return !(error instanceof Deno.errors.NotFound);
+  }
 }

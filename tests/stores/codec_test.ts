@@ -1,4 +1,5 @@
 import { assert, assertEquals, assertThrows } from "../helpers/assert.ts";
+import { UnreadableRecordError } from "../../mod.ts";
 import { decodeKey, decodeValue, decodeValues, encodeKey, encodeValue, encodeValues } from "../../src/stores/_codec.ts";
 
 const cyclic: Record<string, unknown> = { name: "circle" };
@@ -117,4 +118,16 @@ Deno.test("decodeValues() returns values equal to those that encodeValues() was 
   assertEquals(decodeValues(encodeValues([])), new Map());
   assertEquals(encodeValues([["a", undefined], ["b", null], ["c", "x"]]), '{"a":null,"b":[null],"c":["x"]}');
   assertThrows(() => encodeValues([["a", 1], ["b", Symbol()]]), TypeError, '"b"');
+});
+
+Deno.test("decodeValue() and decodeValues() reject other text, and repeat nothing of it", () => {
+  const texts = ["", "secret", '"secret"', "{}", "null", "true", "1", '{"a":', '[["Secret",1]]', '[{"a":7}', "\0"];
+  for (const text of texts) {
+    const error = assertThrows(() => decodeValue(text, "list"), UnreadableRecordError, "Cannot list: ");
+    assertEquals([error.operation, error.cause], ["list", undefined]);
+  }
+  for (const text of ["", "secret", '"secret"', "[]", "[[1],2]", "null", "1", '{"a":', '{"a":"secret"}', '{"a":{}}']) {
+    const error = assertThrows(() => decodeValues(text), UnreadableRecordError, "Cannot get: ");
+    assertEquals([error.operation, error.cause], ["get", undefined]);
+  }
 });

@@ -1,8 +1,8 @@
 import { DatabaseSync } from "node:sqlite";
 import { assert, assertEquals, assertRejects, assertStringIncludes, assertThrows } from "../helpers/assert.ts";
-import { FakeClock } from "../helpers/clock.ts";
-import { read, signUp, start } from "../helpers/request.ts";
-import { SessionGoneError, type SessionRecord, SessionStoreError } from "../../mod.ts";
+import { FakeClock, withStopwatch } from "../helpers/clock.ts";
+import { read, signUp, start, visit } from "../helpers/request.ts";
+import { SessionGoneError, type SessionRecord, SessionStoreError, UnreadableRecordError } from "../../mod.ts";
 import { SqliteStore, type SqliteStoreOptions } from "../../src/stores/sqlite_store.ts";
 import { testSessionStore } from "../../src/testing.ts";
 import { fillDisk } from "./_fill_disk.ts";
@@ -545,6 +545,264 @@ Deno.test("SqliteStore keeps every acknowledged write when its process is killed
   }
   assert(acknowledged > 0);
   console.log(`killed 4 times: ${acknowledged} writes acknowledged, lost: 0`);
+});
+
+/** Runs SQL on a connection of its own, as somebody else would. */
+function execute(path: string, sql: string, ...parameters: (string | number | Uint8Array | null)[]): void {
+  using db = new DatabaseSync(path);
+  db.prepare(sql).run(...parameters);
+}
+
+Deno.test("SqliteStore rejects a row that it did not write, and finds the other sessions", async (t) => {
+  const meta = '{"createdAt":1,"seenAt":2,"renewedAt":3,"principal":"ada"}';
+  const cases: [name: string, column: string, value: string | number | Uint8Array, seenByChange?: boolean][] = [
+    ["values: no JSON", "data", "{secret"],
+    ["values: a text", "data", '"secret"'],
+    ["values: a list", "data", "[1]"],
+    ["values: empty", "data", ""],
+    ["values: bytes", "data", new Uint8Array([123, 125])],
+    ["values: a number", "data", 5],
+    ["values: a value that is no JSON of the store", "data", '{"k":"secret"}', false],
+    ["meta: a list", "meta", "[1]", false],
+    ["meta: empty", "meta", '{"principal":"ada"}', false],
+    ["meta: a number as a text", "meta", meta.replace("1", '"1"'), false],
+    ["expiry: a text", "expires_at", "secret"],
+    ["version: a text", "version", "secret", false],
+    ["version: too large a number", "version", "9007199254740993", false],
+  ];
+  for (const [name, column, value, seenByChange = true] of cases) {
+    await t.step(name, async () => {
+      using folder = new Folder();
+      await using store = new SqliteStore(folder.file, { synchronous: "normal" });
+      const sid = "a session id";
+      for (const id of [sid, "another"]) await store.createRecord(id, record(Infinity, [["k", 1]], "ada"));
+      execute(folder.file, `UPDATE sessions SET ${column} = ?1 WHERE id = ?2`, value, sid);
+      const change = { set: new Map([["k", 2]]) };
+      const many = { set: new Map(Array.from({ length: 20 }, (_, i) => [`k${i}`, i])) };
+      const calls: [operation: string, call: () => unknown][] = [
+        ["get", () => store.readRecord(sid)],
+        // A change reads nothing if it need not, so it does not notice everything.
+        ...(seenByChange
+          ? [
+            ["set", () => store.setValue(sid, "k", 2)],
+            ["change", () => store.changeRecord(sid, change)],
+            ["change", () => store.changeRecord(sid, many)],
+            ["get", () => store.get(sid)],
+            ["get", () => store.getValue(sid, "k")],
+          ] as [string, () => unknown][]
+          : []),
+      ];
+      if (!name.includes("JSON of the store")) {
+        calls.push(["regenerate", () => store.moveRecord(sid, "new", { ...MOVE, ...change })]);
+        calls.push(["regenerate", () => store.moveRecord(sid, "new", MOVE)]);
+      }
+      for (const [operation, call] of calls) {
+        const error = await assertRejects(async () => await call(), UnreadableRecordError, `Cannot ${operation}: `);
+        assertEquals([error.operation, error.cause], [operation, undefined]);
+      }
+      assertEquals(await store.exist("new"), false);
+      const listed = (await store.listSessions("ada")).map(({ sid }) => sid);
+      assertEquals(listed.filter((id) => id !== sid), ["another"]);
+      assertEquals(await store.getValue("another", "k"), 1);
+      await store.delete(sid);
+      assertEquals(await store.readRecord(sid), undefined);
+    });
+  }
+  await t.step("a trace", async () => {
+    using folder = new Folder();
+    await using store = new SqliteStore(folder.file, { synchronous: "normal" });
+    await store.create("a");
+    await store.moveRecord("a", "b", { meta: {}, graceUntil: Infinity });
+    for (const text of ["[]", "{}", '{"movedTo":1,"graceUntil":5}', '{"movedTo":"b","graceUntil":"5"}']) {
+      execute(folder.file, "UPDATE sessions SET meta = ?1 WHERE id = 'a'", text);
+      await assertRejects(async () => await store.readRecord("a"), UnreadableRecordError);
+    }
+  });
+});
+
+Deno.test("SqliteStore never extends a session that a call has found expired", async (t) => {
+  // The write of another process has read the clock before the expiry, and is executed after it.
+  const finders: [string, (store: SqliteStore) => unknown][] = [
+    ["readRecord()", (store) => store.readRecord("a")],
+    ["exist()", (store) => store.exist("a")],
+    ["get()", (store) => store.get("a")],
+    ["getValue()", (store) => store.getValue("a", "k")],
+    ["listSessions()", (store) => store.listSessions("ada")],
+    ["setValue()", (store) => store.setValue("a", "k", 1)],
+    ["changeRecord()", (store) => store.changeRecord("a", { expiresAt: Infinity })],
+    ["changeRecord() with an outdated version", (store) => store.changeRecord("a", { ifVersion: 9 })],
+    ["moveRecord()", (store) => store.moveRecord("a", "b", MOVE)],
+  ];
+  for (const [name, find] of finders) {
+    await t.step(name, async () => {
+      using folder = new Folder();
+      using clock = new FakeClock();
+      await using store = new SqliteStore(folder.file, { synchronous: "normal" });
+      await using other = new SqliteStore(folder.file, { synchronous: "normal" });
+      await other.init();
+      await store.createRecord("a", record(clock.now + 1000, [["k", 1]], "ada"));
+      clock.tick(1000);
+      const found = await Promise.resolve(find(store)).catch((error: Error) => error);
+      const missing = found === undefined || found === false || found instanceof SessionGoneError ||
+        Array.isArray(found) && found.length === 0 || typeof found === "object" && found !== null && "expired" in found;
+      assert(missing, String(found));
+      const late = clock.now - 1;
+      const now = Date.now;
+      Date.now = () => late;
+      try {
+        await assertRejects(() => other.changeRecord("a", { expiresAt: late + 60_000 }), SessionGoneError);
+      } finally {
+        Date.now = now;
+      }
+      assertEquals(await store.readRecord("a"), { expired: true });
+    });
+  }
+});
+
+Deno.test("SqliteStore waits for a write that began before the expiry, and then finds the session live", async () => {
+  using folder = new Folder();
+  using clock = new FakeClock();
+  await using store = new SqliteStore(folder.file, { synchronous: "normal" });
+  await store.createRecord("a", record(clock.now + 1000, [["k", 1]], "ada"));
+  for (
+    const [find, expected] of [
+      [async () => await store.readRecord("a"), "values"],
+      [() => store.exist("a"), true],
+      [async () => (await store.listSessions("ada")).length, 1],
+      [() => store.setValue("a", "k", 2), undefined],
+      [() => store.changeRecord("a", { set: new Map([["k", 3]]) }), true],
+    ] as [() => Promise<unknown>, unknown][]
+  ) {
+    using other = new DatabaseSync(folder.file);
+    other.exec("BEGIN IMMEDIATE");
+    other.prepare("UPDATE sessions SET expires_at = ?1 WHERE id = 'a'").run(clock.now + 5000);
+    clock.tick(1000);
+    const found = find();
+    await new Promise((resolve) => setTimeout(resolve, 5));
+    other.exec("COMMIT");
+    const result = await found;
+    if (expected === "values") assert(typeof result === "object" && result !== null && "values" in result);
+    else assertEquals(result, expected);
+    other.prepare("UPDATE sessions SET expires_at = ?1 WHERE id = 'a'").run(clock.now + 1000);
+  }
+});
+
+Deno.test("SqliteStore reads an expired session although it cannot mark it", async () => {
+  using folder = new Folder();
+  using clock = new FakeClock();
+  await using store = new SqliteStore(folder.file, { busyTimeout: 0 });
+  await store.createRecord("a", record(clock.now + 1000, [], "ada"));
+  clock.tick(1000);
+  using other = new DatabaseSync(folder.file);
+  other.exec("BEGIN IMMEDIATE");
+  assertEquals(await store.readRecord("a"), { expired: true });
+  assertEquals(await store.listSessions("ada"), []);
+});
+
+// On Windows, an open file cannot be deleted.
+Deno.test("SqliteStore notices that its file was deleted or replaced", {
+  ignore: Deno.build.os === "windows",
+}, async (t) => {
+  const files = (folder: Folder): string[] => ["", "-wal", "-shm"].map((suffix) => folder.file + suffix);
+  const losses: [string, (folder: Folder) => void][] = [
+    ["its file was deleted", (folder) => Deno.removeSync(folder.file)],
+    ["all its files were deleted", (folder) => files(folder).forEach((path) => Deno.removeSync(path))],
+    ["it was renamed", (folder) => files(folder).forEach((path) => Deno.renameSync(path, `${path}.old`))],
+    ["it was replaced by a copy", (folder) => {
+      execute(folder.file, `VACUUM INTO '${folder.path}/copy'`);
+      files(folder).slice(1).forEach((path) => Deno.removeSync(path));
+      Deno.renameSync(`${folder.path}/copy`, folder.file);
+    }],
+  ];
+  const writes: [string, (store: SqliteStore) => Promise<unknown>][] = [
+    ["set", (store) => store.setValue("a", "k", 2)],
+    ["change", (store) => store.changeRecord("a", { set: new Map([["k", 2]]) })],
+    ["change", (store) => store.changeRecord("gone", { set: new Map([["k", 2]]) })],
+    ["create", (store) => store.create("b")],
+    ["regenerate", (store) => store.moveRecord("a", "b", MOVE)],
+    ["destroy", (store) => store.delete("a")],
+    ["clear", (store) => store.clear()],
+  ];
+  for (const [name, lose] of losses) {
+    for (const [operation, write] of writes) {
+      await t.step(`a write notices that ${name}: ${operation}`, async () => {
+        using folder = new Folder();
+        await using store = new SqliteStore(folder.file, { synchronous: "normal" });
+        await store.createRecord("a", record(Infinity, [["k", 1]]));
+        lose(folder);
+        const error = await assertRejects(() => write(store), SessionStoreError, "was deleted or replaced");
+        assertEquals(error.operation, operation);
+        assertStringIncludes(error.message, folder.file);
+        // The next call works on the file that is there, and every process sees its writes.
+        const kept = name.includes("copy") ? 1 : undefined;
+        assertEquals(await store.getValue("a", "k"), kept);
+        await store.createRecord("c", record(Infinity, [["k", 3]]));
+        assertEquals(query(folder.file, "SELECT id FROM sessions ORDER BY id"), kept ? ["a", "c"] : ["c"]);
+        await using other = new SqliteStore(folder.file);
+        assertEquals(await other.getValue("c", "k"), 3);
+      });
+    }
+    await t.step(`a read notices within a second that ${name}`, async () => {
+      const reads: ((store: SqliteStore) => Promise<unknown>)[] = [
+        async (store) => await store.readRecord("a"),
+        (store) => store.exist("a"),
+        (store) => store.listSessions("ada"),
+      ];
+      for (const read of reads) {
+        using folder = new Folder();
+        await using store = new SqliteStore(folder.file, { synchronous: "normal" });
+        await store.createRecord("a", record(Infinity, [["k", 1]], "ada"));
+        lose(folder);
+        await withStopwatch(async (tick) => {
+          tick(1000);
+          await assertRejects(() => read(store), SessionStoreError, "was deleted or replaced");
+          assertEquals(await store.exist("a"), name.includes("copy"));
+        });
+      }
+    });
+  }
+  await t.step("the middleware reports it as a failure of the store", async () => {
+    using folder = new Folder();
+    await using store = new SqliteStore(folder.file, { synchronous: "normal" });
+    const events: string[] = [];
+    const middleware = start({ onEvent: ({ type }) => void events.push(type) }, store);
+    const cookie = await signUp(middleware, { count: 0 });
+    Deno.removeSync(folder.file);
+    await assertRejects(
+      () => visit(middleware, { cookie }, ({ security }) => security.session.set("count", 1)),
+      SessionStoreError,
+    );
+    assertEquals(events.at(-1), "storeFailed");
+  });
+});
+
+Deno.test("SqliteStore saves its log if only that was deleted", { ignore: Deno.build.os === "windows" }, async () => {
+  using folder = new Folder();
+  await using store = new SqliteStore(folder.file, { synchronous: "normal" });
+  await store.createRecord("a", record(Infinity, [["k", 1]]));
+  Deno.removeSync(`${folder.file}-wal`);
+  await store.setValue("a", "k", 2);
+  await withStopwatch(async (tick) => {
+    tick(1000);
+    await assertRejects(() => store.exist("a"), SessionStoreError, "sessions.db-wal was deleted");
+    assertEquals(await store.getValue("a", "k"), 2);
+  });
+  assertEquals(query(folder.file, "PRAGMA integrity_check"), ["ok"]);
+});
+
+Deno.test("SqliteStore checks the file that it opened, also in another working directory", async () => {
+  using folder = new Folder();
+  const before = Deno.cwd();
+  Deno.chdir(folder.path);
+  await using store = new SqliteStore("sessions.db");
+  try {
+    await store.init();
+  } finally {
+    Deno.chdir(before);
+  }
+  await store.create("a");
+  Deno.removeSync(folder.file);
+  if (Deno.build.os !== "windows") await assertRejects(() => store.create("b"), SessionStoreError, "was deleted");
 });
 
 Deno.test("SqliteStore rejects invalid options", () => {
