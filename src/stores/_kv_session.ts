@@ -4,14 +4,18 @@
  * @module
  */
 import { Buffer } from "node:buffer";
-import type { SessionMeta } from "../session_store.ts";
+import { isSessionMeta, type SessionMeta } from "../session_store.ts";
+import { isObject } from "./_codec.ts";
 
 /** A record whose values are encoded as text. */
 export interface EncodedRecord {
   values: ReadonlyMap<string, string>;
   version: number;
+  /** It is 0 from the moment when a call finds that the session has expired. */
   expiresAt: number;
   meta: SessionMeta;
+  /** The versionstamp of the last `clear()` before the session was created, if there was one. */
+  epoch?: string;
 }
 
 /** The trace of a session that now has another id. */
@@ -20,6 +24,8 @@ export interface StoredTrace {
   graceUntil: number;
   /** When the trace expires, in milliseconds since the epoch. */
   expiresAt: number;
+  /** The one of its record. */
+  epoch?: string;
 }
 
 /** The content that is stored under a session id: a record, a trace or nothing. */
@@ -37,8 +43,11 @@ export interface StoredSession extends SessionContent {
   versionstamp: string | null;
   /** The highest number of a stored chunk, plus 1. */
   chunks: number;
-  /** Whether a chunk of the record is missing. Its values are then unknown. */
-  incomplete?: boolean;
+  /**
+   * Whether the content is not what the store wrote, for example because a chunk is missing. There
+   * is no record if its header is unreadable, too.
+   */
+  unreadable?: boolean;
 }
 
 /** A session id with nothing stored under it. */
@@ -93,20 +102,40 @@ export function decodeSession(entries: readonly Deno.KvEntry<Uint8Array>[]): Sto
   if (first?.key.at(-1) !== 0) return NOTHING;
   const { versionstamp } = first;
   // A chunk of another commit does not belong to this record.
-  const bytes = Buffer.concat(entries.filter((entry) => entry.versionstamp === versionstamp).map(({ value }) => value));
-  const headerEnd = bytes.indexOf(0);
-  const body = bytes.subarray(headerEnd < 0 ? bytes.length : headerEnd);
-  const header = decodeHeader<StoredTrace | RecordHeader>(bytes.subarray(0, bytes.length - body.length));
+  const chunks = entries.filter((entry) => entry.versionstamp === versionstamp).map(({ value }) => value);
   const stored = { versionstamp, chunks: Number(entries.at(-1)?.key.at(-1)) + 1 };
-  if ("movedTo" in header) return { ...stored, trace: { ...header, graceUntil: header.graceUntil ?? Infinity } };
+  if (!chunks.every((chunk) => chunk instanceof Uint8Array)) return { ...stored, unreadable: true };
+  const bytes = Buffer.concat(chunks);
+  const header = decodeHeader(bytes);
+  if (isTrace(header)) return { ...stored, trace: { ...header, graceUntil: header.graceUntil ?? Infinity } };
+  if (!isRecordHeader(header)) return { ...stored, unreadable: true };
 
   const { size, ...rest } = header;
+  const body = bytes.subarray(headerLength(bytes));
+  const values = body.length === size ? decodeBody(body) : undefined;
+  if (values === undefined) return { ...stored, record: { ...rest, values: new Map() }, unreadable: true };
+  return { ...stored, record: { ...rest, values } };
+}
+
+/** Returns `undefined` if a key is not JSON. */
+function decodeBody(body: Uint8Array): Map<string, string> | undefined {
   const values = new Map<string, string>();
-  const record = { ...rest, values };
-  if (body.length !== size) return { ...stored, record, incomplete: true };
   const [, ...parts] = decoder.decode(body).split("\0");
-  for (let i = 0; i < parts.length; i += 2) values.set(JSON.parse(parts[i] ?? ""), parts[i + 1] ?? "");
-  return { ...stored, record };
+  try {
+    for (let i = 0; i < parts.length; i += 2) values.set(JSON.parse(parts[i] ?? ""), parts[i + 1] ?? "");
+    return values;
+  } catch {
+    return undefined;
+  }
+}
+
+function isTrace(header: Header | undefined): header is StoredTrace {
+  if (header === undefined || !("movedTo" in header) || typeof header.movedTo !== "string") return false;
+  return "graceUntil" in header && (header.graceUntil === null || typeof header.graceUntil === "number");
+}
+
+function isRecordHeader(header: Header | undefined): header is RecordHeader {
+  return header !== undefined && isSessionHeader(header) && "version" in header && typeof header.version === "number";
 }
 
 /** Encodes a header as JSON. JSON has no `Infinity` and writes `null` for it. */
@@ -114,8 +143,37 @@ export function encodeHeader(header: object): Uint8Array {
   return encoder.encode(JSON.stringify(header));
 }
 
-/** Decodes the result of {@linkcode encodeHeader}. */
-export function decodeHeader<T extends { expiresAt: number }>(bytes: Uint8Array): T {
-  const header = JSON.parse(decoder.decode(bytes));
-  return { ...header, expiresAt: header.expiresAt ?? Infinity };
+/** A decoded header, whose other members are not checked. */
+export interface Header {
+  expiresAt: number;
+  epoch?: string;
+}
+
+/** Returns the number of bytes before the first NUL character. JSON contains none. */
+function headerLength(bytes: Uint8Array): number {
+  const length = bytes.indexOf(0);
+  return length < 0 ? bytes.length : length;
+}
+
+/**
+ * Decodes the result of {@linkcode encodeHeader}, which a body may follow. Returns `undefined` if
+ * it is something else.
+ */
+export function decodeHeader(bytes: unknown): Header | undefined {
+  if (!(bytes instanceof Uint8Array)) return undefined;
+  try {
+    const header: unknown = JSON.parse(decoder.decode(bytes.subarray(0, headerLength(bytes))));
+    if (!isObject(header)) return undefined;
+    const { expiresAt, epoch } = header;
+    if (expiresAt !== null && typeof expiresAt !== "number") return undefined;
+    if (epoch !== undefined && typeof epoch !== "string") return undefined;
+    return { ...header, expiresAt: expiresAt ?? Infinity };
+  } catch {
+    return undefined;
+  }
+}
+
+/** Returns whether a header has the metadata of a session. */
+export function isSessionHeader(header: Header): header is Header & Pick<EncodedRecord, "meta"> {
+  return "meta" in header && isSessionMeta(header.meta);
 }

@@ -4,7 +4,7 @@
  * @module
  */
 import { createHash } from "node:crypto";
-import { SessionGoneError, SessionStoreError } from "../errors.ts";
+import { SessionGoneError, SessionStoreError, UnreadableRecordError } from "../errors.ts";
 import type {
   PrincipalStore,
   RecordAnswer,
@@ -26,11 +26,12 @@ import {
   encodeContent,
   type EncodedRecord,
   encodeHeader,
+  isSessionHeader,
   NOTHING,
   type SessionContent,
   type StoredSession,
 } from "./_kv_session.ts";
-import { emptyRecord, idInUseError, normalizeTimestamp } from "./_records.ts";
+import { emptyRecord, idInUseError, normalizeTimestamp, unreadableError } from "./_records.ts";
 
 /** The options of {@linkcode DenoKvStore}. */
 export interface DenoKvStoreOptions {
@@ -48,6 +49,8 @@ type EncodedChange = Omit<RecordChange, "ifVersion" | "set"> & { set: ReadonlyMa
 
 /** A write, made in one commit. */
 interface Write {
+  /** The operation, for error messages. */
+  operation: string;
   /** The session ids that it changes. */
   sids: readonly [string, ...string[]];
   /** The id among `sids` that must be unused. */
@@ -88,6 +91,9 @@ const MAX_EXPIRE_IN_MS = 1e15;
 /** How many entries `clear()` removes in one commit. */
 const CLEAR_BATCH_SIZE = 100;
 
+/** How many entries Deno KV returns in one call, from one snapshot. */
+const LIST_BATCH_SIZE = 1000;
+
 /**
  * Keeps sessions in Deno KV, which is built into Deno. Deno KV stores them in a file on one
  * machine, or in a service.
@@ -102,7 +108,9 @@ const CLEAR_BATCH_SIZE = 100;
  * ten minutes later.
  *
  * Database calls:
- * - A lookup takes one call. It never uses the cache.
+ * - A lookup takes one call. It never uses the cache. The first lookup that finds the session
+ *   expired takes two: it also marks the session, so that a write that was sent before the expiry
+ *   and is executed later cannot extend it.
  * - A new session takes one call.
  * - A write takes one call if this process has recently read or written the session. Otherwise, or
  *   if the session is larger than 64 KiB, it takes two. It takes three if another process has
@@ -138,6 +146,11 @@ export class DenoKvStore implements PrincipalStore {
    * conflicts.
    */
   readonly #mutex = new KeyedMutex();
+  /**
+   * The versionstamp of the last `clear()` that this process knows of. Every commit checks that
+   * there was no other. Versionstamps grow, and a session from before the last `clear()` has ended.
+   */
+  #epoch = "";
   /** The sessions that were read or written last, by session id. */
   readonly #cache = new ExpiringMap<{ stored: StoredSession; expiresAt: number }>(MAX_CACHED);
 
@@ -173,7 +186,7 @@ export class DenoKvStore implements PrincipalStore {
 
   /** Returns whether there is a live session, see {@linkcode SessionStore.exist}. */
   async exist(sid: string): Promise<boolean> {
-    return await this.#readLive(sid) !== undefined;
+    return await this.#readLive("get", sid) !== undefined;
   }
 
   /** Creates an empty record without an expiry, see {@linkcode SessionStore.create}. */
@@ -188,18 +201,15 @@ export class DenoKvStore implements PrincipalStore {
    */
   async createRecord(sid: string, { values, expiresAt, meta }: SessionRecord): Promise<void> {
     const set = encodeEach(values);
-    const empty = {
-      values: new Map<string, string>(),
-      version: 0,
-      expiresAt: normalizeTimestamp(expiresAt),
-      meta: { ...meta },
-    };
+    const copy = { expiresAt: normalizeTimestamp(expiresAt), meta: { ...meta } };
     await this.#write({
+      operation: "create",
       sids: [sid],
       newSid: sid,
       set,
       plan: (version, stored) => {
-        if (liveRecord(stored)) throw idInUseError("create");
+        if (this.#liveRecord("create", stored)) throw idInUseError("create");
+        const empty = { ...copy, values: new Map<string, string>(), version, epoch: this.#epoch || undefined };
         return [{ record: applyChange(empty, version, { set }) }];
       },
     });
@@ -207,25 +217,31 @@ export class DenoKvStore implements PrincipalStore {
 
   /** Removes a record, see {@linkcode SessionStore.delete}. */
   async delete(sid: string): Promise<void> {
-    await this.#write({ sids: [sid], plan: (_, stored) => stored.record && [{}] });
+    await this.#write({
+      operation: "destroy",
+      sids: [sid],
+      plan: (_, stored) => stored.record || stored.unreadable ? [{}] : undefined,
+    });
   }
 
   /** Returns all values as a plain object without prototype, see {@linkcode SessionStore.get}. */
   async get(sid: string): Promise<Record<string, unknown> | undefined> {
-    const record = await this.#readLive(sid);
+    const record = await this.#readLive("get", sid);
     return record && toObject(decodeEach(record.values));
   }
 
   /** Returns a whole record or its trace, see {@linkcode RecordStore.readRecord}. */
   async readRecord(sid: string): Promise<RecordAnswer> {
     const stored = await this.#read(sid);
+    if (this.#isCleared(stored)) return undefined;
     if (stored.trace !== undefined) {
       const { expiresAt, movedTo, graceUntil } = stored.trace;
       return Date.now() < expiresAt ? { movedTo, graceUntil } : undefined;
     }
-    const record = liveRecord(stored);
+    const record = this.#liveRecord("get", stored);
     if (record === undefined) return stored.record && { expired: true };
-    return { ...record, meta: { ...record.meta }, values: decodeEach(record.values) };
+    const { version, expiresAt, meta } = record;
+    return { version, expiresAt, meta: { ...meta }, values: decodeEach(record.values) };
   }
 
   /**
@@ -249,7 +265,7 @@ export class DenoKvStore implements PrincipalStore {
   /** Returns one value, see {@linkcode SessionStore.getValue}. Reads the whole session. */
   // deno-lint-ignore no-explicit-any -- Alosaur's own signature
   async getValue(sid: string, key: string): Promise<any> {
-    const text = (await this.#readLive(sid))?.values.get(key);
+    const text = (await this.#readLive("get", sid))?.values.get(key);
     return text === undefined ? undefined : decodeValue(text);
   }
 
@@ -264,42 +280,95 @@ export class DenoKvStore implements PrincipalStore {
     const graceUntil = normalizeTimestamp(move.graceUntil);
     const change = { set: encodeEach(move.set ?? []), meta: { ...move.meta } };
     return await this.#write({
+      operation: "regenerate",
       sids: [sid, newSid],
       newSid,
       set: change.set,
       plan: (version, stored, storedAtNewSid) => {
-        const record = liveRecord(stored);
+        const record = this.#liveRecord("regenerate", stored);
         if (record === undefined) throw new SessionGoneError("regenerate");
-        if (liveRecord(storedAtNewSid)) throw idInUseError("regenerate");
+        if (this.#liveRecord("regenerate", storedAtNewSid)) throw idInUseError("regenerate");
         if (ifVersion !== undefined && ifVersion !== record.version) return undefined;
-        const trace = { movedTo: newSid, graceUntil, expiresAt: Math.max(record.expiresAt, graceUntil) };
+        const { epoch } = record;
+        const trace = { movedTo: newSid, graceUntil, expiresAt: Math.max(record.expiresAt, graceUntil), epoch };
         return [{ trace }, { record: applyChange(record, version, change) }];
       },
     });
   }
 
   /**
-   * Lists the live sessions of a user, see {@linkcode PrincipalStore.listSessions}. Takes a
-   * database call per 1,000 sessions.
+   * Lists the live sessions of a user, see {@linkcode PrincipalStore.listSessions}. Takes one
+   * database call for up to 999 sessions, and otherwise four or more. For each session that has
+   * expired since, it takes two more.
    */
   async listSessions(principal: string): Promise<{ sid: string; meta: SessionMeta }[]> {
-    const sessions: { sid: string; meta: SessionMeta }[] = [];
-    const entries = this.#kv.list<Uint8Array>({ prefix: this.#userKey(principal) }, { batchSize: 1000 });
-    for await (const { key, value } of entries) {
-      const { expiresAt, meta } = decodeHeader<Pick<EncodedRecord, "expiresAt" | "meta">>(value);
-      if (Date.now() < expiresAt) sessions.push({ sid: String(key.at(-1)), meta });
+    let entries = await this.#listUser(principal);
+    // One call reads one snapshot. Between several calls, a session could move to an id that the
+    // list has passed already.
+    if (entries.length >= LIST_BATCH_SIZE) {
+      const key = this.#userKey(principal);
+      entries = await retry(
+        async () => {
+          const { versionstamp } = await this.#kv.get(key);
+          const listed = await this.#listUser(principal);
+          if ((await this.#kv.get(key)).versionstamp !== versionstamp) throw new WriteConflictError("list");
+          return listed;
+        },
+        retryDeadline(),
+        isRetryable,
+      );
     }
-    return sessions;
+    const sessions = await Promise.all(entries.map(async ({ key, value }) => {
+      const sid = String(key.at(-1));
+      const meta = this.#listedMeta(value) ?? await this.#readMeta(sid, principal);
+      return meta === undefined ? [] : [{ sid, meta }];
+    }));
+    return sessions.flat();
+  }
+
+  async #listUser(principal: string): Promise<Deno.KvEntry<Uint8Array>[]> {
+    return await Array.fromAsync(this.#kv.list<Uint8Array>({ prefix: this.#userKey(principal) }, {
+      batchSize: LIST_BATCH_SIZE,
+    }));
+  }
+
+  /** Returns the metadata in the list of a user, if it shows that the session is live. */
+  #listedMeta(value: unknown): SessionMeta | undefined {
+    const header = decodeHeader(value);
+    const isLive = header !== undefined && Date.now() < header.expiresAt && !this.#isFromBefore(header);
+    return isLive && isSessionHeader(header) ? header.meta : undefined;
+  }
+
+  /**
+   * Reads the metadata of a session of a user. Returns `undefined` if it is not live, or if it can
+   * never be read.
+   */
+  async #readMeta(sid: string, principal: string): Promise<SessionMeta | undefined> {
+    try {
+      const meta = (await this.#readLive("list", sid))?.meta;
+      return meta?.principal === principal ? meta : undefined;
+    } catch (error) {
+      if (error instanceof UnreadableRecordError) return undefined;
+      throw error;
+    }
   }
 
   /**
    * Removes every session of this store, see {@linkcode SessionStore.clear}. Takes a commit per 100
-   * entries.
+   * entries. After the first one, no process can change or move a session from before. If `clear()`
+   * rejects, other processes may still read some of them. Call it again.
    */
   async clear(): Promise<void> {
+    const operation = this.#kv.atomic();
+    operation.set(this.#epochKey, true);
+    this.#epoch = await retry(() => commit("clear", operation), retryDeadline(), isRetryable);
     for (const part of ["id", "user"]) {
       const keys: Deno.KvKey[] = [];
-      for await (const { key } of this.#kv.list({ prefix: [...this.#prefix, part] })) {
+      let isNew = false;
+      for await (const { key, value } of this.#kv.list({ prefix: [...this.#prefix, part] })) {
+        // The further chunks of a session have no header. They follow the first one.
+        if (part === "user" || key.at(-1) === 0) isNew = this.#isNew(value);
+        if (isNew) continue;
         if (keys.push(key) === CLEAR_BATCH_SIZE) await this.#remove(keys.splice(0));
       }
       if (keys.length > 0) await this.#remove(keys);
@@ -309,7 +378,51 @@ export class DenoKvStore implements PrincipalStore {
   async #remove(keys: Deno.KvKey[]): Promise<void> {
     const operation = this.#kv.atomic();
     for (const key of keys) operation.delete(key);
-    await retry(() => commit(operation), retryDeadline(), isRetryable);
+    await retry(() => commit("clear", operation), retryDeadline(), isRetryable);
+  }
+
+  get #epochKey(): Deno.KvKey {
+    return [...this.#prefix, "epoch"];
+  }
+
+  /** Learns of a `clear()` of another process. */
+  async #readEpoch(): Promise<void> {
+    this.#epoch = (await this.#kv.get(this.#epochKey)).versionstamp ?? "";
+  }
+
+  /** Returns whether an entry belongs to a session that was created after the last `clear()`. */
+  #isNew(value: unknown): boolean {
+    const header = decodeHeader(value);
+    return header !== undefined && !this.#isFromBefore(header);
+  }
+
+  /** Returns whether content belongs to a session from before the last `clear()`. */
+  #isFromBefore({ epoch = "" }: { epoch?: string }): boolean {
+    return epoch < this.#epoch;
+  }
+
+  /** Returns whether `clear()` has ended a session or its trace, and has not removed it yet. */
+  #isCleared({ record, trace }: StoredSession): boolean {
+    const content = record ?? trace;
+    return content !== undefined && this.#isFromBefore(content);
+  }
+
+  /** Returns whether a session has expired, and no call has found that before. */
+  #isToBeEnded(stored: StoredSession): boolean {
+    const { record } = stored;
+    return record !== undefined && record.expiresAt !== 0 && Date.now() >= record.expiresAt && !this.#isCleared(stored);
+  }
+
+  /**
+   * Returns the record of a live session.
+   *
+   * @throws {UnreadableRecordError} if the session is not what the store wrote
+   */
+  #liveRecord(operation: string, stored: StoredSession): EncodedRecord | undefined {
+    const { record, unreadable } = stored;
+    if (this.#isCleared(stored) || record !== undefined && Date.now() >= record.expiresAt) return undefined;
+    if (unreadable) throw unreadableError(operation);
+    return record;
   }
 
   #sessionKey(sid: string): Deno.KvKey {
@@ -324,15 +437,41 @@ export class DenoKvStore implements PrincipalStore {
   }
 
   async #read(sid: string): Promise<StoredSession> {
-    // If there are fewer than 100 entries, Deno KV reads all of them in one call, from one
-    // snapshot. A session has 13 at most.
-    const stored = decodeSession(await Array.fromAsync(this.#kv.list<Uint8Array>({ prefix: this.#sessionKey(sid) })));
+    let stored = await this.#readStored(sid);
+    while (this.#isToBeEnded(stored) && !(await this.#end(sid, stored))) stored = await this.#readStored(sid);
     this.#remember(sid, stored);
     return stored;
   }
 
-  async #readLive(sid: string): Promise<EncodedRecord | undefined> {
-    return liveRecord(await this.#read(sid));
+  async #readStored(sid: string): Promise<StoredSession> {
+    // If there are fewer than 100 entries, Deno KV reads all of them in one call, from one
+    // snapshot. A session has 13 at most.
+    return decodeSession(await Array.fromAsync(this.#kv.list<Uint8Array>({ prefix: this.#sessionKey(sid) })));
+  }
+
+  async #readLive(operation: string, sid: string): Promise<EncodedRecord | undefined> {
+    return this.#liveRecord(operation, await this.#read(sid));
+  }
+
+  /**
+   * Ends an expired session for every process. A write that was sent before the expiry, and that
+   * extends the session, then conflicts with this one.
+   *
+   * @returns `false` if another process has changed the session in the meantime
+   */
+  async #end(sid: string, stored: StoredSession): Promise<boolean> {
+    const { record } = stored;
+    if (record === undefined) return true;
+    const ended = { ...record, values: new Map(), expiresAt: 0, meta: { ...record.meta, principal: undefined } };
+    try {
+      await this.#commit({ operation: "get", sids: [sid] }, [stored], [{ record: ended }]);
+    } catch (error) {
+      // If the database cannot be written, nobody can extend the session either.
+      if (!(error instanceof WriteConflictError)) return true;
+      await this.#readEpoch();
+      return false;
+    }
+    return true;
   }
 
   #remember(sid: string, stored: StoredSession): void {
@@ -343,10 +482,11 @@ export class DenoKvStore implements PrincipalStore {
   async #change(operation: string, sid: string, { ifVersion, ...change }: RecordChange): Promise<boolean> {
     const copy = { ...change, set: encodeEach(change.set ?? []), meta: { ...change.meta } };
     return await this.#write({
+      operation,
       sids: [sid],
       set: copy.set,
       plan: (version, stored) => {
-        const record = liveRecord(stored);
+        const record = this.#liveRecord(operation, stored);
         if (record === undefined) throw new SessionGoneError(operation);
         if (ifVersion !== undefined && ifVersion !== record.version) return undefined;
         return [{ record: applyChange(record, version, copy) }];
@@ -375,10 +515,11 @@ export class DenoKvStore implements PrincipalStore {
    * @returns `false` if `plan` returned `undefined`
    */
   #write(write: Write): Promise<boolean> {
-    const { sids, newSid, plan } = write;
+    const { operation, sids, newSid, plan } = write;
     const deadline = retryDeadline();
     return this.#serialized(sids[0], async () => {
       const version = Math.floor(Math.random() * Number.MAX_SAFE_INTEGER);
+      let failure: unknown;
       const cached = sids.map((sid) => sid === newSid ? NOTHING : this.#cache.get(sid)?.stored);
       if (performance.now() < deadline && cached.every((stored) => stored !== undefined)) {
         try {
@@ -387,14 +528,25 @@ export class DenoKvStore implements PrincipalStore {
             await this.#commit(write, cached, contents);
             return true;
           }
-        } catch {
+        } catch (error) {
           // The cache may be outdated, or a commit that failed may have taken effect. The lookup
           // below shows which. An error that still applies is thrown again.
+          failure = error;
         }
       }
-      if (performance.now() >= deadline) throw new WriteConflictError();
+      if (performance.now() >= deadline) {
+        throw failure ?? new SessionStoreError(
+          operation,
+          `Cannot ${operation}: earlier writes to the session took ${RETRY_TIMEOUT_MS / 1000} seconds; ` +
+            "nothing was written; try again",
+        );
+      }
+      let isRepeated = false;
       return await retry(
         async () => {
+          // Perhaps the conflict was with clear() of another process.
+          if (isRepeated) await this.#readEpoch();
+          isRepeated = true;
           const stored = await Promise.all(sids.map((sid) => this.#read(sid)));
           // If the stored version is that of this write, an earlier attempt took effect, but its
           // result was lost.
@@ -411,8 +563,13 @@ export class DenoKvStore implements PrincipalStore {
   }
 
   /** Replaces the stored sessions, in one commit. */
-  async #commit({ sids, set = new Map() }: Write, stored: StoredSession[], contents: SessionContent[]): Promise<void> {
+  async #commit(
+    { operation: name, sids, set = new Map() }: Omit<Write, "plan">,
+    stored: StoredSession[],
+    contents: SessionContent[],
+  ): Promise<void> {
     const operation = this.#kv.atomic();
+    operation.check({ key: this.#epochKey, versionstamp: this.#epoch || null });
     const changes = sids.map((sid, i) => {
       const content = contents[i] ?? {};
       return { sid, content, before: stored[i] ?? NOTHING, chunks: encodeContent(content, set.keys()) };
@@ -424,26 +581,36 @@ export class DenoKvStore implements PrincipalStore {
       chunks.forEach((chunk, n) => operation.set([...key, n], chunk, { expireIn }));
       for (let n = chunks.length; n < before.chunks; n++) operation.delete([...key, n]);
 
-      const { expiresAt, meta } = content.record ?? {};
+      const { expiresAt, meta, epoch } = content.record ?? {};
       const oldPrincipal = before.record?.meta.principal;
       if (oldPrincipal !== undefined && oldPrincipal !== meta?.principal) {
         operation.delete([...this.#userKey(oldPrincipal), sid]);
       }
       if (meta?.principal !== undefined) {
-        operation.set([...this.#userKey(meta.principal), sid], encodeHeader({ expiresAt, meta }), { expireIn });
+        const userKey = this.#userKey(meta.principal);
+        operation.set([...userKey, sid], encodeHeader({ expiresAt, meta, epoch }), { expireIn });
+        // A list that takes several calls notices a move.
+        const isMoved = stored.some(({ record }) =>
+          record !== before.record && record?.meta.principal === meta.principal
+        );
+        if (isMoved) operation.set(userKey, true, { expireIn: CLOCK_SKEW_MS });
       }
     }
-    const versionstamp = await commit(operation);
+    const versionstamp = await commit(name, operation);
     for (const { sid, content, chunks } of changes) {
       this.#remember(sid, { ...content, versionstamp, chunks: chunks.length });
     }
   }
 }
 
-/** Thrown when the session was changed between the lookup and the commit. */
+/** Thrown when the data was changed between the lookup and the commit, or during the list. */
 class WriteConflictError extends SessionStoreError {
-  constructor() {
-    super("set", "Cannot write: other writers changed the session during every attempt; retry the request");
+  constructor(operation: string) {
+    super(
+      operation,
+      `Cannot ${operation}: other processes changed the session during every attempt of ` +
+        `${RETRY_TIMEOUT_MS / 1000} seconds; nothing was written; try again`,
+    );
   }
 }
 
@@ -452,9 +619,9 @@ class WriteConflictError extends SessionStoreError {
  *
  * @throws {WriteConflictError} if a check failed
  */
-async function commit(operation: Deno.AtomicOperation): Promise<string> {
+async function commit(name: string, operation: Deno.AtomicOperation): Promise<string> {
   const result = await operation.commit();
-  if (!result.ok) throw new WriteConflictError();
+  if (!result.ok) throw new WriteConflictError(name);
   return result.versionstamp;
 }
 
@@ -468,18 +635,6 @@ function retryDeadline(): number {
  */
 function isRetryable(error: unknown): boolean {
   return error instanceof WriteConflictError || error instanceof TypeError && error.message === "database is locked";
-}
-
-/** Returns the record unless it has expired. */
-function liveRecord({ record, incomplete }: StoredSession): EncodedRecord | undefined {
-  if (record === undefined || Date.now() >= record.expiresAt) return undefined;
-  if (incomplete) {
-    throw new SessionStoreError(
-      "get",
-      "Cannot get: a part of the session is missing in the database; destroy the session",
-    );
-  }
-  return record;
 }
 
 function applyChange(
@@ -497,6 +652,7 @@ function applyChange(
     version,
     expiresAt: expiresAt === undefined ? record.expiresAt : normalizeTimestamp(expiresAt),
     meta: { ...record.meta, ...meta },
+    epoch: record.epoch,
   };
 }
 

@@ -1,6 +1,6 @@
 import { assert, assertEquals, assertRejects, assertThrows } from "../helpers/assert.ts";
-import { FakeClock } from "../helpers/clock.ts";
-import { type SessionRecord, SessionStoreError } from "../../mod.ts";
+import { FakeClock, withStopwatch } from "../helpers/clock.ts";
+import { SessionGoneError, type SessionRecord, SessionStoreError, UnreadableRecordError } from "../../mod.ts";
 import { DenoKvStore } from "../../src/stores/deno_kv_store.ts";
 import { testSessionStore } from "../../src/testing.ts";
 
@@ -191,9 +191,10 @@ Deno.test("DenoKvStore tells Deno KV to remove a session ten minutes after its e
   const user = String(watch.set[1]?.key.slice(1, 3));
   assertEquals(expiries(), [["id,a", 5000 + skew], [user, 5000 + skew]]);
   await store.moveRecord("a", "b", { meta: {}, graceUntil: clock.now + 9000 });
-  assertEquals(expiries(), [["id,a", 9000 + skew], ["id,b", 5000 + skew], [user, 5000 + skew]]);
+  // The last entry tells a concurrent list that a session has moved.
+  assertEquals(expiries(), [["id,a", 9000 + skew], ["id,b", 5000 + skew], [user, 5000 + skew], [user, skew]]);
   await store.moveRecord("b", "c", { meta: {}, graceUntil: 0 });
-  assertEquals(expiries(), [["id,b", 5000 + skew], ["id,c", 5000 + skew], [user, 5000 + skew]]);
+  assertEquals(expiries(), [["id,b", 5000 + skew], ["id,c", 5000 + skew], [user, 5000 + skew], [user, skew]]);
   await store.changeRecord("c", { expiresAt: clock.now - 1e12 });
   assertEquals(expiries(), [["id,c", skew], [user, skew]]);
   // Deno KV would refuse 8.64e15 ms.
@@ -291,7 +292,7 @@ Deno.test("DenoKvStore never reads an incomplete session as a complete one", asy
         () => store.moveRecord("a", "b", { meta: {}, graceUntil: 0 }),
         () => store.createRecord("a", record(Infinity)),
       ]
-    ) await assertRejects(call, SessionStoreError, "a part of the session is missing");
+    ) await assertRejects(call, UnreadableRecordError, "is not what the store wrote");
     await store.delete("a");
     assertEquals(await entriesOf(kv), []);
   }
@@ -317,31 +318,21 @@ Deno.test("DenoKvStore retries a write while another process has locked the file
   await store.setValue("a", "k", 1);
   await store.moveRecord("a", "b", { meta: {}, graceUntil: 0 });
   await store.delete("b");
-  assertEquals((await entriesOf(kv)).length, 1);
+  const keys = async (): Promise<string[]> => (await entriesOf(kv)).map(({ key }) => key.join("/"));
+  assertEquals(await keys(), ["session/id/a/0", `session/user/${ADA}`]);
   await store.clear();
-  assertEquals([(await entriesOf(kv)).length, locked], [0, 15]);
+  assertEquals([await keys(), locked], [["session/epoch"], 21]);
 });
 
-/** Runs a function while `performance.now()` only moves by `tick()`. */
-async function withStopwatch(run: (tick: (milliseconds: number) => void) => Promise<void>): Promise<void> {
-  const real = performance.now;
-  let now = real.call(performance);
-  performance.now = () => now;
-  try {
-    await run((milliseconds) => now += milliseconds);
-  } finally {
-    performance.now = real;
-  }
-}
-
-/** Returns every kind of write to a store with the session "a". */
-function writesOf(store: DenoKvStore): (() => Promise<unknown>)[] {
+/** Returns every kind of write to a store with the session "a", and the operation in its errors. */
+function writesOf(store: DenoKvStore): [operation: string, write: () => Promise<unknown>][] {
   return [
-    () => store.setValue("a", "k", 1),
-    () => store.create("b"),
-    () => store.delete("a"),
-    () => store.moveRecord("a", "b", { meta: {}, graceUntil: 0 }),
-    () => store.clear(),
+    ["set", () => store.setValue("a", "k", 1)],
+    ["change", () => store.changeRecord("a", { clear: true })],
+    ["create", () => store.create("b")],
+    ["destroy", () => store.delete("a")],
+    ["regenerate", () => store.moveRecord("a", "b", { meta: {}, graceUntil: 0 })],
+    ["clear", () => store.clear()],
   ];
 }
 
@@ -351,13 +342,17 @@ Deno.test("DenoKvStore gives up a write after five seconds", async () => {
   const store = new DenoKvStore(watch.kv);
   await store.create("a");
   const locked = new TypeError("database is locked");
-  const obstacles: [Commit, (error: Error) => boolean][] = [
-    [() => Promise.reject(locked), (error) => error === locked],
+  const obstacles: [Commit, (error: Error, operation: string) => void][] = [
+    [() => Promise.reject(locked), (error) => assert(error === locked)],
     // A conflict with another writer on every attempt.
-    [() => Promise.resolve({ ok: false }), (error) => error instanceof SessionStoreError],
+    [() => Promise.resolve({ ok: false }), (error, operation) => {
+      assert(error instanceof SessionStoreError);
+      const reason = "other processes changed the session during every attempt of 5 seconds; nothing was written";
+      assertEquals([error.operation, error.message], [operation, `Cannot ${operation}: ${reason}; try again`]);
+    }],
   ];
-  for (const [commit, isExpected] of obstacles) {
-    for (const write of writesOf(store)) {
+  for (const [commit, check] of obstacles) {
+    for (const [operation, write] of writesOf(store)) {
       await withStopwatch(async (tick) => {
         let attempts = 0;
         watch.commit = (real) => {
@@ -366,7 +361,7 @@ Deno.test("DenoKvStore gives up a write after five seconds", async () => {
           tick(1000);
           return commit();
         };
-        assert(isExpected(await assertRejects(write, Error)));
+        check(await assertRejects(write, Error), operation);
         assertEquals(attempts, 5);
       });
     }
@@ -376,14 +371,14 @@ Deno.test("DenoKvStore gives up a write after five seconds", async () => {
   await withStopwatch(async (tick) => {
     const writes = Promise.withResolvers<{ ok: false }>();
     watch.commit = () => writes.promise;
-    const first = store.setValue("a", "k", 1);
-    const second = store.setValue("a", "l", 1);
+    const first = assertRejects(() => store.setValue("a", "k", 1), SessionStoreError, "other processes");
+    const reason = "earlier writes to the session took 5 seconds";
+    const second = assertRejects(() => store.delete("a"), SessionStoreError, reason);
     tick(5000);
     watch.commit = (real) => real();
     writes.resolve({ ok: false });
     // Neither the write that was refused nor the one behind it takes effect later.
-    await assertRejects(() => first, SessionStoreError);
-    await assertRejects(() => second, SessionStoreError);
+    assertEquals([(await first).operation, (await second).operation], ["set", "destroy"]);
     assertEquals({ ...await store.get("a") }, {});
   });
 });
@@ -416,7 +411,7 @@ Deno.test("DenoKvStore rejects with the error of the database and works again wh
   await store.create("a");
   for (const failure of [new Error("the disk is full"), new TypeError("the key is too large")]) {
     watch.commit = () => Promise.reject(failure);
-    for (const write of writesOf(store)) {
+    for (const [, write] of writesOf(store)) {
       watch.calls.length = 0;
       assert(await assertRejects(write, Error) === failure);
       // The commit from the cache and the one after the lookup, but no retry.
@@ -478,12 +473,306 @@ Deno.test("DenoKvStore.clear() removes only the entries under its prefix", async
   await store.createRecord("a", record(Infinity, [["k", "x".repeat(700_000)]]));
   watch.calls.length = 0;
   await store.clear();
-  // 131 entries of sessions and 120 of a user, in commits of 100 at most.
-  assertEquals(watch.calls.filter((call) => call === "commit").length, 4);
-  assertEquals(await entriesOf(kv), before);
+  // First the end of all sessions, then 131 entries of sessions and 120 of a user, in commits of 100
+  // at most.
+  assertEquals(watch.calls.filter((call) => call === "commit").length, 5);
+  assertEquals((await entriesOf(kv)).filter(({ key }) => key[1] !== "epoch"), before);
   assertEquals((await other.listSessions("ada")).length, 1);
   assertEquals(await store.exist("a"), false);
   await store.clear();
+});
+
+Deno.test("DenoKvStore rejects an entry that it did not write, and finds the other sessions", async (t) => {
+  const bytes = (text: string): Uint8Array => new TextEncoder().encode(text);
+  const header = '{"version":7,"expiresAt":null,"meta":{"createdAt":1,"seenAt":2,"renewedAt":3},"size":10}';
+  const body = '\0"k"\0[1]xx';
+  const values: [name: string, value: unknown][] = [
+    ["a text", "secret"],
+    ["a number", 5],
+    ["an object", { version: 7 }],
+    ["a Deno.KvU64", new Deno.KvU64(5n)],
+    ["no bytes", new Uint8Array()],
+    ["bytes that are no JSON", bytes("secret")],
+    ["a list", bytes("[1]")],
+    ["an empty header", bytes("{}")],
+    ["an expiry that is a text", bytes(header.replace("null", '"null"') + body)],
+    ["no expiry", bytes(header.replace('"expiresAt":null,', "") + body)],
+    ["no metadata", bytes(header.replace("meta", "data") + body)],
+    ["metadata with a text", bytes(header.replace("1,", '"1",') + body)],
+    ["a version that is a text", bytes(header.replace("7", '"7"') + body)],
+    ["an epoch that is a number", bytes(header.replace('"size"', '"epoch":5,"size"') + body)],
+    ["another size", bytes(header.replace("10", "11") + body)],
+    ["a key that is no JSON", bytes(header + '\0"k\0[1]xxx')],
+    ["a trace without its grace", bytes('{"movedTo":"a","expiresAt":null}')],
+    ["a trace to a number", bytes('{"movedTo":5,"graceUntil":5,"expiresAt":null}')],
+  ];
+  for (const [name, value] of values) {
+    await t.step(name, async () => {
+      using kv = await Deno.openKv(":memory:");
+      const store = new DenoKvStore(kv);
+      for (const sid of ["a", "another"]) await store.createRecord(sid, record(Infinity, [["k", 1]], "ada"));
+      await kv.set(["session", "id", "a", 0], value);
+      const calls: [operation: string, call: () => Promise<unknown>][] = [
+        ["get", () => store.exist("a")],
+        ["get", () => store.get("a")],
+        ["get", () => store.getValue("a", "k")],
+        ["get", () => store.readRecord("a")],
+        ["set", () => store.setValue("a", "k", 2)],
+        ["change", () => store.changeRecord("a", { clear: true })],
+        ["regenerate", () => store.moveRecord("a", "b", { meta: {}, graceUntil: 0 })],
+        ["regenerate", () => store.moveRecord("another", "a", { meta: {}, graceUntil: 0 })],
+        ["create", () => store.create("a")],
+      ];
+      for (const [operation, call] of calls) {
+        const error = await assertRejects(call, UnreadableRecordError, `Cannot ${operation}: `);
+        assertEquals([error.operation, error.cause], [operation, undefined]);
+      }
+      assertEquals(await store.exist("b"), false);
+      // Its entry in the list of the user is intact, so that it can be revoked.
+      assertEquals((await store.listSessions("ada")).map(({ sid }) => sid), ["a", "another"]);
+      await store.delete("a");
+      assertEquals([await store.readRecord("a"), await store.getValue("another", "k")], [undefined, 1]);
+    });
+  }
+  await t.step("a value", async () => {
+    using kv = await Deno.openKv(":memory:");
+    const store = new DenoKvStore(kv);
+    await kv.set(["session", "id", "a", 0], bytes(header + '\0"k"\0secret'.slice(0, 10)));
+    for (const call of [() => store.get("a"), () => store.getValue("a", "k"), () => store.readRecord("a")]) {
+      const error = await assertRejects(call, UnreadableRecordError, "Cannot get: ");
+      assertEquals(error.cause, undefined);
+    }
+  });
+  await t.step("the list of a user", async () => {
+    using kv = await Deno.openKv(":memory:");
+    const store = new DenoKvStore(kv);
+    for (const sid of ["a", "b", "c"]) await store.createRecord(sid, record(Infinity, [["k", 1]], "ada"));
+    // The session decides if its entry in the list does not.
+    for (const sid of ["a", "b", "missing"]) await kv.set(["session", "user", ADA, sid], bytes('{"expiresAt":null}'));
+    await kv.set(["session", "id", "b", 0], bytes("secret"));
+    const meta = { ...META, principal: "ada" };
+    assertEquals(await store.listSessions("ada"), [{ sid: "a", meta }, { sid: "c", meta }]);
+  });
+});
+
+/** The calls that can find that the session "a" of "ada" has expired. */
+const FINDERS: [name: string, find: (store: DenoKvStore) => Promise<unknown>][] = [
+  ["readRecord()", (store) => store.readRecord("a")],
+  ["exist()", (store) => store.exist("a")],
+  ["get()", (store) => store.get("a")],
+  ["getValue()", (store) => store.getValue("a", "k")],
+  ["listSessions()", (store) => store.listSessions("ada")],
+  ["setValue()", (store) => store.setValue("a", "k", 1)],
+  ["changeRecord()", (store) => store.changeRecord("a", { expiresAt: Infinity })],
+  ["moveRecord()", (store) => store.moveRecord("a", "b", { meta: {}, graceUntil: 0 })],
+];
+
+Deno.test("DenoKvStore never extends a session that a call has found expired", async (t) => {
+  for (const [name, find] of FINDERS) {
+    for (const principal of ["ada", undefined]) {
+      if (principal === undefined && name === "listSessions()") continue;
+      await t.step(`${name}, ${principal ?? "no user"}`, async () => {
+        using clock = new FakeClock(Date.now());
+        using kv = await Deno.openKv(":memory:");
+        const watch = watched(kv);
+        const [store, other] = [new DenoKvStore(kv), new DenoKvStore(watch.kv)];
+        await other.createRecord("a", record(clock.now + 1000, [["k", 1]], principal));
+        // The commit is executed after the expiry.
+        const sent = Promise.withResolvers<void>();
+        const { promise: late, resolve: execute } = Promise.withResolvers<void>();
+        watch.commit = async (real) => {
+          watch.commit = (real) => real();
+          sent.resolve();
+          await late;
+          return await real();
+        };
+        const touch = assertRejects(() => other.changeRecord("a", { expiresAt: clock.now + 60_000 }), SessionGoneError);
+        await sent.promise;
+        clock.tick(1000);
+        const found = await find(store).catch((error: Error) => error);
+        const isMissing = found === undefined || found === false || found instanceof SessionGoneError ||
+          Array.isArray(found) && found.length === 0 ||
+          typeof found === "object" && found !== null && "expired" in found;
+        assert(isMissing, String(found));
+        execute();
+        await touch;
+        for (const each of [store, other]) {
+          assertEquals([await each.readRecord("a"), await each.listSessions("ada")], [{ expired: true }, []]);
+        }
+      });
+    }
+  }
+});
+
+Deno.test("DenoKvStore finds a session live if a write has extended it in the meantime", async (t) => {
+  for (const [name, find] of FINDERS) {
+    await t.step(name, async () => {
+      using clock = new FakeClock(Date.now());
+      using kv = await Deno.openKv(":memory:");
+      const watch = watched(kv);
+      const [store, other] = [new DenoKvStore(watch.kv), new DenoKvStore(kv)];
+      await other.createRecord("a", record(clock.now + 1000, [["k", 1]], "ada"));
+      clock.tick(1000);
+      watch.commit = async (real) => {
+        watch.commit = (real) => real();
+        // The other process read the clock before the expiry.
+        clock.tick(-1);
+        await other.changeRecord("a", { expiresAt: clock.now + 60_000 });
+        clock.tick(1);
+        return await real();
+      };
+      const found = await find(store);
+      if (name === "readRecord()") assert(typeof found === "object" && found !== null && "values" in found);
+      else if (name === "listSessions()") assertEquals((found as unknown[]).length, 1);
+      else if (name === "get()") assertEquals({ ...found as object }, { k: 1 });
+      else if (name === "getValue()") assertEquals(found, 1);
+      else if (name === "setValue()") assertEquals(await other.getValue("a", "k"), 1);
+      else assertEquals(found, true);
+      assertEquals((await other.listSessions("ada")).length, 1);
+    });
+  }
+});
+
+Deno.test("DenoKvStore marks an expired session once, and reads it although it cannot mark it", async () => {
+  using clock = new FakeClock(Date.now());
+  using kv = await Deno.openKv(":memory:");
+  const watch = watched(kv);
+  const store = new DenoKvStore(watch.kv);
+  await store.createRecord("a", record(clock.now + 1000, [["k", "x".repeat(100_000)]], "ada"));
+  clock.tick(1000);
+  watch.commit = () => Promise.reject(new Error("the disk is full"));
+  assertEquals(await store.readRecord("a"), { expired: true });
+  assertEquals(await store.listSessions("ada"), []);
+  watch.commit = (real) => real();
+  watch.calls.length = 0;
+  assertEquals([await store.readRecord("a"), await store.readRecord("a")], [{ expired: true }, { expired: true }]);
+  assertEquals(watch.calls, ["list", "commit", "list"]);
+  // Its values and its user are removed.
+  assertEquals((await entriesOf(kv)).map(({ key }) => key.join("/")), ["session/id/a/0"]);
+  await store.create("a");
+  assertEquals(await store.exist("a"), true);
+});
+
+Deno.test("DenoKvStore.clear() ends every session from before, whatever gets a new id meanwhile", async () => {
+  const [kv, otherKv] = handles;
+  const prefix = [crypto.randomUUID()];
+  const watch = watched(kv);
+  const [store, other] = [new DenoKvStore(watch.kv, { prefix }), new DenoKvStore(otherKv, { prefix })];
+  const before = Array.from({ length: 300 }, (_, i) => `before ${String(i).padStart(3, "0")}`);
+  for (const sid of before) await other.createRecord(sid, record(Infinity, [["k", 1]], "ada"));
+  const after: string[] = [];
+  const moved: string[] = [];
+  const outcomes = new Set<string>();
+  watch.commit = async (real) => {
+    // Between any two commits of clear(), other processes renew ids and create sessions.
+    for (const sid of before.splice(0, 30)) {
+      for (const newSid of [`a ${sid}`, `z ${sid}`]) {
+        moved.push(newSid);
+        const from = await other.exist(sid) ? sid : `a ${sid}`;
+        const move = other.moveRecord(from, newSid, { meta: {}, graceUntil: Infinity });
+        outcomes.add(await move.then(() => "moved", (error) => error.constructor.name));
+      }
+    }
+    const result = await real();
+    if (outcomes.has("SessionGoneError") || after.length === 0) {
+      for (const position of ["a", "z"]) {
+        const sid = `${position} after ${after.length}`;
+        await other.createRecord(sid, record(Infinity, [["k", 2]], "ada"));
+        await other.moveRecord(sid, `${sid} moved`, { meta: {}, graceUntil: Infinity });
+        after.push(`${sid} moved`);
+      }
+    }
+    return result;
+  };
+  await store.clear();
+  watch.commit = (real) => real();
+  assertEquals([...outcomes].sort(), ["SessionGoneError", "moved"]);
+  for (const reader of [store, other, new DenoKvStore(kv, { prefix })]) {
+    for (const sid of [...before, ...moved]) assertEquals(await reader.readRecord(sid), undefined, sid);
+    const listed = (await reader.listSessions("ada")).map(({ sid }) => sid).sort();
+    assertEquals(listed, after.toSorted());
+    for (const sid of after) assertEquals(await reader.getValue(sid, "k"), 2);
+  }
+  const keys = (await Array.fromAsync(kv.list({ prefix }))).map(({ key }) => key.slice(1));
+  assertEquals(keys.filter(([part, sid]) => part === "id" && String(sid).includes("before")), []);
+  await store.clear();
+  assertEquals((await Array.fromAsync(kv.list({ prefix }))).length, 1);
+});
+
+Deno.test("DenoKvStore.clear() ends every session at once in this process, and for every write", async () => {
+  using kv = await Deno.openKv(":memory:");
+  const watch = watched(kv);
+  const [store, other] = [new DenoKvStore(watch.kv), new DenoKvStore(kv)];
+  for (const sid of ["a", "b"]) await store.createRecord(sid, record(Infinity, [["k", 1]], "ada"));
+  await other.moveRecord("b", "c", { meta: {}, graceUntil: Infinity });
+  assertEquals(await other.getValue("a", "k"), 1);
+  let commits = 0;
+  // Only the first commit succeeds.
+  watch.commit = (real) => ++commits === 1 ? real() : Promise.reject(new Error("the disk is full"));
+  await assertRejects(() => store.clear(), Error, "the disk is full");
+  assertEquals([await store.readRecord("a"), await store.readRecord("b")], [undefined, undefined]);
+  assertEquals(await store.listSessions("ada"), []);
+  for (
+    const write of [
+      () => other.setValue("a", "k", 2),
+      () => other.changeRecord("a", { expiresAt: Infinity }),
+      () => other.moveRecord("a", "d", { meta: {}, graceUntil: 0 }),
+      () => store.setValue("c", "k", 2),
+    ]
+  ) await assertRejects(write, SessionGoneError);
+  assertEquals([await other.exist("a"), await other.exist("d")], [false, false]);
+  // An id from before can be used again.
+  watch.commit = (real) => real();
+  await other.createRecord("a", record(Infinity, [["k", 3]], "ada"));
+  await store.clear();
+  assertEquals((await entriesOf(kv)).map(({ key }) => key.join("/")), ["session/epoch"]);
+});
+
+Deno.test("DenoKvStore works in a process that has not seen a clear() of another one", async () => {
+  using kv = await Deno.openKv(":memory:");
+  await new DenoKvStore(kv).clear();
+  const { kv: watchedKv, calls } = watched(kv);
+  const store = new DenoKvStore(watchedKv);
+  await store.createRecord("a", record(Infinity, [], "ada"));
+  // The epoch is learned once.
+  calls.length = 0;
+  await store.createRecord("b", record(Infinity, [], "ada"));
+  await store.setValue("a", "k", 1);
+  await store.moveRecord("a", "c", { meta: {}, graceUntil: 0 });
+  assertEquals(calls, ["commit", "commit", "commit"]);
+  assertEquals((await new DenoKvStore(kv).listSessions("ada")).map(({ sid }) => sid), ["b", "c"]);
+  await new DenoKvStore(kv).clear();
+  await assertRejects(() => store.setValue("c", "k", 1), SessionGoneError);
+});
+
+Deno.test("DenoKvStore.listSessions() lists each of many sessions once while they get new ids", async () => {
+  using kv = await Deno.openKv(":memory:");
+  const other = new DenoKvStore(kv);
+  const sids = new Set(Array.from({ length: 1100 }, (_, i) => `m ${String(i).padStart(4, "0")}`));
+  for (const sid of sids) await other.createRecord(sid, record(Infinity, [], "ada"));
+  const moves: [string, string][] = [["m 1099", "a"], ["m 0000", "z 1"], ["a", "z 2"], ["z 1", "b"]];
+  const paused = new Proxy(kv, {
+    get: (target, name) => (...args: unknown[]): unknown => {
+      const result = Reflect.get(target, name).apply(target, args);
+      return name === "list" ? movingMeanwhile(result) : result;
+    },
+  });
+  async function* movingMeanwhile(entries: AsyncIterable<unknown>): AsyncGenerator<unknown> {
+    let count = 0;
+    for await (const entry of entries) {
+      // Deno KV reads the next batch now.
+      if (count++ === 1000) {
+        for (const [from, to] of moves.splice(0, 2)) {
+          await other.moveRecord(from, to, { meta: {}, graceUntil: 0 });
+          sids.delete(from);
+          sids.add(to);
+        }
+      }
+      yield entry;
+    }
+  }
+  const listed = (await new DenoKvStore(paused).listSessions("ada")).map(({ sid }) => sid);
+  assertEquals([listed.toSorted(), moves], [[...sids].sort(), []]);
 });
 
 Deno.test("DenoKvStore reads the stored format of the first release", async () => {
