@@ -256,6 +256,10 @@ export interface RecordMove {
  * From `expiresAt` on, the methods of {@linkcode SessionStore} treat the session as missing,
  * whether or not its record has been removed. Compare `expiresAt` with `Date.now()` of this process
  * on each call. If the backend's own clock removes expired records, leave a margin for clock skew.
+ *
+ * Once a call has found a session expired, no write may extend it any more. That includes a write
+ * that was sent before `expiresAt` and reaches the record later. Judge the expiry when the write is
+ * executed, or mark the record atomically when a call finds it expired.
  */
 export interface RecordStore extends SessionStore {
   /**
