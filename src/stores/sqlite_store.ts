@@ -195,7 +195,7 @@ export class SqliteStore implements PrincipalStore, AsyncDisposable {
   readonly #busyTimeout: number;
   #connecting: Promise<Connection> | undefined;
   #connection: Connection | undefined;
-  /** When the files were last checked, in milliseconds of `performance.now()`. */
+  /** When the files were last checked, in milliseconds since the epoch. */
   #checkedAt = 0;
   #closed = false;
 
@@ -317,20 +317,21 @@ export class SqliteStore implements PrincipalStore, AsyncDisposable {
    * @throws {Error} if the file cannot be read
    */
   readRecord(sid: string): RecordAnswer | Promise<RecordAnswer> {
+    const now = Date.now();
     try {
-      this.#checkFilesIfDue("get");
+      this.#checkFilesIfDue("get", now);
     } catch (error) {
       return Promise.reject(error);
     }
     try {
       if (this.#connection !== undefined) {
         const row = readRow(this.#connection, "get", sid);
-        if (!isToBeEnded(row)) return toAnswer(row);
+        if (!isToBeEnded(row, now)) return toAnswer(row, now);
       }
     } catch {
       // The call below waits if the file is locked, and rejects with any other error.
     }
-    return this.#readRow("get", sid).then(toAnswer);
+    return this.#readRow("get", sid).then((row) => toAnswer(row, Date.now()));
   }
 
   /**
@@ -457,7 +458,7 @@ export class SqliteStore implements PrincipalStore, AsyncDisposable {
     const read = (connection: Connection): Row | undefined => readRow(connection, operation, sid);
     const end = (connection: Connection): unknown => connection.end.run(sid, Date.now());
     let row = await this.#run(operation, read);
-    while (isToBeEnded(row) && await this.#end(end)) row = await this.#run(operation, read);
+    while (isToBeEnded(row, Date.now()) && await this.#end(end)) row = await this.#run(operation, read);
     return row;
   }
 
@@ -517,7 +518,7 @@ export class SqliteStore implements PrincipalStore, AsyncDisposable {
   }
 
   async #run<T>(name: string, operation: (connection: Connection) => T): Promise<T> {
-    this.#checkFilesIfDue(name);
+    this.#checkFilesIfDue(name, Date.now());
     const connection = this.#connection ?? await this.#connect();
     return await this.#retryWhileLocked(() => operation(connection));
   }
@@ -531,9 +532,9 @@ export class SqliteStore implements PrincipalStore, AsyncDisposable {
   }
 
   /** Checks the files, unless that was done within the last second. */
-  #checkFilesIfDue(name: string): void {
-    const now = performance.now();
-    if (now - this.#checkedAt < FILE_CHECK_MS) return;
+  #checkFilesIfDue(name: string, now: number): void {
+    // The system clock may be set back.
+    if (Math.abs(now - this.#checkedAt) < FILE_CHECK_MS) return;
     this.#checkedAt = now;
     this.#checkFile(name, this.#connection?.file);
     this.#checkFile(name, this.#connection?.log);
@@ -572,7 +573,7 @@ export class SqliteStore implements PrincipalStore, AsyncDisposable {
       // The application may change its working directory.
       const path = isAbsolute(this.#path) ? this.#path : opened.location();
       const [file, log] = path === null ? [] : [identify(path), identify(`${path}-wal`)];
-      this.#checkedAt = performance.now();
+      this.#checkedAt = Date.now();
       return this.#connection = { db: opened, file, log, ...statements };
     } catch (cause) {
       db?.close();
@@ -605,14 +606,14 @@ function isLive(row: Row | undefined): row is LiveRow {
 }
 
 /** Returns whether a session has expired, and no call has found that before. */
-function isToBeEnded(row: Row | undefined): boolean {
-  return row !== undefined && row[0] !== null && row[2] !== 0 && Date.now() >= row[2];
+function isToBeEnded(row: Row | undefined, now: number): boolean {
+  return row !== undefined && row[0] !== null && row[2] !== 0 && now >= row[2];
 }
 
-function toAnswer(row: Row | undefined): RecordAnswer {
+function toAnswer(row: Row | undefined, now: number): RecordAnswer {
   if (row === undefined) return undefined;
   const [data, meta, expiresAt, version] = row;
-  const expired = Date.now() >= expiresAt;
+  const expired = now >= expiresAt;
   if (data === null) return expired ? undefined : decodeTrace(meta);
   return expired ? { expired } : { values: decodeValues(data), expiresAt, meta: decodeMeta("get", meta), version };
 }

@@ -11,15 +11,3 @@ export class FakeClock extends Clock {
     super(start);
   }
 }
-
-/** Runs a function while `performance.now()` only moves by `tick()`. */
-export async function withStopwatch(run: (tick: (milliseconds: number) => void) => Promise<void>): Promise<void> {
-  const real = performance.now;
-  let now = real.call(performance);
-  performance.now = () => now;
-  try {
-    await run((milliseconds) => now += milliseconds);
-  } finally {
-    performance.now = real;
-  }
-}

@@ -1,5 +1,5 @@
 import { assert, assertEquals, assertRejects, assertThrows } from "../helpers/assert.ts";
-import { FakeClock, withStopwatch } from "../helpers/clock.ts";
+import { FakeClock } from "../helpers/clock.ts";
 import { SessionGoneError, type SessionRecord, SessionStoreError, UnreadableRecordError } from "../../mod.ts";
 import { DenoKvStore } from "../../src/stores/deno_kv_store.ts";
 import { testSessionStore } from "../../src/testing.ts";
@@ -323,6 +323,18 @@ Deno.test("DenoKvStore retries a write while another process has locked the file
   await store.clear();
   assertEquals([await keys(), locked], [["session/epoch"], 21]);
 });
+
+/** Runs a function while `performance.now()` only moves by `tick()`. */
+async function withStopwatch(run: (tick: (milliseconds: number) => void) => Promise<void>): Promise<void> {
+  const real = performance.now;
+  let now = real.call(performance);
+  performance.now = () => now;
+  try {
+    await run((milliseconds) => now += milliseconds);
+  } finally {
+    performance.now = real;
+  }
+}
 
 /** Returns every kind of write to a store with the session "a", and the operation in its errors. */
 function writesOf(store: DenoKvStore): [operation: string, write: () => Promise<unknown>][] {
