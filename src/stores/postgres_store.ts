@@ -21,6 +21,7 @@ import { PostgresClient, type PostgresParameter, type PostgresRows } from "./_po
 import { decodeMeta, decodeNumber, decodeText, decodeTexts, encodeMeta, encodeTexts } from "./_postgres_row.ts";
 import { postgresSchema, quoteTable } from "./_postgres_schema.ts";
 import { emptyRecord, idInUseError, normalizeTimestamp } from "./_records.ts";
+import { ServerClock } from "./_server_clock.ts";
 
 /**
  * The part of a client that the store uses. The `sql` that `postgres()` of `npm:postgres` returns
@@ -68,6 +69,12 @@ export interface PostgresStoreOptions {
 
 /** The condition for a row to be a live session. `$2` is the current time. */
 const LIVE = "moved_to IS NULL AND expires_at > $2";
+
+/** The server's time when it executes this part of a statement, in milliseconds since the epoch. */
+const SERVER_TIME = "date_part('epoch', clock_timestamp()) * 1000";
+
+/** How often a write is sent again that the server took for late. */
+const MAX_LATE_RETRIES = 5;
 
 /** How long a write waits for earlier writes of this process to the same session, in seconds. */
 const QUEUE_TIMEOUT_SECONDS = 5;
@@ -125,6 +132,11 @@ export class PostgresStore implements PrincipalStore, AsyncDisposable {
   readonly #table: string;
   /** The SQL that creates the table; `undefined` if the application creates it. */
   readonly #migration: string | undefined;
+  /**
+   * The server's clock compared with `performance.now()`. So it does not matter how far the clocks of
+   * the two machines differ, or whether the system clock is adjusted.
+   */
+  readonly #serverClock = new ServerClock();
   #ready: Promise<void> | undefined;
   /** The last pending write to each session. */
   readonly #writes = new Map<string, Promise<void>>();
@@ -238,34 +250,13 @@ export class PostgresStore implements PrincipalStore, AsyncDisposable {
   }
 
   /** Implements {@linkcode RecordStore.changeRecord}. */
-  async changeRecord(sid: string, change: RecordChange): Promise<boolean> {
-    const { ifVersion, clear = false, set = [], meta = {} } = change;
-    const expiresAt = change.expiresAt === undefined ? null : normalizeTimestamp(change.expiresAt);
-    return await this.#writeIfVersion(
-      "change",
-      sid,
-      ifVersion,
-      `WITH written AS (
-        UPDATE ${this.#table} SET version = version + 1,
-          data = jsonb_strip_nulls(CASE WHEN $4 THEN '{}' ELSE data END || $5::text::jsonb),
-          meta = jsonb_strip_nulls(meta || $6::text::jsonb), expires_at = coalesce($7, expires_at)
-        WHERE id = $1 AND ${LIVE} AND version = coalesce($3, version)
-        RETURNING id
-      )`,
-      [clear, encodeTexts(set), encodeMeta(meta), expiresAt],
-    );
+  changeRecord(sid: string, change: RecordChange): Promise<boolean> {
+    return this.#change("change", sid, change);
   }
 
   /** Implements {@linkcode SessionStore.setValue}. */
   async setValue(sid: string, key: string, value: unknown): Promise<void> {
-    const { count } = await this.#write(
-      `UPDATE ${this.#table} SET version = version + 1,
-        data = CASE WHEN $4::text IS NULL THEN data - $3::text ELSE data || jsonb_build_object($3::text, $4::text) END
-      WHERE id = $1 AND ${LIVE}`,
-      sid,
-      [encodeKey(key), value === undefined ? null : encodeValue(key, value)],
-    );
-    if (count === 0) throw new SessionGoneError("set");
+    await this.#change("set", sid, { set: new Map([[key, value]]) });
   }
 
   /** Implements {@linkcode SessionStore.getValue}. The database returns this value alone. */
@@ -291,20 +282,20 @@ export class PostgresStore implements PrincipalStore, AsyncDisposable {
       "regenerate",
       sid,
       ifVersion,
-      `WITH ended AS (
-        DELETE FROM ${this.#table} WHERE id = $4 AND (moved_to IS NOT NULL OR expires_at <= $2)
+      `ended AS (
+        DELETE FROM ${this.#table} WHERE id = $5 AND (moved_to IS NOT NULL OR expires_at <= $2)
         RETURNING id
       ),
       written AS (
-        UPDATE ${this.#table} SET id = $4, version = version + 1,
-          data = jsonb_strip_nulls(data || $5::text::jsonb), meta = jsonb_strip_nulls(meta || $6::text::jsonb)
-        FROM (SELECT count(*) FROM ended) AS first
-        WHERE id = $1 AND ${LIVE} AND version = coalesce($3, version)
-        RETURNING expires_at
+        UPDATE ${this.#table} AS session SET id = $5, version = session.version + 1,
+          data = jsonb_strip_nulls(data || $6::text::jsonb), meta = jsonb_strip_nulls(meta || $7::text::jsonb)
+        FROM judged, (SELECT count(*) FROM ended) AS first
+        WHERE session.id = $1 AND judged.live
+        RETURNING session.expires_at
       ),
       trace AS (
         INSERT INTO ${this.#table} (id, data, meta, version, expires_at, moved_to, grace_until)
-        SELECT $1, '{}', '{}', 0, greatest(expires_at, $7), $4, $7 FROM written
+        SELECT $1, '{}', '{}', 0, greatest(expires_at, $8), $5, $8 FROM written
       )`,
       [encodeKey(newSid), encodeTexts(set), encodeMeta(meta), normalizeTimestamp(move.graceUntil)],
     ).catch((error) => {
@@ -356,10 +347,7 @@ export class PostgresStore implements PrincipalStore, AsyncDisposable {
 
   async #prepareTable(): Promise<void> {
     try {
-      await this.#query(
-        `SELECT id, data, meta, version, expires_at, moved_to, grace_until, principal FROM ${this.#table} LIMIT 0`,
-        [],
-      );
+      await this.#checkTable();
     } catch (error) {
       if (!hasCode(error, "42P01")) throw error; // undefined_table
       if (this.#migration === undefined) {
@@ -375,36 +363,84 @@ export class PostgresStore implements PrincipalStore, AsyncDisposable {
         ${this.#migration}`,
         [],
       );
+      await this.#checkTable();
     }
   }
 
+  /** Checks that the table has its columns, and reads the server's clock. */
+  async #checkTable(): Promise<void> {
+    const sentAt = performance.now();
+    const rows = await this.#query(
+      `SELECT ${SERVER_TIME} FROM (SELECT) AS one LEFT JOIN (
+        SELECT id, data, meta, version, expires_at, moved_to, grace_until, principal FROM ${this.#table} LIMIT 0
+      ) AS columns ON true`,
+      [],
+    );
+    this.#serverClock.observe(decodeNumber(rows[0]?.[0]), sentAt);
+  }
+
+  /** Changes a session; see {@linkcode RecordStore.changeRecord}. */
+  #change(operation: string, sid: string, change: RecordChange): Promise<boolean> {
+    const { ifVersion, clear = false, set = [], meta = {} } = change;
+    const expiresAt = change.expiresAt === undefined ? null : normalizeTimestamp(change.expiresAt);
+    return this.#writeIfVersion(
+      operation,
+      sid,
+      ifVersion,
+      `written AS (
+        UPDATE ${this.#table} AS session SET version = session.version + 1,
+          data = jsonb_strip_nulls(CASE WHEN $5 THEN '{}' ELSE data END || $6::text::jsonb),
+          meta = jsonb_strip_nulls(meta || $7::text::jsonb), expires_at = coalesce($8, session.expires_at)
+        FROM judged
+        WHERE session.id = $1 AND judged.live
+        RETURNING session.id
+      )`,
+      [clear, encodeTexts(set), encodeMeta(meta), expiresAt],
+    );
+  }
+
   /**
-   * Writes to a session. If `ifVersion` is given, writes only to this version of it.
+   * Writes to a live session. If `ifVersion` is given, writes only to this version of it.
    *
    * @param operation the name of the operation, for errors
-   * @param statement a `WITH` clause whose CTE `written` returns the row that was written. `$3` is
-   * the version, or `null`.
-   * @param parameters `$4` and following
+   * @param written the CTE `written`, which writes to the session if `judged` allows it, and returns
+   * the row. Other CTEs may surround it. `$4` is the version, or `null`.
+   * @param parameters `$5` and following
    * @returns `false` if the session has another version
    */
   async #writeIfVersion(
     operation: string,
     sid: string,
     ifVersion: number | undefined,
-    statement: string,
+    written: string,
     parameters: PostgresParameter[],
   ): Promise<boolean> {
-    // The version is read from the snapshot before the statement and may be out of date.
-    const query = `${statement}
-      SELECT (SELECT count(*) FROM written), (SELECT version FROM ${this.#table} WHERE id = $1 AND ${LIVE})`;
+    // The statement may wait for the lock of the row until the session has expired. It therefore
+    // locks the row first, and then compares the expiry with the clock. A comparison in the WHERE
+    // clause of the UPDATE would not be repeated after the wait, unless the row was changed. `$3` is
+    // the server's time at the time `$2`, or less. The last version is read from the snapshot before
+    // the statement and may be out of date.
+    const query = `WITH judged AS MATERIALIZED (
+        SELECT expires_at, expires_at > $2 + greatest(0, ${SERVER_TIME} - $3) AS live FROM (
+          SELECT expires_at FROM ${this.#table}
+          WHERE id = $1 AND moved_to IS NULL AND version = coalesce($4, version) FOR UPDATE
+        ) AS locked
+      ),
+      ${written}
+      SELECT (SELECT count(*) FROM written), (SELECT live FROM judged), (SELECT expires_at FROM judged),
+        (SELECT version FROM ${this.#table} WHERE id = $1 AND ${LIVE}), ${SERVER_TIME}`;
+    const send = (): Promise<PostgresRows> => this.#sendTimed(query, sid, [ifVersion ?? null, ...parameters]);
     for (let attempt = 0; attempt < 2; attempt++) {
-      const rows = ifVersion === undefined
-        ? await this.#write(query, sid, [null, ...parameters])
-        : await this.#queryRow(query, sid, [ifVersion, ...parameters]);
+      const rows = ifVersion === undefined ? await this.#enqueue(sid, send) : await send();
       if (decodeNumber(rows[0]?.[0]) > 0) return true;
-      const version = rows[0]?.[1];
-      if (ifVersion === undefined || version === null) throw new SessionGoneError(operation);
-      if (decodeNumber(version) !== ifVersion) return false;
+      const live = rows[0]?.[1];
+      const version = rows[0]?.[3];
+      if (live === null) {
+        if (ifVersion === undefined || version === null) throw new SessionGoneError(operation);
+        if (decodeNumber(version) !== ifVersion) return false;
+      } else if (decodeText(live) === "f") {
+        throw new SessionGoneError(operation);
+      }
       // A concurrent write came first. The second attempt shows whether it changed the session or
       // ended it.
     }
@@ -415,13 +451,33 @@ export class PostgresStore implements PrincipalStore, AsyncDisposable {
   }
 
   /**
-   * Writes to a session after this process's earlier writes to it. Statements on two connections
-   * can overtake each other. Without a queue, a write that a request no longer waits for could undo
-   * a write of the next request. A write with a version is not queued, because it cannot undo
-   * another write, and its version would become outdated while it waits.
+   * Sends a statement of {@linkcode #writeIfVersion}. The estimate of the server's clock may be
+   * wrong, because that was adjusted or another server has taken over. So if the session is still
+   * live when the refusal arrives, the statement is sent again.
+   *
+   * @param parameters `$4` and following
    */
-  #write(query: string, sid: string, parameters: PostgresParameter[]): Promise<PostgresRows> {
-    const send = (): Promise<PostgresRows> => this.#queryRow(query, sid, parameters);
+  async #sendTimed(query: string, sid: string, parameters: PostgresParameter[]): Promise<PostgresRows> {
+    let { offset } = this.#serverClock;
+    for (let retries = 0;; retries++) {
+      const sentAt = performance.now();
+      const rows = await this.#queryRow(query, sid, [sentAt + offset, ...parameters]);
+      const [row] = Array.from(rows);
+      const serverTime = decodeNumber(row?.[4]);
+      this.#serverClock.observe(serverTime, sentAt);
+      const late = row?.[1] !== null && decodeText(row?.[1]) === "f";
+      if (!late || Date.now() >= decodeNumber(row?.[2]) || retries === MAX_LATE_RETRIES) return rows;
+      offset = serverTime - sentAt;
+    }
+  }
+
+  /**
+   * Sends a write to a session after this process's earlier writes to it. Statements on two
+   * connections can overtake each other. Without a queue, a write that a request no longer waits for
+   * could undo a write of the next request. A write with a version is not queued, because it cannot
+   * undo another write, and its version would become outdated while it waits.
+   */
+  #enqueue(sid: string, send: () => Promise<PostgresRows>): Promise<PostgresRows> {
     const previous = this.#writes.get(sid);
     const timeoutError = (): Error => new Error("An earlier write takes too long");
     const write = previous === undefined

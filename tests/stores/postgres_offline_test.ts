@@ -18,6 +18,13 @@ function fakeClient(answer: () => unknown): PostgresSql {
   return { unsafe: () => ({ raw: () => Promise.resolve().then(answer) as Promise<never> }) };
 }
 
+function encode(cell: string): Uint8Array {
+  return new TextEncoder().encode(cell);
+}
+
+/** The result of a statement that has changed a session. */
+const written = Object.assign([["1", "t", "2000", "0", "1000"].map(encode)], { count: 1 });
+
 Deno.test("PostgresStore rejects invalid arguments without repeating the URL", () => {
   // @ts-expect-error -- JavaScript can pass anything
   assertThrows(() => new PostgresStore(UNREACHABLE, { migrate: 1 }), TypeError, "`migrate`");
@@ -62,7 +69,6 @@ Deno.test("PostgresStore removes from errors what quotes rows and parameters", a
 });
 
 Deno.test("PostgresStore rejects if its client returns no usable result, and never reports a missing session", async () => {
-  const encode = (cell: string): Uint8Array => new TextEncoder().encode(cell);
   const lateRow = Object.assign([undefined, [encode("1")]], { count: 1 });
   const noResult = Object.assign([], { count: null });
   const transformed = Object.assign([{}], { count: 1 });
@@ -94,7 +100,6 @@ Deno.test("PostgresStore rejects if its client returns no usable result, and nev
 });
 
 Deno.test("PostgresStore sends a write to a session after five seconds if an earlier one is still pending", async () => {
-  const written = Object.assign([], { count: 1 });
   const pending = Promise.withResolvers<unknown>();
   let calls = 0;
   const store = new PostgresStore(fakeClient(() => ++calls === 1 ? pending.promise : written));
@@ -124,7 +129,6 @@ Deno.test("PostgresStore sends a write to a session after five seconds if an ear
 });
 
 Deno.test("PostgresStore sends the writes to a session one after another", async () => {
-  const written = Object.assign([], { count: 1 });
   const calls: PromiseWithResolvers<unknown>[] = [];
   const store = new PostgresStore(fakeClient(() => {
     const call = Promise.withResolvers<unknown>();
