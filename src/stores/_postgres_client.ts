@@ -5,6 +5,7 @@
  */
 import { clearTimeout, setTimeout } from "node:timers";
 import postgres from "npm:postgres@3.4.9";
+import { ConnectionSlots } from "./_postgres_slots.ts";
 
 /** A parameter of a query. */
 export type PostgresParameter = string | number | boolean | null;
@@ -37,10 +38,23 @@ export interface ServerLimits {
 const DEFAULT_LIMITS: ServerLimits = { silenceMs: 5_000, pendingQueries: 10_000, graceMs: 5_000 };
 
 /**
- * How many retired pools may wait for a silent server. Each holds up to ten of the server's
- * connections.
+ * How many retired pools may wait for a silent server. Each holds as many of the server's
+ * connections as a pool may open.
  */
 const MAX_RETIRED = 2;
+
+/**
+ * The errors of a server that does not, or no longer, execute writes: read_only_sql_transaction,
+ * admin_shutdown, crash_shutdown and cannot_connect_now. The name of the server may already lead to
+ * another one. A statement that failed with one of them did nothing.
+ */
+const WRONG_SERVER = new Set(["25006", "57P01", "57P02", "57P03"]);
+
+/**
+ * The shortest time between two replacements because of {@linkcode WRONG_SERVER}, in milliseconds.
+ * A server may stay read-only for hours, and each write to it fails.
+ */
+const REPLACE_INTERVAL_MS = 1000;
 
 /**
  * Sends queries to a server and stops using connections that may be lost.
@@ -52,41 +66,54 @@ const MAX_RETIRED = 2;
  */
 export class PostgresClient implements AsyncDisposable {
   readonly #url: string;
+  readonly #maxConnections: number | undefined;
   readonly #limits: ServerLimits;
   readonly #retired = new Set<Pool>();
   #pool: Pool;
+  /** When a pool was last replaced because of {@linkcode WRONG_SERVER}. */
+  #leftServerAt = -Infinity;
   #disposed = false;
 
   /**
    * @param url the server, such as `"postgres://user:password@host:5432/database"`
+   * @param maxConnections how many connections a pool opens at most; the default is ten
    * @param limits the limits that differ from the default
    * @throws {TypeError} if the URL cannot be parsed. The message does not repeat it, because it may
    * contain a password.
    */
-  constructor(url: string, limits: Partial<ServerLimits> = {}) {
+  constructor(url: string, maxConnections?: number, limits: Partial<ServerLimits> = {}) {
     this.#url = url;
+    this.#maxConnections = maxConnections;
     this.#limits = { ...DEFAULT_LIMITS, ...limits };
-    this.#pool = new Pool(url);
+    this.#pool = new Pool(url, maxConnections);
   }
 
-  /** Sends a query. Rejects with the error of the server or of the connection. */
+  /**
+   * Sends a query. Rejects with the error of the server or of the connection. If the server is no
+   * longer the right one, sends the query once more over a new connection.
+   */
   async query(text: string, parameters: PostgresParameter[]): Promise<PostgresRows> {
     this.#replaceSilentPool();
-    const pool = this.#pool;
-    if (pool.pendingQueries.size >= this.#limits.pendingQueries) {
-      throw new Error("Cannot query PostgreSQL: too many queries are pending; the server does not respond");
-    }
-    try {
-      return await pool.query(text, parameters);
-    } catch (error) {
-      // A PostgresError comes from the server, over a connection that works.
-      if (!(error instanceof postgres.PostgresError)) {
-        this.#replace(pool);
-        this.#closeAfter(pool, this.#limits.graceMs);
+    for (let isRetry = false;; isRetry = true) {
+      const pool = this.#pool;
+      if (pool.pendingQueries.size >= this.#limits.pendingQueries) {
+        throw new Error("Cannot query PostgreSQL: too many queries are pending; the server does not respond");
       }
-      throw error;
-    } finally {
-      if (this.#retired.has(pool) && pool.oldestPending === undefined) this.#close(pool, 0);
+      try {
+        return await pool.query(text, parameters);
+      } catch (error) {
+        if (!(error instanceof postgres.PostgresError)) {
+          this.#replace(pool);
+          this.#closeAfter(pool, this.#limits.graceMs);
+          throw error;
+        }
+        // A PostgresError comes from the server, over a connection that works.
+        if (!WRONG_SERVER.has(error.code)) throw error;
+        this.#leaveServer(pool);
+        if (isRetry || pool === this.#pool) throw error;
+      } finally {
+        if (this.#retired.has(pool) && pool.oldestPending === undefined) this.#close(pool, 0);
+      }
     }
   }
 
@@ -112,10 +139,18 @@ export class PostgresClient implements AsyncDisposable {
     }
   }
 
+  /** Replaces the connections to a server that does not execute writes. */
+  #leaveServer(pool: Pool): void {
+    const now = performance.now();
+    if (pool !== this.#pool || now - this.#leftServerAt < REPLACE_INTERVAL_MS) return;
+    this.#leftServerAt = now;
+    this.#replace(pool);
+  }
+
   /** Opens a new pool for further queries. The old pool is closed after its last pending query. */
   #replace(pool: Pool): void {
     if (pool !== this.#pool || this.#disposed) return;
-    this.#pool = new Pool(this.#url);
+    this.#pool = new Pool(this.#url, this.#maxConnections);
     this.#retired.add(pool);
   }
 
@@ -145,9 +180,11 @@ class Pool {
    * `performance.now()`.
    */
   readonly pendingQueries = new Set<{ since: number }>();
+  readonly #slots: ConnectionSlots;
 
-  constructor(url: string) {
-    this.sql = open(url, () => this.connected = true);
+  constructor(url: string, maxConnections: number | undefined) {
+    this.sql = open(url, maxConnections, () => this.connected = true);
+    this.#slots = new ConnectionSlots(this.sql.options.max);
   }
 
   /** When the oldest pending query was sent, in milliseconds of `performance.now()`. */
@@ -159,17 +196,29 @@ class Pool {
   async query(text: string, parameters: PostgresParameter[]): Promise<PostgresRows> {
     const query = { since: performance.now() };
     this.pendingQueries.add(query);
+    const slot = this.#slots.acquire();
+    if (slot !== undefined) await slot;
+    let refused = false;
     try {
       return await this.sql.unsafe(text, parameters, { prepare: true }).raw();
+    } catch (error) {
+      refused = error instanceof postgres.PostgresError && error.code === "53300"; // too_many_connections
+      throw error;
     } finally {
       this.pendingQueries.delete(query);
+      this.#slots.release(refused);
     }
   }
 }
 
-function open(url: string, onConnected: () => void): ReturnType<typeof postgres> {
+function open(
+  url: string,
+  maxConnections: number | undefined,
+  onConnected: () => void,
+): ReturnType<typeof postgres> {
   try {
     return postgres(url, {
+      ...(maxConnections === undefined ? {} : { max: maxConnections }),
       connect_timeout: 5,
       // Firewalls drop idle connections. The timeout also closes a connection that opened after its
       // pool was replaced.

@@ -15,6 +15,7 @@ import type {
 } from "../session_store.ts";
 import { toObject } from "../util/clone_value.ts";
 import { noop } from "../util/maybe_promise.ts";
+import { retry } from "../util/retry.ts";
 import { withTimeout } from "../util/timeout.ts";
 import { decodeKey, decodeValue, encodeKey, encodeValue } from "./_codec.ts";
 import { PostgresClient, type PostgresParameter, type PostgresRows } from "./_postgres_client.ts";
@@ -65,6 +66,13 @@ export interface PostgresStoreOptions {
    * @default {true}
    */
   migrate?: boolean;
+  /**
+   * How many connections the store opens at most, from 1 to 1000. Only with a URL. If the server
+   * grants fewer, the calls share those.
+   *
+   * @default {10}
+   */
+  max?: number;
 }
 
 /** The condition for a row to be a live session. `$2` is the current time. */
@@ -72,6 +80,15 @@ const LIVE = "moved_to IS NULL AND expires_at > $2";
 
 /** The server's time when it executes this part of a statement, in milliseconds since the epoch. */
 const SERVER_TIME = "date_part('epoch', clock_timestamp()) * 1000";
+
+/**
+ * The errors of a statement that did nothing and may succeed later: serialization_failure,
+ * deadlock_detected and too_many_connections.
+ */
+const TRANSIENT = new Set<unknown>(["40001", "40P01", "53300"]);
+
+/** How long a statement is retried after such an error, in milliseconds. */
+const RETRY_MS = 5000;
 
 /** How often a write is sent again that the server took for late. */
 const MAX_LATE_RETRIES = 5;
@@ -93,9 +110,10 @@ const CLEANUP_BATCH = 1000;
  * session, one statement per operation. Any number of processes and machines may share the table.
  * The database's `synchronous_commit` decides how durable a write is.
  *
- * - With a URL, the store opens up to ten connections when they are needed, and replaces broken
- *   ones. Dispose the store to close them. If the server cannot be reached, a call fails within
- *   five seconds, and the next call connects again.
+ * - With a URL, the store opens up to ten connections (`max`) when they are needed. It replaces
+ *   those that broke, and those that lead to a server that has become read-only. Dispose the store
+ *   to close them. If the server cannot be reached, a call fails within five seconds, and the next
+ *   call connects again.
  * - With a client, the store never closes or replaces the client. After a connection was lost under
  *   load, a client of postgres.js 3.4.9 may keep using a connection that never sends anything
  *   again. Prefer a URL. Otherwise set `connect_timeout`, and `backoff: () => 0.1`. By default, the
@@ -110,6 +128,9 @@ const CLEANUP_BATCH = 1000;
  * - The writes of one process to one session keep their order, even if a request gave up waiting
  *   (`storeTimeout`) and another request followed. A write that has waited five seconds for earlier
  *   ones is then sent without waiting for them.
+ * - A statement that did nothing because of a concurrent one (SQLSTATE 40001, 40P01), or because the
+ *   server has no free connection (53300), is retried for up to five seconds. The isolation level
+ *   may therefore be any.
  * - Errors of the database keep only their name, message and `code`, because their other fields
  *   quote rows.
  *
@@ -148,27 +169,32 @@ export class PostgresStore implements PrincipalStore, AsyncDisposable {
    *
    * @param sqlOrUrl a client that `postgres()` of `npm:postgres` returned, or a URL such as
    * `"postgres://user:password@host:5432/database"`
-   * @param options the table, and whether `init()` creates it
+   * @param options the table, whether `init()` creates it, and the number of connections
    * @throws {TypeError} if an argument or an option is invalid
+   * @throws {RangeError} if `max` is not an integer from 1 to 1000
    */
   constructor(sqlOrUrl: PostgresSql | string, options: PostgresStoreOptions = {}) {
-    const { table = "sessions", migrate = true } = options;
+    const { table = "sessions", migrate = true, max } = options;
     this.#table = quoteTable("create a PostgresStore", table);
     if (typeof migrate !== "boolean") {
       throw new TypeError(`Cannot create a PostgresStore: \`migrate\` must be a boolean; received a ${typeof migrate}`);
     }
+    if (max !== undefined) checkMax(max);
     if (migrate) this.#migration = postgresSchema(table);
     if (typeof sqlOrUrl === "string") {
       if (!/^postgres(ql)?:\/\//.test(sqlOrUrl)) {
         throw new TypeError("Cannot create a PostgresStore: the URL must begin with postgres://");
       }
-      const client = this.#client = new PostgresClient(sqlOrUrl);
+      const client = this.#client = new PostgresClient(sqlOrUrl, max);
       this.#send = (text, parameters) => client.query(text, parameters);
     } else {
       if (typeof sqlOrUrl?.unsafe !== "function") {
         throw new TypeError(
           "Cannot create a PostgresStore: the first argument must be a client of `npm:postgres` or a URL",
         );
+      }
+      if (max !== undefined) {
+        throw new TypeError("Cannot create a PostgresStore: `max` needs a URL; pass it to `postgres()` instead");
       }
       this.#send = (text, parameters) => sqlOrUrl.unsafe(text, parameters, { prepare: true }).raw();
     }
@@ -502,15 +528,22 @@ export class PostgresStore implements PrincipalStore, AsyncDisposable {
 
   async #query(query: string, parameters: PostgresParameter[]): Promise<PostgresRows> {
     try {
-      const rows = await this.#send(query, parameters);
-      // After a lost connection postgres.js 3.4.9 may return no result, or an array whose first
-      // places are empty. Neither means that the session is missing or that something was written.
-      if (rows.count === null || rows.length > 0 && rows[0] === undefined) {
-        throw new Error("Cannot query PostgreSQL: the client returned no result");
-      }
-      return rows;
+      return checkResult(await this.#send(query, parameters));
     } catch (error) {
-      throw withoutDetails(error);
+      if (!isTransient(error)) throw withoutDetails(error);
+      return await this.#retry(query, parameters, error);
+    }
+  }
+
+  /** Sends a statement again after a transient error. */
+  async #retry(query: string, parameters: PostgresParameter[], transientError: unknown): Promise<PostgresRows> {
+    const deadline = performance.now() + RETRY_MS;
+    try {
+      return checkResult(await retry(() => this.#send(query, parameters), deadline, isTransient));
+    } catch (error) {
+      // In a transaction of the application, every statement after the first error fails
+      // (in_failed_sql_transaction). The application needs the first error.
+      throw withoutDetails(hasCode(error, "25P02") ? transientError : error);
     }
   }
 
@@ -521,6 +554,29 @@ export class PostgresStore implements PrincipalStore, AsyncDisposable {
     if (this.#cleanup !== undefined || Date.now() - this.#lastCleanup < CLEANUP_INTERVAL_MS) return;
     this.#lastCleanup = Date.now();
     this.#cleanup = this.removeExpired().catch(noop).finally(() => this.#cleanup = undefined);
+  }
+}
+
+/**
+ * Returns the rows of a result. postgres.js 3.4.9 may return no result after a lost connection. If a
+ * query failed after its first row (which is common at the isolation level serializable), the next
+ * result of that connection begins with as many empty places. Neither means that the session is
+ * missing or that nothing was written.
+ */
+function checkResult(result: PostgresRows): PostgresRows {
+  const { count } = result;
+  if (count !== null && (result.length === 0 || result[0] !== undefined)) return result;
+  const rows = Array.from(result).filter((row) => row !== undefined);
+  if (rows.length !== count) throw new Error("Cannot query PostgreSQL: the client returned no result");
+  return Object.assign(rows, { count });
+}
+
+function checkMax(max: number): void {
+  if (typeof max !== "number") {
+    throw new TypeError(`Cannot create a PostgresStore: \`max\` must be a number; received a ${typeof max}`);
+  }
+  if (!Number.isInteger(max) || max < 1 || max > 1000) {
+    throw new RangeError("Cannot create a PostgresStore: `max` must be an integer from 1 to 1000");
   }
 }
 
@@ -537,5 +593,14 @@ function withoutDetails(error: unknown): Error {
 }
 
 function hasCode(error: unknown, code: string): boolean {
-  return error instanceof Error && Reflect.get(error, "code") === code;
+  return codeOf(error) === code;
+}
+
+function isTransient(error: unknown): boolean {
+  return TRANSIENT.has(codeOf(error));
+}
+
+/** Returns the SQLSTATE of an error of the server. */
+function codeOf(error: unknown): unknown {
+  return error instanceof Error ? Reflect.get(error, "code") : undefined;
 }

@@ -11,7 +11,7 @@ interface Through extends AsyncDisposable {
 
 function throughProxy(limits: Partial<ServerLimits> = {}): Through {
   const proxy = faultyProxy(addressOf(POSTGRES_URL));
-  const client = new PostgresClient(through(proxy, POSTGRES_URL), limits);
+  const client = new PostgresClient(through(proxy, POSTGRES_URL), undefined, limits);
   return {
     client,
     proxy,

@@ -28,6 +28,15 @@ const written = Object.assign([["1", "t", "2000", "0", "1000"].map(encode)], { c
 Deno.test("PostgresStore rejects invalid arguments without repeating the URL", () => {
   // @ts-expect-error -- JavaScript can pass anything
   assertThrows(() => new PostgresStore(UNREACHABLE, { migrate: 1 }), TypeError, "`migrate`");
+  for (const max of ["3", null, true]) {
+    // @ts-expect-error -- the same
+    assertThrows(() => new PostgresStore(UNREACHABLE, { max }), TypeError, "`max` must be a number");
+  }
+  for (const max of [0, -1, 1.5, NaN, Infinity, 1001]) {
+    assertThrows(() => new PostgresStore(UNREACHABLE, { max }), RangeError, "from 1 to 1000");
+  }
+  new PostgresStore(UNREACHABLE, { max: 1000 });
+  assertThrows(() => new PostgresStore(postgres(UNREACHABLE), { max: 3 }), TypeError, "`max` needs a URL");
   for (const sql of [undefined, null, {}, 1, "mysql://user:top-secret@127.0.0.1", "postgres://user:top-secret@:::/"]) {
     // @ts-expect-error -- the same
     const error = assertThrows(() => new PostgresStore(sql), TypeError, "Cannot create a PostgresStore");
@@ -69,10 +78,10 @@ Deno.test("PostgresStore removes from errors what quotes rows and parameters", a
 });
 
 Deno.test("PostgresStore rejects if its client returns no usable result, and never reports a missing session", async () => {
-  const lateRow = Object.assign([undefined, [encode("1")]], { count: 1 });
+  const missingRow = Object.assign([undefined, [encode("1")]], { count: 2 });
   const noResult = Object.assign([], { count: null });
   const transformed = Object.assign([{}], { count: 1 });
-  for (const rows of [lateRow, noResult, transformed]) {
+  for (const rows of [missingRow, noResult, transformed]) {
     const store = new PostgresStore(fakeClient(() => rows));
     for (
       const call of [
@@ -85,7 +94,7 @@ Deno.test("PostgresStore rejects if its client returns no usable result, and nev
       ]
     ) await assertRejects(call, Error, "the client returned");
   }
-  for (const rows of [lateRow, noResult]) {
+  for (const rows of [missingRow, noResult]) {
     const store = new PostgresStore(fakeClient(() => rows));
     for (
       const call of [
@@ -97,6 +106,12 @@ Deno.test("PostgresStore rejects if its client returns no usable result, and nev
       ]
     ) await assertRejects(call, Error, "the client returned");
   }
+});
+
+Deno.test("PostgresStore uses a result that begins with empty places", async () => {
+  const store = new PostgresStore(fakeClient(() => Object.assign([undefined, undefined, ...written], { count: 1 })));
+  await store.setValue("a", "k", 1);
+  assertEquals(await store.exist("a"), true);
 });
 
 Deno.test("PostgresStore sends a write to a session after five seconds if an earlier one is still pending", async () => {
