@@ -87,9 +87,10 @@ export interface OwnServer extends AsyncDisposable {
   start(): Promise<void>;
   /**
    * Stops the server. SIGKILL ends its main process, SIGQUIT all its processes immediately. Both
-   * lose what is not on the disk.
+   * lose what is not on the disk. With SIGTERM, the server refuses new connections and waits until
+   * the open ones are closed.
    */
-  stop(signal: "SIGKILL" | "SIGQUIT"): Promise<void>;
+  stop(signal: "SIGKILL" | "SIGQUIT" | "SIGTERM"): Promise<void>;
   /** Sends a signal to every process that serves a connection. */
   signalBackends(signal: "SIGSTOP" | "SIGCONT"): Promise<void>;
 }

@@ -1,0 +1,143 @@
+/** Connections that lead to a server which no longer executes writes. */
+import postgres from "npm:postgres@3.4.9";
+import { PostgresStore } from "@alosaur/session/postgres";
+import { assertEquals, assertRejects } from "../helpers/assert.ts";
+import { type FaultyProxy, faultyProxy } from "./_faulty_proxy.ts";
+import { client, type OwnServer, ownServer, postgresCanBeStarted, sleep, through } from "./_postgres.ts";
+
+/** Two servers with a table each, and an address that leads to the first one. */
+interface Pair extends AsyncDisposable {
+  first: OwnServer;
+  second: OwnServer;
+  url: string;
+  proxy: FaultyProxy;
+  /** New connections lead to the second server. The open ones stay. */
+  switchOver(): void;
+}
+
+async function ownPair(): Promise<Pair> {
+  const [first, second] = await Promise.all([ownServer(), ownServer()]);
+  for (const { url } of [first, second]) {
+    await using store = new PostgresStore(url);
+    await store.init();
+  }
+  const address = { port: first.port };
+  const proxy = faultyProxy(address);
+  return {
+    first,
+    second,
+    url: through(proxy, first.url),
+    proxy,
+    switchOver(): void {
+      address.port = second.port;
+    },
+    async [Symbol.asyncDispose](): Promise<void> {
+      await proxy[Symbol.asyncDispose]();
+      await Promise.all([first, second].map((server) => server[Symbol.asyncDispose]()));
+    },
+  };
+}
+
+/** Makes every connection to a server read-only, the open ones included. */
+async function makeReadOnly({ url }: OwnServer): Promise<void> {
+  await using sql = client(url);
+  await sql.query("ALTER SYSTEM SET default_transaction_read_only = on");
+  await sql.query("SELECT pg_reload_conf()");
+  for (;;) {
+    const [row] = await sql.query("SHOW default_transaction_read_only");
+    if (row?.default_transaction_read_only === "on") return;
+    await sleep(5);
+  }
+}
+
+/** Opens all connections of a store. */
+async function openConnections(store: PostgresStore, proxy: FaultyProxy): Promise<void> {
+  while (proxy.open < 10) await Promise.all(Array.from({ length: 50 }, () => store.exist("a")));
+}
+
+async function exists({ url }: OwnServer, sid: string): Promise<boolean> {
+  await using store = new PostgresStore(url);
+  return await store.exist(sid);
+}
+
+function createMany(store: PostgresStore, name: string): Promise<unknown> {
+  return Promise.all(Array.from({ length: 30 }, (_, i) => store.create(`${name}${i}`)));
+}
+
+if (await postgresCanBeStarted("failover of a PostgreSQL")) {
+  Deno.test("PostgresStore on a URL leaves a server that became read-only, within the request that notices", async () => {
+    await using pair = await ownPair();
+    const { first, second, proxy } = pair;
+    await using store = new PostgresStore(pair.url);
+    await store.init();
+    await store.create("a");
+    await openConnections(store, proxy);
+    pair.switchOver();
+    await makeReadOnly(first);
+    await store.create("b");
+    assertEquals([await exists(first, "b"), await exists(second, "b")], [false, true]);
+    await createMany(store, "c");
+    // The connections to the first server are closed, and none of them was broken.
+    while (proxy.open > 10) await sleep(10);
+  });
+
+  Deno.test("PostgresStore on a URL replaces its connections once a second while the server stays read-only", async () => {
+    await using pair = await ownPair();
+    const { first, second, proxy } = pair;
+    await using store = new PostgresStore(pair.url);
+    await store.init();
+    await store.create("a");
+    await makeReadOnly(first);
+    const { now } = performance;
+    try {
+      const start = performance.now();
+      performance.now = () => start;
+      for (let i = 0; i < 30; i++) {
+        const error = await assertRejects(() => store.setValue("a", "k", 1), Error, "read-only transaction");
+        assertEquals(Reflect.get(error, "code"), "25006");
+        assertEquals(await store.exist("a"), true);
+      }
+      assertEquals(proxy.clients, 2);
+      pair.switchOver();
+      performance.now = () => start + 1000;
+      await createMany(store, "b");
+      assertEquals(await exists(second, "b29"), true);
+    } finally {
+      performance.now = now;
+    }
+  });
+
+  Deno.test("PostgresStore on a URL leaves a server that shuts down", async () => {
+    await using pair = await ownPair();
+    const { first, second } = pair;
+    await using store = new PostgresStore(pair.url);
+    await store.init();
+    await store.create("a");
+    const stopped = first.stop("SIGTERM");
+    // The server has begun to refuse new connections (57P03), and serves the open one.
+    for (;;) {
+      await using sql = client(first.url);
+      if (await sql.query("SELECT 1").then(() => false, () => true)) break;
+    }
+    const error = await assertRejects(() => createMany(store, "a"), Error, "shutting down");
+    assertEquals(Reflect.get(error, "code"), "57P03");
+    pair.switchOver();
+    await createMany(store, "b");
+    for (let i = 0; i < 30; i++) assertEquals(await exists(second, `b${i}`), true);
+    // Its last connection is closed.
+    await stopped;
+  });
+
+  Deno.test("PostgresStore never replaces the connections of an application's client", async () => {
+    await using pair = await ownPair();
+    const { first } = pair;
+    const sql = postgres(pair.url, { max: 1 });
+    await using store = new PostgresStore(sql);
+    await store.init();
+    pair.switchOver();
+    await makeReadOnly(first);
+    const error = await assertRejects(() => store.create("a"), Error, "read-only transaction");
+    assertEquals(Reflect.get(error, "code"), "25006");
+    await sql.end();
+  });
+}
