@@ -3,8 +3,9 @@
  *
  * @module
  */
-import type { SessionMeta } from "../session_store.ts";
-import { decodeKey, decodeValue, encodeKey, encodeValue } from "./_codec.ts";
+import { isSessionMeta, type SessionMeta } from "../session_store.ts";
+import { decodeKey, decodeValue, encodeKey, encodeValue, isObject } from "./_codec.ts";
+import { unreadableError } from "./_records.ts";
 
 /** A cell as the server sent it. */
 type Cell = Uint8Array | null | undefined;
@@ -21,10 +22,39 @@ export function encodeTexts(values: Iterable<[string, unknown]>): string {
   return JSON.stringify(Object.fromEntries(texts));
 }
 
-/** Decodes the column `data`. */
+/**
+ * Decodes the column `data`.
+ *
+ * @throws {UnreadableRecordError} if {@linkcode encodeTexts} has not written it
+ */
 export function decodeTexts(cell: Cell): Map<string, unknown> {
-  const texts: Record<string, string> = JSON.parse(decodeText(cell));
-  return new Map(Object.entries(texts).map(([key, value]) => [decodeKey(key), decodeValue(value)]));
+  const text = decodeText(cell);
+  try {
+    const texts: unknown = JSON.parse(text);
+    if (!isObject(texts)) throw new TypeError("expected an object");
+    return new Map(Object.entries(texts).map(([key, value]) => [decodeKey(key), decodeStored(value)]));
+  } catch {
+    throw unreadableError("get");
+  }
+}
+
+/**
+ * Decodes one value of the column `data`, as JSON.
+ *
+ * @throws {UnreadableRecordError} if {@linkcode encodeTexts} has not written it
+ */
+export function decodeJsonValue(cell: Cell): unknown {
+  const text = decodeText(cell);
+  try {
+    return decodeStored(JSON.parse(text));
+  } catch {
+    throw unreadableError("get");
+  }
+}
+
+function decodeStored(value: unknown): unknown {
+  if (typeof value !== "string") throw new TypeError("expected text");
+  return decodeValue(value);
 }
 
 /** Encodes a session's meta, or a change of it. `null` stands for a member to remove. */
@@ -32,17 +62,25 @@ export function encodeMeta(meta: Partial<SessionMeta>): string {
   return JSON.stringify(meta, (_, part) => typeof part === "string" ? encodeKey(part) : part ?? null);
 }
 
-/** Decodes the column `meta`. */
+/**
+ * Decodes the column `meta`.
+ *
+ * @throws {UnreadableRecordError} if {@linkcode encodeMeta} has not written it
+ */
 export function decodeMeta(cell: Cell): SessionMeta {
-  return JSON.parse(decodeText(cell), (_, part) => typeof part === "string" ? decodeKey(part) : part);
+  const meta: unknown = JSON.parse(decodeText(cell), (_, part) => typeof part === "string" ? decodeKey(part) : part);
+  if (!isSessionMeta(meta)) throw unreadableError("get");
+  return meta;
 }
 
 /**
  * Decodes a cell of text.
  *
- * @throws {TypeError} if the cell is NULL or missing, or if the client has transformed it
+ * @throws {TypeError} if the cell is missing, or if the client has transformed it
+ * @throws {UnreadableRecordError} if the cell is NULL
  */
 export function decodeText(cell: Cell): string {
+  if (cell === null) throw unreadableError("get");
   // An application's client may transform rows. An error is better than a wrong result.
   if (!(cell instanceof Uint8Array)) {
     throw new TypeError(
@@ -52,7 +90,14 @@ export function decodeText(cell: Cell): string {
   return decoder.decode(cell);
 }
 
-/** Decodes a cell of a number. */
+/**
+ * Decodes a cell of a number.
+ *
+ * @throws {TypeError} as {@linkcode decodeText}
+ * @throws {UnreadableRecordError} if the cell is NULL or the number is NaN
+ */
 export function decodeNumber(cell: Cell): number {
-  return Number(decodeText(cell));
+  const number = Number(decodeText(cell));
+  if (Number.isNaN(number)) throw unreadableError("get");
+  return number;
 }

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { SessionGoneError, SessionStoreError } from "../errors.ts";
+import { SessionGoneError, SessionStoreError, UnreadableRecordError } from "../errors.ts";
 import type {
   PrincipalStore,
   RecordChange,
@@ -17,9 +17,17 @@ import { toObject } from "../util/clone_value.ts";
 import { noop } from "../util/maybe_promise.ts";
 import { retry } from "../util/retry.ts";
 import { withTimeout } from "../util/timeout.ts";
-import { decodeKey, decodeValue, encodeKey, encodeValue } from "./_codec.ts";
+import { decodeKey, encodeKey } from "./_codec.ts";
 import { PostgresClient, type PostgresParameter, type PostgresRows } from "./_postgres_client.ts";
-import { decodeMeta, decodeNumber, decodeText, decodeTexts, encodeMeta, encodeTexts } from "./_postgres_row.ts";
+import {
+  decodeJsonValue,
+  decodeMeta,
+  decodeNumber,
+  decodeText,
+  decodeTexts,
+  encodeMeta,
+  encodeTexts,
+} from "./_postgres_row.ts";
 import { postgresSchema, quoteTable } from "./_postgres_schema.ts";
 import { emptyRecord, idInUseError, normalizeTimestamp } from "./_records.ts";
 import { ServerClock } from "./_server_clock.ts";
@@ -289,11 +297,13 @@ export class PostgresStore implements PrincipalStore, AsyncDisposable {
   // deno-lint-ignore no-explicit-any -- Alosaur's own signature
   async getValue(sid: string, key: string): Promise<any> {
     const rows = await this.#queryRow(
-      `SELECT data ->> $3::text FROM ${this.#table} WHERE id = $1 AND ${LIVE} AND data ? $3::text`,
+      `SELECT CASE jsonb_typeof(data) WHEN 'object' THEN data -> $3::text ELSE 'null' END
+      FROM ${this.#table} WHERE id = $1 AND ${LIVE}`,
       sid,
       [encodeKey(key)],
     );
-    return rows[0] && decodeValue(decodeText(rows[0][0]));
+    const cell = rows[0]?.[0];
+    return rows[0] === undefined || cell === null ? undefined : decodeJsonValue(cell);
   }
 
   /**
@@ -336,7 +346,16 @@ export class PostgresStore implements PrincipalStore, AsyncDisposable {
       `SELECT id, meta FROM ${this.#table} WHERE principal = $1 AND ${LIVE}`,
       principal,
     );
-    return Array.from(rows, (row) => ({ sid: decodeKey(decodeText(row[0])), meta: decodeMeta(row[1]) }));
+    const sessions: { sid: string; meta: SessionMeta }[] = [];
+    for (const row of Array.from(rows)) {
+      try {
+        sessions.push({ sid: decodeKey(decodeText(row[0])), meta: decodeMeta(row[1]) });
+      } catch (error) {
+        // Such a session has ended, and the other sessions of the user must still be found.
+        if (!(error instanceof UnreadableRecordError)) throw error;
+      }
+    }
+    return sessions;
   }
 
   /** Implements {@linkcode SessionStore.clear}. Removes every row of the table. */

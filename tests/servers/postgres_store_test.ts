@@ -1,10 +1,11 @@
 import postgres from "npm:postgres@3.4.9";
-import { SessionGoneError, type SessionRecord, SessionStoreError } from "@alosaur/session";
+import { SessionGoneError, type SessionRecord, SessionStoreError, UnreadableRecordError } from "@alosaur/session";
 import { postgresSchema, PostgresStore, type PostgresStoreOptions } from "@alosaur/session/postgres";
 import { testSessionStore } from "@alosaur/session/testing";
 import { assert, assertEquals, assertRejects } from "../helpers/assert.ts";
 import { FakeClock } from "../helpers/clock.ts";
 import { Captured } from "../helpers/console.ts";
+import { start } from "../helpers/request.ts";
 import { client, ownSchema, pooler, POSTGRES_URL, postgresIsThere, type Schema, sleep } from "./_postgres.ts";
 import { startProcess } from "./_process.ts";
 import { isThere } from "./_require.ts";
@@ -167,6 +168,67 @@ if (await postgresIsThere("the tests of PostgresStore")) {
     assertEquals(session?.data, { "k%0000": '[["BigInt","1"]]' });
     await store.createRecord("\ufeffa", record(MINUTE, "\ufeffada"));
     assertEquals((await store.listSessions("\ufeffada")).map(({ sid }) => sid), ["\ufeffa"]);
+  });
+
+  Deno.test("PostgresStore rejects with UnreadableRecordError if a row is not what the store wrote", async (t) => {
+    const damages: [string, Record<string, string>][] = [
+      ["a value that is not encoded", { data: '{"k": "not JSON: a value"}' }],
+      ["a value of another format", { data: '{"k": "{}"}' }],
+      ["a value that is not text", { data: '{"k": {"a value": 1}}' }],
+      ["a value that is a number", { data: '{"k": -1}' }],
+      ["a value that is null", { data: '{"k": null}' }],
+      ["a list of values", { data: '["k"]' }],
+      ["no values", { data: "null" }],
+      ["text instead of values", { data: '"k"' }],
+    ];
+    const wholeDamages: typeof damages = [
+      ["no metadata", { meta: '{"principal": "ada"}' }],
+      ["a list of metadata", { meta: "[1]" }],
+      ["metadata that is null", { meta: "null" }],
+      ["metadata of another type", {
+        meta: '{"createdAt": 1, "seenAt": "a value", "renewedAt": 1, "principal": "ada"}',
+      }],
+      ["a user of another type", { meta: '{"createdAt": 1, "seenAt": 1, "renewedAt": 1, "principal": 7}' }],
+      ["an expiry that is no number", { expires_at: "NaN" }],
+      ["a trace without a grace period", { moved_to: "b" }],
+    ];
+    await using opened = await open();
+    const { store, schema } = opened;
+    await using sql = client(POSTGRES_URL);
+    for (const [name, columns] of [...damages, ...wholeDamages]) {
+      await t.step(name, async () => {
+        await store.clear();
+        await store.createRecord("a", record(MINUTE, "ada"));
+        const changes = Object.entries(columns).map(([column, value]) => `${column} = '${value}'`);
+        await sql.query(`UPDATE ${schema.table()} SET ${changes.join(", ")}`);
+        const calls: (() => Promise<unknown>)[] = [() => store.readRecord("a")];
+        if ("data" in columns) calls.push(() => store.get("a"), () => store.getValue("a", "k"));
+        for (const call of calls) {
+          const error = await assertRejects(call, UnreadableRecordError, "is not what the store wrote");
+          for (const secret of ["a value", '"k"']) assert(!Deno.inspect(error, { depth: 9 }).includes(secret));
+        }
+        if (!("moved_to" in columns)) {
+          await store.delete("a");
+          assertEquals(await store.readRecord("a"), undefined);
+        }
+      });
+    }
+  });
+
+  Deno.test("PostgresStore.listSessions() leaves out a session that cannot be read, and keeps the others", async () => {
+    await using opened = await open();
+    const { store, schema } = opened;
+    await using sql = client(POSTGRES_URL);
+    for (const sid of ["a", "b", "c", "d"]) await store.createRecord(sid, record(MINUTE, "7"));
+    const table = schema.table();
+    await sql.query(`UPDATE ${table} SET meta = '{"principal": "7"}' WHERE id = 'a';
+      UPDATE ${table} SET meta = '{"createdAt": 1, "seenAt": 1, "renewedAt": 1, "principal": 7}' WHERE id = 'b';
+      UPDATE ${table} SET data = '[]' WHERE id = 'c'`);
+    // The values of the third session cannot be read, but it can be listed and ended.
+    assertEquals((await store.listSessions("7")).map(({ sid }) => sid).sort(), ["c", "d"]);
+    const { sessions } = start({}, store);
+    assertEquals(await sessions.revokeAll("7"), 2);
+    assertEquals(await store.readRecord("d"), undefined);
   });
 
   Deno.test("PostgresStore never closes an application's client", async () => {
