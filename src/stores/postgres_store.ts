@@ -474,8 +474,9 @@ export class PostgresStore implements PrincipalStore, AsyncDisposable {
         ) AS locked
       ),
       ${written}
-      SELECT (SELECT count(*) FROM written), (SELECT live FROM judged), (SELECT expires_at FROM judged),
-        (SELECT version FROM ${this.#table} WHERE id = $1 AND ${LIVE}), ${SERVER_TIME}`;
+      SELECT (SELECT count(*) FROM written), live, expires_at,
+        CASE WHEN live IS NULL THEN (SELECT version FROM ${this.#table} WHERE id = $1 AND ${LIVE}) END, ${SERVER_TIME}
+      FROM (SELECT) AS one LEFT JOIN judged ON true`;
     const send = (): Promise<PostgresRows> => this.#sendTimed(query, sid, [ifVersion ?? null, ...parameters]);
     for (let attempt = 0; attempt < 2; attempt++) {
       const rows = ifVersion === undefined ? await this.#enqueue(sid, send) : await send();
