@@ -113,6 +113,31 @@ if (await postgresIsThere("expiry in a PostgresStore")) {
     }
   });
 
+  Deno.test("PostgresStore learns the server's clock from its writes if init() took long", async () => {
+    await using schema = await ownSchema();
+    const table = schema.table();
+    await using other = new PostgresStore(POSTGRES_URL, { table });
+    await other.init();
+    await using store = new PostgresStore(POSTGRES_URL, { table });
+    {
+      await using holder = await hold(table, `LOCK TABLE ${table}`);
+      const ready = store.init();
+      await holder.waiting(1);
+      await sleep(1000);
+      await holder.query("COMMIT");
+      await ready;
+    }
+    const expiresAt = Date.now() + 300;
+    await create(store, expiresAt);
+    await store.setValue("a", "k", 0);
+    await using holder = await hold(table, `SELECT FROM ${table} FOR UPDATE`);
+    const written = store.changeRecord("a", { expiresAt: Infinity }).then(() => "written", (error) => error.name);
+    await holder.waiting(1);
+    while (Date.now() < expiresAt + 300) await sleep(10);
+    await holder.query("COMMIT");
+    assertEquals(await written, "SessionGoneError");
+  });
+
   Deno.test("PostgresStore accepts writes until the expiry after a clock was adjusted", async () => {
     const clocks: { now(): number }[] = [Date, performance];
     for (const clock of clocks) {

@@ -5,6 +5,9 @@ import { assertEquals, assertRejects } from "../helpers/assert.ts";
 import { type FaultyProxy, faultyProxy } from "./_faulty_proxy.ts";
 import { client, type OwnServer, ownServer, postgresCanBeStarted, sleep, through } from "./_postgres.ts";
 
+/** How many connections a store opens. */
+const MAX = 4;
+
 /** Two servers with a table each, and an address that leads to the first one. */
 interface Pair extends AsyncDisposable {
   first: OwnServer;
@@ -52,7 +55,7 @@ async function makeReadOnly({ url }: OwnServer): Promise<void> {
 
 /** Opens all connections of a store. */
 async function openConnections(store: PostgresStore, proxy: FaultyProxy): Promise<void> {
-  while (proxy.open < 10) await Promise.all(Array.from({ length: 50 }, () => store.exist("a")));
+  while (proxy.open < MAX) await Promise.all(Array.from({ length: 50 }, () => store.exist("a")));
 }
 
 async function exists({ url }: OwnServer, sid: string): Promise<boolean> {
@@ -68,7 +71,7 @@ if (await postgresCanBeStarted("failover of a PostgreSQL")) {
   Deno.test("PostgresStore on a URL leaves a server that became read-only, within the request that notices", async () => {
     await using pair = await ownPair();
     const { first, second, proxy } = pair;
-    await using store = new PostgresStore(pair.url);
+    await using store = new PostgresStore(pair.url, { max: MAX });
     await store.init();
     await store.create("a");
     await openConnections(store, proxy);
@@ -78,7 +81,8 @@ if (await postgresCanBeStarted("failover of a PostgreSQL")) {
     assertEquals([await exists(first, "b"), await exists(second, "b")], [false, true]);
     await createMany(store, "c");
     // The connections to the first server are closed, and none of them was broken.
-    while (proxy.open > 10) await sleep(10);
+    while (proxy.open > MAX) await sleep(10);
+    assertEquals(proxy.clients, 2 * MAX);
   });
 
   Deno.test("PostgresStore on a URL replaces its connections once a second while the server stays read-only", async () => {

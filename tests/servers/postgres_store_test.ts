@@ -175,9 +175,11 @@ if (await postgresIsThere("the tests of PostgresStore")) {
       ["a value that is not encoded", { data: '{"k": "not JSON: a value"}' }],
       ["a value of another format", { data: '{"k": "{}"}' }],
       ["a value that is not text", { data: '{"k": {"a value": 1}}' }],
+      ["a value that is a list of text", { data: '{"k": ["[\\"a value\\"]"]}' }],
       ["a value that is a number", { data: '{"k": -1}' }],
       ["a value that is null", { data: '{"k": null}' }],
       ["a list of values", { data: '["k"]' }],
+      ["an empty list of values", { data: "[]" }],
       ["no values", { data: "null" }],
       ["text instead of values", { data: '"k"' }],
     ];
