@@ -465,8 +465,8 @@ export class PostgresStore implements PrincipalStore, AsyncDisposable {
     // The statement may wait for the lock of the row until the session has expired. It therefore
     // locks the row first, and then compares the expiry with the clock. A comparison in the WHERE
     // clause of the UPDATE would not be repeated after the wait, unless the row was changed. `$3` is
-    // the server's time at the time `$2`, or less. The last version is read from the snapshot before
-    // the statement and may be out of date.
+    // the server's time at the time `$2`, as far as it is known. The version is read from the
+    // snapshot before the statement and may be out of date.
     const query = `WITH judged AS MATERIALIZED (
         SELECT expires_at, expires_at > $2 + greatest(0, ${SERVER_TIME} - $3) AS live FROM (
           SELECT expires_at FROM ${this.#table}
