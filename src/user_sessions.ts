@@ -168,7 +168,7 @@ export class UserSessions {
   /** Returns whether a listed session has got an id from a later sign-in. */
   async #hasSignedInAgain(sid: string, listed: SessionMeta): Promise<boolean> {
     const found = await this.#repository.read(sid);
-    return typeof found === "object" && signedInAt(found.record.meta) !== signedInAt(listed);
+    return typeof found === "object" && signedInAt(found.meta) !== signedInAt(listed);
   }
 
   /**

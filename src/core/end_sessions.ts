@@ -40,7 +40,7 @@ async function endPresentedSession({ signer, repository, reporter }: SessionServ
     const found = await repository.read(id);
     // An id whose grace period has passed must not end the session that replaced it.
     if (typeof found === "string") return;
-    ({ id, record: { expiresAt, meta: { principal } } } = found);
+    ({ id, record: { expiresAt }, meta: { principal } } = found);
   } catch (error) {
     // The record could be read again, for example if its key comes back.
     if (!(error instanceof UnreadableRecordError)) throw error;

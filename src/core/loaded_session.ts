@@ -139,11 +139,11 @@ export class LoadedSession {
   }
 
   /** Applies the result of a lookup, except for the values. */
-  apply({ id, record, viaOldId }: LookupHit, expiresAt: number, cookie: ResponseCookie): void {
+  apply({ id, meta, viaOldId }: LookupHit, expiresAt: number, cookie: ResponseCookie): void {
     if (viaOldId && id !== this.id) this.#noteMove(this.id, cookie);
     this.id = id;
     this.viaOldId ||= viaOldId;
-    this.meta = record.meta;
+    this.meta = meta;
     this.expiresAt = expiresAt;
   }
 

@@ -96,8 +96,7 @@ export class SessionLoader {
 
   #toLoadedSession({ id, needsResign }: VerifiedId, found: Lookup): LoadedSession | undefined {
     if (typeof found === "string") return this.#reportMiss(id, found);
-    const { record, viaOldId } = found;
-    const { meta } = record;
+    const { record, meta, viaOldId } = found;
     const expiresAt = effectiveExpiry(this.#services.options, record.expiresAt, meta);
     if (Date.now() >= expiresAt) return this.#reportMiss(id, "expired");
     // The client has not received the new id of its last renewal yet.

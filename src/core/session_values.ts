@@ -48,7 +48,7 @@ export function applyRecord(
   session: LoadedSession,
   found: LookupHit,
 ): Values {
-  const { record } = found;
-  session.apply(found, effectiveExpiry(options, record.expiresAt, record.meta), cookie);
+  const { record, meta } = found;
+  session.apply(found, effectiveExpiry(options, record.expiresAt, meta), cookie);
   return session.values = record.values;
 }

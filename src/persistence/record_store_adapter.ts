@@ -3,11 +3,12 @@
  *
  * @module
  */
-import { SessionGoneError, UnreadableRecordError } from "../errors.ts";
+import { SessionGoneError } from "../errors.ts";
 import type { RecordAnswer, RecordStore, SessionRecord } from "../session_store.ts";
 import type { KeyedMutex } from "../util/keyed_mutex.ts";
 import { callAsync, isPending, type MaybePromise } from "../util/maybe_promise.ts";
 import type { CachedValue, RenewOptions, SessionChange, StoreAdapter, ValueUpdater } from "./store_adapter.ts";
+import { encryptedError } from "./store_errors.ts";
 import { updateValue, type ValueAccess } from "./update_value.ts";
 
 /** Implements the operations on a {@linkcode RecordStore}. */
@@ -23,7 +24,8 @@ export class RecordStoreAdapter implements StoreAdapter {
 
   read(sid: string): MaybePromise<RecordAnswer> {
     const answer = callAsync(() => this.#store.readRecord(sid));
-    return isPending(answer) ? answer.then(checkAnswer) : checkAnswer(answer);
+    // A store written in JavaScript may return null.
+    return isPending(answer) ? answer.then((record) => record ?? undefined) : answer ?? undefined;
   }
 
   create(sid: string, record: SessionRecord): Promise<void> {
@@ -39,6 +41,7 @@ export class RecordStoreAdapter implements StoreAdapter {
       read: async () => {
         const record = await this.read(sid);
         if (record === undefined || !("values" in record)) throw new SessionGoneError("update");
+        if (record.meta.encrypted !== undefined) throw encryptedError("update");
         return { version: record.version, value: record.values.get(key) };
       },
       write: ({ version }, next) => this.#store.changeRecord(sid, { ifVersion: version, set: new Map([[key, next]]) }),
@@ -57,17 +60,4 @@ export class RecordStoreAdapter implements StoreAdapter {
   delete(sid: string): Promise<void> {
     return this.#store.delete(sid);
   }
-}
-
-/** Rejects with an {@linkcode UnreadableRecordError} if the values are encrypted. */
-function checkAnswer(answer: RecordAnswer): MaybePromise<RecordAnswer> {
-  // A store written in JavaScript may return null.
-  if (answer === undefined || answer === null) return undefined;
-  if (!("values" in answer) || answer.meta.encrypted === undefined) return answer;
-  return Promise.reject(
-    new UnreadableRecordError(
-      "get",
-      "Cannot get: the values are encrypted; put an EncryptedStore over the store, or destroy the session",
-    ),
-  );
 }

@@ -22,7 +22,7 @@ import type {
   StoreAdapter,
   ValueUpdater,
 } from "./store_adapter.ts";
-import { toSessionError, withStoreErrors } from "./store_errors.ts";
+import { encryptedError, toSessionError, withStoreErrors } from "./store_errors.ts";
 import { findTimeout } from "./store_timeout.ts";
 
 /** A session that was found. */
@@ -30,6 +30,8 @@ export interface LookupHit {
   /** Its current id. */
   readonly id: string;
   readonly record: AdapterRecord;
+  /** The metadata of the record, which a store may compute anew on each access. */
+  readonly meta: SessionMeta;
   /** Whether it was looked up by an older id, within the grace period of that id. */
   readonly viaOldId: boolean;
 }
@@ -113,7 +115,11 @@ export class SessionRepository {
   ): MaybePromise<LookupHit | LookupMiss> {
     // This process may have ended the session during the lookup.
     if (found === undefined || this.#shared.ended.get(sid) !== undefined) return "unknown";
-    if ("values" in found) return { id: sid, record: found, viaOldId: moves > 0 };
+    if ("values" in found) {
+      const { meta } = found;
+      if (meta.encrypted !== undefined) return Promise.reject(encryptedError("get"));
+      return { id: sid, record: found, meta, viaOldId: moves > 0 };
+    }
     if ("expired" in found) return "expired";
     return this.#follow(sid, found, moves);
   }
@@ -123,7 +129,7 @@ export class SessionRepository {
     if (!isGracePeriod && moves > 0) return "reuse";
     if (moves === MAX_MOVES) return "unknown";
     const found = await this.#read(trace.movedTo, moves + 1);
-    if (moves === 0 && typeof found !== "string" && found.id === trace.movedTo && isUndelivered(sid, found.record)) {
+    if (moves === 0 && typeof found !== "string" && found.id === trace.movedTo && isUndelivered(sid, found)) {
       return { ...found, viaOldId: false };
     }
     return isGracePeriod ? found : "reuse";
@@ -142,7 +148,9 @@ export class SessionRepository {
       for (let moves = 0; moves < MAX_MOVES && found !== undefined && "movedTo" in found; moves++) {
         found = await this.#shared.adapter.read(found.movedTo);
       }
-      return found !== undefined && "values" in found && found.meta.principal === principal ? found.values : new Map();
+      if (found === undefined || !("values" in found)) return new Map();
+      const { principal: owner, encrypted } = found.meta;
+      return owner === principal && encrypted === undefined ? found.values : new Map();
     });
   }
 
@@ -342,6 +350,6 @@ export class SessionRepository {
  * has presented the new id. The client may not have received it. Until then the old id still leads
  * to the session, even if its grace period has passed, and is not reuse.
  */
-function isUndelivered(oldId: string, { meta }: AdapterRecord): boolean {
+function isUndelivered(oldId: string, { meta }: Pick<LookupHit, "meta">): boolean {
   return meta.replaces === oldId;
 }

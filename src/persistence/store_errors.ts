@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { SessionError, SessionGoneError, SessionStoreError } from "../errors.ts";
+import { SessionError, SessionGoneError, SessionStoreError, UnreadableRecordError } from "../errors.ts";
 import { WithinUpdateError } from "./running_update.ts";
 import { WaitTimeoutError } from "./store_timeout.ts";
 
@@ -30,4 +30,12 @@ export function toSessionError(operation: string, cause: unknown, key?: string):
   const action = key === undefined ? operation : `${operation} ${JSON.stringify(key)}`;
   const reason = cause instanceof WaitTimeoutError ? cause.message : "the session store failed";
   return new SessionStoreError(operation, `Cannot ${action}: ${reason}`, { cause });
+}
+
+/** Creates the error of an operation that found the record of an `EncryptedStore`. */
+export function encryptedError(operation: string): UnreadableRecordError {
+  return new UnreadableRecordError(
+    operation,
+    `Cannot ${operation}: the values are encrypted; put an EncryptedStore over the store, or destroy the session`,
+  );
 }

@@ -49,7 +49,6 @@ async function expectUnreadable(store: SessionStore, sid: string, message: strin
   const { adapter } = sharedStoreOf(store);
   const repository = new SessionRepository(store, 5);
   const calls: [operation: string, call: () => unknown][] = [
-    ["get", () => adapter.read(sid)],
     ["get", () => repository.read(sid)],
     ["", () => adapter.update(sid, "admin", () => true)],
     ["", () => repository.update({ id: sid, viaOldId: false }, "update", "admin", () => true)],
