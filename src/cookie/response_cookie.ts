@@ -181,6 +181,7 @@ export class ResponseCookie {
     }
     // The copy below gets the line. Alosaur takes 2 µs to make a response of several headers.
     if (contextLines.length === 1 && contextLines[0] === this.#line) response.headers.delete("set-cookie");
+    const isPlain = response.body === undefined && headersOf(result) === undefined && isEmpty(response.headers);
     let merged: MergedResult;
     try {
       // Alosaur appends the context's headers to those of the result. It gets a copy, so that a
@@ -190,9 +191,18 @@ export class ResponseCookie {
     } finally {
       response.result = result;
     }
-    // Alosaur itself has made the headers of any other result, and `isEmpty()` is fast.
-    const mayBeTargeted = merged instanceof Response || isActionResult(result) || !isEmpty(response.headers);
-    return this.#copy(merged, mayBeTargeted);
+    return isPlain ? this.#finishPlain(merged) : this.#copy(merged);
+  }
+
+  /**
+   * Returns the response of a text or an object. Alosaur has made its only header, Content-Type, so
+   * ours need not be compared with others, which takes 0.4 µs.
+   */
+  #finishPlain(merged: MergedResult): Response {
+    const response = new Response(merged.body, merged);
+    if (this.#line !== undefined) response.headers.append("set-cookie", this.#line);
+    response.headers.set("cache-control", this.#line === undefined ? "private" : "no-store");
+    return response;
   }
 
   /** If the application has added a line that deletes the cookie, the deletion takes precedence. */
@@ -206,7 +216,7 @@ export class ResponseCookie {
    * Returns a copy of a response with the line, which keeps a response for one visitor out of shared
    * caches. The original may be immutable or shared.
    */
-  #copy(response: MergedResult, mayBeTargeted = true): Response {
+  #copy(response: MergedResult): Response {
     // A WebSocket upgrade and a network error cannot be copied. A response whose body was read
     // cannot be sent.
     if (response instanceof Response && (response.status < 200 || response.bodyUsed)) return response;
@@ -215,7 +225,7 @@ export class ResponseCookie {
     if (this.#line !== undefined) forbidSharedCaching(copy.headers);
     else if (this.#isPrivate) markPrivate(copy.headers);
     else return copy;
-    if (mayBeTargeted) removeTargetedHeaders(copy.headers);
+    removeTargetedHeaders(copy.headers);
     return copy;
   }
 }

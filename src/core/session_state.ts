@@ -78,10 +78,9 @@ export class SessionState {
 
   /** Drops a cookie that is only sent again if the session has got a new id in the meantime. */
   checkResentCookie(): MaybePromise<void> {
+    if (!this.#cookie.isResendPending) return;
     const session = this.current;
-    if (session !== undefined && this.#cookie.isResendPending) {
-      return checkResentCookie(this.#services, this.#cookie, session);
-    }
+    return session === undefined ? undefined : checkResentCookie(this.#services, this.#cookie, session);
   }
 
   /** Reports the cookie of a request whose action threw, if it is not sent. */
