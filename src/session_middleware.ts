@@ -11,7 +11,6 @@ import type { LoadedSession } from "./core/loaded_session.ts";
 import { SessionLoader } from "./core/session_loader.ts";
 import type { SessionServices } from "./core/session_services.ts";
 import { SessionState } from "./core/session_state.ts";
-import type { WriteQueue } from "./core/write_queue.ts";
 import { SessionStoreError } from "./errors.ts";
 import { Reporter } from "./events.ts";
 import { resolveOptions, type SessionOptions } from "./options.ts";
@@ -126,15 +125,15 @@ export class SessionMiddleware implements MiddlewareTarget {
     const state = this.#stateOf(context);
     if (state === undefined) return;
     if (context.response.error === undefined) {
-      return state.writes === undefined ? state.checkResentCookie() : this.#settle(state, state.writes);
+      return state.mayResendCookie ? this.#settleAndCheck(state) : state.writes?.settle();
     }
     state.reportLostCookie();
     // An error of ours would replace that of the application.
     return state.writes?.idle();
   }
 
-  async #settle(state: SessionState, writes: WriteQueue): Promise<void> {
-    await writes.settle();
+  async #settleAndCheck(state: SessionState): Promise<void> {
+    await state.writes?.settle();
     await state.checkResentCookie();
   }
 

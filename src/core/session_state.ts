@@ -76,6 +76,11 @@ export class SessionState {
     if (this.#loaded !== undefined) resendCookie(this.#services, this.#cookie, this.#loaded);
   }
 
+  /** Whether the response sends a cookie again, or a write under way may do so. */
+  get mayResendCookie(): boolean {
+    return this.#cookie.isResendPending || (this.#queue !== undefined && this.#services.options.rolling);
+  }
+
   /** Drops a cookie that is only sent again if the session has got a new id in the meantime. */
   checkResentCookie(): MaybePromise<void> {
     if (!this.#cookie.isResendPending) return;
@@ -349,16 +354,22 @@ export class SessionState {
   #currentValues(): MaybePromise<Values> {
     const session = this.#loaded;
     // An updater must not wait for its own update.
-    const waits = session !== undefined && !isHeldByCaller(this.#queue);
-    if (waits && session.pendingUpdates > 0) return this.#writes.idle().then(() => this.#knownValues(waits));
-    return this.#knownValues(waits);
+    const waits = session !== undefined && session.pendingUpdates > 0 && !isHeldByCaller(this.#queue);
+    return waits ? this.#valuesAfterWrites() : this.#knownValues();
   }
 
-  #knownValues(waits: boolean): MaybePromise<Values> {
+  async #valuesAfterWrites(): Promise<Values> {
+    await this.#writes.idle();
+    return await this.#knownValues();
+  }
+
+  #knownValues(): MaybePromise<Values> {
     const session = this.current;
-    return session === undefined
-      ? NO_VALUES
-      : session.values ?? loadValues(this.#services, this.#cookie, session, this.#writes, waits);
+    return session === undefined ? NO_VALUES : session.values ?? this.#loadValues(session);
+  }
+
+  #loadValues(session: LoadedSession): Promise<Values> {
+    return loadValues(this.#services, this.#cookie, session, this.#writes, !isHeldByCaller(this.#queue));
   }
 
   /**
