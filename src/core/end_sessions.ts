@@ -20,9 +20,11 @@ export async function endPresentedSessions(
   presented: readonly string[],
   session: LoadedSession | undefined,
 ): Promise<void> {
-  if (session !== undefined && session.ended === undefined) {
+  // Also one that an earlier write of this request found gone, because another request may have
+  // given it a new id.
+  if (session !== undefined && (session.ended === undefined || session.ended === "gone")) {
     session.id = await services.repository.delete(session.id, session.expiresAt);
-    session.ended = "gone";
+    session.ended = "destroyed";
     services.reporter.emitEnded("destroyed", session.id, session.meta.principal);
   }
   // Usually the only cookie is that of the session.

@@ -37,8 +37,11 @@ export class LoadedSession {
   needsResign: boolean;
   /** The version of the record that this request read; `undefined` once the request has written. */
   version: number | undefined;
-  /** Why writes are refused: the session is gone, or its record could not be created. */
-  ended: "gone" | { error: Error } | undefined = undefined;
+  /**
+   * Why writes are refused: the session is gone, this request has destroyed it, or its record could
+   * not be created.
+   */
+  ended: "gone" | "destroyed" | { error: Error } | undefined = undefined;
   /** The number of updates that have not finished. Until they finish, the values are not known. */
   pendingUpdates = 0;
   #source: ValueSource | undefined;

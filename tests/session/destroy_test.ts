@@ -132,6 +132,19 @@ for (const [name, make] of STORES) {
     assert((await late).session.isNew);
   });
 
+  Deno.test(`Session.destroy() on ${name} ends a session whose id was replaced before an earlier write of the request`, async () => {
+    const store = make();
+    const middleware = start({}, store);
+    const cookie = await signUp(middleware);
+    const { session, finish } = await open(middleware, cookie);
+    const next = await renew(middleware, cookie);
+    await assertRejects(() => session.set("a", 1), SessionGoneError);
+    await session.destroy();
+    await finish();
+    assertEquals(await read(middleware, next), undefined);
+    assertEquals(countRecords(store), 0);
+  });
+
   Deno.test(`Session.destroy() on ${name} by a request with the old id within the grace ends the session`, async () => {
     const middleware = start({}, make());
     const old = await signUp(middleware);
