@@ -188,10 +188,9 @@ export const SCENARIOS: readonly Scenario[] = [
       requests(round, track, 1 + round.random.below(3));
       let ended = false;
       round.request(track, async ({ session }) => {
-        // A request that has met the new id of another request has no session that it could end.
-        const isLive = session.expiresAt !== undefined;
+        // Also if its own bookkeeping has met the new id of another request.
         await session.destroy();
-        ended ||= isLive;
+        ended ||= !session.isNew;
       });
       await round.settle();
       const { live } = await round.judge();
