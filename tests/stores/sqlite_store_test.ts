@@ -805,6 +805,31 @@ Deno.test("SqliteStore checks the file that it opened, also in another working d
   if (Deno.build.os !== "windows") await assertRejects(() => store.create("b"), SessionStoreError, "was deleted");
 });
 
+Deno.test("SqliteStore asks for no permission beyond that for its file", {
+  permissions: { read: [`${shared.path}/restricted.db`], write: [`${shared.path}/restricted.db`] },
+}, async () => {
+  const { statSync } = Deno;
+  const refused: unknown[] = [];
+  Deno.statSync = (path) => {
+    try {
+      return statSync(path);
+    } catch (error) {
+      // In a terminal, Deno would ask the user and block the process.
+      if (error instanceof Deno.errors.NotCapable) refused.push(path);
+      throw error;
+    }
+  };
+  try {
+    await using store = new SqliteStore(`${shared.path}/restricted.db`);
+    await store.create("a");
+    using clock = new FakeClock(Date.now());
+    clock.tick(1000);
+    assertEquals([await store.exist("a"), refused], [true, []]);
+  } finally {
+    Deno.statSync = statSync;
+  }
+});
+
 Deno.test("SqliteStore rejects invalid options", () => {
   const construct = (path: unknown, options: unknown): unknown => Reflect.construct(SqliteStore, [path, options]);
   const cases: [unknown, unknown, typeof TypeError | typeof RangeError, string][] = [
