@@ -59,7 +59,6 @@ testInterleavings("DenoKvStore", async () => {
   };
 }, {
   share: 0.25,
-  failing: ["clear()", "an expired session"],
 });
 
 testInterleavings("a basic store", () => {
