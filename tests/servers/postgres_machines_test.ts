@@ -26,7 +26,6 @@ if (await postgresIsThere("the interleavings on PostgreSQL")) {
     };
   }, {
     defects: DEFECTS,
-    failing: ["an expired session"],
   });
 
   Deno.test("PostgresStore, interleaved: the table is removed", () => opened.disposeAsync());
