@@ -335,7 +335,7 @@ export class DenoKvStore implements PrincipalStore {
   /** Returns the metadata in the list of a user, if it shows that the session is live. */
   #listedMeta(value: unknown): SessionMeta | undefined {
     const header = decodeHeader(value);
-    const isLive = header !== undefined && Date.now() < header.expiresAt && !this.#isFromBefore(header);
+    const isLive = header !== undefined && Date.now() < header.expiresAt && !isBefore(header, this.#epoch);
     return isLive && isSessionHeader(header) ? header.meta : undefined;
   }
 
@@ -361,13 +361,15 @@ export class DenoKvStore implements PrincipalStore {
   async clear(): Promise<void> {
     const operation = this.#kv.atomic();
     operation.set(this.#epochKey, true);
-    this.#epoch = await retry(() => commit("clear", operation), retryDeadline(), isRetryable);
+    const epoch = await retry(() => commit("clear", operation), retryDeadline(), isRetryable);
+    // Another call that has read the previous epoch may set `#epoch` to that again.
+    this.#epoch = epoch;
     for (const part of ["id", "user"]) {
       const keys: Deno.KvKey[] = [];
       let isNew = false;
       for await (const { key, value } of this.#kv.list({ prefix: [...this.#prefix, part] })) {
         // The further chunks of a session have no header. They follow the first one.
-        if (part === "user" || key.at(-1) === 0) isNew = this.#isNew(value);
+        if (part === "user" || key.at(-1) === 0) isNew = hasEpoch(value, epoch);
         if (isNew) continue;
         if (keys.push(key) === CLEAR_BATCH_SIZE) await this.#remove(keys.splice(0));
       }
@@ -390,21 +392,10 @@ export class DenoKvStore implements PrincipalStore {
     this.#epoch = (await this.#kv.get(this.#epochKey)).versionstamp ?? "";
   }
 
-  /** Returns whether an entry belongs to a session that was created after the last `clear()`. */
-  #isNew(value: unknown): boolean {
-    const header = decodeHeader(value);
-    return header !== undefined && !this.#isFromBefore(header);
-  }
-
-  /** Returns whether content belongs to a session from before the last `clear()`. */
-  #isFromBefore({ epoch = "" }: { epoch?: string }): boolean {
-    return epoch < this.#epoch;
-  }
-
   /** Returns whether `clear()` has ended a session or its trace, and has not removed it yet. */
   #isCleared({ record, trace }: StoredSession): boolean {
     const content = record ?? trace;
-    return content !== undefined && this.#isFromBefore(content);
+    return content !== undefined && isBefore(content, this.#epoch);
   }
 
   /** Returns whether a session has expired, and no call has found that before. */
@@ -635,6 +626,17 @@ function retryDeadline(): number {
  */
 function isRetryable(error: unknown): boolean {
   return error instanceof WriteConflictError || error instanceof TypeError && error.message === "database is locked";
+}
+
+/** Returns whether an entry belongs to a session of this epoch or a later one. */
+function hasEpoch(value: unknown, epoch: string): boolean {
+  const header = decodeHeader(value);
+  return header !== undefined && !isBefore(header, epoch);
+}
+
+/** Returns whether content belongs to a session from before an epoch. */
+function isBefore(content: { epoch?: string }, epoch: string): boolean {
+  return (content.epoch ?? "") < epoch;
 }
 
 function applyChange(

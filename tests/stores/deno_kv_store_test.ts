@@ -740,6 +740,56 @@ Deno.test("DenoKvStore.clear() ends every session at once in this process, and f
   assertEquals((await entriesOf(kv)).map(({ key }) => key.join("/")), ["session/epoch"]);
 });
 
+Deno.test("DenoKvStore.clear() ends every session although a write learns of the previous epoch meanwhile", async () => {
+  using kv = await Deno.openKv(":memory:");
+  const watch = watched(kv);
+  const other = new DenoKvStore(kv);
+  await other.createRecord("a", record(Infinity, [], "ada"));
+  await other.createRecord("b", record(Infinity));
+  const epochWasRead = Promise.withResolvers<void>();
+  const isListing = Promise.withResolvers<void>();
+  const epochIsOld = Promise.withResolvers<void>();
+  const isCleared = Promise.withResolvers<void>();
+  const answers = [isListing, isCleared];
+  const store = new DenoKvStore(
+    new Proxy(watch.kv, {
+      get: (target, name) => (...args: unknown[]): unknown => {
+        const result = Reflect.get(target, name).apply(target, args);
+        if (name === "get") return answerLate(result);
+        return name === "list" && (args[0] as { prefix: Deno.KvKey }).prefix.length === 2 ? listLate(result) : result;
+      },
+    }),
+  );
+  /** Returns the epoch that was read, when clear() begins to list the sessions, or when it has ended. */
+  async function answerLate<T>(read: Promise<T>): Promise<T> {
+    const answer = await read;
+    epochWasRead.resolve();
+    await answers.shift()?.promise;
+    return answer;
+  }
+  async function* listLate<T>(entries: AsyncIterable<T>): AsyncGenerator<T> {
+    isListing.resolve();
+    await epochIsOld.promise;
+    yield* entries;
+  }
+  // The first commit conflicts, so the write reads the epoch. The second one is that of clear().
+  let commits = 0;
+  watch.commit = async (real) => {
+    if (++commits === 1) await other.setValue("b", "k", 1);
+    if (commits === 3) epochIsOld.resolve();
+    return await real();
+  };
+  const write = store.setValue("b", "k", 2).catch((error) => error);
+  await epochWasRead.promise;
+  await store.clear();
+  isCleared.resolve();
+  assert(await write instanceof SessionGoneError);
+  for (const reader of [store, other, new DenoKvStore(kv)]) {
+    assertEquals([await reader.readRecord("a"), await reader.readRecord("b")], [undefined, undefined]);
+    assertEquals(await reader.listSessions("ada"), []);
+  }
+});
+
 Deno.test("DenoKvStore works in a process that has not seen a clear() of another one", async () => {
   using kv = await Deno.openKv(":memory:");
   await new DenoKvStore(kv).clear();
