@@ -327,8 +327,8 @@ export interface PrincipalStore extends RecordStore {
 }
 
 /**
- * Returns whether stored data has the shape of a {@linkcode SessionMeta}. A store should check it
- * after it has decoded a record, and reject with `UnreadableRecordError` if it is wrong.
+ * Returns whether decoded data has the shape of a {@linkcode SessionMeta}. If it has not, the record
+ * can never be read.
  */
 export function isSessionMeta(data: unknown): data is SessionMeta {
   if (typeof data !== "object" || data === null) return false;
