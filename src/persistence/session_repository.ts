@@ -297,12 +297,20 @@ export class SessionRepository {
     expiresAt: number,
     isKept?: (sid: string) => MaybePromise<boolean>,
   ): Promise<string | undefined> {
-    this.#shared.ended.set(sid, { expiresAt });
-    await withStoreErrors("destroy", () => this.#shared.adapter.delete(sid));
-    const found = await withStoreErrors("destroy", () => this.#shared.adapter.read(sid));
-    if (found === undefined || !("movedTo" in found)) return sid;
-    if (isKept === undefined) return await this.delete(found.movedTo, expiresAt);
-    return await isKept(found.movedTo) ? undefined : await this.delete(found.movedTo, expiresAt, isKept);
+    const ids = new Set([sid]);
+    let lastId = sid;
+    // The loop also visits the ids that it adds. It follows every move and not only `MAX_MOVES`,
+    // because a session may move many times during a long request. It ends if traces form a circle.
+    for (const id of ids) {
+      lastId = id;
+      this.#shared.ended.set(id, { expiresAt });
+      await withStoreErrors("destroy", () => this.#shared.adapter.delete(id));
+      const found = await withStoreErrors("destroy", () => this.#shared.adapter.read(id));
+      if (found === undefined || !("movedTo" in found)) break;
+      if (isKept !== undefined && await isKept(found.movedTo)) return undefined;
+      ids.add(found.movedTo);
+    }
+    return lastId;
   }
 
   /** Lists the sessions of a user. */
