@@ -13,8 +13,8 @@ import { script } from "./_redis_connection.ts";
 export const VALUE = "v:";
 const META = "m:";
 /**
- * Begins a field whose name ends with the new id of a move that has not finished. If the session
- * ends, its copies under these ids are removed too.
+ * Begins a field whose name ends with the id of a copy, see {@linkcode COPY_OF}. Whatever ends the
+ * session removes its copies too.
  */
 const COPY = "c:";
 export const EXPIRES_AT = "expiresAt";
@@ -24,7 +24,16 @@ export const VERSION = "version";
  * thereby ends all sessions of earlier ones. A session keeps its epoch when it moves.
  */
 export const EPOCH = "epoch";
-export const MOVED_FROM = "movedFrom";
+/**
+ * Marks the copy that a move makes, with the id of its original.
+ *
+ * One record at a time is the session: the original, until it is replaced with a trace, then the
+ * copy that the trace names. So a marked record counts as missing, unless its original is a trace
+ * that names it. A trace never changes, and a mark that was removed never comes back.
+ */
+export const COPY_OF = "copyOf";
+/** The first id of a session that has moved. All its records and copies have it. */
+export const FIRST_SID = "firstSid";
 export const MOVED_TO = "movedTo";
 export const GRACE_UNTIL = "graceUntil";
 export const PRINCIPAL = `${META}principal`;
@@ -42,9 +51,6 @@ const META_DECODERS: { readonly [Name in keyof SessionMeta]-?: (text: string) =>
   encrypted: Number,
 };
 export const META_FIELDS = Object.keys(META_DECODERS).map((name) => META + name);
-
-/** The members that the meta of every session has. */
-const REQUIRED_META = ["createdAt", "seenAt", "renewedAt"] as const;
 
 /** The fields of a hash, or changes of them: `undefined` removes a field. */
 export type Fields = Map<string, string | undefined>;
@@ -139,7 +145,7 @@ export function decodeValues(fields: Fields): Map<string, unknown> {
  * @throws {UnreadableRecordError} if a member is missing or cannot be decoded
  */
 export function decodeMeta(fields: Fields): SessionMeta {
-  if (REQUIRED_META.some((name) => fields.get(META + name) === undefined)) throw unreadable();
+  if (["createdAt", "seenAt", "renewedAt"].some((name) => fields.get(META + name) === undefined)) throw unreadable();
   const members = Object.entries(META_DECODERS).flatMap(([name, decode]) => {
     const text = fields.get(META + name);
     return text === undefined ? [] : [[name, decode(text)]];
@@ -147,12 +153,13 @@ export function decodeMeta(fields: Fields): SessionMeta {
   return Object.fromEntries(members);
 }
 
-/** Returns the fields of a session under a new id. */
+/** Returns the fields of a copy, see {@linkcode COPY_OF}. */
 export function copyFields(old: Fields, changes: Fields, sid: string): Fields {
   const fields: Fields = new Map();
   for (const [field, text] of old) if (!field.startsWith(COPY)) fields.set(field, text);
   for (const [field, text] of changes) fields.set(field, text);
-  return fields.set(VERSION, String(numberIn(old, VERSION) + 1)).set(MOVED_FROM, sid);
+  fields.set(VERSION, String(numberIn(old, VERSION) + 1)).set(FIRST_SID, old.get(FIRST_SID) ?? sid);
+  return fields.set(COPY_OF, sid);
 }
 
 /** Returns the entry of a session in the index of a user. It begins with the session's epoch. */
@@ -179,9 +186,11 @@ export const OTHER_VERSION = 0;
 export const GONE = -1;
 /** The session was live when the command was sent, but has expired by Redis's clock since then. */
 export const LATE = -2;
+/** The record is marked as a copy. */
+export const PENDING = -3;
 
 // Each operation is one script on one key. KEYS[2] is the key of the epoch, except in a cluster,
-// where it may be on another node. Then the caller compares the epochs.
+// where other keys may be on another node. Then the caller compares the epochs.
 //
 // Redis does not roll back a script that fails halfway. If it is out of memory, it refuses the
 // first write of a script unless that write frees memory, and it allows all later writes. So an
@@ -191,11 +200,11 @@ export const LATE = -2;
 const CURRENT_EPOCH = `local current = KEYS[2] and redis.pcall('GET', KEYS[2])`;
 
 /**
- * Requires `now` and `current`. Defines `head` (the expiry, the version and the epoch as text),
- * `expiresAt`, whether the session was `cleared`, and whether it is `live`.
+ * Requires `now` and `current`. Defines `head` (the expiry, the version, the epoch and the mark, as
+ * text), `expiresAt`, whether the session was `cleared`, and whether it is `live` but for the mark.
  */
 const LIVE = `
-  local head = redis.call('HMGET', KEYS[1], '${EXPIRES_AT}', '${VERSION}', '${EPOCH}')
+  local head = redis.call('HMGET', KEYS[1], '${EXPIRES_AT}', '${VERSION}', '${EPOCH}', '${COPY_OF}')
   local expiresAt, epoch = tonumber(head[1]), tonumber(head[3] or 0)
   local cleared = current and epoch and epoch < tonumber(current)
   if not cleared and not (expiresAt and epoch and string.match(head[2] or '', '^%d+$'))
@@ -218,7 +227,8 @@ const NOW = `
 const REFUSE_UNLESS_LIVE = `
   if not live then
     return {expiresAt and not cleared and sent < expiresAt and ${LATE} or ${GONE}, micros, head[1]}
-  end`;
+  end
+  if head[4] then return {${PENDING}, micros, head[4]} end`;
 
 /** ARGV[2]: the time to live of the key in milliseconds. */
 const SET_TTL = `
@@ -242,10 +252,10 @@ const UNLESS_CLEARED = `
 export const READ = script(`${UNLESS_CLEARED}
   return redis.call('HGETALL', KEYS[1])`);
 
-/** The fields that {@linkcode READ_FIELDS} requires first. */
-export const HEAD_FIELDS = [EXPIRES_AT, MOVED_TO, EPOCH] as const;
+/** The fields with which the arguments of {@linkcode READ_FIELDS} begin. */
+export const HEAD_FIELDS = [EXPIRES_AT, MOVED_TO, EPOCH, COPY_OF] as const;
 
-/** Returns the text of each field in ARGV, which begins with {@linkcode HEAD_FIELDS}. */
+/** Returns the text of each field in ARGV. */
 export const READ_FIELDS = script(`${UNLESS_CLEARED}
   local texts = redis.call('HMGET', KEYS[1], unpack(ARGV))
   if not texts[1] and not texts[2] and redis.call('EXISTS', KEYS[1]) == 1 then
@@ -308,8 +318,8 @@ export const BEGIN_MOVE = script(`
   return fields`);
 
 /**
- * Ends a move: replaces a session with its trace. Returns the result and the time of Redis, and
- * after a change the ids of all copies, of which the new id is one.
+ * Ends a move: replaces a session with its trace, and removes the mark of the copy, KEYS[3], except
+ * in a cluster. Returns the result and the time of Redis, and after a change the ids of all copies.
  *
  * ARGV[4]: the expected version; ARGV[5]: the new id; ARGV[6]: when the grace period ends.
  */
@@ -320,20 +330,24 @@ export const REPLACE_WITH_TRACE = script(`${NOW}
   redis.call('DEL', KEYS[1])
   redis.call('HSET', KEYS[1], '${MOVED_TO}', ARGV[5], '${GRACE_UNTIL}', ARGV[6])
   if head[3] then redis.call('HSET', KEYS[1], '${EPOCH}', head[3]) end ${SET_TTL}
+  if KEYS[3] then redis.call('HDEL', KEYS[3], '${COPY_OF}') end
   return reply`);
+
+/** Removes the mark of a copy that has become the session. */
+export const REMOVE_MARK = script(`redis.call('HDEL', KEYS[1], '${COPY_OF}')`);
 
 /**
  * Deletes a session, even if it is not readable. Returns its principal, its epoch and the ids of
  * its copies. Keeps a trace, and returns nothing.
  *
- * ARGV[1]: absent, or the id that the session must be a copy of.
+ * ARGV[1]: absent; or an id, to delete the record only if it is marked as a copy of that one.
  */
 export const DELETE = script(`
   if redis.call('TYPE', KEYS[1]).ok ~= 'hash' then
     if not ARGV[1] then redis.call('DEL', KEYS[1]) end
     return {}
   end
-  local head = redis.call('HMGET', KEYS[1], '${PRINCIPAL}', '${EPOCH}', '${MOVED_TO}', '${MOVED_FROM}')
+  local head = redis.call('HMGET', KEYS[1], '${PRINCIPAL}', '${EPOCH}', '${MOVED_TO}', '${COPY_OF}')
   if head[3] or ARGV[1] and ARGV[1] ~= head[4] then return {} end
   local reply = {head[1], head[2]} ${APPEND_COPIES}
   redis.call('DEL', KEYS[1])

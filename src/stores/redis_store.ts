@@ -24,6 +24,7 @@ import {
   BEGIN_MOVE,
   CHANGE,
   CHANGED,
+  COPY_OF,
   copyFields,
   CREATE,
   decodeMeta,
@@ -34,6 +35,7 @@ import {
   epochOf,
   EXPIRES_AT,
   type Fields,
+  FIRST_SID,
   FOREVER,
   GONE,
   GRACE_UNTIL,
@@ -45,13 +47,14 @@ import {
   isLive,
   LATE,
   META_FIELDS,
-  MOVED_FROM,
   MOVED_TO,
   numberIn,
+  PENDING,
   PRINCIPAL,
   READ,
   READ_EPOCH,
   READ_FIELDS,
+  REMOVE_MARK,
   REMOVE_OLDER,
   REPLACE_WITH_TRACE,
   saysUnreadable,
@@ -241,22 +244,23 @@ export class RedisStore implements PrincipalStore, AsyncDisposable {
    * Removes a record, see {@linkcode SessionStore.delete}. Takes two round trips if it is bound to
    * a user. Also removes a record that cannot be read.
    */
-  delete(sid: string): Promise<void> {
-    return this.#delete(sid, []);
-  }
-
-  /** Removes a record if it is a copy of another one that a move has made. */
-  #deleteCopy(sid: string, original: string): Promise<void> {
-    return this.#delete(sid, [original]);
-  }
-
-  async #delete(sid: string, args: string[]): Promise<void> {
-    const reply = await this.#redis.run(DELETE, [this.#sessionKey(sid)], args) as (string | null)[];
-    const [principal, epoch, ...copies] = reply;
+  async delete(sid: string): Promise<void> {
+    const [principal, epoch, ...copies] = await this.#redis.run(DELETE, [this.#sessionKey(sid)]) as (string | null)[];
     await Promise.all([
-      typeof principal === "string" ? this.#removeFromIndex(principal, sid, Number(epoch ?? 0)) : undefined,
-      ...copies.map((copy) => this.#deleteCopy(String(copy), sid)),
+      typeof principal === "string" ? this.#removeFromIndex(principal, sid, Number(epoch ?? 0)).catch(noop) : undefined,
+      this.#deleteCopies(copies, sid),
     ]);
+  }
+
+  /**
+   * Removes the copies of a session that has ended or moved. If that fails, they expire.
+   *
+   * Note: this does not remove them from the index. The process that made a copy may be using the id
+   * again, to move the session from its newer id. The session would then be live but not listed.
+   */
+  async #deleteCopies(copies: readonly (string | null)[], original: string): Promise<void> {
+    const keys = copies.map((copy) => this.#sessionKey(String(copy)));
+    await Promise.all(keys.map((key) => this.#redis.run(DELETE, [key], [original]).catch(noop)));
   }
 
   /** Returns all values as a plain object without prototype, see {@linkcode SessionStore.get}. */
@@ -320,14 +324,19 @@ export class RedisStore implements PrincipalStore, AsyncDisposable {
 
   /**
    * Moves a record to a new id, see {@linkcode RecordStore.moveRecord}. Takes three round trips, or
-   * four if it is bound to a user. The trace is kept until the session's current expiry, or until
-   * `graceUntil` if that is later.
+   * four if it is bound to a user or in a cluster. The trace is kept until the session's current
+   * expiry, or until `graceUntil` if that is later.
    *
-   * A cluster may store the two ids in different slots, so the method first copies the record. It
-   * then replaces the old record with the trace. If the old record has been changed meanwhile, it
-   * starts again, for five seconds at most. A failure in between leaves a copy under an id that no
-   * client knows. The old record notes the id of the copy, so that whatever ends it removes the
-   * copy too.
+   * A cluster may store the two ids in different slots, so the method makes three steps:
+   * 1. It makes a copy that is marked as such. The copy counts as missing.
+   * 2. It replaces the old record with the trace. That turns the copy into the session, at this
+   *    moment and for every process.
+   * 3. It removes the mark. In the meantime, and if that fails, a process that finds the mark also
+   *    reads the trace.
+   *
+   * If the old record has been changed meanwhile, the method starts again, for five seconds at most.
+   * A failure before the second step leaves a copy that is no session. The old record notes its id,
+   * so that whatever ends that record removes the copy too.
    *
    * @throws {SessionStoreError} if other requests kept changing the record
    */
@@ -357,7 +366,7 @@ export class RedisStore implements PrincipalStore, AsyncDisposable {
       principal === undefined ? undefined : this.#addToIndex(principal, newSid, epoch, expiresAt),
     ]);
     if (currentEpoch > epoch) {
-      await this.#deleteCopy(newSid, sid);
+      await this.#discardCopy(newSid, sid, principal, epoch);
       throw new SessionGoneError("regenerate");
     }
     if (!isCreated) throw idInUseError("regenerate");
@@ -367,10 +376,11 @@ export class RedisStore implements PrincipalStore, AsyncDisposable {
       sid,
       ttlUntil(Math.max(expiresAt, graceUntil)),
       [version, newSid, String(graceUntil)],
+      newSid,
     );
     if (status !== CHANGED) {
       // The old record was changed, moved or removed meanwhile, or it has expired.
-      await this.#deleteCopy(newSid, sid);
+      await this.#discardCopy(newSid, sid, principal, epoch);
       if (status === GONE) throw new SessionGoneError("regenerate");
       throw new MoveConflictError(
         "regenerate",
@@ -378,13 +388,25 @@ export class RedisStore implements PrincipalStore, AsyncDisposable {
       );
     }
     const oldPrincipal = old.get(PRINCIPAL);
-    const otherCopies = rest.filter((copy) => copy !== newSid);
     await Promise.all([
-      oldPrincipal === undefined ? undefined : this.#removeFromIndex(oldPrincipal, sid, epoch),
-      // They belong to moves that have failed. If they cannot be removed, they expire.
-      ...otherCopies.map((copy) => this.#deleteCopy(String(copy), sid).catch(noop)),
+      oldPrincipal === undefined ? undefined : this.#removeFromIndex(oldPrincipal, sid, epoch).catch(noop),
+      // If that fails, the next write removes the mark.
+      this.#redis.isCluster ? this.#removeMark(newSid).catch(noop) : undefined,
+      // The other copies belong to moves that have failed.
+      this.#deleteCopies(rest.filter((copy) => copy !== newSid), sid),
     ]);
     return true;
+  }
+
+  /**
+   * Removes the own copy of a move that has not happened, and its entry in the index. A failure is
+   * not ignored, because the command may still be executed after the id is used again.
+   */
+  async #discardCopy(sid: string, original: string, principal: string | undefined, epoch: number): Promise<void> {
+    await Promise.all([
+      this.#redis.run(DELETE, [this.#sessionKey(sid)], [original]),
+      principal === undefined ? undefined : this.#removeFromIndex(principal, sid, epoch),
+    ]);
   }
 
   /**
@@ -396,40 +418,54 @@ export class RedisStore implements PrincipalStore, AsyncDisposable {
       this.#redis.run(INDEX_LIST, [this.#indexKey(principal)]) as Promise<string[]>,
       this.#redis.isCluster ? this.#readEpoch() : 0,
     ]);
-    let sids = new Set(entries.map(sidOfEntry));
     const found = new Map<string, Fields>();
+    let sids = new Set(entries.map(sidOfEntry));
     while (sids.size > 0) {
       // The client sends concurrent commands in one round trip.
       const answers = await Promise.all(Array.from(sids, (sid) => this.#readListed(sid, epoch)));
-      const targets = new Set<string>();
       for (const [i, sid] of [...sids].entries()) {
         const fields = answers[i];
-        if (fields === undefined) continue;
-        found.set(sid, fields);
-        const movedTo = fields.get(MOVED_TO);
-        if (movedTo !== undefined) targets.add(movedTo);
+        if (fields !== undefined) found.set(sid, fields);
       }
-      // A session that moves meanwhile may not have existed under its new id when that was read, so
-      // the id is read again after its trace was seen. This ends, because it takes a new trace.
-      sids = new Set([...targets].filter((sid) => !found.has(sid)));
+      const next = new Set<string>();
+      for (const sid of sids) {
+        const fields = found.get(sid);
+        const original = fields?.get(COPY_OF);
+        if (original !== undefined && !found.has(original)) next.add(original);
+        const movedTo = fields?.get(MOVED_TO);
+        if (movedTo === undefined) continue;
+        // The new id may have been read before the session moved to it. It was then missing or a
+        // copy of another record. So it is read again after its trace. This ends, because each
+        // further step takes a new trace.
+        const target = found.get(movedTo);
+        if (target === undefined || (target.get(COPY_OF) ?? sid) !== sid) next.add(movedTo);
+      }
+      sids = next;
     }
-    const live = [...found].filter(([, fields]) => isLive(fields));
-    const liveSids = new Set(live.map(([sid]) => sid));
-    return live
-      .filter(([, fields]) => fields.get(PRINCIPAL) === principal)
-      // During a move both records exist, and the old id is still the valid one.
-      .filter(([, fields]) => !liveSids.has(fields.get(MOVED_FROM) ?? ""))
-      .map(([sid, fields]) => ({ sid, meta: decodeMeta(fields) }));
+    // The records were read one after the other, so a session that moved meanwhile may have been
+    // read under several ids. The highest version is the latest.
+    const latest = new Map<string, { sid: string; fields: Fields; version: number }>();
+    for (const [sid, fields] of found) {
+      if (!isLive(fields)) continue;
+      const original = fields.get(COPY_OF);
+      if (original !== undefined && found.get(original)?.get(MOVED_TO) !== sid) continue;
+      const first = fields.get(FIRST_SID) ?? sid;
+      const version = numberIn(fields, VERSION);
+      if (version > (latest.get(first)?.version ?? -1)) latest.set(first, { sid, fields, version });
+    }
+    return [...latest.values()]
+      .filter(({ fields }) => fields.get(PRINCIPAL) === principal)
+      .map(({ sid, fields }) => ({ sid, meta: decodeMeta(fields) }));
   }
 
   /** Reads a session or trace without its values; `undefined` if missing or not readable. */
   async #readListed(sid: string, epoch: number): Promise<Fields | undefined> {
-    const names = [MOVED_FROM, ...META_FIELDS];
     try {
-      const fields = await this.#readFields(sid, names, epoch);
+      const fields = await this.#readRaw(sid, [VERSION, FIRST_SID, ...META_FIELDS], epoch);
       if (fields.get(EXPIRES_AT) === undefined) return fields.get(MOVED_TO) === undefined ? undefined : fields;
       // Throws if a field cannot be read.
       isLive(fields);
+      numberIn(fields, VERSION);
       decodeMeta(fields);
       return fields;
     } catch (error) {
@@ -482,12 +518,20 @@ export class RedisStore implements PrincipalStore, AsyncDisposable {
    * it.
    *
    * @param since a current epoch, if the caller has just read it
+   * @param newSid the id of another record that the script changes, except in a cluster
    */
-  async #run(script: Script, sid: string, args: string[], since?: number): Promise<{ reply: unknown; epoch: number }> {
+  async #run(
+    script: Script,
+    sid: string,
+    args: string[],
+    since?: number,
+    newSid?: string,
+  ): Promise<{ reply: unknown; epoch: number }> {
     const key = this.#sessionKey(sid);
     try {
       if (!this.#redis.isCluster) {
-        return { reply: await this.#redis.run(script, [key, this.#epochKey], args), epoch: 0 };
+        const keys = newSid === undefined ? [key, this.#epochKey] : [key, this.#epochKey, this.#sessionKey(newSid)];
+        return { reply: await this.#redis.run(script, keys, args), epoch: 0 };
       }
       const [reply, epoch] = await Promise.all([this.#redis.run(script, [key], args), since ?? this.#readEpoch()]);
       return { reply, epoch };
@@ -503,21 +547,38 @@ export class RedisStore implements PrincipalStore, AsyncDisposable {
     const fields: Fields = new Map();
     for (let i = 0; i < texts.length; i += 2) fields.set(texts[i] ?? "", texts[i + 1]);
     if (fields.size > 0 && !fields.has(EXPIRES_AT) && !fields.has(MOVED_TO)) throw unreadable();
-    return epochOf(fields) < epoch ? new Map() : fields;
+    const original = fields.get(COPY_OF);
+    const isMissing = epochOf(fields) < epoch || original !== undefined && !await this.#hasMoved(original, sid);
+    return isMissing ? new Map() : fields;
+  }
+
+  /** Returns some fields of a session or trace, and the {@linkcode HEAD_FIELDS}. */
+  async #readFields(sid: string, names: string[]): Promise<Fields> {
+    const fields = await this.#readRaw(sid, names);
+    const original = fields.get(COPY_OF);
+    return original !== undefined && !await this.#hasMoved(original, sid) ? new Map() : fields;
   }
 
   /**
-   * Returns some fields of a session or trace, and the {@linkcode HEAD_FIELDS}.
+   * Reads fields as `#readFields()` does, also those of a copy that is no session yet.
    *
-   * @param names the names of the fields
    * @param since a current epoch, if the caller has just read it
    */
-  async #readFields(sid: string, names: string[], since?: number): Promise<Fields> {
+  async #readRaw(sid: string, names: string[], since?: number): Promise<Fields> {
     const all = [...HEAD_FIELDS, ...names];
     const { reply, epoch } = await this.#run(READ_FIELDS, sid, all, since);
     const texts = reply as (string | null)[];
     const fields: Fields = new Map(all.map((name, i) => [name, texts[i] ?? undefined]));
     return epochOf(fields) < epoch ? new Map() : fields;
+  }
+
+  /** Returns whether a session has moved to a record that is marked as its copy. */
+  async #hasMoved(sid: string, newSid: string): Promise<boolean> {
+    return (await this.#readRaw(sid, [])).get(MOVED_TO) === newSid;
+  }
+
+  async #removeMark(sid: string): Promise<void> {
+    await this.#redis.run(REMOVE_MARK, [this.#sessionKey(sid)]);
   }
 
   /** Creates a record of an epoch. If there is a later one, the record is missing. */
@@ -568,23 +629,30 @@ export class RedisStore implements PrincipalStore, AsyncDisposable {
   /**
    * Runs a script that refuses a session which has expired when Redis executes it. The estimate of
    * Redis's clock may be wrong, because that was adjusted or another server has taken over. So if the
-   * session is still live when the refusal arrives, the script runs again.
+   * session is still live when the refusal arrives, the script runs again. It also runs again after
+   * the mark was removed from a copy that has become the session.
    */
   async #runTimed(
     script: Script,
     sid: string,
     ttl: string,
     args: string[],
+    newSid?: string,
   ): Promise<{ status: number; rest: (string | null)[]; epoch: number }> {
     let { offset } = this.#redis.clock;
     for (let retries = 0;; retries++) {
       const sentAt = performance.now();
       const common = [String(Date.now()), ttl, String(sentAt + offset)];
-      const { reply, epoch } = await this.#run(script, sid, [...common, ...args]);
+      const { reply, epoch } = await this.#run(script, sid, [...common, ...args], undefined, newSid);
       const [status, micros, ...rest] = reply as [number, number, ...(string | null)[]];
       this.#redis.clock.observe(micros / 1000, sentAt);
+      if (status === PENDING) {
+        if (!await this.#hasMoved(String(rest[0]), sid)) return { status: GONE, rest, epoch };
+        await this.#removeMark(sid);
+        continue;
+      }
       if (status !== LATE) return { status, rest, epoch };
-      if (Date.now() >= Number(rest[0]) || retries === MAX_LATE_RETRIES) return { status: GONE, rest, epoch };
+      if (Date.now() >= Number(rest[0]) || retries >= MAX_LATE_RETRIES) return { status: GONE, rest, epoch };
       offset = micros / 1000 - sentAt;
     }
   }
@@ -605,11 +673,11 @@ export class RedisStore implements PrincipalStore, AsyncDisposable {
   }
 
   /**
-   * Removes an ended session from the index of a user. If that fails, it stays in the index until
-   * its time has passed.
+   * Removes a session that has ended from the index of a user. If that fails, it stays in the index
+   * until its time has passed.
    */
   async #removeFromIndex(principal: string, sid: string, epoch: number): Promise<void> {
-    await this.#redis.run(INDEX_REMOVE, [this.#indexKey(principal)], [indexEntry(epoch, sid)]).catch(noop);
+    await this.#redis.run(INDEX_REMOVE, [this.#indexKey(principal)], [indexEntry(epoch, sid)]);
   }
 }
 

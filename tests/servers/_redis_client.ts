@@ -5,7 +5,7 @@
  */
 import { createClient, type RedisClientType } from "npm:redis@6.3.1";
 import type { SessionMeta } from "@alosaur/session";
-import { type RedisClientLike, RedisStore } from "@alosaur/session/redis";
+import { type RedisClientLike, type RedisClusterLike, RedisStore } from "@alosaur/session/redis";
 import { REDIS_URL } from "./_redis.ts";
 
 /** A prefix of this run only, because other runs may share the server. */
@@ -64,6 +64,20 @@ export function interrupted<Client extends RedisClientLike>(client: Client, inte
       return member.bind(target);
     },
   });
+}
+
+/** Returns the client of a cluster of one node. A store then uses no two keys in one script. */
+export function asCluster(client: RedisClientLike): RedisClusterLike {
+  return {
+    isOpen: true,
+    connect: () => client.connect(),
+    listenerCount: (event) => client.listenerCount(event),
+    on: (event, listener) => client.on(event, listener),
+    eval: (...args) => client.eval(...args),
+    evalSha: (...args) => client.evalSha(...args),
+    masters: [client],
+    nodeClient: () => Promise.resolve(client),
+  };
 }
 
 /** A record with one value, which expires after some milliseconds. */

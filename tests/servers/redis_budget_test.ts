@@ -37,6 +37,8 @@ const OPERATIONS: [string, number, (store: RedisStore) => Promise<unknown>][] = 
   ],
   ["moveRecord", 3, (store) => store.moveRecord("a", "c", { meta: {}, graceUntil: 0 })],
   ["readRecord of a trace", 1, (store) => store.readRecord("a")],
+  ["readRecord of a moved session", 1, (store) => store.readRecord("c")],
+  ["setValue of a moved session", 1, (store) => store.setValue("c", "k", 1)],
   ["delete", 1, (store) => store.delete("c")],
   ["a second init", 0, (store) => store.init()],
   // The index of a user is another key.

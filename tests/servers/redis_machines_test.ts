@@ -6,6 +6,7 @@ import { DEFECTS } from "../helpers/interleaving_defects.ts";
 import type { Backend } from "../helpers/interleaving_round.ts";
 import { SCENARIOS } from "../helpers/interleaving_scenarios.ts";
 import { playRounds, testInterleavings } from "../helpers/interleaving_suite.ts";
+import { asCluster } from "./_redis_client.ts";
 import { findRedisServer, type OwnRedis, startRedis } from "./_redis.ts";
 import { isThere } from "./_require.ts";
 
@@ -13,18 +14,19 @@ if (await isThere("redis", "the interleavings on Redis", findRedisServer)) {
   let server: OwnRedis | undefined;
   const clients: RedisClientType[] = [];
 
-  testInterleavings("RedisStore", async () => {
-    // A server of its own, because `clear()` scans all keys.
-    const { url } = server = await startRedis();
-    for (let i = 0; i < 3; i++) clients.push(await createClient({ url }).connect() as RedisClientType);
-    const backend = redisBackend(clients);
+  const opening = async (isCluster: boolean): Promise<Backend> => {
+    if (server === undefined) {
+      // A server of its own, because `clear()` scans all keys.
+      const { url } = server = await startRedis();
+      for (let i = 0; i < 3; i++) clients.push(await createClient({ url }).connect() as RedisClientType);
+    }
+    const backend = redisBackend(clients, isCluster);
     // Until the server has cached a script, it takes two commands, which would change a repeated round.
     for (const scenario of SCENARIOS) await playRounds(backend, scenario, { rounds: 1 });
     return backend;
-  }, {
-    defects: DEFECTS,
-    failing: ["revokeAll()", "a listing"],
-  });
+  };
+  testInterleavings("RedisStore", () => opening(false), { defects: DEFECTS });
+  testInterleavings("RedisStore on a cluster", () => opening(true), { share: 0.5 });
 
   Deno.test("RedisStore, interleaved: the server stops", async () => {
     for (const client of clients) client.destroy();
@@ -32,12 +34,13 @@ if (await isThere("redis", "the interleavings on Redis", findRedisServer)) {
   });
 }
 
-function redisBackend(clients: readonly RedisClientLike[]): Backend {
+function redisBackend(clients: readonly RedisClientLike[], isCluster: boolean): Backend {
   return {
     connect: (machine, delays) => {
       const client = clients[machine];
       if (client === undefined) throw new Error(`There is no machine ${machine}`);
-      return new RedisStore(delayed(scanningSlowly(client), delays, ["eval", "evalSha", "sendCommand"]));
+      const slow = delayed(scanningSlowly(client), delays, ["eval", "evalSha", "sendCommand"]);
+      return new RedisStore(isCluster ? asCluster(slow) : slow);
     },
   };
 }
