@@ -1,9 +1,8 @@
 /**
  * Plays the rounds of the interleaving tests.
  *
- * Three environment variables change what is played: INTERLEAVING_SEED repeats the rounds from a
- * seed on, INTERLEAVING_ROUNDS is a factor of their number, and INTERLEAVING_ALL includes the
- * scenarios that fail at present.
+ * Two environment variables change what is played: INTERLEAVING_SEED repeats the rounds from a seed
+ * on, and INTERLEAVING_ROUNDS is a factor of their number.
  *
  * @module
  */
@@ -15,7 +14,6 @@ import { type Scenario, SCENARIOS } from "./interleaving_scenarios.ts";
 /** The seed of the first round. The next one adds 1. */
 const SEED = Number(Deno.env.get("INTERLEAVING_SEED") ?? crypto.getRandomValues(new Int32Array(1))[0]);
 const ROUNDS = Number(Deno.env.get("INTERLEAVING_ROUNDS") ?? 1);
-const PLAYS_ALL = Deno.env.has("INTERLEAVING_ALL");
 
 /** A round in which a rule did not hold. */
 export interface Failure {
@@ -61,8 +59,6 @@ export interface InterleavingOptions {
    * @default 1
    */
   share?: number;
-  /** The beginnings of the names of scenarios that fail at present. */
-  failing?: readonly string[];
   /** @default none */
   defects?: readonly Defect[];
 }
@@ -76,13 +72,12 @@ export interface InterleavingOptions {
 export function testInterleavings(
   name: string,
   open: () => Backend | Promise<Backend>,
-  { scenarios = SCENARIOS, share = 1, failing = [], defects = [] }: InterleavingOptions = {},
+  { scenarios = SCENARIOS, share = 1, defects = [] }: InterleavingOptions = {},
 ): void {
   let opened: Promise<Backend> | undefined;
-  const test = (title: string, ignore: boolean, run: (backend: Backend) => Promise<void>): void => {
+  const test = (title: string, run: (backend: Backend) => Promise<void>): void => {
     Deno.test({
       name: `${name}, interleaved: ${title}`,
-      ignore,
       // The connections stay open for the next test.
       sanitizeOps: false,
       sanitizeResources: false,
@@ -90,15 +85,14 @@ export function testInterleavings(
     });
   };
   for (const scenario of scenarios) {
-    const fails = failing.some((beginning) => scenario.name.startsWith(beginning));
-    test(scenario.name, fails && !PLAYS_ALL, async (backend) => {
+    test(scenario.name, async (backend) => {
       const rounds = Math.ceil(scenario.rounds * share * ROUNDS);
       const failures = await playRounds(backend, scenario, { rounds });
       assert(failures.length === 0, `${failures.length} of ${rounds} rounds failed:\n${summary(failures)}`);
     });
   }
   for (const { name, scenario: beginning, violation, plant } of defects) {
-    test(`finds ${name}`, false, async (backend) => {
+    test(`finds ${name}`, async (backend) => {
       const scenario = scenarios.find(({ name }) => name.startsWith(beginning));
       assert(scenario);
       const failures = await playRounds(plant(backend), scenario, {
