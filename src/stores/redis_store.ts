@@ -107,8 +107,8 @@ class MoveConflictError extends SessionStoreError {}
  * Most operations take one round trip. Moving a session takes three, and listing the sessions of a
  * user takes two. Binding a session to a user takes three. If a session is bound to a user, then
  * creating, moving and removing it, and changing its expiry, take one more, because the index of
- * the user's sessions is another key. Redis removes an expired session by itself, five minutes
- * later.
+ * the user's sessions is another key. In a cluster, moving any session takes four. Redis removes an
+ * expired session by itself, five minutes later.
  *
  * A write is refused if the session has expired when Redis executes it, even if it was live when
  * the command was sent. The clocks of Redis and of this machine may differ.
