@@ -277,7 +277,7 @@ export class Session<TData extends object = SessionData> {
    *
    * If another request has given the session a new id meanwhile, a call with a `principal` creates a
    * session of its own, so that a sign-in form that was submitted twice signs in twice. If that
-   * request has signed in the same user, its values are copied.
+   * request has signed in the same user, the session begins with the values from before the sign-in.
    *
    * @param options a grace period for the old id, or the user who signs in
    * @throws {TypeError} if an option is of the wrong type, or both are given

@@ -95,8 +95,11 @@ export async function signIn(
     await moveSession(services, cookie, session, 0, principal);
   } catch (error) {
     if (!(error instanceof SessionGoneError)) throw error;
-    const values = await services.repository.readReplacement(session.id, principal);
-    if (values === undefined) throw error;
+    const replacement = await services.repository.findReplacement(session.id);
+    if (replacement === undefined) throw error;
+    // Not the values of the other session, which an id from before its sign-in must not reach. They
+    // may prove more than this sign-in does, such as a second factor.
+    const values = new Map(replacement.principal === principal ? session.values : undefined);
     const own = newSession(services.options, newSessionId(), values, principal);
     const record = { values, expiresAt: own.expiresAt, meta: own.meta };
     // The same object, because writes that wait in the queue belong to it.

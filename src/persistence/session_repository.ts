@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { SessionGoneError, SessionNotSupportedError } from "../errors.ts";
+import { SessionGoneError, SessionNotSupportedError, UnreadableRecordError } from "../errors.ts";
 import {
   type SessionMeta,
   type SessionRecord,
@@ -136,21 +136,23 @@ export class SessionRepository {
   }
 
   /**
-   * Returns the values of the session that an id was replaced by, for a user who has signed in.
+   * Returns the user of the session that an id was replaced by.
    *
-   * @returns no values if that session has ended, or belongs to another user; `undefined` if the id
-   * was not replaced
+   * @returns no user if that session has ended or can never be read; `undefined` if the id was not
+   * replaced
    */
-  readReplacement(sid: string, principal: string): Promise<Map<string, unknown> | undefined> {
+  findReplacement(sid: string): Promise<{ principal?: string } | undefined> {
     return withStoreErrors("regenerate", async () => {
       let found = await this.#shared.adapter.read(sid);
       if (found === undefined || !("movedTo" in found)) return undefined;
-      for (let moves = 0; moves < MAX_MOVES && found !== undefined && "movedTo" in found; moves++) {
-        found = await this.#shared.adapter.read(found.movedTo);
+      try {
+        for (let moves = 0; moves < MAX_MOVES && found !== undefined && "movedTo" in found; moves++) {
+          found = await this.#shared.adapter.read(found.movedTo);
+        }
+      } catch (error) {
+        if (!(error instanceof UnreadableRecordError)) throw error;
       }
-      if (found === undefined || !("values" in found)) return new Map();
-      const { principal: owner, encrypted } = found.meta;
-      return owner === principal && encrypted === undefined ? found.values : new Map();
+      return found !== undefined && "values" in found ? { principal: found.meta.principal } : {};
     });
   }
 
@@ -246,7 +248,6 @@ export class SessionRepository {
   async #move(sid: string, newSid: string, options: RenewOptions): Promise<void> {
     try {
       await this.#shared.adapter.move(sid, newSid, options);
-      this.#shared.replaced.set(sid, { expiresAt: Infinity });
     } catch (error) {
       if (findTimeout(error) !== undefined) throw error;
       // If the connection broke after the store had moved the record, the old id leads to the new
@@ -255,6 +256,7 @@ export class SessionRepository {
       const found = await withStoreErrors("regenerate", () => this.#shared.adapter.read(sid)).catch(() => undefined);
       if (found === undefined || !("movedTo" in found) || found.movedTo !== newSid) throw error;
     }
+    this.#shared.replaced.set(sid, { expiresAt: Infinity });
   }
 
   #mustOrder({ principal }: Partial<SessionMeta>): boolean {
