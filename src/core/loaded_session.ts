@@ -143,7 +143,8 @@ export class LoadedSession {
 
   /** Applies the result of a lookup, except for the values. */
   apply({ id, meta, viaOldId }: LookupHit, expiresAt: number, cookie: ResponseCookie): void {
-    if (viaOldId && id !== this.id) this.#noteMove(this.id, cookie);
+    // Another request has renewed the id. The old cookie would replace the new one in the browser.
+    if (id !== this.id) cookie.cancel();
     this.id = id;
     this.viaOldId ||= viaOldId;
     this.meta = meta;
