@@ -11,25 +11,29 @@ import type { SessionServices } from "./session_services.ts";
  * Ends the session of a request, and all others whose cookies the client has presented. Otherwise
  * one of those would sign the client in again.
  *
- * @param presented the cookies, as `name=value`
+ * @param presented the cookies, as `name=value`; none if the only one is that of `session`
  * @param session the session of the request, if there is one
- * @throws {SessionStoreError} if the store failed
+ * @throws {SessionStoreError} if the store failed, after all sessions were tried
  */
 export async function endPresentedSessions(
   services: SessionServices,
   presented: readonly string[],
   session: LoadedSession | undefined,
 ): Promise<void> {
+  const results = [
+    ...await Promise.allSettled([session && endOwnSession(services, session)]),
+    ...await Promise.allSettled(presented.map((cookie) => endPresentedSession(services, cookie))),
+  ];
+  for (const result of results) if (result.status === "rejected") throw result.reason;
+}
+
+async function endOwnSession({ repository, reporter }: SessionServices, session: LoadedSession): Promise<void> {
   // Also one that an earlier write of this request found gone, because another request may have
   // given it a new id.
-  if (session !== undefined && (session.ended === undefined || session.ended === "gone")) {
-    session.id = await services.repository.delete(session.id, session.expiresAt);
-    session.ended = "destroyed";
-    services.reporter.emitEnded("destroyed", session.id, session.meta.principal);
-  }
-  // Usually the only cookie is that of the session.
-  if (session !== undefined && presented.length <= 1) return;
-  await Promise.all(presented.map((cookie) => endPresentedSession(services, cookie)));
+  if (session.ended !== undefined && session.ended !== "gone") return;
+  session.id = await repository.delete(session.id, session.expiresAt);
+  session.ended = "destroyed";
+  reporter.emitEnded("destroyed", session.id, session.meta.principal);
 }
 
 async function endPresentedSession({ signer, repository, reporter }: SessionServices, cookie: string): Promise<void> {

@@ -302,7 +302,9 @@ export class SessionState {
       this.#isDestroyed = true;
       this.#nextId = undefined;
       this.#cookie.clear();
-      return () => endPresentedSessions(this.#services, this.#cookie.presented, session);
+      const { presented } = this.#cookie;
+      const isOnlyOne = !this.isNew && presented.length === 1;
+      return () => endPresentedSessions(this.#services, isOnlyOne ? [] : presented, session);
     });
   }
 
