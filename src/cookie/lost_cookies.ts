@@ -41,6 +41,8 @@ export class LostCookies {
   /** Remembers a cookie that was set, until it is sent. */
   expect(cookie: object, context: HttpContext, value: string): void {
     if (this.#reporter.isListening || this.#warnings.isEnabled(context)) {
+      // A cookie that is set again moves to the end.
+      this.#expected.delete(cookie);
       this.#expected.set(cookie, { context, value, setAt: Date.now() });
     }
   }
