@@ -52,11 +52,6 @@ export class ResponseCookie {
     response.getMergedResult = () => this.#merge(response, merge);
   }
 
-  /** Whether there is a line that Alosaur has not merged into the response yet. */
-  get isPending(): boolean {
-    return this.#sent !== undefined && !this.#wasMerged;
-  }
-
   /** Whether the headers of the response have left, so that no cookie reaches the client. */
   get wasMerged(): boolean {
     return this.#wasMerged;
@@ -126,8 +121,12 @@ export class ResponseCookie {
    */
   applyTo(response: Response): Response {
     this.#dropOutdatedLine();
-    this.#policy.lost.markSent(this);
-    return this.#line === undefined && !this.#isPrivate ? response : this.#copy(response);
+    const lines = response.headers.getSetCookie();
+    this.#honorDeletion(lines);
+    // The caller may have copied a line from `context.response.headers` that is outdated now.
+    const isUnchanged = this.#line === undefined && !this.#isPrivate &&
+      !lines.some((line) => this.#cookie.matches(line));
+    return isUnchanged ? response : this.#copy(response);
   }
 
   get #cookie(): SessionCookie {
@@ -175,10 +174,7 @@ export class ResponseCookie {
     const resultLines = headersOf(result)?.getSetCookie() ?? [];
     const hasLines = this.#line !== undefined || contextLines.length > 0 || resultLines.length > 0;
     if (!hasLines && !this.#isPrivate) return merge.call(response);
-    if (hasLines) {
-      this.#policy.lost.markSent(this);
-      this.#honorDeletion(contextLines, resultLines);
-    }
+    if (hasLines) this.#honorDeletion(contextLines, resultLines);
     // The copy below gets the line. Alosaur takes 2 µs to make a response of several headers.
     if (contextLines.length === 1 && contextLines[0] === this.#line) response.headers.delete("set-cookie");
     const isPlain = response.body === undefined && headersOf(result) === undefined && isEmpty(response.headers);
@@ -191,7 +187,9 @@ export class ResponseCookie {
     } finally {
       response.result = result;
     }
-    return isPlain ? this.#finishPlain(merged) : this.#copy(merged);
+    // If it is a `Response`, another middleware has made it, which may forbid more than we do.
+    const isOurs = isPlain && (this.#line !== undefined || !(merged instanceof Response));
+    return isOurs ? this.#finishPlain(merged) : this.#copy(merged);
   }
 
   /**
@@ -199,6 +197,7 @@ export class ResponseCookie {
    * ours need not be compared with others, which takes 0.4 µs.
    */
   #finishPlain(merged: MergedResult): Response {
+    this.#policy.lost.markSent(this);
     const response = new Response(merged.body, merged);
     if (this.#line !== undefined) response.headers.append("set-cookie", this.#line);
     response.headers.set("cache-control", this.#line === undefined ? "private" : "no-store");
@@ -206,10 +205,10 @@ export class ResponseCookie {
   }
 
   /** If the application has added a line that deletes the cookie, the deletion takes precedence. */
-  #honorDeletion(contextLines: readonly string[], resultLines: readonly string[]): void {
+  #honorDeletion(lines: readonly string[], otherLines: readonly string[] = []): void {
     if (this.#mode === "disabled") return;
     const deletes = (line: string): boolean => line !== this.#line && this.#cookie.matches(line) && isDeletion(line);
-    if (contextLines.some(deletes) || resultLines.some(deletes)) this.#setDeletion();
+    if (lines.some(deletes) || otherLines.some(deletes)) this.#setDeletion();
   }
 
   /**
@@ -220,6 +219,7 @@ export class ResponseCookie {
     // A WebSocket upgrade and a network error cannot be copied. A response whose body was read
     // cannot be sent.
     if (response instanceof Response && (response.status < 200 || response.bodyUsed)) return response;
+    this.#policy.lost.markSent(this);
     const copy = new Response(response.body, response);
     if (this.#mode !== "disabled") this.#replaceLine(copy.headers, this.#line);
     if (this.#line !== undefined) forbidSharedCaching(copy.headers);

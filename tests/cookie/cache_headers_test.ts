@@ -1,5 +1,5 @@
 import { assertEquals } from "../helpers/assert.ts";
-import { signUp, start, visit } from "../helpers/request.ts";
+import { contextOf, merged, setCookies, signUp, start, visit } from "../helpers/request.ts";
 import { forbidSharedCaching, markPrivate, removeTargetedHeaders } from "../../src/cookie/cache_headers.ts";
 import type { Session } from "../../mod.ts";
 import { Content, Redirect } from "alosaur/mod.ts";
@@ -161,4 +161,21 @@ Deno.test("privateResponses: false leaves the Cache-Control of a response that s
     (await visit(middleware, {}, ({ security }) => security.session.set("a", 1))).headers.get("cache-control"),
     "no-store",
   );
+});
+
+Deno.test("a response of two middlewares that is merged twice is stored by no cache if one of them sets a cookie", async () => {
+  for (const writer of ["first", "second"]) {
+    const context = contextOf();
+    for (const name of ["first", "second"]) {
+      await start({ name }).onPreRequest(context);
+      const { session } = context.security;
+      await (name === writer ? session.set("a", 1) : session.get("a"));
+    }
+    context.response.result = "ok";
+    for (const time of ["once", "twice"]) {
+      const { headers } = merged(context);
+      const names = setCookies(headers).map(({ name }) => name);
+      assertEquals([time, names, headers.get("cache-control")], [time, [writer], "no-store"]);
+    }
+  }
 });

@@ -26,8 +26,10 @@ import {
   visit,
 } from "../helpers/request.ts";
 import { BasicStore, countRecords, probe, STORES, waiting, working } from "../helpers/stores.ts";
+import { CsrfMiddleware } from "../../src/csrf_middleware.ts";
 import {
   HeadersSentError,
+  MemoryStore,
   type Session,
   type SessionEvent,
   SessionGoneError,
@@ -96,6 +98,27 @@ for (const [name, make] of STORES) {
     assertEquals(onlyCookie(session.applyTo(new Response("x")).headers).value, "");
   });
 
+  Deno.test(`Session.applyTo() on ${name} sends no cookie again that was replaced, and keeps a deletion`, async () => {
+    const store = make();
+    const old = await signUp(start({}, store));
+    const middleware = start({ secret: [crypto.getRandomValues(new Uint8Array(32)), SECRET] }, store);
+    const [first, second, refused] = [
+      await open(middleware, old),
+      await open(middleware, old),
+      contextOf({ cookie: old, method: "POST", headers: { origin: "http://other.example" } }),
+    ];
+    await middleware.onPreRequest(refused);
+    const signedOut = first.session.applyTo(new Response("x", { headers: { "set-cookie": "sid=; Max-Age=0" } }));
+    assertEquals(onlyCookie(signedOut.headers).value, "");
+    // Both responses begin with the headers of the context, which have the outdated cookie.
+    const { headers } = second.context.response;
+    const copied = new Response("x", { headers });
+    assertEquals(headers.getSetCookie().length, 1);
+    await renew(middleware, old, { principal: "ada" });
+    assertEquals(second.session.applyTo(copied).headers.getSetCookie(), []);
+    assertEquals((await new CsrfMiddleware().onPreRequest(refused))?.headers.getSetCookie(), []);
+  });
+
   Deno.test(`SessionMiddleware on ${name} reports a cookie that a middleware's own response lost`, async () => {
     using clock = new FakeClock();
     using output = new Captured("warn");
@@ -124,6 +147,38 @@ for (const [name, make] of STORES) {
     clock.tick(60_000);
     await visit(middleware, {});
     assertEquals(events.length, 2);
+  });
+
+  Deno.test(`SessionMiddleware on ${name} reports a lost cookie although an older one was set again`, async () => {
+    using clock = new FakeClock();
+    using _output = new Captured("warn");
+    const events: SessionEvent[] = [];
+    const middleware = start({ maxAge: 100, rolling: true, onEvent: (event) => events.push(event) }, make());
+    const [older, lost] = [await open(middleware), await open(middleware)];
+    await older.session.set("a", 1);
+    await lost.session.set("a", 1);
+    clock.tick(4_000);
+    await older.session.touch();
+    clock.tick(1_000);
+    await visit(middleware, {});
+    assertEquals(eventNames(events), ["created", "created", "cookieLost"]);
+  });
+
+  Deno.test(`SessionMiddleware on ${name} reports the cookie of a WebSocket upgrade, which carries none`, async () => {
+    using clock = new FakeClock();
+    using _output = new Captured("warn");
+    const events: SessionEvent[] = [];
+    const middleware = start({ onEvent: (event) => events.push(event) }, make());
+    const { session, context } = await open(middleware);
+    await session.set("a", 1);
+    // The constructor of `Response` refuses this status.
+    const upgrade = Object.defineProperty(new Response(), "status", { value: 101 });
+    context.response.result = upgrade;
+    await middleware.onPostRequest(context);
+    assertStrictEquals(merged(context), upgrade);
+    clock.tick(5_000);
+    await visit(middleware, {});
+    assertEquals(eventNames(events), ["created", "cookieLost"]);
   });
 
   Deno.test(`SessionMiddleware on ${name} reports a cookie that an uncaught error lost, and not one that was sent`, async () => {
@@ -238,6 +293,26 @@ for (const [name, make] of STORES) {
     }
   });
 
+  Deno.test(`Session.regenerate() on ${name} replaces the id also if the store's answer was lost`, async () => {
+    using clock = new FakeClock();
+    const inner = make();
+    const { store, probe: seen } = probe(inner);
+    const middleware = start({ maxAge: 100, rolling: true }, store);
+    const old = await signUp(middleware);
+    clock.tick(50_000);
+    const [slow, { session }] = [await open(middleware, old), await open(middleware, old)];
+    let answers = 1;
+    seen.before = async (method, args) => {
+      const isMove = name === "MemoryStore" ? method === "moveRecord" : method === "delete";
+      if (!isMove || answers-- <= 0) return;
+      await Reflect.apply(Reflect.get(inner, method), inner, args);
+      throw new Error("the connection broke");
+    };
+    await session.regenerate({ principal: "ada" });
+    assertEquals(answers, 0);
+    assertEquals(merged(slow.context).headers.getSetCookie(), []);
+  });
+
   Deno.test(`SessionMiddleware on ${name} sends no cookie again if the store cannot tell whether it was replaced`, async () => {
     using clock = new FakeClock();
     const { store, probe: seen } = probe(make());
@@ -269,7 +344,7 @@ for (const [name, make] of STORES) {
     const [first, second] = [await open(middleware, cookie), await open(middleware, cookie)];
     events.length = 0;
     await first.session.regenerate({ principal: "ada" });
-    await first.session.set("user", "ada");
+    await first.session.set("user", "ada with a second factor");
     await second.session.regenerate({ principal: "ada" });
     await second.session.set("n", 2);
     assertEquals(second.session.principal, "ada");
@@ -277,11 +352,9 @@ for (const [name, make] of STORES) {
     assertEquals(eventNames(events), ["renewed", "created"]);
     assertEquals(countRecords(store), 2);
     assertNotEquals(cookies[0], cookies[1]);
-    for (const cookie of cookies) {
-      // The second one has the values of the first, because the same user has signed in.
-      assertEquals(await read(middleware, cookie, "cart"), ["apple"]);
-      assertEquals(await read(middleware, cookie), "ada");
-    }
+    for (const cookie of cookies) assertEquals(await read(middleware, cookie, "cart"), ["apple"]);
+    // It may prove more than the second sign-in does, such as a second factor.
+    assertEquals(await read(middleware, cookies[1] ?? ""), undefined);
     assertEquals(await read(middleware, cookies[0] ?? "", "n"), undefined);
     assertEquals(await read(middleware, cookies[1] ?? "", "n"), 2);
   });
@@ -308,6 +381,19 @@ for (const [name, make] of STORES) {
     await first.session.destroy();
     await assertRejects(() => second.session.regenerate({ principal: "ada" }), Error, "was destroyed");
     assertEquals(countRecords(store), 0);
+  });
+
+  Deno.test(`Session.destroy() on ${name} ends the other sessions also if the store fails to remove one`, async () => {
+    const { store, probe: seen } = probe(make());
+    const middleware = start({ onEvent: () => {} }, store);
+    const cookies = [await signUp(middleware), await signUp(middleware), await signUp(middleware)];
+    const { session } = await open(middleware, cookies.join("; "));
+    seen.before = (method, [sid]) => {
+      if (method === "delete" && sid === idOf(cookies[0] ?? "")) throw new Error("down");
+    };
+    await assertRejects(() => session.destroy(), SessionStoreError);
+    seen.before = working;
+    for (const cookie of cookies.slice(1)) assertEquals(await store.exist(idOf(cookie)), false);
   });
 
   Deno.test(`Session.destroy() on ${name} ends every session whose cookie was presented`, async () => {
@@ -359,10 +445,47 @@ Deno.test("SessionMiddleware treats a record that can never be read as a session
   assert(events[0]?.type === "unreadable" && events[0].error instanceof UnreadableRecordError);
   assertNotEquals(events[0].session, undefined);
   assertEquals(await read(middleware, cookieOf(response)), "bob");
-  // Signing out ends it, because its key may come back.
+  // Signing out ends it, because its key may come back. So does signing out of another session that
+  // the same request has begun.
+  const other = await signUp(middleware);
+  store.unreadable.add(idOf(other));
+  await visit(middleware, { cookie: other }, async ({ security: { session } }) => {
+    await session.set("a", 1);
+    await session.destroy();
+  });
+  assertEquals(await store.exist(idOf(other)), false);
   const cleared = await visit(middleware, { cookie }, ({ security }) => security.session.destroy());
   assertEquals(onlyCookie(cleared.headers).value, "");
   assertEquals(await store.exist(idOf(cookie)), false);
+});
+
+Deno.test("Session.regenerate({ principal }) begins a session although the one that replaced it can never be read", async () => {
+  const store = new UnreadableStore();
+  const middleware = start({}, store);
+  const cookie = await signUp(middleware);
+  const [first, second] = [await open(middleware, cookie), await open(middleware, cookie)];
+  await first.session.regenerate({ principal: "ada" });
+  store.unreadable.add(first.session.sessionId);
+  await second.session.regenerate({ principal: "ada" });
+  assertEquals(await read(middleware, cookieOf(await second.finish())), undefined);
+});
+
+Deno.test("Session.reload() drops the cookie of an id that another process has renewed", async () => {
+  using clock = new FakeClock();
+  const store = new MemoryStore();
+  const options = { maxAge: 1000, rolling: true, renewalTimeout: 100 };
+  const middleware = start(options, store);
+  const elsewhere = start(options, probe(store).store);
+  const old = await signUp(middleware);
+  clock.tick(99_999);
+  const slow = await open(middleware, old);
+  await slow.session.touch();
+  clock.tick(1);
+  const next = cookieOf(await visit(elsewhere, { cookie: old }));
+  await slow.session.reload();
+  // From now on the old id no longer leads to the cookie of the new one.
+  await visit(elsewhere, { cookie: next });
+  assertEquals((await slow.finish()).headers.getSetCookie(), []);
 });
 
 Deno.test("Session treats a record that becomes unreadable during the request as a session that has ended", async () => {
