@@ -231,7 +231,11 @@ export class SessionRepository {
 
   /** Changes the metadata or the expiry, or removes all values. */
   change(session: SessionRef, operation: string, change: SessionChange): MaybePromise<void> {
-    return this.#withMoveRetry(session, operation, (sid) => this.#shared.adapter.change(sid, change));
+    const { id } = session;
+    return this.#withMoveRetry(session, operation, (sid) => {
+      // The request has presented the former id. It does not know whether the new one was delivered.
+      return this.#shared.adapter.change(sid, sid === id ? change : withoutReplaces(change));
+    });
   }
 
   /** Gives a session a new id, even if it got another one in the meantime. */
@@ -362,4 +366,10 @@ export class SessionRepository {
  */
 function isUndelivered(oldId: string, { meta }: Pick<LookupHit, "meta">): boolean {
   return meta.replaces === oldId;
+}
+
+/** Returns a change that keeps {@linkcode SessionMeta.replaces}. */
+function withoutReplaces({ meta, ...change }: SessionChange): SessionChange {
+  const { replaces: _, ...kept } = meta ?? {};
+  return { ...change, meta: kept };
 }
