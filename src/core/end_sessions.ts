@@ -44,8 +44,12 @@ async function endPresentedSession({ signer, repository, reporter }: SessionServ
   let principal: string | undefined;
   try {
     const found = await repository.read(id);
-    // An id whose grace period has passed must not end the session that replaced it.
-    if (typeof found === "string") return;
+    if (typeof found === "string") {
+      // An earlier call may have ended it in this process only, because the store failed. An id whose
+      // grace period has passed must not end the session that replaced it.
+      if (found === "unknown" && !repository.isCurrent(id)) await repository.delete(id, expiresAt, () => true);
+      return;
+    }
     ({ id, record: { expiresAt }, meta: { principal } } = found);
   } catch (error) {
     // The record could be read again, for example if its key comes back.

@@ -386,14 +386,20 @@ for (const [name, make] of STORES) {
   Deno.test(`Session.destroy() on ${name} ends the other sessions also if the store fails to remove one`, async () => {
     const { store, probe: seen } = probe(make());
     const middleware = start({ onEvent: () => {} }, store);
-    const cookies = [await signUp(middleware), await signUp(middleware), await signUp(middleware)];
-    const { session } = await open(middleware, cookies.join("; "));
-    seen.before = (method, [sid]) => {
-      if (method === "delete" && sid === idOf(cookies[0] ?? "")) throw new Error("down");
-    };
-    await assertRejects(() => session.destroy(), SessionStoreError);
-    seen.before = working;
-    for (const cookie of cookies.slice(1)) assertEquals(await store.exist(idOf(cookie)), false);
+    for (const failed of [0, 1]) {
+      const cookies = [await signUp(middleware), await signUp(middleware), await signUp(middleware)];
+      const { session } = await open(middleware, cookies.join("; "));
+      const exist = (): Promise<boolean[]> => Promise.all(cookies.map((cookie) => store.exist(idOf(cookie))));
+      seen.before = (method, [sid]) => {
+        if (method === "delete" && sid === idOf(cookies[failed] ?? "")) throw new Error("down");
+      };
+      await assertRejects(() => session.destroy(), SessionStoreError);
+      assertEquals(await exist(), [failed === 0, failed === 1, false]);
+      // Another call tries again.
+      seen.before = working;
+      await session.destroy();
+      assertEquals(await exist(), [false, false, false]);
+    }
   });
 
   Deno.test(`Session.destroy() on ${name} ends every session whose cookie was presented`, async () => {
@@ -468,6 +474,26 @@ Deno.test("Session.regenerate({ principal }) begins a session although the one t
   store.unreadable.add(first.session.sessionId);
   await second.session.regenerate({ principal: "ada" });
   assertEquals(await read(middleware, cookieOf(await second.finish())), undefined);
+});
+
+Deno.test("renewalTimeout sends the new id again although the confirmation of the former one arrives late", async () => {
+  using clock = new FakeClock();
+  const { store, probe: seen } = probe(new MemoryStore());
+  const middleware = start({ renewalTimeout: 60 }, store);
+  const first = await signUp(middleware);
+  clock.tick(60_000);
+  const second = cookieOf(await visit(middleware, { cookie: first }));
+  clock.tick(59_999);
+  const gate = Promise.withResolvers<void>();
+  seen.before = waiting(gate.promise, "changeRecord");
+  const confirming = open(middleware, second);
+  clock.tick(1);
+  // The client never receives this response.
+  const third = cookieOf(await visit(middleware, { cookie: second }));
+  gate.resolve();
+  await (await confirming).finish();
+  clock.tick(30_000);
+  assertEquals(cookieOf(await visit(middleware, { cookie: second })), third);
 });
 
 Deno.test("Session.reload() drops the cookie of an id that another process has renewed", async () => {
