@@ -133,9 +133,9 @@ export class UserSessions {
    * the store is reported but not thrown, because the user has already signed in and the next
    * sign-in tries again.
    *
-   * All processes order the sessions in the same way, and each sign-in calls this after its record
-   * exists. The newest sessions are therefore never ended, and the last of several concurrent calls
-   * sees all others.
+   * All processes order the sessions in the same way, and none ends a session that comes after its
+   * own. Each sign-in calls this after its record exists. If two are concurrent, at least one of
+   * them therefore sees the other.
    *
    * @param current the session that has just signed in
    * @returns whether `current` is still live. If others have signed in at the same time, it may be
@@ -158,7 +158,8 @@ export class UserSessions {
       const excess = Math.max(0, sessions.length - maxSessionsPerPrincipal);
       isLive = own >= excess;
       const isKept: KeepRule = (sid, { meta }) => this.#hasSignedInAgain(sid, meta);
-      await this.#endAll("limit", principal, sessions.slice(0, excess), isKept);
+      // Those after its own see a later sign-in themselves, or are seen by it.
+      await this.#endAll("limit", principal, sessions.slice(0, Math.min(excess, own + 1)), isKept);
     }).catch((error) => {
       if (!(error instanceof SessionStoreError)) throw error;
     });

@@ -300,6 +300,20 @@ Deno.test("maxSessionsPerPrincipal sends no cookie of a session that later sign-
   }
 });
 
+Deno.test("maxSessionsPerPrincipal ends no session from a sign-in after the own one", async () => {
+  using clock = new FakeClock();
+  const store = new MemoryStore();
+  const cookies: string[] = [];
+  for (let i = 0; i < 4; i++) {
+    clock.tick(1_000);
+    cookies.push(await signIn(start({}, store), "ada"));
+  }
+  const middleware = start({ maxSessionsPerPrincipal: 1 }, store);
+  // The sign-in of the second session was slow. The others were not limited yet.
+  assertEquals(await middleware.sessions.limit("ada", idOf(cookies[1] ?? "")), false);
+  assertEquals(await liveCookies([middleware], ...cookies), [[false, false, true, true]]);
+});
+
 Deno.test("maxSessionsPerPrincipal keeps a session that the store does not list", async () => {
   const memory = new MemoryStore();
   const middleware = start({ maxSessionsPerPrincipal: 1 }, memory);
