@@ -37,8 +37,8 @@ export class SessionError extends Error {
 }
 
 /**
- * The store failed: it rejected, threw or could not be reached. `cause` is the store's own error. Or
- * the call has waited too long for another request, whose `update()` does not finish.
+ * The store failed: it rejected, threw or could not be reached. `cause` is the store's own error.
+ * Also thrown if a call has waited too long for the `update()` of another request.
  *
  * Alosaur responds with status 503 if the application does not catch it.
  */

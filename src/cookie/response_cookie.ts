@@ -79,7 +79,8 @@ export class ResponseCookie {
   send(value: string, expiresAt: number, isCurrent?: () => boolean): void {
     if (this.#mode !== "open") return;
     const line = this.#cookie.serialize(value, this.#policy.isSecure(this.#context), expiresAt);
-    // A cookie that the client does not have yet is sent whatever becomes of a later check.
+    // If the client does not have this cookie yet, it is sent without a check, even if it is set
+    // again.
     const isNew = this.#sent !== undefined && this.#sent.isCurrent === undefined;
     this.#setLine(line, isNew ? undefined : isCurrent);
     this.#policy.onCookieSet(this.#context, line);

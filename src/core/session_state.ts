@@ -81,7 +81,7 @@ export class SessionState {
     return this.#cookie.isResendPending || (this.#queue !== undefined && this.#services.options.rolling);
   }
 
-  /** Drops a cookie that is only sent again if the session has got a new id in the meantime. */
+  /** Drops a cookie that is only sent again, if the session has got a new id in the meantime. */
   checkResentCookie(): MaybePromise<void> {
     if (!this.#cookie.isResendPending) return;
     const session = this.current;
