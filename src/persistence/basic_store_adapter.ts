@@ -59,6 +59,8 @@ interface Trace {
 export class BasicStoreState {
   /** Runs the operations on a session one after the other. */
   readonly mutex: KeyedMutex;
+  /** Runs the updates of a value one after the other. */
+  readonly updateMutex: KeyedMutex;
   /** The sessions whose id was replaced, by their old id. */
   readonly traces: ExpiringMap<Trace> = new ExpiringMap(MAX_TRACES);
   /**
@@ -67,8 +69,9 @@ export class BasicStoreState {
    */
   readonly traceExpiry: ExpiringMap<{ expiresAt: number }> = new ExpiringMap(MAX_TRACES);
 
-  constructor(mutex: KeyedMutex) {
+  constructor(mutex: KeyedMutex, updateMutex: KeyedMutex) {
     this.mutex = mutex;
+    this.updateMutex = updateMutex;
   }
 }
 
@@ -127,7 +130,7 @@ export class BasicStoreAdapter implements StoreAdapter {
           return true;
         }),
     };
-    return updateValue(this.#state.mutex, sid, key, updater, access);
+    return updateValue(this.#state.updateMutex, sid, key, updater, access);
   }
 
   change(sid: string, { clear, meta, expiresAt }: SessionChange): Promise<void> {

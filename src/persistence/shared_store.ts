@@ -28,14 +28,21 @@ const DEFAULT_MAX_WAIT = 10;
 export class SharedStore {
   /** Runs the operations on a user's sessions one after the other. */
   readonly userMutex: KeyedMutex = this.#createMutex(
+    () => this.#maxCallWait,
     (seconds) => new SessionStoreError("limit", `Cannot limit: ${new WaitTimeoutError(seconds).message}`),
   );
   /** The sessions that this process has ended, by their id. */
   readonly ended: ExpiringMap<{ expiresAt: number }> = new ExpiringMap(MAX_ENDED);
   /** The session ids that this process has replaced. */
   readonly replaced: ExpiringMap<{ expiresAt: number }> = new ExpiringMap(MAX_REPLACED);
-  readonly #sessionMutex = this.#createMutex((seconds) => new WaitTimeoutError(seconds));
-  readonly #basicState = new BasicStoreState(this.#sessionMutex);
+  readonly #updateMutex = this.#createMutex(
+    () => this.#timeoutSeconds === Infinity ? DEFAULT_MAX_WAIT : this.#timeoutSeconds,
+    (seconds) => new WaitTimeoutError(seconds),
+  );
+  readonly #basicState = new BasicStoreState(
+    this.#createMutex(() => this.#maxCallWait, (seconds) => new WaitTimeoutError(seconds)),
+    this.#updateMutex,
+  );
   readonly #store: SessionStore;
   #timeoutSeconds = Infinity;
   #adapter: StoreAdapter;
@@ -63,8 +70,15 @@ export class SharedStore {
     [this.#adapter, this.#principals] = this.#adapt((store) => withStoreTimeout(store, seconds));
   }
 
-  #createMutex(createTimeoutError: (seconds: number) => Error): KeyedMutex {
-    const maxWait = (): number => this.#timeoutSeconds === Infinity ? DEFAULT_MAX_WAIT : this.#timeoutSeconds;
+  /**
+   * How long to wait for an operation that consists of store calls. With a timeout, each of them
+   * ends by itself, and a healthy operation of several calls may take longer than one timeout.
+   */
+  get #maxCallWait(): number {
+    return this.#timeoutSeconds === Infinity ? DEFAULT_MAX_WAIT : Infinity;
+  }
+
+  #createMutex(maxWait: () => number, createTimeoutError: (seconds: number) => Error): KeyedMutex {
     return new KeyedMutex({
       failureFor: findTimeout,
       get maxWait(): number {
@@ -79,7 +93,7 @@ export class SharedStore {
     const store = this.#store;
     return [
       isRecordStore(store)
-        ? new RecordStoreAdapter(wrap(store), this.#sessionMutex)
+        ? new RecordStoreAdapter(wrap(store), this.#updateMutex)
         : new BasicStoreAdapter(wrap(store), this.#basicState),
       isPrincipalStore(store) ? wrap(store) : undefined,
     ];

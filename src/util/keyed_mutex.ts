@@ -12,7 +12,10 @@ export interface MutexRules {
    * example is a timeout, because each of them would otherwise wait for a timeout of its own.
    */
   failureFor(error: unknown): Error | undefined;
-  /** How long an operation waits for one other operation to finish, in seconds. */
+  /**
+   * How long an operation waits for one other operation to finish, in seconds. `Infinity` means
+   * without a limit.
+   */
   readonly maxWait: number;
   /** Creates the error of an operation that has waited for that time. */
   createTimeoutError(seconds: number): Error;
@@ -90,7 +93,7 @@ export class KeyedMutex {
     let timer: ReturnType<typeof setTimeout> | undefined;
     const startTimer = (rules: MutexRules, milliseconds: number): void => {
       // Not unref'd, because the process must not exit while a caller waits for the error.
-      timer = setTimeout(expire, milliseconds, rules);
+      if (milliseconds !== Infinity) timer = setTimeout(expire, milliseconds, rules);
     };
     if (this.#rules !== undefined) startTimer(this.#rules, this.#rules.maxWait * 1000);
     const waiter: Waiter = (failure) => {

@@ -4,6 +4,7 @@ import { FakeClock } from "../helpers/clock.ts";
 import { Captured } from "../helpers/console.ts";
 import {
   contextOf,
+  cookieOf,
   eventNames,
   idOf,
   merged,
@@ -209,6 +210,26 @@ Deno.test("storeTimeout lets sign-ins of one user continue together if the store
   for (const cookie of cookies) assertEquals(await read(middleware, cookie), "ada");
   // Each sign-in lists the sessions before its write. After it, the limit lists them for all.
   assertEquals(seen.calls.filter((method) => method === "listSessions").length, 5 + 1);
+});
+
+Deno.test("storeTimeout fails no write that waits for a healthy operation of several calls on a basic store", async () => {
+  using timers = new FakeTimers();
+  const { store, probe: seen } = probe(new BasicStore());
+  const middleware = start({ storeTimeout: 1 }, store);
+  const cookie = await signUp(middleware, { a: 1, b: 2, c: 3 });
+  const [first, second] = [await open(middleware, cookie), await open(middleware, cookie)];
+  // Each call takes 0.9 s.
+  seen.before = () => new Promise((resolve) => setTimeout(resolve, 900));
+  const moved = first.session.regenerate({ graceSeconds: 60 });
+  const written = second.session.set("d", 4);
+  for (let i = 0; i < 40; i++) {
+    await quiet();
+    timers.tick(900);
+  }
+  await moved;
+  await written;
+  seen.before = working;
+  assertEquals(await read(middleware, cookieOf(await first.finish()), "d"), 4);
 });
 
 Deno.test("Without a storeTimeout, a sign-in waits 10 s for another sign-in of the user, and goes on", async () => {
