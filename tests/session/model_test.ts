@@ -12,6 +12,7 @@ import { FakeTimers } from "../helpers/timers.ts";
 import { contextOf, merged, SECRET, setCookies, signUp, start, visit } from "../helpers/request.ts";
 import { STORES } from "../helpers/stores.ts";
 import {
+  MemoryStore,
   type Session,
   type SessionCreated,
   type SessionEvent,
@@ -21,6 +22,11 @@ import {
   type SessionStore,
   SessionStoreError,
 } from "../../mod.ts";
+import { ResponseCookie } from "../../src/cookie/response_cookie.ts";
+import { LoadedSession } from "../../src/core/loaded_session.ts";
+import { SessionState } from "../../src/core/session_state.ts";
+import { SessionRepository } from "../../src/persistence/session_repository.ts";
+import { KeyedMutex } from "../../src/util/keyed_mutex.ts";
 import { readSecrets } from "../../src/secrets.ts";
 import { Signer } from "../../src/cookie/signer.ts";
 import {
@@ -892,6 +898,67 @@ class Unhandled implements Disposable {
     removeEventListener("unhandledrejection", this.#listener);
   }
 }
+
+/** Replaces a member of a class until it is disposed. */
+function plant<T extends object>(prototype: T, name: keyof T & string, descriptor: PropertyDescriptor): Disposable {
+  const real = Object.getOwnPropertyDescriptor(prototype, name);
+  if (real === undefined) throw new Error(`There is no member ${name}`);
+  Object.defineProperty(prototype, name, { configurable: true, ...descriptor });
+  return { [Symbol.dispose]: () => void Object.defineProperty(prototype, name, real) };
+}
+
+const { renew } = SessionRepository.prototype;
+const { run } = KeyedMutex.prototype;
+
+/** Faults that users of other libraries have reported. The model must find each of them. */
+const FAULTS: Record<string, () => Disposable[]> = {
+  "a sign-in fails if another one has replaced the id": () => [
+    plant(SessionRepository.prototype, "findReplacement", { value: () => Promise.resolve(undefined) }),
+  ],
+  "the new id of a renewal is sent only once": () => [
+    plant(SessionRepository.prototype, "renew", {
+      value: function (this: SessionRepository, ...[sid, newSid, options]: Parameters<typeof renew>): Promise<void> {
+        return renew.call(this, sid, newSid, { ...options, meta: { ...options.meta, replaces: undefined } });
+      },
+    }),
+  ],
+  "the old id of a renewal is accepted for ever": () => [
+    plant(LoadedSession.prototype, "isRenewalDelivered", { get: () => false }),
+  ],
+  "a late response sends a cookie again that was replaced": () => [
+    plant(SessionRepository.prototype, "isCurrent", { value: () => true }),
+    plant(SessionState.prototype, "checkResentCookie", { value: () => {} }),
+  ],
+  "an update waits without a limit for another whose function hangs": () => [
+    plant(KeyedMutex.prototype, "run", {
+      value: async function (this: KeyedMutex, ...[key, operation]: Parameters<typeof run>): Promise<unknown> {
+        // Far longer than the model waits, and not for ever.
+        for (let i = 0; this.has(key) && i < 1000; i++) await new Promise<void>((resolve) => setImmediate(resolve));
+        return await run.call(this, key, operation);
+      },
+    }),
+  ],
+  "destroy() clears a cookie that was not presented": () => [
+    plant(ResponseCookie.prototype, "presented", { get: () => ["sid=any"] }),
+  ],
+};
+
+Deno.test("The model finds each planted fault", async (t) => {
+  for (const [fault, plantFault] of Object.entries(FAULTS)) {
+    await t.step(fault, async () => {
+      using planted = new DisposableStack();
+      for (const part of plantFault()) planted.use(part);
+      const property = fc.asyncProperty(
+        arbitraryOptions,
+        arbitraryWaves,
+        fc.scheduler(),
+        (options, waves, scheduler) => runWaves(new MemoryStore(), options, waves, scheduler),
+      );
+      const { failed, numRuns } = await fc.check(property, { numRuns: 10_000, endOnFailure: true });
+      if (!failed) throw new Error(`not found in ${numRuns} runs`);
+    });
+  }
+});
 
 for (const [name, make] of STORES) {
   Deno.test(`Session on ${name} matches the model in ${RUNS} random runs`, async () => {
