@@ -53,7 +53,10 @@ export class LostCookies {
 
   /** Reports the cookies that should have been sent by now. */
   reportUnsent(): void {
-    if (this.#expected.size === 0) return;
+    if (this.#expected.size > 0) this.#reportOldest();
+  }
+
+  #reportOldest(): void {
     const before = Date.now() - UNSENT_MS;
     for (const [cookie, { context, value, setAt }] of this.#expected) {
       if (setAt > before) return;

@@ -166,16 +166,19 @@ export class ResponseCookie {
     if (this.#sent?.isCurrent?.() === false) this.cancel();
   }
 
+  // Short, because it is all that an untouched session adds to a response.
   #merge(response: AlosaurResponse, merge: AlosaurResponse["getMergedResult"]): MergedResult {
-    this.#dropOutdatedLine();
+    if (this.#sent !== undefined) this.#dropOutdatedLine();
     this.#wasMerged = true;
-    if (this.#mode === "disabled" && !this.#isPrivate) return merge.call(response);
+    const mayChange = this.#sent !== undefined || this.#isPrivate ||
+      (this.#mode !== "disabled" && setsCookie(response));
+    return mayChange ? this.#mergeCopy(response, merge) : merge.call(response);
+  }
+
+  #mergeCopy(response: AlosaurResponse, merge: AlosaurResponse["getMergedResult"]): MergedResult {
     const result: unknown = response.result;
     const contextLines = response.headers.getSetCookie();
-    const resultLines = headersOf(result)?.getSetCookie() ?? [];
-    const hasLines = this.#line !== undefined || contextLines.length > 0 || resultLines.length > 0;
-    if (!hasLines && !this.#isPrivate) return merge.call(response);
-    if (hasLines) this.#honorDeletion(contextLines, resultLines);
+    this.#honorDeletion(contextLines, headersOf(result)?.getSetCookie() ?? []);
     // The copy below gets the line. Alosaur takes 2 µs to make a response of several headers.
     if (contextLines.length === 1 && contextLines[0] === this.#line) response.headers.delete("set-cookie");
     const isPlain = response.body === undefined && headersOf(result) === undefined && isEmpty(response.headers);
@@ -229,6 +232,13 @@ export class ResponseCookie {
     removeTargetedHeaders(copy.headers);
     return copy;
   }
+}
+
+/** Returns whether a response or its result sets any cookie. */
+function setsCookie({ headers, result }: AlosaurResponse): boolean {
+  if (headers.getSetCookie().length > 0) return true;
+  const own = headersOf(result);
+  return own !== undefined && own.getSetCookie().length > 0;
 }
 
 function headersOf(result: unknown): Headers | undefined {
