@@ -60,7 +60,10 @@ export class SessionLoader {
     if (ids.size === 0) return undefined;
     return Promise.all(Array.from(ids.values(), (id) => this.#lookUp(id))).then((found) => {
       const [first, ...others] = found.filter((session) => session !== undefined);
-      for (const { id } of others) this.#services.reporter.emitRefused("ambiguous", id);
+      for (const { id } of others) {
+        // An old id within its grace period leads to the same session.
+        if (id !== first?.id) this.#services.reporter.emitRefused("ambiguous", id);
+      }
       return first;
     });
   }

@@ -1,7 +1,7 @@
 /** Which session a request gets. */
 import { assert, assertEquals, assertRejects } from "../helpers/assert.ts";
 import { FakeClock } from "../helpers/clock.ts";
-import { cookieOf, eventNames, open, read, signUp, start, visit } from "../helpers/request.ts";
+import { cookieOf, eventNames, open, read, renew, signUp, start, visit } from "../helpers/request.ts";
 import { BasicStore, delayReads, probe } from "../helpers/stores.ts";
 import { MemoryStore, SecurityContext, type SessionEvent, SessionGoneError, SessionMiddleware } from "../../mod.ts";
 
@@ -85,4 +85,14 @@ Deno.test("SessionMiddleware on a basic store keeps a record whose deadline was 
   slow.release();
   assertEquals((await late).session.isNew, true);
   assertEquals(await read(middleware, cookie), "ada");
+});
+
+Deno.test("SessionMiddleware does not report an old id and the new one of the same session as ambiguous", async () => {
+  const events: SessionEvent[] = [];
+  const middleware = start({ onEvent: (event) => events.push(event) });
+  const old = await signUp(middleware);
+  const next = await renew(middleware, old, { graceSeconds: 60 });
+  events.length = 0;
+  for (const cookie of [`${old}; ${next}`, `${next}; ${old}`]) assertEquals(await read(middleware, cookie), "ada");
+  assertEquals(events, []);
 });
