@@ -8,7 +8,7 @@ import { newSessionId } from "../cookie/session_id.ts";
 import { HeadersSentError, SessionGoneError } from "../errors.ts";
 import type { ResolvedOptions } from "../options.ts";
 import type { SessionMeta, SessionRecord } from "../session_store.ts";
-import { chain, type MaybePromise } from "../util/maybe_promise.ts";
+import { chain, type MaybePromise, noop } from "../util/maybe_promise.ts";
 import { computeExpiry, cookieExpiry } from "./lifetime.ts";
 import { LoadedSession } from "./loaded_session.ts";
 import { initialMeta, renewedMeta } from "./session_meta.ts";
@@ -32,22 +32,27 @@ export function newSession(
 }
 
 /**
- * Creates the record of a new session.
+ * Creates the record of a new session. If that fails, its cookie is not sent.
  *
- * @param failed receives the error if the record could not be created
+ * @param failed is called before the error is thrown
  */
 export function createRecord(
   { repository, reporter, enforceSessionLimit }: SessionServices,
   cookie: ResponseCookie,
   session: LoadedSession,
   record: SessionRecord,
-  failed: (error: unknown) => never,
+  failed = noop,
 ): MaybePromise<void> {
   const { id, meta: { principal } } = session;
   return chain(() => repository.create(id, record), () => {
     reporter.emitCreated(id, principal);
     return principal === undefined ? undefined : enforceSessionLimit(principal, session, cookie);
-  }, failed);
+  }, (error) => {
+    session.ended = { error: error as Error };
+    cookie.cancel();
+    failed();
+    throw error;
+  });
 }
 
 /**
@@ -105,11 +110,7 @@ export async function signIn(
     // The same object, because writes that wait in the queue belong to it.
     session.restart(own);
     sendCookie(services, cookie, session);
-    await createRecord(services, cookie, session, record, (error) => {
-      session.ended = { error: error as Error };
-      cookie.cancel();
-      throw error;
-    });
+    await createRecord(services, cookie, session, record);
   }
 }
 

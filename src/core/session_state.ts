@@ -386,12 +386,9 @@ export class SessionState {
     this.#nextId = undefined;
     sendCookie(this.#services, this.#cookie, session);
     return () =>
-      createRecord(this.#services, this.#cookie, session, record, (error) => {
-        session.ended = { error: error as Error };
+      createRecord(this.#services, this.#cookie, session, record, () => {
         // The next write may create another session.
         this.#loaded = undefined;
-        this.#cookie.cancel();
-        throw error;
       });
   }
 }
