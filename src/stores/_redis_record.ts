@@ -48,7 +48,7 @@ const META_DECODERS: { readonly [Name in keyof SessionMeta]-?: (text: string) =>
   boundAt: decodeNumber,
   csrfSeed: String,
   replaces: String,
-  encrypted: Number,
+  encrypted: decodeNumber,
 };
 export const META_FIELDS = Object.keys(META_DECODERS).map((name) => META + name);
 
