@@ -74,6 +74,7 @@ export { Session } from "./src/session.ts";
 export type { AnyKey, RegenerateOptions, SessionData, SessionInterface, SessionKey, Updater } from "./src/session.ts";
 export { SessionMiddleware } from "./src/session_middleware.ts";
 export type {
+  ListedSession,
   PrincipalStore,
   RecordAnswer,
   RecordChange,

@@ -18,6 +18,9 @@
  *
  * @module
  */
+import type { ListedSession, SessionMeta, SessionRecord, SessionTrace, StoredRecord } from "./session_record.ts";
+
+export type { ListedSession, SessionMeta, SessionRecord, SessionTrace, StoredRecord };
 
 /**
  * Stores the values of sessions by session id.
@@ -121,92 +124,6 @@ export const STORE_METHODS = ["init", "exist", "create", "delete", "get", "setVa
 export const RECORD_METHODS = ["createRecord", "readRecord", "changeRecord", "moveRecord"] as const;
 
 /**
- * The metadata of a session, stored beside its values. Times are in milliseconds since the epoch.
- */
-export interface SessionMeta {
-  /** When the session was created. */
-  createdAt: number;
-  /**
-   * When the session was last used. Activity is not written on every request, so the actual last
-   * use may be more recent.
-   */
-  seenAt: number;
-  /** When the session got its current id. */
-  renewedAt: number;
-  /**
-   * When the cookie was last sent. Only `rolling` uses it, to decide when to send the cookie again.
-   */
-  sentAt?: number;
-  /**
-   * The user that the session is bound to. A well-formed string; a store accepts at least 512
-   * characters.
-   */
-  principal?: string;
-  /**
-   * When the session was bound to that user. With `maxSessionsPerPrincipal`, later than that of
-   * every session that the user already had, even if the clock is behind.
-   */
-  boundAt?: number;
-  /**
-   * The older session id that the CSRF token is still derived from. Absent if the token is derived
-   * from the current id.
-   */
-  csrfSeed?: string;
-  /**
-   * The session id that `renewalTimeout` has replaced by the current one. Absent once a request has
-   * presented the current id. Until then the client may not have received it.
-   */
-  replaces?: string;
-  /**
-   * How many times `EncryptedStore` has encrypted the values: once, unless one of them is put over
-   * another. Absent if the values are not encrypted. `EncryptedStore` sets it, so that a middleware
-   * without that store does not take the encrypted text for values.
-   */
-  encrypted?: number;
-}
-
-/** A complete session as it is passed to a store and returned by it. */
-export interface SessionRecord {
-  /** The values by key. If a value passed to a store is `undefined`, the store omits the key. */
-  values: Map<string, unknown>;
-  /**
-   * When the session expires, in milliseconds since the epoch. `Infinity` means that it does not
-   * expire.
-   */
-  expiresAt: number;
-  /** The metadata. */
-  meta: SessionMeta;
-}
-
-/**
- * A record as a {@linkcode RecordStore} reads it.
- *
- * Note: a store may compute the properties on access, and `values` anew on each access. Read each
- * property once, and do not spread the record.
- */
-export interface StoredRecord extends Readonly<SessionRecord> {
-  /**
-   * The version, which {@linkcode RecordChange.ifVersion} is compared with. Every change of a value
-   * must result in another number, also under the new id after a move. A change of the metadata or
-   * the expiry may result in another number too.
-   */
-  readonly version: number;
-}
-
-/**
- * The information that a store keeps about a session id that is no longer live. A store may delete
- * it once the session would have expired.
- */
-export type SessionTrace =
-  /** The session has expired. */
-  | { expired: true }
-  /**
-   * The session has moved to the id `movedTo`. Until `graceUntil`, in milliseconds since the epoch,
-   * the middleware still accepts the old id.
-   */
-  | { movedTo: string; graceUntil: number };
-
-/**
  * The result of {@linkcode RecordStore.readRecord}: a live record, a trace of a former one, or
  * `undefined` for an unknown id.
  */
@@ -243,6 +160,8 @@ export interface RecordMove {
   set?: ReadonlyMap<string, unknown>;
   /** Metadata to write with the move, as in {@linkcode RecordChange.meta}. */
   meta: Partial<SessionMeta>;
+  /** The new expiry, as in {@linkcode RecordChange.expiresAt}. */
+  expiresAt?: number;
   /**
    * Until when the middleware accepts the old id, in milliseconds since the epoch. Always finite.
    */
@@ -295,8 +214,8 @@ export interface RecordStore extends SessionStore {
   changeRecord(sid: string, change: RecordChange): Promise<boolean>;
 
   /**
-   * Moves a record to a new id. It keeps its values, its expiry and the metadata that `move` does
-   * not change.
+   * Moves a record to a new id. It keeps the values, the metadata and the expiry that `move` does not
+   * change.
    *
    * From then on the old id is missing for every method except {@linkcode RecordStore.readRecord},
    * which returns the new id. The store must remember this until `graceUntil`, and should remember
@@ -323,24 +242,7 @@ export interface PrincipalStore extends RecordStore {
    * @param principal the user, as in {@linkcode SessionMeta.principal}
    * @returns the sessions in any order; an empty array if there are none
    */
-  listSessions(principal: string): Promise<{ sid: string; meta: SessionMeta }[]>;
-}
-
-/**
- * Returns whether decoded data has the shape of a {@linkcode SessionMeta}. If it has not, the record
- * can never be read.
- */
-export function isSessionMeta(data: unknown): data is SessionMeta {
-  if (typeof data !== "object" || data === null) return false;
-  const { createdAt, seenAt, renewedAt, sentAt, principal, boundAt, csrfSeed, replaces, encrypted } =
-    data as SessionMeta;
-  return typeof createdAt === "number" && typeof seenAt === "number" && typeof renewedAt === "number" &&
-    isAbsentOr("number", sentAt) && isAbsentOr("string", principal) && isAbsentOr("number", boundAt) &&
-    isAbsentOr("string", csrfSeed) && isAbsentOr("string", replaces) && isAbsentOr("number", encrypted);
-}
-
-function isAbsentOr(type: "number" | "string", member: unknown): boolean {
-  return member === undefined || typeof member === type;
+  listSessions(principal: string): Promise<ListedSession[]>;
 }
 
 /** Returns whether a store has the methods of a {@linkcode RecordStore}. */

@@ -8,13 +8,8 @@
  * @module
  */
 import { SessionGoneError, UnreadableRecordError } from "../errors.ts";
-import {
-  isSessionMeta,
-  type SessionMeta,
-  type SessionRecord,
-  type SessionStore,
-  type SessionTrace,
-} from "../session_store.ts";
+import { isSessionMeta } from "../session_record.ts";
+import type { SessionMeta, SessionRecord, SessionStore, SessionTrace } from "../session_store.ts";
 import { areEqual } from "../util/equal_values.ts";
 import { ExpiringMap } from "../util/expiring_map.ts";
 import type { KeyedMutex } from "../util/keyed_mutex.ts";

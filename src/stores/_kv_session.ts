@@ -4,7 +4,8 @@
  * @module
  */
 import { Buffer } from "node:buffer";
-import { isSessionMeta, type SessionMeta } from "../session_store.ts";
+import { isSessionMeta } from "../session_record.ts";
+import type { SessionMeta } from "../session_store.ts";
 import { isObject } from "./_codec.ts";
 
 /** A record whose values are encoded as text. */

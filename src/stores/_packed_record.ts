@@ -3,10 +3,9 @@
  *
  * @module
  */
+import { OPTIONAL_META } from "../session_record.ts";
 import type { SessionMeta, SessionRecord, StoredRecord } from "../session_store.ts";
 import { cloneValue } from "../util/clone_value.ts";
-
-const OPTIONAL_META = ["sentAt", "principal", "boundAt", "csrfSeed", "replaces", "encrypted"] as const;
 
 /** All metadata of a session, if its expiry and its lifetime do not suffice to compute them. */
 interface ExtraMeta {

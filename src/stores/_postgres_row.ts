@@ -3,7 +3,8 @@
  *
  * @module
  */
-import { isSessionMeta, type SessionMeta } from "../session_store.ts";
+import { isSessionMeta } from "../session_record.ts";
+import type { SessionMeta } from "../session_store.ts";
 import { decodeKey, decodeValue, encodeKey, encodeValue, isObject } from "./_codec.ts";
 import { unreadableError } from "./_records.ts";
 

@@ -4,6 +4,7 @@
  * @module
  */
 import { UnreadableRecordError } from "../errors.ts";
+import { isSessionMeta, META_TYPES } from "../session_record.ts";
 import type { SessionMeta } from "../session_store.ts";
 import { decodeValue, encodeValue } from "./_codec.ts";
 import { script } from "./_redis_connection.ts";
@@ -38,19 +39,7 @@ export const MOVED_TO = "movedTo";
 export const GRACE_UNTIL = "graceUntil";
 export const PRINCIPAL = `${META}principal`;
 
-/** How each member of a {@linkcode SessionMeta} is decoded. */
-const META_DECODERS: { readonly [Name in keyof SessionMeta]-?: (text: string) => SessionMeta[Name] } = {
-  createdAt: decodeNumber,
-  seenAt: decodeNumber,
-  renewedAt: decodeNumber,
-  sentAt: decodeNumber,
-  principal: String,
-  boundAt: decodeNumber,
-  csrfSeed: String,
-  replaces: String,
-  encrypted: decodeNumber,
-};
-export const META_FIELDS = Object.keys(META_DECODERS).map((name) => META + name);
+export const META_FIELDS = Object.keys(META_TYPES).map((name) => META + name);
 
 /** The fields of a hash, or changes of them: `undefined` removes a field. */
 export type Fields = Map<string, string | undefined>;
@@ -145,12 +134,13 @@ export function decodeValues(fields: Fields): Map<string, unknown> {
  * @throws {UnreadableRecordError} if a member is missing or cannot be decoded
  */
 export function decodeMeta(fields: Fields): SessionMeta {
-  if (["createdAt", "seenAt", "renewedAt"].some((name) => fields.get(META + name) === undefined)) throw unreadable();
-  const members = Object.entries(META_DECODERS).flatMap(([name, decode]) => {
+  const members = Object.entries(META_TYPES).flatMap(([name, type]) => {
     const text = fields.get(META + name);
-    return text === undefined ? [] : [[name, decode(text)]];
+    return text === undefined ? [] : [[name, type === "number" ? decodeNumber(text) : text]];
   });
-  return Object.fromEntries(members);
+  const meta: unknown = Object.fromEntries(members);
+  if (!isSessionMeta(meta)) throw unreadable();
+  return meta;
 }
 
 /** Returns the fields of a copy, see {@linkcode COPY_OF}. */

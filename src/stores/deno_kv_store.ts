@@ -6,11 +6,11 @@
 import { createHash } from "node:crypto";
 import { SessionGoneError, SessionStoreError, UnreadableRecordError } from "../errors.ts";
 import type {
+  ListedSession,
   PrincipalStore,
   RecordAnswer,
   RecordChange,
   RecordMove,
-  SessionMeta,
   SessionRecord,
 } from "../session_store.ts";
 import { toObject } from "../util/clone_value.ts";
@@ -45,6 +45,8 @@ export interface DenoKvStoreOptions {
 }
 
 /** A {@linkcode RecordChange} whose values are encoded as text. */
+type ListedHeader = Pick<EncodedRecord, "expiresAt" | "meta">;
+
 type EncodedChange = Omit<RecordChange, "ifVersion" | "set"> & { set: ReadonlyMap<string, string | undefined> };
 
 /** A write, made in one commit. */
@@ -278,7 +280,7 @@ export class DenoKvStore implements PrincipalStore {
   async moveRecord(sid: string, newSid: string, move: RecordMove): Promise<boolean> {
     const { ifVersion } = move;
     const graceUntil = normalizeTimestamp(move.graceUntil);
-    const change = { set: encodeEach(move.set ?? []), meta: { ...move.meta } };
+    const change = { set: encodeEach(move.set ?? []), meta: { ...move.meta }, expiresAt: move.expiresAt };
     return await this.#write({
       operation: "regenerate",
       sids: [sid, newSid],
@@ -290,8 +292,9 @@ export class DenoKvStore implements PrincipalStore {
         if (this.#liveRecord("regenerate", storedAtNewSid)) throw idInUseError("regenerate");
         if (ifVersion !== undefined && ifVersion !== record.version) return undefined;
         const { epoch } = record;
-        const trace = { movedTo: newSid, graceUntil, expiresAt: Math.max(record.expiresAt, graceUntil), epoch };
-        return [{ trace }, { record: applyChange(record, version, change) }];
+        const moved = applyChange(record, version, change);
+        const trace = { movedTo: newSid, graceUntil, expiresAt: Math.max(moved.expiresAt, graceUntil), epoch };
+        return [{ trace }, { record: moved }];
       },
     });
   }
@@ -301,7 +304,7 @@ export class DenoKvStore implements PrincipalStore {
    * database call for up to 999 sessions, and otherwise four or more. For each session that has
    * expired since, it takes two more.
    */
-  async listSessions(principal: string): Promise<{ sid: string; meta: SessionMeta }[]> {
+  async listSessions(principal: string): Promise<ListedSession[]> {
     let entries = await this.#listUser(principal);
     // One call reads one snapshot. Between several calls, a session could move to an id that the
     // list has passed already.
@@ -320,8 +323,8 @@ export class DenoKvStore implements PrincipalStore {
     }
     const sessions = await Promise.all(entries.map(async ({ key, value }) => {
       const sid = String(key.at(-1));
-      const meta = this.#listedMeta(value) ?? await this.#readMeta(sid, principal);
-      return meta === undefined ? [] : [{ sid, meta }];
+      const listed = this.#liveHeader(value) ?? await this.#readListed(sid, principal);
+      return listed === undefined ? [] : [{ sid, expiresAt: listed.expiresAt, meta: listed.meta }];
     }));
     return sessions.flat();
   }
@@ -332,21 +335,21 @@ export class DenoKvStore implements PrincipalStore {
     }));
   }
 
-  /** Returns the metadata in the list of a user, if it shows that the session is live. */
-  #listedMeta(value: unknown): SessionMeta | undefined {
+  /** Returns the expiry and the metadata in the list of a user, if they show that the session is live. */
+  #liveHeader(value: unknown): ListedHeader | undefined {
     const header = decodeHeader(value);
     const isLive = header !== undefined && Date.now() < header.expiresAt && !isBefore(header, this.#epoch);
-    return isLive && isSessionHeader(header) ? header.meta : undefined;
+    return isLive && isSessionHeader(header) ? header : undefined;
   }
 
   /**
-   * Reads the metadata of a session of a user. Returns `undefined` if it is not live, or if it can
-   * never be read.
+   * Reads the expiry and the metadata of a session of a user. Returns `undefined` if it is not live,
+   * or if it can never be read.
    */
-  async #readMeta(sid: string, principal: string): Promise<SessionMeta | undefined> {
+  async #readListed(sid: string, principal: string): Promise<ListedHeader | undefined> {
     try {
-      const meta = (await this.#readLive("list", sid))?.meta;
-      return meta?.principal === principal ? meta : undefined;
+      const record = await this.#readLive("list", sid);
+      return record?.meta.principal === principal ? record : undefined;
     } catch (error) {
       if (error instanceof UnreadableRecordError) return undefined;
       throw error;

@@ -213,7 +213,7 @@ function optionalMethods(store: PrincipalStore, keys: Keys): Omit<PrincipalStore
 
     listSessions: async (principal) => {
       const sessions = await store.listSessions(principal);
-      return sessions.map(({ sid, meta }) => ({ sid, meta: unmarkMeta(meta) }));
+      return sessions.map(({ sid, expiresAt, meta }) => ({ sid, expiresAt, meta: unmarkMeta(meta) }));
     },
   };
 }

@@ -5,10 +5,10 @@
  */
 import { SessionGoneError } from "../errors.ts";
 import type {
+  ListedSession,
   PrincipalStore,
   RecordChange,
   RecordMove,
-  SessionMeta,
   SessionRecord,
   SessionTrace,
   StoredRecord,
@@ -235,7 +235,7 @@ export class MemoryStore implements PrincipalStore {
    */
   // deno-lint-ignore require-await -- async so that an error rejects
   async moveRecord(sid: string, newSid: string, move: RecordMove): Promise<boolean> {
-    const { ifVersion, meta } = move;
+    const { ifVersion, meta, expiresAt } = move;
     const graceUntil = normalizeTimestamp(move.graceUntil);
     const set = cloneValues(move.set);
     const record = this.#getLive(sid);
@@ -245,7 +245,8 @@ export class MemoryStore implements PrincipalStore {
     // The trace references this object and not the record. The record would keep the values of an
     // ended session in memory.
     const sharedExpiry = record.sharedExpiry ?? { expiresAt: record.expiresAt };
-    const moved = (set.size > 0 ? record.withValues(set) : record).withMeta({ meta, sharedExpiry });
+    const moved = (set.size > 0 ? record.withValues(set) : record).withMeta({ meta, expiresAt, sharedExpiry });
+    sharedExpiry.expiresAt = moved.expiresAt;
     // A move sweeps too, because an application may renew ids for a long time without creating a
     // session.
     this.#sweep();
@@ -265,11 +266,11 @@ export class MemoryStore implements PrincipalStore {
   }
 
   /** Implements {@linkcode PrincipalStore.listSessions}. */
-  listSessions(principal: string): Promise<{ sid: string; meta: SessionMeta }[]> {
-    const sessions: { sid: string; meta: SessionMeta }[] = [];
+  listSessions(principal: string): Promise<ListedSession[]> {
+    const sessions: ListedSession[] = [];
     for (const sid of this.#sidsByPrincipal.get(principal) ?? []) {
       const record = this.#getLive(sid);
-      if (record !== undefined) sessions.push({ sid, meta: record.meta });
+      if (record !== undefined) sessions.push({ sid, expiresAt: record.expiresAt, meta: record.meta });
     }
     return Promise.resolve(sessions);
   }

@@ -5,10 +5,10 @@
  */
 import { SessionGoneError, SessionStoreError, UnreadableRecordError } from "../errors.ts";
 import type {
+  ListedSession,
   PrincipalStore,
   RecordChange,
   RecordMove,
-  SessionMeta,
   SessionRecord,
   SessionTrace,
   StoredRecord,
@@ -312,6 +312,7 @@ export class PostgresStore implements PrincipalStore, AsyncDisposable {
    */
   async moveRecord(sid: string, newSid: string, move: RecordMove): Promise<boolean> {
     const { ifVersion, set = [], meta } = move;
+    const expiresAt = move.expiresAt === undefined ? null : normalizeTimestamp(move.expiresAt);
     // The new id may still have the row of an expired session or of a trace. `written` reads
     // `ended`, so that PostgreSQL deletes that row before it gives the id to the moved one.
     return await this.#writeIfVersion(
@@ -324,7 +325,8 @@ export class PostgresStore implements PrincipalStore, AsyncDisposable {
       ),
       written AS (
         UPDATE ${this.#table} AS session SET id = $5, version = session.version + 1,
-          data = jsonb_strip_nulls(data || $6::text::jsonb), meta = jsonb_strip_nulls(meta || $7::text::jsonb)
+          data = jsonb_strip_nulls(data || $6::text::jsonb), meta = jsonb_strip_nulls(meta || $7::text::jsonb),
+          expires_at = coalesce($9, session.expires_at)
         FROM judged, (SELECT count(*) FROM ended) AS first
         WHERE session.id = $1 AND judged.live
         RETURNING session.expires_at
@@ -333,7 +335,7 @@ export class PostgresStore implements PrincipalStore, AsyncDisposable {
         INSERT INTO ${this.#table} (id, data, meta, version, expires_at, moved_to, grace_until)
         SELECT $1, '{}', '{}', 0, greatest(expires_at, $8), $5, $8 FROM written
       )`,
-      [encodeKey(newSid), encodeTexts(set), encodeMeta(meta), normalizeTimestamp(move.graceUntil)],
+      [encodeKey(newSid), encodeTexts(set), encodeMeta(meta), normalizeTimestamp(move.graceUntil), expiresAt],
     ).catch((error) => {
       if (!hasCode(error, "23505")) throw error; // unique_violation
       throw idInUseError("regenerate");
@@ -341,15 +343,16 @@ export class PostgresStore implements PrincipalStore, AsyncDisposable {
   }
 
   /** Implements {@linkcode PrincipalStore.listSessions}. */
-  async listSessions(principal: string): Promise<{ sid: string; meta: SessionMeta }[]> {
+  async listSessions(principal: string): Promise<ListedSession[]> {
     const rows = await this.#queryRow(
-      `SELECT id, meta FROM ${this.#table} WHERE principal = $1 AND ${LIVE}`,
+      `SELECT id, meta, expires_at FROM ${this.#table} WHERE principal = $1 AND ${LIVE}`,
       principal,
     );
-    const sessions: { sid: string; meta: SessionMeta }[] = [];
+    const sessions: ListedSession[] = [];
     for (const row of Array.from(rows)) {
       try {
-        sessions.push({ sid: decodeKey(decodeText(row[0])), meta: decodeMeta(row[1]) });
+        const expiresAt = decodeNumber(row[2]);
+        sessions.push({ sid: decodeKey(decodeText(row[0])), expiresAt, meta: decodeMeta(row[1]) });
       } catch (error) {
         // Such a session has ended, and the other sessions of the user must still be found.
         if (!(error instanceof UnreadableRecordError)) throw error;

@@ -5,10 +5,10 @@
  */
 import { SessionGoneError, SessionStoreError, UnreadableRecordError } from "../errors.ts";
 import type {
+  ListedSession,
   PrincipalStore,
   RecordChange,
   RecordMove,
-  SessionMeta,
   SessionRecord,
   SessionTrace,
   StoredRecord,
@@ -342,6 +342,7 @@ export class RedisStore implements PrincipalStore, AsyncDisposable {
    */
   async moveRecord(sid: string, newSid: string, move: RecordMove): Promise<boolean> {
     const changes = encodeFields(move.set ?? [], move.meta);
+    if (move.expiresAt !== undefined) changes.set(EXPIRES_AT, String(normalizeTimestamp(move.expiresAt)));
     return await retry(
       () => this.#tryMove(sid, newSid, move, changes),
       performance.now() + MOVE_TIMEOUT_MS,
@@ -357,9 +358,9 @@ export class RedisStore implements PrincipalStore, AsyncDisposable {
     const version = String(numberIn(old, VERSION));
     if (ifVersion !== ANY_VERSION && ifVersion !== version) return false;
 
-    const expiresAt = numberIn(old, EXPIRES_AT);
     const epoch = epochOf(old);
     const fields = copyFields(old, changes, sid);
+    const expiresAt = numberIn(fields, EXPIRES_AT);
     const principal = fields.get(PRINCIPAL);
     const [{ isCreated, currentEpoch }] = await Promise.all([
       this.#create(newSid, fields, expiresAt, epoch),
@@ -413,7 +414,7 @@ export class RedisStore implements PrincipalStore, AsyncDisposable {
    * Lists the live sessions of a user, see {@linkcode PrincipalStore.listSessions}. Takes two round
    * trips. Leaves out a session whose record cannot be read.
    */
-  async listSessions(principal: string): Promise<{ sid: string; meta: SessionMeta }[]> {
+  async listSessions(principal: string): Promise<ListedSession[]> {
     const [entries, epoch] = await Promise.all([
       this.#redis.run(INDEX_LIST, [this.#indexKey(principal)]) as Promise<string[]>,
       this.#redis.isCluster ? this.#readEpoch() : 0,
@@ -455,7 +456,7 @@ export class RedisStore implements PrincipalStore, AsyncDisposable {
     }
     return [...latest.values()]
       .filter(({ fields }) => fields.get(PRINCIPAL) === principal)
-      .map(({ sid, fields }) => ({ sid, meta: decodeMeta(fields) }));
+      .map(({ sid, fields }) => ({ sid, expiresAt: numberIn(fields, EXPIRES_AT), meta: decodeMeta(fields) }));
   }
 
   /** Reads a session or trace without its values; `undefined` if missing or not readable. */

@@ -6,14 +6,15 @@
 import { isAbsolute } from "node:path";
 import { DatabaseSync, type DatabaseSyncOptions, type StatementSync } from "node:sqlite";
 import { SessionGoneError, SessionStoreError } from "../errors.ts";
-import {
-  isSessionMeta,
-  type PrincipalStore,
-  type RecordAnswer,
-  type RecordChange,
-  type RecordMove,
-  type SessionMeta,
-  type SessionRecord,
+import { isSessionMeta } from "../session_record.ts";
+import type {
+  ListedSession,
+  PrincipalStore,
+  RecordAnswer,
+  RecordChange,
+  RecordMove,
+  SessionMeta,
+  SessionRecord,
 } from "../session_store.ts";
 import { toObject } from "../util/clone_value.ts";
 import { noop } from "../util/maybe_promise.ts";
@@ -113,7 +114,7 @@ const STATEMENTS = {
   change: `UPDATE sessions SET data = iif(?3, ?4, json_patch(data, ?4)), meta = json_patch(meta, ?5),
     expires_at = ifnull(?6, expires_at), version = version + 1 WHERE ${LIVE} AND version = ifnull(?7, version)`,
   move: `UPDATE OR REPLACE sessions SET id = ?2, data = ?3, meta = json_patch(meta, ?4),
-    version = version + 1 WHERE id = ?1`,
+    expires_at = ifnull(?5, expires_at), version = version + 1 WHERE id = ?1`,
   trace: "INSERT INTO sessions (id, data, meta, expires_at, version) VALUES (?1, NULL, ?2, ?3, 0)",
   delete: "DELETE FROM sessions WHERE id = ?1 AND data IS NOT NULL",
   clear: "DELETE FROM sessions",
@@ -399,6 +400,7 @@ export class SqliteStore implements PrincipalStore, AsyncDisposable {
    */
   async moveRecord(sid: string, newSid: string, move: RecordMove): Promise<boolean> {
     const { ifVersion, set = NO_VALUES, meta } = move;
+    const newExpiry = move.expiresAt === undefined ? null : normalizeTimestamp(move.expiresAt);
     const graceUntil = normalizeTimestamp(move.graceUntil);
     const patch = encodeValues(set);
     const metaPatch = encodeMetaPatch(meta);
@@ -409,9 +411,9 @@ export class SqliteStore implements PrincipalStore, AsyncDisposable {
       const [data, meta, expiresAt, version] = row;
       if (ifVersion !== undefined && ifVersion !== version) return false;
       decodeMeta("regenerate", meta);
-      connection.move.run(sid, newSid, applyPatch("regenerate", data, patch), metaPatch);
+      connection.move.run(sid, newSid, applyPatch("regenerate", data, patch), metaPatch, newExpiry);
       const trace = JSON.stringify({ movedTo: newSid, graceUntil });
-      connection.trace.run(sid, trace, Math.max(expiresAt, graceUntil));
+      connection.trace.run(sid, trace, Math.max(newExpiry ?? expiresAt, graceUntil));
       return true;
     };
     return await this.#retryUnlessGone("regenerate", sid, () => this.#transaction("regenerate", moveRow));
@@ -422,7 +424,7 @@ export class SqliteStore implements PrincipalStore, AsyncDisposable {
    *
    * @throws {Error} if the file cannot be read
    */
-  async listSessions(principal: string): Promise<{ sid: string; meta: SessionMeta }[]> {
+  async listSessions(principal: string): Promise<ListedSession[]> {
     const list = (): Promise<ListedRow[]> =>
       this.#run("list", (connection) => connection.list.all(principal) as unknown as ListedRow[]);
     const end = (connection: Connection): unknown => connection.endAll.run(principal, Date.now());
@@ -431,7 +433,7 @@ export class SqliteStore implements PrincipalStore, AsyncDisposable {
     return rows.flatMap(([sid, text, expiresAt]) => {
       const meta = Date.now() < expiresAt ? parseMeta(text) : undefined;
       // An unreadable session is left out, because nobody can use it.
-      return meta === undefined ? [] : [{ sid, meta }];
+      return meta === undefined ? [] : [{ sid, expiresAt, meta }];
     });
   }
 

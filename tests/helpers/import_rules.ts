@@ -12,7 +12,7 @@ export type SourceFiles = ReadonlyMap<string, string>;
  * a folder.
  */
 export const LAYERS: readonly (readonly [name: string, paths: readonly string[]])[] = [
-  ["contract", ["src/session_store.ts", "src/errors.ts", "deps.ts"]],
+  ["contract", ["src/session_store.ts", "src/session_record.ts", "src/errors.ts", "deps.ts"]],
   ["util", ["src/util/"]],
   ["persistence", ["src/persistence/"]],
   ["options", ["src/options.ts", "src/secrets.ts", "src/events.ts"]],
@@ -29,7 +29,12 @@ export const LAYERS: readonly (readonly [name: string, paths: readonly string[]]
  * `mod.ts` imports them.
  */
 const STORES = "src/stores/";
-const STORES_MAY_IMPORT: readonly string[] = ["src/session_store.ts", "src/errors.ts", "src/util/"];
+const STORES_MAY_IMPORT: readonly string[] = [
+  "src/session_store.ts",
+  "src/session_record.ts",
+  "src/errors.ts",
+  "src/util/",
+];
 const MAY_IMPORT_STORES = "mod.ts";
 
 /**

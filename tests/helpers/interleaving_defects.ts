@@ -96,9 +96,9 @@ export const DEFECTS: readonly Defect[] = [
     plant: withStore(({ store }) => ({
       async listSessions(principal): ReturnType<PrincipalStore["listSessions"]> {
         const index = await store.listSessions(principal);
-        const found = await Promise.all(index.map(async ({ sid, meta }) => {
-          const answer = await store.readRecord(sid);
-          return answer !== undefined && "values" in answer ? [{ sid, meta }] : [];
+        const found = await Promise.all(index.map(async (session) => {
+          const answer = await store.readRecord(session.sid);
+          return answer !== undefined && "values" in answer ? [session] : [];
         }));
         return found.flat();
       },

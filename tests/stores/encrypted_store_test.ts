@@ -324,7 +324,9 @@ Deno.test("EncryptedStore passes to the underlying store the calls without value
   // The application closes the underlying store.
   assertEquals([Symbol.asyncDispose in store, Symbol.dispose in store], [false, false]);
   await store.createRecord("a", record([["k", 1]], "ada"));
-  assertEquals(await store.listSessions("ada"), [{ sid: "a", meta: { ...META, principal: "ada" } }]);
+  assertEquals(await store.listSessions("ada"), [
+    { sid: "a", expiresAt: Infinity, meta: { ...META, principal: "ada" } },
+  ]);
   await store.changeRecord("a", { meta: { seenAt: 9 } });
   assertEquals(await store.readRecord("a"), {
     ...record([["k", 1]]),

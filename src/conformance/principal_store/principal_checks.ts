@@ -10,7 +10,7 @@ import { Clock } from "../clock.ts";
 import { expectEqual, show } from "../expect.ts";
 import { settleAll } from "../fixtures.ts";
 import type { TestedStores } from "../harness.ts";
-import { buildRecord, createRecord, definedMembers, META } from "../record_store/record_fixtures.ts";
+import { buildRecord, createRecord, definedMembers, META, readLiveRecord } from "../record_store/record_fixtures.ts";
 
 /** Names of users that a store may confuse with each other or with the syntax of its backend. */
 const PRINCIPALS = [
@@ -67,16 +67,18 @@ async function expectSessions(store: PrincipalStore, principal: string, sids: st
 
 function bindingChecks({ where, a, b }: StorePair<PrincipalStore>): Check[] {
   return [{
-    name: `listSessions() lists the sessions that createRecord() bound to a user, with their meta, ${where}`,
+    name: `listSessions() lists the sessions that createRecord() bound to a user, with deadline and meta, ${where}`,
     run: async () => {
       await expectSessions(b, "ada", [], "before she has one");
       await createRecord(a);
       await createSessionOf(a, "bob");
-      const meta = { ...META, principal: "ada", boundAt: 4, sentAt: 5, csrfSeed: "a seed" };
+      const meta = { ...META, principal: "ada", boundAt: 4, sentAt: 5, csrfSeed: "a seed", label: "Firefox" };
       const sids = [await createRecord(a, { x: 1 }, { meta }), await createRecord(b, {}, { meta })];
       await expectSessions(b, "ada", sids, "after createRecord()");
       for (const session of await b.listSessions("ada")) {
         expectEqual(definedMembers(session.meta), meta, "meta in listSessions()");
+        const { expiresAt } = await readLiveRecord(a, session.sid);
+        expectEqual(session.expiresAt, expiresAt, "expiresAt in listSessions()");
         session.meta.seenAt = 0;
       }
       for (const session of await b.listSessions("ada")) {
@@ -163,13 +165,21 @@ function completenessChecks({ where, a, b }: StorePair<PrincipalStore>): Check[]
       const long = await createSessionOf(a, "ada", clock.now + 60_000);
       const prolonged = await createSessionOf(a, "ada", clock.now + 1000);
       await a.changeRecord(prolonged, { expiresAt: clock.now + 120_000 });
+      const moved = newSessionId();
+      await a.moveRecord(long, moved, { meta: {}, expiresAt: clock.now + 90_000, graceUntil: 0 });
+      const deadlines = new Map((await b.listSessions("ada")).map(({ sid, expiresAt }) => [sid, expiresAt]));
+      const expected = new Map([[short, clock.now + 1000], [prolonged, clock.now + 120_000], [
+        moved,
+        clock.now + 90_000,
+      ]]);
+      expectEqual(deadlines, expected, "the deadlines in listSessions() after changeRecord() and moveRecord()");
       clock.tick(999);
-      await expectSessions(b, "ada", [short, long, prolonged], "a millisecond before the first deadline");
+      await expectSessions(b, "ada", [short, moved, prolonged], "a millisecond before the first deadline");
       clock.tick(1);
-      await expectSessions(b, "ada", [long, prolonged], "at the first deadline");
+      await expectSessions(b, "ada", [moved, prolonged], "at the first deadline");
       await b.create(short);
-      await expectSessions(b, "ada", [long, prolonged], "after create() with the id of an expired session");
-      clock.tick(59_000);
+      await expectSessions(b, "ada", [moved, prolonged], "after create() with the id of an expired session");
+      clock.tick(89_000);
       await expectSessions(b, "ada", [prolonged], "at the second deadline");
     },
   }, {

@@ -76,6 +76,38 @@ function successfulMoves({ where, a, b }: StorePair<RecordStore>, maxValueBytes:
       expectEqual(await a.getValue(newSid, "x"), 2, "getValue() after changeRecord() with an outdated version");
     },
   }, {
+    name: `moveRecord() writes a new deadline together with the move, ${where}`,
+    run: async () => {
+      using clock = new Clock();
+      const deadlines = [clock.now + 1000, clock.now + 3 * HOUR, Infinity];
+      const sids = await Promise.all(deadlines.map(() => createRecord(a, { x: 1 })));
+      const newSids = sids.map(() => newSessionId());
+      for (const [n, expiresAt] of deadlines.entries()) {
+        await a.moveRecord(sids[n] ?? "", newSids[n] ?? "", { meta: {}, expiresAt, graceUntil: 0 });
+        await expectRecord(
+          b,
+          newSids[n] ?? "",
+          buildRecord({ x: 1 }, { expiresAt }),
+          "after moveRecord() with `expiresAt`",
+        );
+      }
+      const [short = "", long = "", endless = ""] = newSids;
+      clock.tick(1000);
+      await expectMissing(b, short, "a session at the earlier deadline that moveRecord() wrote");
+      clock.tick(2 * HOUR);
+      expectEqual(
+        await a.exist(long),
+        true,
+        "exist() after the first deadline, before the one that moveRecord() wrote",
+      );
+      clock.tick(HOUR);
+      await expectMissing(a, long, "a session at the later deadline that moveRecord() wrote");
+      expectEqual(await b.exist(endless), true, "exist() of a session whose deadline moveRecord() removed");
+      const refused = await createRecord(a, { x: 1 }, { expiresAt: clock.now + HOUR });
+      await a.moveRecord(refused, newSessionId(), { ifVersion: -1, meta: {}, expiresAt: 0, graceUntil: 0 });
+      expectEqual(await b.exist(refused), true, "exist() after moveRecord() with an outdated version and `expiresAt`");
+    },
+  }, {
     name: `a session without a deadline has none under its new id, ${where}`,
     run: async () => {
       using clock = new Clock();

@@ -51,6 +51,11 @@ export const MOVE_DEFECTS: Defect[] = [
     foundBy: "moveRecord() writes values together with the move",
   },
   {
+    name: "does not write the deadline in moveRecord()",
+    create: fullStore((correct) => editMoveRecord(correct, ({ expiresAt: _, ...move }) => move)),
+    foundBy: "moveRecord() writes a new deadline together with the move",
+  },
+  {
     name: "keeps the session under its old id",
     create: fullStore((correct) => ({
       moveRecord: async (sid, newSid, move) => {

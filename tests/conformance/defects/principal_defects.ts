@@ -1,5 +1,5 @@
 /** Stores with a defect in `listSessions()`. */
-import { MemoryStore, type SessionMeta } from "../../../mod.ts";
+import { type ListedSession, MemoryStore, type SessionMeta } from "../../../mod.ts";
 import { META } from "../../../src/conformance/record_store/record_fixtures.ts";
 import { type Defect, fullStore, withMethods, yieldToOthers } from "./defect.ts";
 import { readLive, withClockBehind } from "./record_edits.ts";
@@ -22,9 +22,28 @@ export const PRINCIPAL_DEFECTS: Defect[] = [
     name: "lists sessions with another meta",
     create: fullStore((correct) => ({
       listSessions: async (principal) =>
-        (await correct.listSessions(principal)).map(({ sid }) => ({ sid, meta: META })),
+        (await correct.listSessions(principal)).map((session) => ({ ...session, meta: META })),
     })),
     foundBy: "listSessions() lists the sessions that createRecord() bound to a user",
+  },
+  {
+    name: "lists sessions with the deadline that they had at their creation",
+    create: fullStore((correct) => {
+      const deadlines = new Map<string, number>();
+      return {
+        createRecord: async (sid, record) => {
+          await correct.createRecord(sid, record);
+          deadlines.set(sid, record.expiresAt);
+        },
+        listSessions: async (principal) =>
+          (await correct.listSessions(principal)).map(({ sid, expiresAt, meta }) => ({
+            sid,
+            expiresAt: deadlines.get(sid) ?? expiresAt,
+            meta,
+          })),
+      };
+    }),
+    foundBy: "listSessions() omits a session from its deadline on",
   },
   {
     name: "lists no sessions",
@@ -69,10 +88,10 @@ export const PRINCIPAL_DEFECTS: Defect[] = [
           return moved;
         },
         listSessions: async (principal) => {
-          const sessions: { sid: string; meta: SessionMeta }[] = [];
+          const sessions: ListedSession[] = [];
           for (const sid of bound.get(principal) ?? []) {
             const record = await readLive(correct, sid);
-            if (record !== undefined) sessions.push({ sid, meta: record.meta });
+            if (record !== undefined) sessions.push({ sid, expiresAt: record.expiresAt, meta: record.meta });
           }
           return sessions;
         },
@@ -91,7 +110,10 @@ export const PRINCIPAL_DEFECTS: Defect[] = [
           return moved;
         },
         listSessions: async (principal) =>
-          (await correct.listSessions(principal)).map(({ sid, meta }) => ({ sid: old.get(sid) ?? sid, meta })),
+          (await correct.listSessions(principal)).map((session) => ({
+            ...session,
+            sid: old.get(session.sid) ?? session.sid,
+          })),
       };
     }),
     foundBy: "listSessions() follows a session to its new id",
@@ -99,13 +121,13 @@ export const PRINCIPAL_DEFECTS: Defect[] = [
   {
     name: "lists deleted sessions",
     create: fullStore((correct) => {
-      const seen = new Map<string, Map<string, SessionMeta>>();
+      const seen = new Map<string, Map<string, ListedSession>>();
       return {
         listSessions: async (principal) => {
-          const sessions = seen.get(principal) ?? new Map<string, SessionMeta>();
+          const sessions = seen.get(principal) ?? new Map<string, ListedSession>();
           seen.set(principal, sessions);
-          for (const { sid, meta } of await correct.listSessions(principal)) sessions.set(sid, meta);
-          return Array.from(sessions, ([sid, meta]) => ({ sid, meta }));
+          for (const session of await correct.listSessions(principal)) sessions.set(session.sid, session);
+          return [...sessions.values()];
         },
       };
     }),
@@ -163,10 +185,10 @@ export const PRINCIPAL_DEFECTS: Defect[] = [
           if (record.meta.principal !== undefined) users.set(sid, record.meta.principal);
         },
         listSessions: async (principal) => {
-          const sessions: { sid: string; meta: SessionMeta }[] = [];
+          const sessions: ListedSession[] = [];
           for (const [sid, user] of users) {
             const record = user === principal ? await readLive(correct, sid) : undefined;
-            if (record !== undefined) sessions.push({ sid, meta: record.meta });
+            if (record !== undefined) sessions.push({ sid, expiresAt: record.expiresAt, meta: record.meta });
           }
           return sessions;
         },
@@ -180,10 +202,10 @@ export const PRINCIPAL_DEFECTS: Defect[] = [
       const returned = new Map<string, SessionMeta>();
       return {
         listSessions: async (principal) =>
-          (await correct.listSessions(principal)).map(({ sid, meta }) => {
-            const own = returned.get(sid) ?? meta;
-            returned.set(sid, own);
-            return { sid, meta: own };
+          (await correct.listSessions(principal)).map((session) => {
+            const meta = returned.get(session.sid) ?? session.meta;
+            returned.set(session.sid, meta);
+            return { ...session, meta };
           }),
       };
     }),
