@@ -9,9 +9,9 @@ import { SessionGoneError, SessionStoreError, UnreadableRecordError } from "./er
 /**
  * An event for operators, passed to `options.onEvent`. `type` tells the events apart.
  *
- * `session`, if present, identifies the session without revealing its id: it is a keyed hash of the
- * verified session id. The same id always has the same hash, and the hash cannot be reversed. No
- * event contains a session id, a cookie or a value.
+ * `session`, if present, identifies the session without revealing its id. It is the handle that
+ * `middleware.sessions.list()` returns: a keyed hash of the verified session id. The same id always
+ * has the same handle, which cannot be reversed. No event contains a session id, a cookie or a value.
  */
 export type SessionEvent =
   | SessionCreated
@@ -27,7 +27,7 @@ export type SessionEvent =
 export interface SessionCreated {
   /** The type of the event. */
   type: "created";
-  /** The hash of the session id. */
+  /** The handle of the session. */
   session: string;
   /** The user that the session is bound to, if any. */
   principal?: string;
@@ -37,9 +37,9 @@ export interface SessionCreated {
 export interface SessionRenewed {
   /** The type of the event. */
   type: "renewed";
-  /** The hash of the new session id. */
+  /** The handle of the session under its new id. */
   session: string;
-  /** The hash of the old session id. */
+  /** The handle of the session under its old id. */
   previous: string;
   /** The user that the session is bound to, if any. */
   principal?: string;
@@ -54,7 +54,7 @@ export interface SessionEnded {
    *   more than `maxSessionsPerPrincipal`.
    */
   type: "destroyed" | "expired" | "revoked";
-  /** The hash of the session id. */
+  /** The handle of the session. */
   session: string;
   /** The user that the session was bound to, if known. Never present with `"expired"`. */
   principal?: string;
@@ -82,7 +82,7 @@ export interface SessionRefused {
    * fast-growing count suggests a brute-force attack.
    */
   count: number;
-  /** The hash of the session id. Absent if the id was not verified. */
+  /** The handle of the session. Absent if the id was not verified. */
   session?: string;
 }
 
@@ -95,7 +95,7 @@ export interface SessionUnreadable {
   type: "unreadable";
   /** The error. Its `cause` is the store's own error, if there is one. */
   error: UnreadableRecordError;
-  /** The hash of the session id. Absent if the operation concerned several sessions. */
+  /** The handle of the session. Absent if the operation concerned several sessions. */
   session?: string;
 }
 
@@ -111,7 +111,7 @@ export interface SessionCookieLost {
    *   response of its own, which Alosaur sends without the cookie. Reported by a later request.
    */
   reason: "error" | "late" | "unsent";
-  /** The hash of the session id. */
+  /** The handle of the session. */
   session: string;
 }
 
@@ -123,7 +123,7 @@ export interface SessionStoreFailed {
   operation: string;
   /** The error. Its `cause` is the store's own error. */
   error: SessionStoreError;
-  /** The hash of the session id. Absent if there was no session yet. */
+  /** The handle of the session. Absent if there was no session yet. */
   session?: string;
 }
 
@@ -139,7 +139,7 @@ export interface SessionWriteFailed {
   operation: string;
   /** The reason. */
   error: Error;
-  /** The hash of the session id. Absent if there was no session yet. */
+  /** The handle of the session. Absent if there was no session yet. */
   session?: string;
 }
 
@@ -152,16 +152,16 @@ export interface SessionWriteFailed {
  */
 export class Reporter {
   readonly #listener: ((event: SessionEvent) => unknown) | undefined;
-  readonly #eventHash: (id: string) => string;
+  readonly #handleOf: (id: string) => string;
   readonly #refused: Record<RefusalReason, number> = { malformed: 0, signature: 0, unknown: 0, reuse: 0, ambiguous: 0 };
 
   /**
    * @param listener receives the events
-   * @param eventHash hashes a session id
+   * @param handleOf returns the handle of a session id
    */
-  constructor(listener: ((event: SessionEvent) => unknown) | undefined, eventHash: (id: string) => string) {
+  constructor(listener: ((event: SessionEvent) => unknown) | undefined, handleOf: (id: string) => string) {
     this.#listener = listener;
-    this.#eventHash = eventHash;
+    this.#handleOf = handleOf;
   }
 
   /** Whether the application receives events. */
@@ -170,20 +170,20 @@ export class Reporter {
   }
 
   emitCreated(id: string, principal: string | undefined): void {
-    this.#emit(() => ({ type: "created", session: this.#eventHash(id), ...principalField(principal) }));
+    this.#emit(() => ({ type: "created", session: this.#handleOf(id), ...principalField(principal) }));
   }
 
   emitRenewed(id: string, previous: string, principal: string | undefined): void {
     this.#emit(() => ({
       type: "renewed",
-      session: this.#eventHash(id),
-      previous: this.#eventHash(previous),
+      session: this.#handleOf(id),
+      previous: this.#handleOf(previous),
       ...principalField(principal),
     }));
   }
 
   emitEnded(type: SessionEnded["type"], id: string, principal?: string): void {
-    this.#emit(() => ({ type, session: this.#eventHash(id), ...principalField(principal) }));
+    this.#emit(() => ({ type, session: this.#handleOf(id), ...principalField(principal) }));
   }
 
   /** Counts and reports a refused cookie. */
@@ -193,7 +193,7 @@ export class Reporter {
   }
 
   emitCookieLost(reason: SessionCookieLost["reason"], id: string): void {
-    this.#emit(() => ({ type: "cookieLost", reason, session: this.#eventHash(id) }));
+    this.#emit(() => ({ type: "cookieLost", reason, session: this.#handleOf(id) }));
   }
 
   emitStoreFailed(operation: string, error: SessionStoreError, id?: string): void {
@@ -229,7 +229,7 @@ export class Reporter {
   }
 
   #sessionField(id: string | undefined): { session?: string } {
-    return id === undefined ? {} : { session: this.#eventHash(id) };
+    return id === undefined ? {} : { session: this.#handleOf(id) };
   }
 
   #emit(createEvent: () => SessionEvent): void {

@@ -82,7 +82,7 @@ export class SessionMiddleware implements MiddlewareTarget {
     const signer = new Signer(resolved.name, resolved.keys);
     const ordersSignIns = resolved.maxSessionsPerPrincipal !== undefined;
     const repository = new SessionRepository(store, resolved.storeTimeout, ordersSignIns);
-    const reporter = new Reporter(resolved.onEvent, (id) => signer.eventHash(id));
+    const reporter = new Reporter(resolved.onEvent, (id) => signer.handle(id));
     const sessions = new UserSessions(resolved, signer, repository, reporter);
     this.sessions = sessions;
     this.#services = {

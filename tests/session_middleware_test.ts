@@ -28,7 +28,7 @@ const write = async ({ security: { session } }: ReturnType<typeof contextOf>): P
 };
 /** Returns the hash that events name a cookie's session by. */
 const hashOf = (cookie: string): string =>
-  new Signer("sid", [new TextEncoder().encode(SECRET)]).eventHash(cookie.slice(4, 28));
+  new Signer("sid", [new TextEncoder().encode(SECRET)]).handle(cookie.slice(4, 28));
 const reasonOf = (event: SessionEvent): string => event.type === "refused" ? event.reason : event.type;
 
 Deno.test("SessionMiddleware sets one signed cookie with HttpOnly, SameSite=Lax and Path=/ only", async () => {

@@ -43,7 +43,6 @@ export class Signer {
   readonly #prefix: string;
   readonly #signing: HmacSha256;
   readonly #verifying: readonly HmacSha256[];
-  readonly #events: HmacSha256;
   readonly #handles: HmacSha256;
   readonly #csrf: HmacSha256;
   readonly #csrfVerifying: readonly HmacSha256[];
@@ -67,7 +66,6 @@ export class Signer {
     this.#message = asciiBytes(this.#prefix.padEnd(this.#prefix.length + SESSION_ID_LENGTH));
     this.#verifying = keys.map((key) => new HmacSha256(key));
     this.#signing = new HmacSha256(first);
-    this.#events = new HmacSha256(deriveKey(first, "event"));
     this.#handles = new HmacSha256(deriveKey(first, "handle"));
     this.#csrf = new HmacSha256(deriveKey(first, "csrf"));
     this.#csrfVerifying = keys.map((key) => new HmacSha256(deriveKey(key, "csrf")));
@@ -121,19 +119,11 @@ export class Signer {
   }
 
   /**
-   * Returns the hash that identifies a session in events and logs. The same id always has the same
-   * hash, and the hash cannot be reversed.
+   * Returns the 128-bit handle of a session: it identifies the session in events, in logs and to its
+   * user, who may send it back. The same id always has the same handle, which cannot be reversed.
    *
-   * @param id a verified id, or an id that the server generated. Hashing an id that a client chose
-   * would reveal the hash of a chosen text under our key.
-   */
-  eventHash(id: string): string {
-    return encodeBase64Url(this.#events.digest(asciiBytes(id)).subarray(0, 16));
-  }
-
-  /**
-   * Returns the 128-bit handle of a session, which its user may see and send back. It cannot be
-   * reversed to the id.
+   * @param id a verified id, or an id that the server generated. The handle of an id that a client
+   * chose would reveal the hash of a chosen text under our key.
    */
   handle(id: string): string {
     return encodeBase64Url(this.#handles.digest(asciiBytes(id)).subarray(0, 16));

@@ -297,7 +297,7 @@ class World {
     const live = new Map<ModelSession, number>();
     for (const sid of this.sids) {
       if (!await this.#raw.exist(sid)) continue;
-      const id = this.ids.get(signer.eventHash(sid));
+      const id = this.ids.get(signer.handle(sid));
       this.expect(id !== undefined, "there is a record with an unknown id");
       this.expect(!id.session.destroyed, "a destroyed session has a record");
       live.set(id.session, (live.get(id.session) ?? 0) + 1);
@@ -381,7 +381,7 @@ class Visit {
     const context = contextOf({ cookie: this.#presented === undefined ? undefined : `sid=${this.#presented}` });
     const presented = this.#presented === undefined
       ? undefined
-      : world.ids.get(signer.eventHash(this.#presented.split(".")[0] ?? ""));
+      : world.ids.get(signer.handle(this.#presented.split(".")[0] ?? ""));
 
     this.#log(
       "arrives" + (presented === undefined ? "" : ` with session ${world.sessions.indexOf(presented.session)}`),
@@ -436,7 +436,7 @@ class Visit {
     if (session.expiresAt === undefined) return;
     // If the model does not know the id yet, the request that created it is still waiting for the
     // answer.
-    const id = world.idOf(signer.eventHash(session.sessionId), model);
+    const id = world.idOf(signer.handle(session.sessionId), model);
     this.#graced = id !== presented && this.#own === undefined;
     this.#found = id;
     if (id === presented) id.wasFound = true;
@@ -526,9 +526,7 @@ class Visit {
     const world = this.#world;
     const startedAt = world.tick();
     const model = this.#model;
-    const held = model && session.expiresAt !== undefined
-      ? world.ids.get(signer.eventHash(session.sessionId))
-      : undefined;
+    const held = model && session.expiresAt !== undefined ? world.ids.get(signer.handle(session.sessionId)) : undefined;
     const write: Write = {
       what: `${kind} ${key}`,
       operations: [],
@@ -692,7 +690,7 @@ class Visit {
       return this.#expect(sid === "" && cookie?.attributes["max-age"] === "0", "the cookie was not cleared");
     }
     this.#expect(sid !== "", "a cookie was cleared and nobody asked for it");
-    const hash = sid === undefined ? undefined : signer.eventHash(sid);
+    const hash = sid === undefined ? undefined : signer.handle(sid);
     const hasEnded = session.expiresAt === undefined && this.#model !== undefined;
     // If the session has only expired, its cookie does no harm.
     const isGone = hasEnded && this.#world.now < this.#until;
@@ -703,7 +701,7 @@ class Visit {
     if (this.#own !== undefined) {
       // If the request has learned a later id, its own cookie would replace the cookie of that id
       // in the browser.
-      const isReplaced = signer.eventHash(session.sessionId) !== this.#own;
+      const isReplaced = signer.handle(session.sessionId) !== this.#own;
       const isDropped = this.#ownIsRenewal && !this.#isUnchanged(this.#world.ids.get(this.#own));
       const isMissing = hash === undefined && !hasEnded && !isReplaced && !isDropped;
       this.#expect(!isMissing, "a response lacks the cookie of the id that the request created");
@@ -742,7 +740,7 @@ class Visit {
 
   get #presentedId(): Id | undefined {
     const sid = this.#presented?.split(".")[0];
-    return sid === undefined ? undefined : this.#world.ids.get(signer.eventHash(sid));
+    return sid === undefined ? undefined : this.#world.ids.get(signer.handle(sid));
   }
 
   /** Receives an event of its own middleware. */
@@ -768,7 +766,7 @@ class Visit {
     this.#expect(session.isNew, "a session was created that existed");
     this.#model = new ModelSession(world.options, world.now);
     world.sessions.push(this.#model);
-    this.#own = signer.eventHash(session.sessionId);
+    this.#own = signer.handle(session.sessionId);
     this.#expect(!world.ids.has(this.#own), "an id was used again");
     world.idOf(this.#own, this.#model);
     this.#log(`begins session ${world.sessions.length - 1}`);
