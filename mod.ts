@@ -71,7 +71,15 @@ export type { SameSite, SessionOptions } from "./src/options.ts";
 export { Security, SecurityContext } from "./src/security_context.ts";
 export type { AuthenticationScheme, AuthInterface, Identity } from "./src/security_context.ts";
 export { Session } from "./src/session.ts";
-export type { AnyKey, RegenerateOptions, SessionData, SessionInterface, SessionKey, Updater } from "./src/session.ts";
+export type { SessionInterface } from "./src/session.ts";
+export type {
+  AnyKey,
+  RegenerateOptions,
+  SessionData,
+  SessionKey,
+  SessionValues,
+  Updater,
+} from "./src/session_types.ts";
 export { SessionMiddleware } from "./src/session_middleware.ts";
 export type {
   ListedSession,

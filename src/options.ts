@@ -380,7 +380,8 @@ function isPositiveInteger(value: unknown): boolean {
   return Number.isInteger(value) && Number(value) > 0;
 }
 
-function isDuration(value: unknown): boolean {
+/** Returns whether a value is an integer above 0, in seconds, that ends within the range of a Date. */
+export function isDuration(value: unknown): boolean {
   return isPositiveInteger(value) && Date.now() + Number(value) * 1000 <= MAX_DATE_MS;
 }
 

@@ -4,7 +4,8 @@
  * @module
  */
 import { HttpContext, Injectable, SERVER_REQUEST } from "../deps.ts";
-import type { Session, SessionData } from "./session.ts";
+import type { Session } from "./session.ts";
+import type { SessionData } from "./session_types.ts";
 
 /** The user who is signed in. */
 export interface Identity<T = unknown> {

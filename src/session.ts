@@ -4,24 +4,9 @@
  * @module
  */
 import type { SessionState } from "./core/session_state.ts";
-import type { RegenerateOptions } from "./core/validate.ts";
 import type { SessionStore } from "./session_store.ts";
+import type { AnyKey, RegenerateOptions, SessionData, SessionKey, SessionValues, Updater } from "./session_types.ts";
 import { cloneValue, toObject } from "./util/clone_value.ts";
-
-export type { RegenerateOptions } from "./core/validate.ts";
-
-/** The values of a session whose keys and types were not declared. */
-// deno-lint-ignore no-explicit-any -- only the application knows the types of its values
-export type SessionData = Record<string, any>;
-
-/** A key of a session whose data was declared. */
-export type SessionKey<TData extends object> = keyof TData & string;
-
-/** Any string if the session's data was not declared, otherwise `never`. */
-export type AnyKey<TData extends object> = string extends keyof TData ? string : never;
-
-/** Computes a new value from the current one; `undefined` stands for no value. */
-export type Updater<T> = (value: T | undefined) => T | undefined | Promise<T | undefined>;
 
 /** The members of a {@linkcode Session}, for applications that pass a test double in its place. */
 export interface SessionInterface<TData extends object = SessionData>
@@ -90,8 +75,35 @@ export class Session<TData extends object = SessionData> {
 
   /** When the session expires; `undefined` if there is no live session. */
   get expiresAt(): Date | undefined {
-    const { expiresAt } = this.#state;
-    return expiresAt === undefined ? undefined : new Date(expiresAt);
+    return toDate(this.#state.observed?.expiresAt);
+  }
+
+  /** When the session was created; `undefined` if there is no live session. */
+  get createdAt(): Date | undefined {
+    return toDate(this.#state.observed?.meta.createdAt);
+  }
+
+  /**
+   * When the session was last used, as far as the store knows, as in `UserSession.lastSeenAt`;
+   * `undefined` if there is no live session.
+   */
+  get lastSeenAt(): Date | undefined {
+    const meta = this.#state.observed?.meta;
+    return toDate(meta && Math.max(meta.seenAt, meta.renewedAt));
+  }
+
+  /**
+   * When `regenerate({ principal })` bound the session to its user; `undefined` if it is not bound.
+   * If that was long ago, ask for the password again before a sensitive action.
+   */
+  get signedInAt(): Date | undefined {
+    const meta = this.#state.observed?.meta;
+    return toDate(meta?.principal === undefined ? undefined : meta.boundAt);
+  }
+
+  /** The name of the device or browser; `undefined` if `setLabel()` or `regenerate()` set none. */
+  get label(): string | undefined {
+    return this.#state.observed?.meta.label;
   }
 
   /**
@@ -99,7 +111,7 @@ export class Session<TData extends object = SessionData> {
    * bound.
    */
   get principal(): string | undefined {
-    return this.#state.principal;
+    return this.#state.observed?.meta.principal;
   }
 
   /**
@@ -141,8 +153,20 @@ export class Session<TData extends object = SessionData> {
   set<T>(key: AnyKey<TData>, value: T): Promise<void>;
   /** Writes one value of declared data. */
   set<K extends SessionKey<TData>>(key: K, value: TData[K] | undefined): Promise<void>;
-  set(key: string, value: unknown): Promise<void> {
-    return this.#state.write("set", key, value);
+  /**
+   * Writes several values at once, and creates the session if there is none yet. All of them are
+   * written, or none. Values whose keys are not given do not change.
+   *
+   * On a basic store (one that is not a `RecordStore`), they are written one after the other, and a
+   * concurrent request may read some of them. If one fails, the others are undone, if the store still
+   * works.
+   *
+   * @param values a plain object of values by key; `undefined` removes a key
+   * @throws as with one value; a `TypeError` also if `values` is not a plain object
+   */
+  set(values: SessionValues<TData>): Promise<void>;
+  set(...args: [values: object] | [key: string, value: unknown]): Promise<void> {
+    return args.length === 1 ? this.#state.writeAll(args[0]) : this.#state.write("set", ...args);
   }
 
   /**
@@ -213,19 +237,17 @@ export class Session<TData extends object = SessionData> {
    * Removes one value, if it exists. Never creates a session.
    *
    * @param key the value's key
-   * @throws {SessionGoneError} if the session was destroyed or has expired
-   * @throws {SessionStoreError} if the store failed
+   * @throws {SessionError} as {@linkcode Session.set}
    */
   delete(key: SessionKey<TData>): Promise<void> {
     return this.#state.write("delete", key, undefined);
   }
 
   /**
-   * Removes all values and unbinds the session from its user. To sign a user out and then show a
+   * Removes all values and the label, and unbinds the session from its user. To sign a user out and then show a
    * notice, call `clear()`, `regenerate()`, and `set()` with the notice.
    *
-   * @throws {SessionGoneError} if the session was destroyed or has expired
-   * @throws {SessionStoreError} if the store failed
+   * @throws {SessionError} as {@linkcode Session.set}
    */
   clear(): Promise<void> {
     return this.#state.clear();
@@ -250,11 +272,42 @@ export class Session<TData extends object = SessionData> {
    * middleware already does this for ordinary requests. Call it in a long-running request, such as
    * a WebSocket. Does nothing for a visitor without a session.
    *
-   * @throws {SessionGoneError} if the session was destroyed or has expired
-   * @throws {SessionStoreError} if the store failed
+   * @throws {SessionError} as {@linkcode Session.set}
    */
   touch(): Promise<void> {
     return this.#state.touch();
+  }
+
+  /**
+   * Sets how long this session lasts from now on, in place of the options `maxAge` and `expires`, and
+   * creates it if there is none yet. The cookie gets the same `Max-Age`. With `rolling`, the time
+   * counts from the last activity. `idleTimeout` and `absoluteTimeout` still end the session earlier.
+   *
+   * It applies until another user signs in. The response to the next request sends the cookie once
+   * more, because this response may have left already.
+   *
+   * @param maxAge an integer above 0, in seconds; browsers keep a cookie for at most 400 days (RFC
+   * 6265bis section 5.5). `null`: the cookie ends with the browser. The server then keeps the session
+   * for a day from now, or until `idleTimeout` or `absoluteTimeout` if one of them is given.
+   * @throws {TypeError | RangeError} if `maxAge` is neither such a number nor `null`
+   * @throws {SessionError} as {@linkcode Session.set}
+   */
+  setMaxAge(maxAge: number | null): Promise<void> {
+    return this.#state.setMaxAge(maxAge);
+  }
+
+  /**
+   * Names the device or browser of this session, so that the user recognizes it in the list of
+   * `middleware.sessions.list()`. Creates the session if there is none yet. `clear()` and the sign-in
+   * of another user remove the label.
+   *
+   * @param label 1 to 256 characters, such as `"Firefox on Linux"`; `undefined` removes the label.
+   * Escape it when you show it, because it usually comes from the client.
+   * @throws {TypeError | RangeError} if the label is not a well-formed string of that length
+   * @throws {SessionError} as {@linkcode Session.set}
+   */
+  setLabel(label: string | undefined): Promise<void> {
+    return this.#state.setLabel(label);
   }
 
   /**
@@ -267,22 +320,28 @@ export class Session<TData extends object = SessionData> {
   }
 
   /**
-   * Gives the session a new id. Its values and expiry do not change. An absolute limit still counts
-   * from the first write. Call this whenever the visitor's rights change (OWASP Session Management,
+   * Gives the session a new id. Its values and expiry do not change, unless the options say so. An
+   * absolute limit still counts from the first write. Call this whenever the visitor's rights change (OWASP Session Management,
    * "Renew the Session ID After Any Privilege Level Change").
    *
    * Without a grace period, the old id is refused immediately. Until the session expires, a request
    * with the old id is reported as reuse. If the visitor has no session yet, only the id changes
-   * and nothing is stored. With a `principal`, the session is created.
+   * and nothing is stored. If there is something to store, such as a `principal`, the session is
+   * created.
+   *
+   * If another user signs in than the session was bound to, it loses its label and the life that was
+   * set for it, unless the options give new ones.
    *
    * If another request has given the session a new id meanwhile, a call with a `principal` creates a
    * session of its own, so that a sign-in form that was submitted twice signs in twice. If that
    * request has signed in the same user, the session begins with the values from before the sign-in.
    *
-   * @param options a grace period for the old id, or the user who signs in
-   * @throws {TypeError} if an option is of the wrong type, or both are given
-   * @throws {RangeError} if `graceSeconds` is negative or exceeds the range of a Date, or
-   * `principal` is empty
+   * @param options a grace period for the old id, or the user who signs in; and what to write
+   * atomically with the new id
+   * @throws {TypeError} if an option is of the wrong type, a value cannot be stored, or both
+   * `graceSeconds` and `principal` are given
+   * @throws {RangeError} if `graceSeconds` or `maxAge` is out of range, `principal` is empty, or
+   * `label` is empty or too long
    * @throws {SessionGoneError} if the session was destroyed or has expired
    * @throws {HeadersSentError} if the headers of the response have left, so that the client would not
    * receive the new id
@@ -290,7 +349,7 @@ export class Session<TData extends object = SessionData> {
    * timed out or its connection broke, the store may still move the record later. In that case the
    * old id is refused, and the visitor gets a new session.
    */
-  regenerate(options: RegenerateOptions = {}): Promise<void> {
+  regenerate(options: RegenerateOptions<TData> = {}): Promise<void> {
     return this.#state.regenerate(options);
   }
 
@@ -316,9 +375,7 @@ export class Session<TData extends object = SessionData> {
    * them are valid until the session gets a new id without a grace period.
    *
    * @returns 86 characters of base64url
-   * @throws {SessionGoneError} if the session was destroyed or has expired
-   * @throws {HeadersSentError} as {@linkcode Session.set}
-   * @throws {SessionStoreError} if the store failed
+   * @throws {SessionError} as {@linkcode Session.set}
    */
   csrfToken(): Promise<string> {
     return this.#state.csrfToken();
@@ -347,4 +404,8 @@ export class Session<TData extends object = SessionData> {
   verifyCsrfToken(token: string): boolean {
     return this.#state.verifyCsrfToken(token);
   }
+}
+
+function toDate(time: number | undefined): Date | undefined {
+  return time === undefined ? undefined : new Date(time);
 }

@@ -4,38 +4,42 @@
  * @module
  */
 import type { Signer } from "./cookie/signer.ts";
-import { computeExpiry } from "./core/lifetime.ts";
+import { effectiveExpiry } from "./core/lifetime.ts";
 import { checkPrincipal } from "./core/validate.ts";
 import { SessionNotSupportedError, SessionStoreError } from "./errors.ts";
 import type { Reporter } from "./events.ts";
 import type { ResolvedOptions } from "./options.ts";
 import type { SessionRepository } from "./persistence/session_repository.ts";
-import type { SessionMeta } from "./session_store.ts";
+import type { ListedSession, SessionMeta } from "./session_store.ts";
 import type { MaybePromise } from "./util/maybe_promise.ts";
 
 /** One session of a user, as it may be shown to that user. */
 export interface UserSession {
   /**
    * Identifies the session to its user: 22 characters of base64url, derived from the session id. It
-   * cannot be reversed. `regenerate()` changes it together with the id.
+   * cannot be reversed. `regenerate()` changes it together with the id. The property `session` of an
+   * event is the same handle.
    */
   handle: string;
+  /**
+   * The name of the device or browser, as `session.setLabel()` or `regenerate()` has set it. Escape it
+   * when you show it, because it usually comes from the client.
+   */
+  label?: string;
   /** When the session was created. */
   createdAt: Date;
+  /** When the user signed in. */
+  signedInAt: Date;
   /**
    * When the session was last used, as far as the store knows. With a sliding limit (`rolling`,
    * `idleTimeout`), it may lag behind by up to a tenth of that limit. Without one, it is the time
    * at which the session got its current id.
    */
   lastSeenAt: Date;
+  /** When the session expires, unless activity extends it. */
+  expiresAt: Date;
   /** Whether this is the session whose id was passed as the option `current`. */
   current: boolean;
-}
-
-/** A session as a store lists it. */
-interface ListedSession {
-  readonly sid: string;
-  readonly meta: SessionMeta;
 }
 
 /** Returns whether the new id of a listed session must not be ended. */
@@ -84,10 +88,13 @@ export class UserSessions {
   async list(principal: string, options: { current?: string } = {}): Promise<UserSession[]> {
     const sessions = await this.#find("list", principal);
     const current = await this.#idsSince("list", options.current);
-    return sessions.map(({ sid, meta }) => ({
+    return sessions.map(({ sid, expiresAt, meta }) => ({
       handle: this.#signer.handle(sid),
+      ...(meta.label === undefined ? {} : { label: meta.label }),
       createdAt: new Date(meta.createdAt),
+      signedInAt: new Date(signedInAt(meta)),
       lastSeenAt: new Date(Math.max(meta.seenAt, meta.renewedAt)),
+      expiresAt: new Date(expiresAt),
       current: current.has(sid),
     }));
   }
@@ -190,8 +197,10 @@ export class UserSessions {
   async #find(operation: string, principal: string): Promise<ListedSession[]> {
     checkPrincipal(operation, principal);
     const now = Date.now();
-    return (await this.#reporter.reportFailures(operation, undefined, this.#repository.list(principal)))
-      .filter(({ meta }) => now < computeExpiry(this.#options, meta))
+    const listed = await this.#reporter.reportFailures(operation, undefined, this.#repository.list(principal));
+    return listed
+      .map((session) => ({ ...session, expiresAt: effectiveExpiry(this.#options, session.expiresAt, session.meta) }))
+      .filter(({ expiresAt }) => now < expiresAt)
       .sort((a, b) => signedInAt(a.meta) - signedInAt(b.meta) || (a.sid < b.sid ? -1 : 1));
   }
 
@@ -229,8 +238,7 @@ export class UserSessions {
     session: ListedSession,
     isKept: KeepRule = () => false,
   ): Promise<boolean> {
-    const { sid } = session;
-    const expiresAt = computeExpiry(this.#options, session.meta);
+    const { sid, expiresAt } = session;
     const deletion = this.#repository.delete(sid, expiresAt, (newSid) => isKept(newSid, session));
     const lastId = await this.#reporter.reportFailures(operation, sid, deletion);
     if (lastId === undefined) return false;

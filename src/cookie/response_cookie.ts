@@ -71,12 +71,12 @@ export class ResponseCookie {
    * Sets the cookie in the client.
    *
    * @param value the signed id
-   * @param expiresAt when the cookie expires, in milliseconds since the epoch
+   * @param expiresAt when the cookie expires, as in {@linkcode SessionCookie.serialize}
    * @param isCurrent for a cookie that is only sent again: returns whether the session still has
    * this id. It is called when the response leaves, because the response to another request may
    * have replaced the cookie since.
    */
-  send(value: string, expiresAt: number, isCurrent?: () => boolean): void {
+  send(value: string, expiresAt: number | undefined, isCurrent?: () => boolean): void {
     if (this.#mode !== "open") return;
     const line = this.#cookie.serialize(value, this.#policy.isSecure(this.#context), expiresAt);
     // If the client does not have this cookie yet, it is sent without a check, even if it is set

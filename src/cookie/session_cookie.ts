@@ -21,13 +21,16 @@ export class SessionCookie {
   // Serialized once: std takes 1.3 µs for it, of the 2.3 µs that signing and setting a cookie take.
   readonly #attributes: string;
   readonly #secureAttributes: string;
+  /** The attribute of the option `expires`. */
+  readonly #expires: string;
 
   constructor(options: ResolvedOptions) {
     this.#options = options;
     this.name = options.name;
     this.#prefix = `${options.name}=`;
-    this.#attributes = this.#serializeAttributes(false, undefined, options.expires);
-    this.#secureAttributes = this.#serializeAttributes(true, undefined, options.expires);
+    this.#attributes = this.#serializeAttributes(false);
+    this.#secureAttributes = this.#serializeAttributes(true);
+    this.#expires = options.expires === undefined ? "" : `; Expires=${new Date(options.expires).toUTCString()}`;
   }
 
   /**
@@ -70,11 +73,13 @@ export class SessionCookie {
    *
    * @param value the signed id
    * @param secure whether to add the Secure attribute
-   * @param expiresAt when the cookie expires, in milliseconds since the epoch; determines Max-Age
+   * @param expiresAt when the cookie expires, in milliseconds since the epoch; determines Max-Age.
+   * `Infinity` if it ends with the browser; `undefined` if the option `expires` decides.
    */
-  serialize(value: string, secure: boolean, expiresAt: number): string {
-    const maxAge = this.#options.maxAge === undefined ? "" : `; Max-Age=${secondsUntil(expiresAt)}`;
-    return this.#prefix + value + (secure ? this.#secureAttributes : this.#attributes) + maxAge;
+  serialize(value: string, secure: boolean, expiresAt: number | undefined): string {
+    const line = this.#prefix + value + (secure ? this.#secureAttributes : this.#attributes);
+    if (expiresAt === undefined) return line + this.#expires;
+    return expiresAt === Infinity ? line : `${line}; Max-Age=${secondsUntil(expiresAt)}`;
   }
 
   /**
@@ -91,7 +96,7 @@ export class SessionCookie {
   }
 
   /** Returns the part of the line after the value. */
-  #serializeAttributes(secure: boolean, maxAge: number | undefined, expires: number | undefined): string {
+  #serializeAttributes(secure: boolean, maxAge?: number, expires?: number): string {
     const { path, domain, httpOnly, sameSite } = this.#options;
     const scratch = new Headers();
     setCookie(scratch, {

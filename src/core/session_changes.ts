@@ -7,11 +7,12 @@ import type { ResponseCookie } from "../cookie/response_cookie.ts";
 import { newSessionId } from "../cookie/session_id.ts";
 import { HeadersSentError, SessionGoneError } from "../errors.ts";
 import type { ResolvedOptions } from "../options.ts";
+import type { RenewOptions } from "../persistence/store_adapter.ts";
 import type { SessionMeta, SessionRecord } from "../session_store.ts";
 import { chain, type MaybePromise, noop } from "../util/maybe_promise.ts";
 import { computeExpiry, cookieExpiry } from "./lifetime.ts";
 import { LoadedSession } from "./loaded_session.ts";
-import { initialMeta, renewedMeta } from "./session_meta.ts";
+import { detailsMeta, initialMeta, renewedMeta, type SessionDetails } from "./session_meta.ts";
 import type { SessionServices } from "./session_services.ts";
 
 /**
@@ -23,9 +24,9 @@ export function newSession(
   options: ResolvedOptions,
   id: string,
   values: Map<string, unknown>,
-  principal?: string,
+  details?: SessionDetails,
 ): LoadedSession {
-  const meta = initialMeta(principal);
+  const meta = initialMeta(details);
   const expiresAt = computeExpiry(options, meta);
   if (meta.createdAt >= expiresAt) throw new SessionGoneError("create");
   return new LoadedSession(id, expiresAt, meta, { values });
@@ -55,31 +56,43 @@ export function createRecord(
   });
 }
 
+/** The arguments of `regenerate()`, checked and copied. */
+export interface Regeneration {
+  readonly graceSeconds: number;
+  readonly details: SessionDetails;
+  /** Values to write with the move; `undefined` removes one. */
+  readonly values: ReadonlyMap<string, unknown>;
+}
+
 /**
  * Gives a session a new id, and sends its cookie.
  *
- * @param principal the user who signs in, if any
  * @throws {HeadersSentError} if the cookie would not reach the client
  */
 export function moveSession(
   services: SessionServices,
   cookie: ResponseCookie,
   session: LoadedSession,
-  graceSeconds = 0,
-  principal?: string,
+  { graceSeconds, details, values }: Regeneration,
 ): MaybePromise<void> {
   requireHeadersNotSent("regenerate", cookie);
   return session.run("regenerate", cookie, async () => {
     const id = newSessionId();
+    const now = Date.now();
     // With a grace period the CSRF token does not change, so that open forms keep working.
-    const meta = renewedMeta(graceSeconds > 0 ? session.csrfSeed : undefined, principal);
-    await services.repository.move(session, id, { meta, graceUntil: meta.renewedAt + graceSeconds * 1000 });
+    const renewed = renewedMeta(graceSeconds > 0 ? session.csrfSeed : undefined, now);
+    const meta = { ...renewed, ...detailsMeta(details, now, session.meta) };
+    const expiresAt = "maxAgeSince" in meta ? computeExpiry(services.options, { ...session.meta, ...meta }) : undefined;
+    const move: RenewOptions = { meta, expiresAt, set: values, graceUntil: now + graceSeconds * 1000 };
+    await services.repository.move(session, id, move);
     const previous = session.id;
     session.id = id;
     session.meta = { ...session.meta, ...meta };
+    session.expiresAt = expiresAt ?? session.expiresAt;
     session.viaOldId = false;
     sendCookie(services, cookie, session);
     services.reporter.emitRenewed(id, previous, session.meta.principal);
+    const { principal } = details;
     if (principal !== undefined) await services.enforceSessionLimit(principal, session, cookie);
   });
 }
@@ -94,18 +107,20 @@ export async function signIn(
   services: SessionServices,
   cookie: ResponseCookie,
   session: LoadedSession,
-  principal: string,
+  regeneration: Regeneration,
 ): Promise<void> {
   try {
-    await moveSession(services, cookie, session, 0, principal);
+    await moveSession(services, cookie, session, regeneration);
   } catch (error) {
     if (!(error instanceof SessionGoneError)) throw error;
     const replacement = await services.repository.findReplacement(session.id);
     if (replacement === undefined) throw error;
     // Not the values of the other session, which an id from before its sign-in must not reach. They
     // may prove more than this sign-in does, such as a second factor.
-    const values = new Map(replacement.principal === principal ? session.values : undefined);
-    const own = newSession(services.options, newSessionId(), values, principal);
+    const { details } = regeneration;
+    const values = new Map(replacement.principal === details.principal ? session.values : undefined);
+    for (const [key, value] of regeneration.values) values.set(key, value);
+    const own = newSession(services.options, newSessionId(), values, details);
     const record = { values, expiresAt: own.expiresAt, meta: own.meta };
     // The same object, because writes that wait in the queue belong to it.
     session.restart(own);
@@ -114,19 +129,47 @@ export async function signIn(
   }
 }
 
+/** Removes all values of a session, and unbinds it from its user. */
+export function clearSession(
+  { repository }: SessionServices,
+  cookie: ResponseCookie,
+  session: LoadedSession,
+): MaybePromise<void> {
+  const meta = { principal: undefined, label: undefined };
+  return session.run("clear", cookie, async () => {
+    await repository.change(session, "clear", { clear: true, meta });
+    session.meta = { ...session.meta, ...meta };
+  });
+}
+
 /** Writes metadata of a session. A new `seenAt` restarts the sliding limits. */
 export function writeMeta(
   { options, repository }: SessionServices,
   cookie: ResponseCookie,
   session: LoadedSession,
+  operation: string,
   meta: Partial<SessionMeta>,
 ): MaybePromise<void> {
-  return session.run("touch", cookie, async () => {
+  return session.run(operation, cookie, async () => {
     const expiresAt = meta.seenAt === undefined ? undefined : computeExpiry(options, { ...session.meta, ...meta });
-    await repository.change(session, "touch", { expiresAt, meta });
+    await repository.change(session, operation, { expiresAt, meta });
     session.meta = { ...session.meta, ...meta };
     session.expiresAt = expiresAt ?? session.expiresAt;
   });
+}
+
+/** Writes metadata that changes how long the cookie lasts, and sends the cookie again. */
+export async function writeLifetime(
+  services: SessionServices,
+  cookie: ResponseCookie,
+  session: LoadedSession,
+  operation: string,
+  meta: Partial<SessionMeta>,
+): Promise<void> {
+  await writeMeta(services, cookie, session, operation, meta);
+  // Only after the write, which detects a renewal by another request. The old cookie must not
+  // replace the new one.
+  if (session.isLive) resendCookie(services, cookie, session);
 }
 
 /**

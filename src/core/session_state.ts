@@ -9,16 +9,18 @@ import type { HttpContext } from "../../deps.ts";
 import { ResponseCookie } from "../cookie/response_cookie.ts";
 import { newSessionId } from "../cookie/session_id.ts";
 import { SessionGoneError, type SessionStoreError } from "../errors.ts";
-import { isHeldByCaller, runUpdater } from "../persistence/running_update.ts";
+import { isHeldByCaller } from "../persistence/running_update.ts";
 import type { ValueUpdater } from "../persistence/store_adapter.ts";
 import type { SessionMeta, SessionRecord, SessionStore } from "../session_store.ts";
+import type { RegenerateOptions } from "../session_types.ts";
 import { cloneValue } from "../util/clone_value.ts";
 import { type MaybePromise, noop } from "../util/maybe_promise.ts";
 import { endPresentedSessions } from "./end_sessions.ts";
+import { deliveryMeta, isCookieDue, ownLifetime } from "./lifetime.ts";
 import type { LoadedSession } from "./loaded_session.ts";
-import { lookUp } from "./look_up.ts";
 import {
   checkResentCookie,
+  clearSession,
   createRecord,
   moveSession,
   newSession,
@@ -26,11 +28,14 @@ import {
   resendCookie,
   sendCookie,
   signIn,
+  writeLifetime,
   writeMeta,
 } from "./session_changes.ts";
+import type { SessionDetails } from "./session_meta.ts";
 import type { SessionServices } from "./session_services.ts";
-import { applyRecord, loadValues, NO_VALUES, type Values } from "./session_values.ts";
-import { checkKey, checkRegenerateOptions, type RegenerateOptions, unavailableError } from "./validate.ts";
+import { loadValues, NO_VALUES, reloadValues, type Values, withoutUndefined } from "./session_values.ts";
+import { updateSession } from "./session_update.ts";
+import { checkKey, checkLabel, checkMaxAge, copyValues, readRegenerateOptions, unavailableError } from "./validate.ts";
 import { WriteQueue } from "./write_queue.ts";
 
 /** The session of one request. */
@@ -46,6 +51,8 @@ export class SessionState {
   /** The id that the session will have once it is created. */
   #nextId: string | undefined = undefined;
   #isDestroyed = false;
+  /** Whether a write sends the cookie of the session again. */
+  #mayResendCookie = false;
   /** Why the session is not available to this request. */
   #outage: SessionStoreError | undefined = undefined;
 
@@ -78,14 +85,13 @@ export class SessionState {
 
   /** Whether the response sends a cookie again, or a write under way may do so. */
   get mayResendCookie(): boolean {
-    return this.#cookie.isResendPending || (this.#queue !== undefined && this.#services.options.rolling);
+    return this.#mayResendCookie || this.#cookie.isResendPending;
   }
 
   /** Drops a cookie that is only sent again, if the session has got a new id in the meantime. */
   checkResentCookie(): MaybePromise<void> {
     if (!this.#cookie.isResendPending) return;
-    const session = this.current;
-    return session === undefined ? undefined : checkResentCookie(this.#services, this.#cookie, session);
+    return this.current && checkResentCookie(this.#services, this.#cookie, this.current);
   }
 
   /** Reports the cookie of a request whose action threw, if it is not sent. */
@@ -107,7 +113,7 @@ export class SessionState {
       const session = this.#requireWritable("touch");
       return session === undefined
         ? noop
-        : () => writeMeta(this.#services, this.#cookie, session, { replaces: undefined });
+        : () => writeMeta(this.#services, this.#cookie, session, "touch", { replaces: undefined });
     }).catch(noop);
   }
 
@@ -139,14 +145,10 @@ export class SessionState {
     return this.#outage === undefined;
   }
 
-  get principal(): string | undefined {
+  /** The session, if it is live, for an application that reads it. */
+  get observed(): LoadedSession | undefined {
     this.#markPrivate();
-    return this.current?.meta.principal;
-  }
-
-  get expiresAt(): number | undefined {
-    this.#markPrivate();
-    return this.current?.expiresAt;
+    return this.current;
   }
 
   /** Passes the values, with the writes of this request applied, to a function. */
@@ -169,8 +171,23 @@ export class SessionState {
     });
   }
 
+  /** Writes several values; `undefined` removes one. */
+  writeAll(values: object): Promise<void> {
+    return this.#writes.run("set", () => {
+      const copies = copyValues("set", values);
+      const session = this.#requireWritable("set");
+      if (session === undefined) {
+        const isEmpty = copies.values().every((value) => value === undefined);
+        return isEmpty ? noop : this.#create("set", withoutUndefined(copies));
+      }
+      if (copies.size === 0) return noop;
+      for (const [key, value] of copies) session.setValue(key, value);
+      return () => session.run("set", this.#cookie, () => this.#services.repository.setAll(session, "set", copies));
+    });
+  }
+
   /**
-   * Replaces one value with the result of an updater that receives the stored value.
+   * Replaces one value with the result of an updater.
    *
    * @param createsSession whether a session is created if there is none
    * @param select selects the result from the values before and after the update
@@ -190,30 +207,8 @@ export class SessionState {
       const create = isMissing && createsSession ? this.#create(operation, new Map()) : noop;
       const session = this.#loaded;
       if (session === undefined) return noop;
-      const cached = version === undefined ? undefined : { version, value: session.values?.get(key) };
-      session.pendingUpdates++;
-      const { revision } = this.#writes;
-      return async () => {
-        try {
-          await create();
-          let before: unknown;
-          let after: unknown;
-          const observed: ValueUpdater = async (value) =>
-            after = await runUpdater(operation, this.#writes, session.id, key, updater, before = value);
-          await session.run(
-            operation,
-            this.#cookie,
-            () => this.#services.repository.update(session, operation, key, observed, cached),
-          );
-          // If a later write has started, `values` already contains it, and this result must not
-          // overwrite it. The next read then asks the store.
-          if (this.#writes.revision !== revision) session.values = undefined;
-          else session.setValue(key, after);
-          return cloneValue(key, select(before, after));
-        } finally {
-          session.pendingUpdates--;
-        }
-      };
+      const update = { operation, key, updater, select, version };
+      return updateSession(this.#services, this.#cookie, session, this.#writes, create, update);
     });
   }
 
@@ -222,33 +217,51 @@ export class SessionState {
       const session = this.#requireWritable("clear");
       if (session === undefined) return noop;
       session.values = new Map();
-      return () =>
-        session.run("clear", this.#cookie, async () => {
-          await this.#services.repository.change(session, "clear", { clear: true, meta: { principal: undefined } });
-          session.meta = { ...session.meta, principal: undefined };
-        });
+      return () => clearSession(this.#services, this.#cookie, session);
     });
   }
 
-  /**
-   * @param cookieIsSent whether the response is sure to carry the cookie. With `rolling`, `sentAt`
-   * is then written too.
-   */
+  /** @param cookieIsSent whether the response is sure to carry the cookie, which is then noted */
   touch(cookieIsSent = false): Promise<void> {
     return this.#writes.run("touch", () => {
       const session = this.#requireWritable("touch");
       if (session === undefined) return noop;
-      const { rolling } = this.#services.options;
-      const meta: Partial<SessionMeta> = { seenAt: Date.now() };
-      if (rolling && cookieIsSent && !session.viaOldId) meta.sentAt = meta.seenAt;
+      const sendsCookie = isCookieDue(this.#services.options, session);
+      const seenAt = Date.now();
+      const meta: Partial<SessionMeta> = { seenAt, ...(sendsCookie && cookieIsSent && deliveryMeta(session, seenAt)) };
       if (session.isRenewalDelivered) meta.replaces = undefined;
-      return async () => {
-        await writeMeta(this.#services, this.#cookie, session, meta);
-        // Only after the write, which detects a renewal by another request. The old cookie must not
-        // replace the new one.
-        if (rolling && this.current !== undefined) resendCookie(this.#services, this.#cookie, session);
-      };
+      return this.#writeActivity("touch", session, meta, sendsCookie);
     });
+  }
+
+  setMaxAge(maxAge: number | null): Promise<void> {
+    return this.#writes.run("setMaxAge", () => {
+      checkMaxAge("setMaxAge", maxAge);
+      const session = this.#requireWritable("setMaxAge");
+      if (session === undefined) return this.#create("setMaxAge", new Map(), { maxAge });
+      const now = Date.now();
+      return this.#writeActivity("setMaxAge", session, { seenAt: now, ...ownLifetime(maxAge, now) }, true);
+    });
+  }
+
+  setLabel(label: string | undefined): Promise<void> {
+    return this.#writes.run("setLabel", () => {
+      if (label !== undefined) checkLabel("setLabel", label);
+      const session = this.#requireWritable("setLabel");
+      if (session === undefined) return label === undefined ? noop : this.#create("setLabel", new Map(), { label });
+      return () => writeMeta(this.#services, this.#cookie, session, "setLabel", { label });
+    });
+  }
+
+  #writeActivity(
+    operation: string,
+    session: LoadedSession,
+    meta: Partial<SessionMeta>,
+    sendsCookie: boolean,
+  ): () => MaybePromise<void> {
+    this.#mayResendCookie ||= sendsCookie;
+    const write = sendsCookie ? writeLifetime : writeMeta;
+    return () => write(this.#services, this.#cookie, session, operation, meta);
   }
 
   reload(): Promise<void> {
@@ -260,38 +273,33 @@ export class SessionState {
       if (session === undefined || this.#isDestroyed || session.ended !== undefined) return noop;
       session.values = undefined;
       const { revision } = this.#writes;
-      return async () => {
-        const found = await lookUp(this.#services, session.id);
-        if (typeof found === "string") session.markGone(this.#cookie);
-        // A write that started since may be missing in the record, so the next read asks again.
-        else if (this.#writes.revision === revision) applyRecord(this.#services, this.#cookie, session, found);
-      };
+      return () => reloadValues(this.#services, this.#cookie, session, this.#writes, revision);
     });
   }
 
   regenerate(options: RegenerateOptions): Promise<void> {
     return this.#writes.run("regenerate", () => {
-      const { graceSeconds, principal } = options;
-      checkRegenerateOptions({ graceSeconds, principal });
-      if (principal !== undefined) return this.#signIn(principal);
-      const session = this.#requireWritable("regenerate");
-      if (session !== undefined) return () => moveSession(this.#services, this.#cookie, session, graceSeconds);
-      this.#nextId = undefined;
-      return noop;
+      const regeneration = readRegenerateOptions(options);
+      const { details, values } = regeneration;
+      const isSignIn = details.principal !== undefined;
+      const session = isSignIn ? this.#requireUnended() : this.#requireWritable("regenerate");
+      if (session === undefined) {
+        this.#nextId = undefined;
+        const creates = values.size > 0 || Object.values(details).some((detail) => detail !== undefined);
+        return creates ? this.#create("regenerate", withoutUndefined(values), details) : noop;
+      }
+      session.version = undefined;
+      for (const [key, value] of values) session.setValue(key, value);
+      return () => (isSignIn ? signIn : moveSession)(this.#services, this.#cookie, session, regeneration);
     });
   }
 
-  #signIn(principal: string): () => MaybePromise<void> {
+  /** Returns the session to sign in to. It may have got another id, see {@linkcode signIn}. */
+  #requireUnended(): LoadedSession | undefined {
     this.#requireAvailable("regenerate");
-    const session = this.#loaded;
-    const hasExpired = session !== undefined && Date.now() >= session.expiresAt;
+    const hasExpired = this.#loaded !== undefined && Date.now() >= this.#loaded.expiresAt;
     if (this.#isDestroyed || hasExpired) throw new SessionGoneError("regenerate");
-    if (session === undefined) {
-      this.#nextId = undefined;
-      return this.#create("regenerate", new Map(), principal);
-    }
-    session.version = undefined;
-    return () => signIn(this.#services, this.#cookie, session, principal);
+    return this.#loaded;
   }
 
   destroy(): Promise<void> {
@@ -367,20 +375,18 @@ export class SessionState {
 
   #knownValues(): MaybePromise<Values> {
     const session = this.current;
-    return session === undefined ? NO_VALUES : session.values ?? this.#loadValues(session);
-  }
-
-  #loadValues(session: LoadedSession): Promise<Values> {
-    return loadValues(this.#services, this.#cookie, session, this.#writes, !isHeldByCaller(this.#queue));
+    if (session === undefined) return NO_VALUES;
+    return session.values ??
+      loadValues(this.#services, this.#cookie, session, this.#writes, !isHeldByCaller(this.#queue));
   }
 
   /**
    * Creates a session. The session and its cookie exist when this returns. The returned function
    * creates the record.
    */
-  #create(operation: string, values: Map<string, unknown>, principal?: string): () => MaybePromise<void> {
+  #create(operation: string, values: Map<string, unknown>, details?: SessionDetails): () => MaybePromise<void> {
     requireHeadersNotSent(operation, this.#cookie);
-    const session = newSession(this.#services.options, this.sessionId, values, principal);
+    const session = newSession(this.#services.options, this.sessionId, values, details);
     const record: SessionRecord = { values: new Map(values), expiresAt: session.expiresAt, meta: session.meta };
     this.#loaded = session;
     this.#nextId = undefined;

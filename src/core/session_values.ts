@@ -41,6 +41,24 @@ export async function loadValues(
   return NO_VALUES;
 }
 
+/**
+ * Looks up the values of a session again, unless it is gone.
+ *
+ * @param revision the revision of the writes when the application asked
+ */
+export async function reloadValues(
+  services: SessionServices,
+  cookie: ResponseCookie,
+  session: LoadedSession,
+  writes: WriteQueue,
+  revision: number,
+): Promise<void> {
+  const found = await lookUp(services, session.id);
+  if (typeof found === "string") session.markGone(cookie);
+  // A write that started since may be missing in the record, so the next read asks again.
+  else if (writes.revision === revision) applyRecord(services, cookie, session, found);
+}
+
 /** Replaces the known state of a session with a record from the store. */
 export function applyRecord(
   { options }: SessionServices,
@@ -51,4 +69,9 @@ export function applyRecord(
   const { record, meta } = found;
   session.apply(found, effectiveExpiry(options, record.expiresAt, meta), cookie);
   return session.values = record.values;
+}
+
+/** Returns the values of a new session. */
+export function withoutUndefined(values: Values): Map<string, unknown> {
+  return new Map(values.entries().filter(([, value]) => value !== undefined));
 }

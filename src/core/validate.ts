@@ -4,26 +4,14 @@
  * @module
  */
 import { SessionStoreError } from "../errors.ts";
-import { MAX_DATE_MS } from "../options.ts";
+import { isDuration, MAX_DATE_MS } from "../options.ts";
+import type { RegenerateOptions } from "../session_types.ts";
+import { cloneValue } from "../util/clone_value.ts";
+import type { Regeneration } from "./session_changes.ts";
+import { NO_VALUES } from "./session_values.ts";
 
-/** The options of `Session.regenerate()`. */
-export interface RegenerateOptions {
-  /**
-   * How long requests with the old id can still read and write the session, in seconds. 0 or more.
-   * These requests do not receive the new cookie. Cannot be combined with `principal`.
-   *
-   * @default {0} the old id is refused immediately
-   */
-  graceSeconds?: number;
-  /**
-   * The user that the session is bound to from now on, such as the user's id. A well-formed string
-   * that is not empty. Cannot be combined with `graceSeconds`, because an id from before the
-   * sign-in must not reach a signed-in session.
-   *
-   * @default {undefined} unchanged
-   */
-  principal?: string;
-}
+/** The greatest length of a label, in UTF-16 code units. */
+const MAX_LABEL_LENGTH = 256;
 
 /**
  * Checks the key of a value.
@@ -50,12 +38,65 @@ export function checkPrincipal(operation: string, principal: string): void {
 }
 
 /**
- * Checks the options of `regenerate()`.
+ * Checks and copies values.
  *
- * @throws {TypeError} if one is of the wrong type, or both are given
- * @throws {RangeError} if `graceSeconds` is out of range, or `principal` is empty
+ * @throws {TypeError} if a key or a value cannot be stored
  */
-export function checkRegenerateOptions({ graceSeconds, principal }: RegenerateOptions): void {
+export function copyValues(operation: string, values: object): Map<string, unknown> {
+  if (typeof values !== "object" || values === null || !isPlainObject(values)) {
+    throw new TypeError(`Cannot ${operation}: expected a key and a value, or a plain object of values by key`);
+  }
+  const copies = new Map<string, unknown>();
+  for (const [key, value] of Object.entries(values)) {
+    checkKey(operation, key);
+    copies.set(key, cloneValue(key, value));
+  }
+  return copies;
+}
+
+function isPlainObject(value: object): boolean {
+  const prototype: unknown = Object.getPrototypeOf(value);
+  return prototype === Object.prototype || prototype === null;
+}
+
+/**
+ * Checks how long a session is to last.
+ *
+ * @throws {TypeError} if it is neither a number nor `null`
+ * @throws {RangeError} if it is out of range
+ */
+export function checkMaxAge(operation: string, maxAge: number | null): void {
+  if (maxAge === null) return;
+  if (typeof maxAge !== "number") throw new TypeError(`Cannot ${operation}: \`maxAge\` must be a number or null`);
+  if (!isDuration(maxAge)) {
+    throw new RangeError(`Cannot ${operation}: \`maxAge\` must be an integer above 0, in seconds, or null`);
+  }
+}
+
+/**
+ * Checks the label of a session.
+ *
+ * @throws {TypeError} if it is not a well-formed string
+ * @throws {RangeError} if it is empty or too long
+ */
+export function checkLabel(operation: string, label: string): void {
+  if (typeof label !== "string" || !label.isWellFormed()) {
+    throw new TypeError(`Cannot ${operation}: the label must be a well-formed string`);
+  }
+  if (label === "" || label.length > MAX_LABEL_LENGTH) {
+    throw new RangeError(`Cannot ${operation}: the label must have 1 to ${MAX_LABEL_LENGTH} characters`);
+  }
+}
+
+/**
+ * Checks and copies the options of `regenerate()`.
+ *
+ * @throws {TypeError} if one is of the wrong type, if `graceSeconds` and `principal` are both given,
+ * or if a value cannot be stored
+ * @throws {RangeError} if one is out of range
+ */
+export function readRegenerateOptions(options: RegenerateOptions): Regeneration {
+  const { graceSeconds, principal, maxAge, label, set } = options;
   if (graceSeconds !== undefined && principal !== undefined) {
     throw new TypeError(
       "Cannot regenerate: `graceSeconds` and `principal` exclude each other, because an id from before the sign-in must not reach a " +
@@ -71,6 +112,10 @@ export function checkRegenerateOptions({ graceSeconds, principal }: RegenerateOp
     );
   }
   if (principal !== undefined) checkPrincipal("regenerate", principal);
+  if (maxAge !== undefined) checkMaxAge("regenerate", maxAge);
+  if (label !== undefined) checkLabel("regenerate", label);
+  const values = set === undefined ? NO_VALUES : copyValues("regenerate", set);
+  return { graceSeconds: graceSeconds ?? 0, details: { principal, maxAge, label }, values };
 }
 
 /** Creates the error of an operation on a session that the store failed to look up. */

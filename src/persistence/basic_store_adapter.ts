@@ -13,6 +13,7 @@ import type { SessionMeta, SessionRecord, SessionStore, SessionTrace } from "../
 import { areEqual } from "../util/equal_values.ts";
 import { ExpiringMap } from "../util/expiring_map.ts";
 import type { KeyedMutex } from "../util/keyed_mutex.ts";
+import { noop } from "../util/maybe_promise.ts";
 import type { RenewOptions, SessionChange, StoreAdapter, ValueUpdater } from "./store_adapter.ts";
 import { withStoreErrors } from "./store_errors.ts";
 import { findTimeout } from "./store_timeout.ts";
@@ -39,6 +40,8 @@ function fromStoredKey(key: string): string | undefined {
   if (!key.startsWith(RESERVED_KEY)) return key;
   return key === RESERVED_KEY ? undefined : key.slice(RESERVED_KEY.length + 1);
 }
+
+const NO_VALUES: ReadonlyMap<string, unknown> = new Map();
 
 /** The maximum number of replaced ids that are remembered. */
 const MAX_TRACES = 100_000;
@@ -110,6 +113,27 @@ export class BasicStoreAdapter implements StoreAdapter {
     return this.#exclusively(sid, () => this.#setValue("set", sid, toStoredKey(key), value));
   }
 
+  setAll(sid: string, values: ReadonlyMap<string, unknown>): Promise<void> {
+    return this.#exclusively(sid, async () => {
+      const stored = await this.#getLive("set", sid);
+      const written: string[] = [];
+      try {
+        for (const [key, value] of values) {
+          const storedKey = toStoredKey(key);
+          written.push(storedKey);
+          await withStoreErrors("set", () => this.#setValue("set", sid, storedKey, value), key);
+        }
+      } catch (error) {
+        // All or nothing, as far as the store still works.
+        for (const storedKey of written) {
+          const before = Object.hasOwn(stored, storedKey) ? stored[storedKey] : undefined;
+          await this.#setValue("set", sid, storedKey, before).catch(noop);
+        }
+        throw error;
+      }
+    });
+  }
+
   update(sid: string, key: string, updater: ValueUpdater): Promise<void> {
     const storedKey = toStoredKey(key);
     const read = async (): Promise<{ value: unknown }> => {
@@ -136,26 +160,28 @@ export class BasicStoreAdapter implements StoreAdapter {
           if (storedKey !== RESERVED_KEY) await this.#setValue("clear", sid, storedKey, undefined);
         }
       }
-      const reserved = {
-        ...reservedValue("change", stored),
-        ...meta,
-        ...(expiresAt === undefined ? {} : { expiresAt }),
-      };
+      const reserved = { ...reservedValue("change", stored), ...meta, ...expiryField(expiresAt) };
       await this.#setValue("change", sid, RESERVED_KEY, withoutUndefined(reserved));
       const traceExpiry = this.#state.traceExpiry.get(sid);
       if (traceExpiry !== undefined && expiresAt !== undefined) traceExpiry.expiresAt = expiresAt;
     });
   }
 
-  move(sid: string, newSid: string, { meta, graceUntil }: RenewOptions): Promise<void> {
+  move(sid: string, newSid: string, { meta, expiresAt, set = NO_VALUES, graceUntil }: RenewOptions): Promise<void> {
     return this.#exclusively(sid, async () => {
       const stored = await this.#getLive("regenerate", sid);
-      const reserved = reservedValue("regenerate", stored);
+      const reserved = { ...reservedValue("regenerate", stored), ...meta, ...expiryField(expiresAt) };
+      const values = new Map(Object.entries(stored));
+      values.delete(RESERVED_KEY);
+      for (const [key, value] of set) {
+        if (value === undefined) values.delete(toStoredKey(key));
+        else values.set(toStoredKey(key), value);
+      }
       await this.#store.create(newSid);
-      const values = Object.entries(stored).filter(([storedKey]) => storedKey !== RESERVED_KEY);
-      await this.#fill(newSid, values, { ...reserved, ...meta });
+      await this.#fill(newSid, values, reserved);
       // The new record is complete, so lookups of the old id may now lead to it.
-      const traceExpiry = this.#state.traceExpiry.get(sid) ?? { expiresAt: reserved?.expiresAt ?? 0 };
+      const traceExpiry = this.#state.traceExpiry.get(sid) ?? { expiresAt: 0 };
+      traceExpiry.expiresAt = reserved.expiresAt ?? traceExpiry.expiresAt;
       this.#state.traceExpiry.set(newSid, traceExpiry);
       this.#state.traces.set(sid, {
         movedTo: newSid,
@@ -223,7 +249,7 @@ export class BasicStoreAdapter implements StoreAdapter {
   }
 
   /** Fills a record that was just created. Removes it if that fails. */
-  async #fill(sid: string, values: [string, unknown][], reserved: object): Promise<void> {
+  async #fill(sid: string, values: Iterable<[string, unknown]>, reserved: object): Promise<void> {
     try {
       for (const [storedKey, value] of values) {
         await withStoreErrors("set", () => this.#store.setValue(sid, storedKey, value), fromStoredKey(storedKey));
@@ -289,6 +315,10 @@ function reservedValue(operation: string, stored: object): ReservedValue | undef
     `Cannot ${operation}: the value ${JSON.stringify(RESERVED_KEY)} is not what the middleware wrote; ` +
       "if an EncryptedStore wrote it, put one over the store, else destroy the session",
   );
+}
+
+function expiryField(expiresAt: number | undefined): { expiresAt?: number } {
+  return expiresAt === undefined ? {} : { expiresAt };
 }
 
 /**

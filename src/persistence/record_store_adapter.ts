@@ -36,6 +36,10 @@ export class RecordStoreAdapter implements StoreAdapter {
     return this.#store.setValue(sid, key, value);
   }
 
+  async setAll(sid: string, set: ReadonlyMap<string, unknown>): Promise<void> {
+    await this.#store.changeRecord(sid, { set });
+  }
+
   update(sid: string, key: string, updater: ValueUpdater, cached?: CachedValue): Promise<void> {
     const access: ValueAccess<CachedValue> = {
       read: async () => {

@@ -5,6 +5,7 @@
  */
 import { SessionGoneError, SessionNotSupportedError, UnreadableRecordError } from "../errors.ts";
 import {
+  type ListedSession,
   type SessionMeta,
   type SessionRecord,
   type SessionStore,
@@ -196,6 +197,11 @@ export class SessionRepository {
     return this.#withMoveRetry(session, operation, (sid) => this.#shared.adapter.set(sid, key, value), key);
   }
 
+  /** Writes several values; `undefined` removes one. */
+  setAll(session: SessionRef, operation: string, values: ReadonlyMap<string, unknown>): MaybePromise<void> {
+    return this.#withMoveRetry(session, operation, (sid) => this.#shared.adapter.setAll(sid, values));
+  }
+
   /**
    * Reads one value and writes what the updater returns.
    *
@@ -233,8 +239,7 @@ export class SessionRepository {
   change(session: SessionRef, operation: string, change: SessionChange): MaybePromise<void> {
     const { id } = session;
     return this.#withMoveRetry(session, operation, (sid) => {
-      // The request has presented the former id. It does not know whether the new one was delivered.
-      return this.#shared.adapter.change(sid, sid === id ? change : withoutReplaces(change));
+      return this.#shared.adapter.change(sid, sid === id ? change : withoutDelivery(change));
     });
   }
 
@@ -320,7 +325,7 @@ export class SessionRepository {
   }
 
   /** Lists the sessions of a user. */
-  list(principal: string): Promise<{ sid: string; meta: SessionMeta }[]> {
+  list(principal: string): Promise<ListedSession[]> {
     return withStoreErrors("list", () => {
       const { principals } = this.#shared;
       if (principals === undefined) {
@@ -368,8 +373,11 @@ function isUndelivered(oldId: string, { meta }: Pick<LookupHit, "meta">): boolea
   return meta.replaces === oldId;
 }
 
-/** Returns a change that keeps {@linkcode SessionMeta.replaces}. */
-function withoutReplaces({ meta, ...change }: SessionChange): SessionChange {
-  const { replaces: _, ...kept } = meta ?? {};
+/**
+ * Returns the change for a session that has got a new id. The request has presented the former id,
+ * so it does not know whether the new one was delivered, and it does not send the new cookie.
+ */
+function withoutDelivery({ meta, ...change }: SessionChange): SessionChange {
+  const { replaces: _, sentAt: __, maxAgeSent: ___, ...kept } = meta ?? {};
   return { ...change, meta: kept };
 }

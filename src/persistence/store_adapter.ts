@@ -14,6 +14,8 @@ export interface StoreAdapter {
   create(sid: string, record: SessionRecord): MaybePromise<void>;
   /** Writes one value; `undefined` removes it. */
   set(sid: string, key: string, value: unknown): MaybePromise<void>;
+  /** Writes several values; `undefined` removes one. */
+  setAll(sid: string, values: ReadonlyMap<string, unknown>): Promise<void>;
   /**
    * Reads one value and writes what the updater returns.
    *
@@ -46,5 +48,5 @@ export interface CachedValue {
 /** A change of the metadata or the expiry, or the removal of all values. */
 export type SessionChange = Omit<RecordChange, "ifVersion" | "set">;
 
-/** The metadata to write when a session gets a new id, and the grace period of the old id. */
-export type RenewOptions = Pick<RecordMove, "meta" | "graceUntil">;
+/** The change to write when a session gets a new id, and the grace period of the old id. */
+export type RenewOptions = Omit<RecordMove, "ifVersion">;

@@ -58,7 +58,8 @@ Deno.test("SessionCookie.read() skips a megabyte of separators and blanks", () =
 Deno.test("SessionCookie.serialize() writes the attributes", async (t) => {
   using clock = new FakeClock();
   const expires = new Date(clock.now + 3600_000);
-  const cases: [Partial<SessionOptions>, boolean, Record<string, string | true>][] = [
+  const inAMinute = clock.now + 60_000;
+  const cases: [Partial<SessionOptions>, boolean, Record<string, string | true>, expiresAt?: number][] = [
     [{}, false, { path: "/", httponly: true, samesite: "Lax" }],
     [{}, true, { path: "/", httponly: true, samesite: "Lax", secure: true }],
     [{ path: "/a", domain: "example.com", sameSite: "Strict" }, false, {
@@ -68,19 +69,15 @@ Deno.test("SessionCookie.serialize() writes the attributes", async (t) => {
       samesite: "Strict",
     }],
     [{ path: false, httpOnly: false, sameSite: false }, false, {}],
-    [{ maxAge: 60 }, false, { path: "/", httponly: true, samesite: "Lax", "max-age": "60" }],
+    [{}, false, { path: "/", httponly: true, samesite: "Lax", "max-age": "60" }, inAMinute],
+    [{}, false, { path: "/", httponly: true, samesite: "Lax" }, Infinity],
     [{ expires }, false, { path: "/", httponly: true, samesite: "Lax", expires: expires.toUTCString() }],
-    [{ expires, maxAge: 60 }, false, {
-      path: "/",
-      httponly: true,
-      samesite: "Lax",
-      "max-age": "60",
-      expires: expires.toUTCString(),
-    }],
+    [{ expires }, false, { path: "/", httponly: true, samesite: "Lax", "max-age": "60" }, inAMinute],
+    [{ expires }, false, { path: "/", httponly: true, samesite: "Lax" }, Infinity],
   ];
-  for (const [options, secure, attributes] of cases) {
-    await t.step(JSON.stringify(options), () => {
-      const line = cookie(options).serialize("value", secure, clock.now + 60_000);
+  for (const [options, secure, attributes, expiresAt] of cases) {
+    await t.step(`${JSON.stringify(options)}, expires ${expiresAt}`, () => {
+      const line = cookie(options).serialize("value", secure, expiresAt);
       assertEquals(setCookies(new Headers([["set-cookie", line]])), [{ name: "sid", value: "value", attributes }]);
     });
   }

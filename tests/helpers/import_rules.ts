@@ -15,7 +15,7 @@ export const LAYERS: readonly (readonly [name: string, paths: readonly string[]]
   ["contract", ["src/session_store.ts", "src/session_record.ts", "src/errors.ts", "deps.ts"]],
   ["util", ["src/util/"]],
   ["persistence", ["src/persistence/"]],
-  ["options", ["src/options.ts", "src/secrets.ts", "src/events.ts"]],
+  ["options", ["src/options.ts", "src/secrets.ts", "src/events.ts", "src/session_types.ts"]],
   ["cookie", ["src/cookie/"]],
   ["core", ["src/core/"]],
   ["session", ["src/session.ts", "src/user_sessions.ts"]],
@@ -38,8 +38,8 @@ const STORES_MAY_IMPORT: readonly string[] = [
 const MAY_IMPORT_STORES = "mod.ts";
 
 /**
- * A file with more lines than this holds more than one idea. A store is one class, so it may be
- * longer.
+ * A file with more lines than this holds more than one idea. A store and `Session` are one class
+ * each, most of it documentation, so they may be longer.
  */
 export const MAX_LINES = 400;
 
@@ -89,7 +89,7 @@ export function violations(files: SourceFiles): string[] {
 
 function isTooLong(path: string, text: string): boolean {
   const lines = text.split("\n").length - 1;
-  return lines > MAX_LINES && path.startsWith("src/") && !/^src\/stores\/[a-z]\w*_store\.ts$/.test(path);
+  return lines > MAX_LINES && path.startsWith("src/") && !/^src\/(session|stores\/[a-z]\w*_store)\.ts$/.test(path);
 }
 
 function matches(path: string, rule: string): boolean {

@@ -43,5 +43,24 @@ export function expiryChecks(a: SessionStore, b: SessionStore): Check[] {
       clock.tick(60_000);
       await expectNewSession(visitor.at(second), "a session that was idle for too long");
     },
+  }, {
+    name: "setMaxAge() gives one session a life of its own, in requests in progress and after a new id",
+    run: async () => {
+      using clock = new Clock();
+      const [first, second] = serveBoth(a, b, { maxAge: 60 });
+      const visitor = await Visitor.signUp(first);
+      const request = await visitor.at(second).begin();
+      await visitor.visit((session) => session.setMaxAge(600));
+      await request.session.set("later", 1);
+      await request.finish();
+      clock.tick(599_999);
+      await expectValue(visitor.at(second), "value", "a millisecond before the deadline that setMaxAge() gave");
+      const renewing = visitor.at(first);
+      await renewing.visit((session) => session.regenerate({ maxAge: 1200 }));
+      clock.tick(1_199_999);
+      await expectValue(renewing.at(second), "value", "a millisecond before the deadline that regenerate() gave");
+      clock.tick(1);
+      await expectNewSession(renewing.at(second), "a session at the deadline that regenerate() gave");
+    },
   }];
 }

@@ -94,5 +94,26 @@ export function atomicReadWriteChecks(a: SessionStore, b: SessionStore): Check[]
       expectEqual(Object.keys(entries), [], "keys in entries() after clear()");
       expectEqual(await visitor.visit((session) => session.isNew), false, "isNew after clear()");
     },
+  }, {
+    name: "set() writes several values at once and keeps the others, and regenerate() writes them with the new id",
+    run: async () => {
+      const [first, second] = serveBoth(a, b);
+      const visitor = await Visitor.signUp(first);
+      const values = (at: Visitor): Promise<unknown> => at.visit(async (session) => ({ ...await session.entries() }));
+      const both = [visitor.at(first), visitor.at(second)];
+      await Promise.all(both.map((at, n) => at.visit((session) => session.set({ [`a${n}`]: n, [`b${n}`]: [n] }))));
+      const expected = { key: "value", a0: 0, b0: [0], a1: 1, b1: [1] };
+      expectEqual(await values(visitor.at(second)), expected, "entries() after two concurrent set() of two values");
+      await visitor.visit((session) =>
+        session.regenerate({ label: "A device", set: { key: undefined, a1: 2, __proto: 1 } })
+      );
+      const moved = { a0: 0, b0: [0], a1: 2, b1: [1], __proto: 1 };
+      expectEqual(await values(visitor.at(second)), moved, "entries() after regenerate() with values");
+      const label = await visitor.at(second).visit((session) => session.label);
+      expectEqual(label, "A device", "label after regenerate()");
+      await visitor.visit((session) => session.setLabel("Another \u{1f427} 'name'"));
+      const changed = await visitor.at(second).visit((session) => session.label);
+      expectEqual(changed, "Another \u{1f427} 'name'", "label after setLabel()");
+    },
   }];
 }

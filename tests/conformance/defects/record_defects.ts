@@ -6,6 +6,20 @@ import { definedMembers, editChangeRecord, editCreateRecord, editReadRecord, rea
 
 export const RECORD_DEFECTS: Defect[] = [
   {
+    name: "does not keep the life of a session",
+    create: fullStore((correct) =>
+      editReadRecord(correct, ({ meta: { maxAge: _, ...meta }, ...record }) => ({ ...record, meta }))
+    ),
+    foundBy: "setMaxAge() gives one session a life of its own",
+  },
+  {
+    name: "writes only the first of several values in changeRecord()",
+    create: fullStore((correct) =>
+      editChangeRecord(correct, (change) => ({ ...change, set: new Map(Array.from(change.set ?? []).slice(0, 1)) }))
+    ),
+    foundBy: "set() writes several values at once",
+  },
+  {
     name: "does not delete records",
     create: fullStore(() => ({ delete: async () => {} })),
     foundBy: "middleware: ",
