@@ -1,11 +1,13 @@
 /**
- * Sign-in, a members-only page that lists the user's devices, sign-out, and one-time notices.
+ * Sign-in with "remember me", a members-only page that lists the user's devices, a page that asks for
+ * the password again, sign-out, and one-time notices.
  *
  * Every change is a POST request. `CsrfMiddleware` accepts it from this application's pages only.
  *
  * @module
  */
 import { ActionParam, type ActionResult, App, Area, Body, Controller, Ctx, Get, Post, Redirect } from "alosaur/mod.ts";
+import { UserAgent } from "jsr:@std/http@1.0.25/user-agent";
 import {
   Context,
   MemoryStore,
@@ -23,25 +25,26 @@ import { listen, secret } from "../_server.ts";
 /** The password of every user. A real application checks a slow hash for each user instead. */
 const PASSWORD = "open sesame";
 
+/** How long "remember me" keeps a user signed in, in seconds. */
+const REMEMBERED_SECONDS = 30 * 24 * 60 * 60;
+
+/** How long ago the password may have been entered for a sensitive page, in milliseconds. */
+const FRESH_SIGN_IN_MS = 5 * 60 * 1000;
+
 /**
  * The values of the session. `get("notice")` returns a string or undefined, and `get("notise")`
  * does not compile.
  */
 interface LoginData {
   notice: string;
+  recoveryCode: string;
 }
 type LoginContext = SecurityContext<unknown, LoginData>;
 type LoginSession = Session<LoginData>;
 
 const store = new MemoryStore();
 await store.init();
-const middleware = new SessionMiddleware(store, {
-  secret: secret(),
-  // In seconds. The idle timeout makes the middleware record activity, here every three minutes.
-  // The page shows the recorded time as "last seen".
-  idleTimeout: 30 * 60,
-  absoluteTimeout: 12 * 60 * 60,
-});
+const middleware = new SessionMiddleware(store, { secret: secret() });
 
 @Controller("")
 class LoginController {
@@ -51,6 +54,8 @@ class LoginController {
     const user = session.principal;
     if (user === undefined) return Redirect("/sign-in");
 
+    // Records this visit, so that the list shows it as "last seen".
+    await session.touch();
     const token = await tokenField(session);
     const devices = await middleware.sessions.list(user, { current: session.sessionId });
     return page(
@@ -59,7 +64,9 @@ class LoginController {
         ${await takeNotice(session)}
         <p>You are signed in as <strong id="user">${user}</strong>.</p>
         <form method="post" action="/sign-out">${token}<button>Sign out</button></form>
+        <p><a href="/recovery-code">Show your recovery code</a></p>
         <h2>Your devices</h2>
+        <p class="quiet">These devices are signed in to your account. Sign out those that you do not know.</p>
         <ul id="devices">${devices.map((device) => deviceItem(device, token))}</ul>
         ${devices.length > 1
           ? html`
@@ -88,6 +95,7 @@ class LoginController {
           <input id="name" name="name" required maxlength="100" autocomplete="username">
           <label for="password">Password</label>
           <input id="password" name="password" type="password" required autocomplete="current-password">
+          <label class="choice"><input name="remember" type="checkbox" value="yes"> Remember me for 30 days</label>
           <button>Sign in</button>
         </form>
       `,
@@ -97,7 +105,7 @@ class LoginController {
   @Post("/sign-in")
   @ActionParam(0, Ctx())
   @ActionParam(1, Body())
-  async signIn({ security: { session } }: LoginContext, form: unknown): Promise<ActionResult> {
+  async signIn({ security: { session }, request }: LoginContext, form: unknown): Promise<ActionResult> {
     const user = field(form, "name").trim().slice(0, 100).toWellFormed();
     if (user === "" || field(form, "password") !== PASSWORD) {
       await session.set("notice", "That name and password do not match.");
@@ -105,9 +113,65 @@ class LoginController {
     }
     // The session gets a new id and its user atomically. A new id prevents session fixation,
     // because an attacker who knew the old id is not signed in.
-    await session.regenerate({ principal: user });
-    await session.set("notice", "You have signed in.");
+    await session.regenerate({
+      principal: user,
+      // Not remembered: the cookie ends with the browser.
+      maxAge: field(form, "remember") === "yes" ? REMEMBERED_SECONDS : null,
+      label: deviceLabel(request.headers.get("user-agent")),
+      set: { notice: "You have signed in." },
+    });
     return Redirect("/");
+  }
+
+  @Get("/recovery-code")
+  @ActionParam(0, Ctx())
+  async recoveryCode({ security: { session } }: LoginContext): Promise<Response | ActionResult> {
+    if (session.principal === undefined) return Redirect("/sign-in");
+    if (!isFreshSignIn(session)) return Redirect("/confirm");
+
+    const code = await session.update("recoveryCode", (code) => code ?? crypto.randomUUID());
+    return page(
+      "Recovery code",
+      html`
+        <p>Keep it somewhere safe: <code id="code">${code}</code></p>
+        <p><a href="/">Back</a></p>
+      `,
+    );
+  }
+
+  @Get("/confirm")
+  @ActionParam(0, Ctx())
+  async confirmForm({ security: { session } }: LoginContext): Promise<Response | ActionResult> {
+    if (session.principal === undefined) return Redirect("/sign-in");
+
+    return page(
+      "Confirm that it is you",
+      html`
+        ${await takeNotice(session)}
+        <p>You signed in some time ago. Enter your password again to go on.</p>
+        <form method="post" action="/confirm">
+          ${await tokenField(session)}
+          <label for="password">Password</label>
+          <input id="password" name="password" type="password" required autocomplete="current-password">
+          <button>Confirm</button>
+        </form>
+      `,
+    );
+  }
+
+  @Post("/confirm")
+  @ActionParam(0, Ctx())
+  @ActionParam(1, Body())
+  async confirm({ security: { session } }: LoginContext, form: unknown): Promise<ActionResult> {
+    const user = session.principal;
+    if (user === undefined) return Redirect("/sign-in");
+    if (field(form, "password") !== PASSWORD) {
+      await session.set("notice", "That password does not match.");
+      return Redirect("/confirm");
+    }
+    // A sign-in of the same user: `signedInAt` is now, the label and the life of the session stay.
+    await session.regenerate({ principal: user });
+    return Redirect("/recovery-code");
   }
 
   @Post("/sign-out")
@@ -145,13 +209,12 @@ class LoginController {
 }
 
 /**
- * Signs out: deletes the values and changes the id, so that the old id is no longer valid.
- * `destroy()` would leave no session to store the notice in.
+ * Signs out: deletes the values and changes the id, so that the old id is no longer valid. Also ends
+ * "remember me". `destroy()` would leave no session to store the notice in.
  */
 async function signOut(session: LoginSession): Promise<ActionResult> {
   await session.clear();
-  await session.regenerate();
-  await session.set("notice", "You have signed out.");
+  await session.regenerate({ maxAge: null, set: { notice: "You have signed out." } });
   return Redirect("/sign-in");
 }
 
@@ -169,17 +232,28 @@ async function tokenField(session: LoginSession): Promise<Html> {
   return html`<input type="hidden" name="_csrf" value="${await session.csrfToken()}">`;
 }
 
-function deviceItem({ handle, createdAt, lastSeenAt, current }: UserSession, token: Html): Html {
+/** Returns a name for the visitor's device, such as "Firefox on Linux". A client can send any text. */
+function deviceLabel(userAgent: string | null): string {
+  const { browser, os } = new UserAgent(userAgent?.slice(0, 512) ?? null);
+  return `${browser.name ?? "An unknown browser"} on ${os.name ?? "an unknown system"}`.slice(0, 256).toWellFormed();
+}
+
+/** Returns whether the user has entered the password a short time ago. */
+function isFreshSignIn({ signedInAt }: LoginSession): boolean {
+  return signedInAt !== undefined && Date.now() - signedInAt.getTime() < FRESH_SIGN_IN_MS;
+}
+
+function deviceItem({ handle, label, signedInAt, lastSeenAt, expiresAt, current }: UserSession, token: Html): Html {
   return html`
     <li class="device">
       <div>
-        <strong>${current ? "This device" : "Another device"}</strong>
-        <div class="quiet">Since ${time(createdAt)}</div>
+        <strong>${label}</strong> ${current ? html`<span class="badge">This device</span>` : undefined}
         <div class="quiet">Last seen ${time(lastSeenAt)}</div>
+        <div class="quiet">Signed in ${time(signedInAt)}, until ${time(expiresAt)}</div>
       </div>
       <form method="post" action="/devices/end">
         ${token}<input type="hidden" name="handle" value="${handle}">
-        <button class="plain">Sign out<span class="unseen"> ${current ? "this device" : "that device"}</span></button>
+        <button class="plain">Sign out<span class="unseen"> ${current ? "this device" : label}</span></button>
       </form>
     </li>
   `;

@@ -1,12 +1,20 @@
 import { assert, assertEquals, assertMatch, assertNotEquals } from "../helpers/assert.ts";
-import { type Browser, type BrowserContext, launch, type Page, sessionCookie } from "../helpers/chromium.ts";
+import {
+  type Browser,
+  type BrowserContext,
+  launch,
+  launchProfile,
+  type Page,
+  sessionCookie,
+} from "../helpers/chromium.ts";
 import { startExample } from "../helpers/example.ts";
 
 const PASSWORD = "open sesame";
 
-async function signIn(page: Page, name: string, password: string): Promise<void> {
+async function signIn(page: Page, name: string, password: string, remember = false): Promise<void> {
   await page.getByLabel("Name").fill(name);
   await page.getByLabel("Password").fill(password);
+  await page.getByLabel("Remember me").setChecked(remember);
   await page.getByRole("button", { name: "Sign in" }).click();
 }
 
@@ -110,18 +118,28 @@ Deno.test("examples/login signs in under a new session id, and signs out", async
   });
 });
 
+const FIREFOX = "Mozilla/5.0 (X11; Linux x86_64; rv:146.0) Gecko/20100101 Firefox/146.0";
+const IPHONE = "Mozilla/5.0 (iPhone; CPU iPhone OS 18_6 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) " +
+  "Version/18.6 Mobile/15E148 Safari/604.1";
+
 /** Signs in with a browser profile of its own. */
-async function device(browser: Browser, url: string, name: string): Promise<Page> {
-  const page = await (await browser.newContext()).newPage();
+async function device(browser: Browser, url: string, name: string, userAgent = FIREFOX): Promise<Page> {
+  const page = await (await browser.newContext({ userAgent })).newPage();
   await page.goto(url);
   await signIn(page, name, PASSWORD);
   await page.waitForURL(url);
   return page;
 }
 
-function devices(page: Page): Promise<string[]> {
-  return page.locator("#devices strong").allTextContents();
+/** Returns the labels of the devices that the page lists, and marks its own. */
+async function devices(page: Page): Promise<string[]> {
+  const texts = await page.locator("#devices li > div").allTextContents();
+  return texts.map((text) => text.replace(/\s+/g, " ").replace(/ Last seen .*/, "").trim());
 }
+
+const THIS = "Firefox on Linux This device";
+const OTHER = "Firefox on Linux";
+const PHONE = "Mobile Safari on iOS";
 
 /** Reloads the page; returns the path of the page that is shown. */
 async function reloaded(page: Page): Promise<string> {
@@ -133,30 +151,36 @@ Deno.test("examples/login lists a user's devices, and signs each out from any of
   await using example = await startExample("login");
   await using browser = await launch();
   const first = await device(browser, example.url, "Ada");
-  assertEquals(await devices(first), ["This device"]);
+  assertEquals(await devices(first), [THIS]);
   assertEquals(await first.getByRole("button", { name: "Sign out everywhere else" }).count(), 0);
-  const second = await device(browser, example.url, "Ada");
+  const second = await device(browser, example.url, "Ada", IPHONE);
   const stranger = await device(browser, example.url, "Grace");
 
   await t.step("each device sees its own mark, and no device of another user", async () => {
-    assertEquals(await devices(second), ["Another device", "This device"]);
+    assertEquals(await devices(second), [OTHER, `${PHONE} This device`]);
     await first.reload();
-    assertEquals(await devices(first), ["This device", "Another device"]);
-    assertEquals(await devices(stranger), ["This device"]);
+    assertEquals(await devices(first), [THIS, PHONE]);
+    assertEquals(await devices(stranger), [THIS]);
   });
 
-  await t.step("the list shows when each device signed in and was last seen, and no session id", async () => {
-    const times = await first.locator("#devices time").evaluateAll((all) =>
-      all.map((time) => time.getAttribute("datetime"))
-    );
-    assertEquals(times.length, 4);
-    for (const time of times) assert(Math.abs(Date.now() - Date.parse(time ?? "")) < 60_000, `${time}`);
-    for (const page of [first, second]) {
-      const [id = ""] = (await sessionCookie(page.context()))?.value.split(".") ?? [];
-      assertMatch(id, /^[\w-]{24}$/);
-      for (const seen of [first, second]) assertEquals((await seen.content()).includes(id), false);
-    }
-  });
+  await t.step(
+    "the list shows when each device was last seen and signed in and until when, and no session id",
+    async () => {
+      const times = await first.locator("#devices time").evaluateAll((all) =>
+        all.map((time) => time.getAttribute("datetime"))
+      );
+      assertEquals(times.length, 6);
+      for (const [i, time] of times.entries()) {
+        const expected = Date.now() + (i % 3 === 2 ? 24 * 60 * 60 * 1000 : 0);
+        assert(Math.abs(expected - Date.parse(time ?? "")) < 60_000, `${time}`);
+      }
+      for (const page of [first, second]) {
+        const [id = ""] = (await sessionCookie(page.context()))?.value.split(".") ?? [];
+        assertMatch(id, /^[\w-]{24}$/);
+        for (const seen of [first, second]) assertEquals((await seen.content()).includes(id), false);
+      }
+    },
+  );
 
   await t.step("the handle of another user's session signs nothing out", async () => {
     const theirs = await stranger.locator("[name=handle]").inputValue();
@@ -164,17 +188,17 @@ Deno.test("examples/login lists a user's devices, and signs each out from any of
       (input, value) => input.setAttribute("value", value),
       theirs,
     );
-    await second.getByRole("button", { name: "Sign out that device" }).click();
+    await second.getByRole("button", { name: `Sign out ${OTHER}` }).click();
     await second.locator(".notice").waitFor();
     assertEquals(await notice(second), "That device was signed out already.");
     assertEquals(await reloaded(stranger), "/");
   });
 
   await t.step("the second device signs the first one out", async () => {
-    await second.getByRole("button", { name: "Sign out that device" }).click();
+    await second.getByRole("button", { name: `Sign out ${OTHER}` }).click();
     await second.locator(".notice").waitFor();
     assertEquals(await notice(second), "That device has been signed out.");
-    assertEquals(await devices(second), ["This device"]);
+    assertEquals(await devices(second), [`${PHONE} This device`]);
     assertEquals(await reloaded(first), "/sign-in");
     assertEquals(await reloaded(second), "/");
   });
@@ -182,11 +206,11 @@ Deno.test("examples/login lists a user's devices, and signs each out from any of
   await t.step("signing out everywhere else leaves this device and other users alone", async () => {
     const others = [await device(browser, example.url, "Ada"), await device(browser, example.url, "Ada")];
     await second.reload();
-    assertEquals(await devices(second), ["This device", "Another device", "Another device"]);
+    assertEquals(await devices(second), [`${PHONE} This device`, OTHER, OTHER]);
     await second.getByRole("button", { name: "Sign out everywhere else" }).click();
     await second.locator(".notice").waitFor();
     assertEquals(await notice(second), "You have been signed out everywhere else.");
-    assertEquals(await devices(second), ["This device"]);
+    assertEquals(await devices(second), [`${PHONE} This device`]);
     for (const page of others) assertEquals(await reloaded(page), "/sign-in");
     assertEquals(await reloaded(stranger), "/");
   });
@@ -198,6 +222,66 @@ Deno.test("examples/login lists a user's devices, and signs each out from any of
     await second.goto(example.url);
     assertEquals(new URL(second.url()).pathname, "/sign-in");
   });
+});
+
+Deno.test("examples/login remembers a visitor who asks for it after the browser restarts, and no other", async (t) => {
+  await using example = await startExample("login");
+  for (const remember of [true, false]) {
+    await t.step(remember ? "remembered" : "not remembered", async () => {
+      const profile = await Deno.makeTempDir({ prefix: "profile_" });
+      try {
+        {
+          await using context = await launchProfile(profile);
+          const page = await context.newPage();
+          await page.goto(example.url);
+          await signIn(page, "Ada", PASSWORD, remember);
+          await page.waitForURL(example.url);
+          const { expires = 0 } = await sessionCookie(context) ?? {};
+          const days = Math.round((expires - Date.now() / 1000) / (24 * 60 * 60));
+          assertEquals([days, expires], remember ? [30, expires] : [days, -1]);
+        }
+        {
+          await using context = await launchProfile(profile);
+          const page = await context.newPage();
+          await page.goto(example.url);
+          assertEquals(new URL(page.url()).pathname, remember ? "/" : "/sign-in");
+          if (!remember) return;
+          await page.getByRole("button", { name: "Sign out", exact: true }).click();
+          await page.waitForURL("**/sign-in");
+          assertEquals((await sessionCookie(context))?.expires, -1, "nobody is remembered any more");
+        }
+      } finally {
+        await Deno.remove(profile, { recursive: true });
+      }
+    });
+  }
+});
+
+Deno.test("examples/login asks for the password again if the sign-in was some time ago", async () => {
+  await using example = await startExample("login");
+  await using browser = await launch();
+  const page = await device(browser, example.url, "Ada");
+  await page.getByRole("link", { name: "Show your recovery code" }).click();
+  const code = await page.textContent("#code");
+  assertMatch(code ?? "", /^[\da-f-]{36}$/);
+
+  await example.waitTenMinutes();
+  await page.reload();
+  assertEquals(new URL(page.url()).pathname, "/confirm");
+  assertEquals((await page.content()).includes(code ?? ""), false);
+  await page.getByLabel("Password").fill("wrong");
+  await page.getByRole("button", { name: "Confirm" }).click();
+  await page.locator(".notice").waitFor();
+  assertEquals(await notice(page), "That password does not match.");
+  const before = (await sessionCookie(page.context()))?.value;
+  await page.getByLabel("Password").fill(PASSWORD);
+  await page.getByRole("button", { name: "Confirm" }).click();
+  await page.waitForURL("**/recovery-code");
+  assertEquals(await page.textContent("#code"), code);
+  assertNotEquals((await sessionCookie(page.context()))?.value, before);
+  await page.getByRole("link", { name: "Back" }).click();
+  await page.waitForURL(example.url);
+  assertEquals(await devices(page), [THIS], "the label is kept");
 });
 
 Deno.test("examples/login refuses forms from other sites", async (t) => {

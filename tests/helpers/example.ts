@@ -14,6 +14,8 @@ export const EXAMPLES: readonly ExampleName[] = ["counter", "login", "custom_sto
 export interface RunningExample extends AsyncDisposable {
   /** The address that it has printed. */
   readonly url: string;
+  /** Sets the clock of the process ten minutes ahead. */
+  waitTenMinutes(): Promise<void>;
   /** Ends the process and waits for that. */
   stop(): Promise<void>;
 }
@@ -34,6 +36,7 @@ export function exampleCommand(name: ExampleName, env: Record<string, string>): 
   return new Deno.Command(Deno.execPath(), {
     args: [
       ...["run", "--quiet", "--no-prompt", "--config", config],
+      ...["--preload", `${import.meta.dirname}/shifting_clock.ts`],
       ...["--allow-net=0.0.0.0", "--allow-env=PORT,SESSION_SECRET,SESSION_DIR", ...files],
       `${root}/examples/${name}/main.ts`,
     ],
@@ -50,12 +53,14 @@ export async function startExample(name: ExampleName, env: Record<string, string
   // Both pipes are read to their end, because a full pipe would block the child.
   const errors = new Response(child.stderr).text();
   const listening = Promise.withResolvers<string>();
+  let shifted = Promise.withResolvers<void>();
   const output = (async () => {
     let text = "";
     for await (const chunk of child.stdout.pipeThrough(new TextDecoderStream())) {
       text += chunk;
       const url = /^Listening on (http\S+)$/m.exec(text)?.[1];
       if (url !== undefined) listening.resolve(url);
+      if (text.endsWith("The clock is ten minutes ahead\n")) shifted.resolve();
     }
     listening.reject(new Error(`The example ${name} exited before it served: ${text}${await errors}`));
   })();
@@ -69,5 +74,10 @@ export async function startExample(name: ExampleName, env: Record<string, string
     }
     await Promise.all([child.status, output, errors]);
   };
-  return { url: await listening.promise, stop, [Symbol.asyncDispose]: stop };
+  const waitTenMinutes = async (): Promise<void> => {
+    shifted = Promise.withResolvers();
+    child.kill("SIGUSR2");
+    await shifted.promise;
+  };
+  return { url: await listening.promise, waitTenMinutes, stop, [Symbol.asyncDispose]: stop };
 }
