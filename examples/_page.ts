@@ -30,8 +30,15 @@ function toMarkup(value: unknown): string {
 /**
  * Creates a complete page. Its Content-Security-Policy allows only its own style sheet and forms,
  * and `no-store` keeps it out of every cache, including the one behind the "back" button.
+ *
+ * @param options `scripts`: the page may load the scripts of its own application, and they may
+ * connect to it
  */
-export function page(title: string, content: Html, status = 200): Response {
+export function page(
+  title: string,
+  content: Html,
+  { status = 200, scripts = false }: { status?: number; scripts?: boolean } = {},
+): Response {
   const { markup } = html`
     <!DOCTYPE html>
     <html lang="en">
@@ -54,7 +61,7 @@ export function page(title: string, content: Html, status = 200): Response {
     status,
     headers: {
       "content-type": "text/html; charset=utf-8",
-      "content-security-policy":
+      "content-security-policy": (scripts ? "script-src 'self'; connect-src 'self'; " : "") +
         "default-src 'none'; style-src 'unsafe-inline'; img-src data:; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
       "cache-control": "no-store",
     },

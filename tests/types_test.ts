@@ -76,6 +76,15 @@ const ACCEPTED: [string, string][] = [
     "set() of a declared key, and its removal",
     `await typed.set("user", { name: "ada" }); await typed.set("user", undefined);`,
   ],
+  ["set() of several values", `await open.set({ a: 1, b: "x" });`],
+  [
+    "set() of several declared keys",
+    `await typed.set({ cart: ["apple"], nickname: undefined }); await typed.set({});`,
+  ],
+  [
+    "regenerate() with declared values",
+    `await typed.regenerate({ principal: "42", maxAge: null, label: "Firefox", set: { user: { name: "ada" } } });`,
+  ],
   ["delete() and has() of a declared key", `await typed.delete("user"); await typed.has("cart");`],
   [
     "entries() returns what is declared, each key optional",
@@ -98,6 +107,10 @@ const REFUSED: [string, string][] = [
   ["get() of no declared key", `await typed.get("basket");`],
   ["set() of no declared key", `await typed.set("basket", []);`],
   ["set() of a declared key to another type", `await typed.set("cart", 1);`],
+  ["set() of several values with one of no declared key", `await typed.set({ cart: [], basket: [] });`],
+  ["set() of several values with one of another type", `await typed.set({ cart: 1 });`],
+  ["regenerate() with a value of another type", `await typed.regenerate({ set: { cart: 1 } });`],
+  ["regenerate() with an option that does not exist", `await open.regenerate({ maxage: 1 });`],
   ["a fallback of another type", `await typed.get("cart", 1);`],
   ["another type for a declared key", `await typed.get<number>("cart");`],
   ["has() of no declared key", `await typed.has("basket");`],
@@ -110,10 +123,10 @@ const REFUSED: [string, string][] = [
 ];
 
 /**
- * The compiler's codes for a type that is not assignable. A case that is refused for another reason
- * proves nothing.
+ * The compiler's codes for a type that is not assignable; the last two for an unknown property. A
+ * case that is refused for another reason proves nothing.
  */
-const NOT_ASSIGNABLE = ["TS2322", "TS2344", "TS2345", "TS2740", "TS2769"];
+const NOT_ASSIGNABLE = ["TS2322", "TS2344", "TS2345", "TS2740", "TS2769", "TS2353", "TS2561"];
 
 /**
  * Checks every case in one run of the compiler; returns the codes of the errors of each, by title.

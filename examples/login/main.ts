@@ -249,7 +249,8 @@ function deviceItem({ handle, label, signedInAt, lastSeenAt, expiresAt, current 
       <div>
         <strong>${label}</strong> ${current ? html`<span class="badge">This device</span>` : undefined}
         <div class="quiet">Last seen ${time(lastSeenAt)}</div>
-        <div class="quiet">Signed in ${time(signedInAt)}, until ${time(expiresAt)}</div>
+        <div class="quiet">Signed in ${time(signedInAt)}</div>
+        <div class="quiet">Until ${time(expiresAt)}</div>
       </div>
       <form method="post" action="/devices/end">
         ${token}<input type="hidden" name="handle" value="${handle}">
@@ -271,9 +272,9 @@ function time(date: Date): Html {
 function showErrorPage({ response }: Context, error: Error): void {
   if (error instanceof SessionGoneError) {
     const content = html`<p>Your session has ended. <a href="/sign-in">Sign in again</a>.</p>`;
-    response.result = page("Signed out", content, error.httpCode);
+    response.result = page("Signed out", content, { status: error.httpCode });
   } else if (error instanceof SessionStoreError) {
-    response.result = page("Not available", html`<p>Try again in a moment.</p>`, error.httpCode);
+    response.result = page("Not available", html`<p>Try again in a moment.</p>`, { status: error.httpCode });
   } else return;
   // Without this, Alosaur answers with `{}`, and without the session cookie.
   response.setImmediately();

@@ -5,10 +5,10 @@
  */
 
 /** The name of an example's folder. */
-export type ExampleName = "counter" | "login" | "custom_store";
+export type ExampleName = "counter" | "login" | "custom_store" | "live";
 
 /** The names of all examples. */
-export const EXAMPLES: readonly ExampleName[] = ["counter", "login", "custom_store"];
+export const EXAMPLES: readonly ExampleName[] = ["counter", "login", "custom_store", "live"];
 
 /** An example that is serving. */
 export interface RunningExample extends AsyncDisposable {
