@@ -152,13 +152,20 @@ export class SessionMiddleware implements MiddlewareTarget {
   #attach(context: HttpContext, loaded: LoadedSession | undefined): void | Promise<void> {
     const state = this.#createState(context, loaded);
     if (loaded !== undefined && loaded.needsResign) state.resendCookie();
-    return this.#prepare(state, loaded)?.catch((error) => state.markUnavailable(this.#toleratedOrThrow(error)));
+    return this.#prepare(context, state, loaded)?.catch((error) =>
+      state.markUnavailable(this.#toleratedOrThrow(error))
+    );
   }
 
   /** Starts the write that must finish before the action runs, if one is due. */
-  #prepare(state: SessionState, loaded: LoadedSession | undefined): Promise<void> | undefined {
+  #prepare(
+    { request }: HttpContext,
+    state: SessionState,
+    loaded: LoadedSession | undefined,
+  ): Promise<void> | undefined {
     if (loaded === undefined) return this.#shouldCreateEagerly() ? state.create() : undefined;
-    if (isActivityDue(this.#services.options, loaded)) return state.recordActivity();
+    // The response to an upgrade, such as to a WebSocket, carries no cookie.
+    if (isActivityDue(this.#services.options, loaded)) return state.recordActivity(!request.headers.has("upgrade"));
     return loaded.isRenewalDelivered ? state.confirmRenewal() : undefined;
   }
 

@@ -100,11 +100,11 @@ export class SessionState {
   }
 
   /**
-   * Writes the activity of this request. With `rolling`, also sends the cookie again. Never fails:
-   * a failure of the store is reported, and a page that only reads can be served without the write.
+   * Writes the activity of this request, and whether its response can carry a cookie that is due.
+   * Never fails: a failure of the store is reported, and a page that only reads can be served.
    */
-  recordActivity(): Promise<void> {
-    return this.touch(true).catch(noop);
+  recordActivity(cookieIsSent: boolean): Promise<void> {
+    return this.touch(cookieIsSent).catch(noop);
   }
 
   /** Writes that the client has received the new id of the last renewal. Never fails either. */
@@ -221,7 +221,6 @@ export class SessionState {
     });
   }
 
-  /** @param cookieIsSent whether the response is sure to carry the cookie, which is then noted */
   touch(cookieIsSent = false): Promise<void> {
     return this.#writes.run("touch", () => {
       const session = this.#requireWritable("touch");

@@ -247,6 +247,14 @@ for (const [name, make] of STORES) {
     assertEquals([await sent(middleware, cookie), await sent(middleware, cookie)], [["600"], []]);
   });
 
+  Deno.test(`Session.setMaxAge() on ${name} sends the cookie after a WebSocket has connected meanwhile`, async () => {
+    const middleware = start({}, make());
+    const cookie = await signUp(middleware);
+    await visit(middleware, { cookie }, ({ security }) => security.session.setMaxAge(600));
+    await visit(middleware, { cookie, headers: { upgrade: "websocket" } });
+    assertEquals([await sent(middleware, cookie), await sent(middleware, cookie)], [["600"], []]);
+  });
+
   Deno.test(`Session.setMaxAge() on ${name} changes nothing if the store fails`, async () => {
     using clock = new FakeClock();
     const { store, probe: seen } = probe(make());
