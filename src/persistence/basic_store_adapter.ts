@@ -173,10 +173,7 @@ export class BasicStoreAdapter implements StoreAdapter {
       const reserved = { ...reservedValue("regenerate", stored), ...meta, ...expiryField(expiresAt) };
       const values = new Map(Object.entries(stored));
       values.delete(RESERVED_KEY);
-      for (const [key, value] of set) {
-        if (value === undefined) values.delete(toStoredKey(key));
-        else values.set(toStoredKey(key), value);
-      }
+      for (const [key, value] of set) values.set(toStoredKey(key), value);
       await this.#store.create(newSid);
       await this.#fill(newSid, values, reserved);
       // The new record is complete, so lookups of the old id may now lead to it.

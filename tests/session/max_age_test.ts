@@ -15,8 +15,14 @@ import {
   start,
   visit,
 } from "../helpers/request.ts";
-import { failing, probe, STORES, working } from "../helpers/stores.ts";
-import { SessionError, type SessionMiddleware, type SessionOptions, SessionStoreError } from "../../mod.ts";
+import { failing, probe, STORES, waiting, working } from "../helpers/stores.ts";
+import {
+  MemoryStore,
+  SessionError,
+  type SessionMiddleware,
+  type SessionOptions,
+  SessionStoreError,
+} from "../../mod.ts";
 
 const DAY = 24 * 60 * 60;
 
@@ -33,12 +39,13 @@ async function remember(
   maxAge: number | null | undefined,
   cookie?: string,
   principal = "ada",
-): Promise<{ cookie: string; maxAge: unknown; expires: unknown }> {
+): Promise<{ cookie: string; expiresAt?: Date; maxAge: unknown; expires: unknown }> {
   const { session, finish } = await open(middleware, cookie);
   await session.regenerate({ principal, maxAge, set: { user: principal } });
+  const { expiresAt } = session;
   const response = await finish();
   const { attributes } = onlyCookie(response.headers);
-  return { cookie: cookieOf(response), maxAge: attributes["max-age"], expires: attributes.expires };
+  return { cookie: cookieOf(response), expiresAt, maxAge: attributes["max-age"], expires: attributes.expires };
 }
 
 /** Returns the Max-Age of the cookies that a request with a cookie receives. */
@@ -101,7 +108,8 @@ for (const [name, make] of STORES) {
   Deno.test(`Session.setMaxAge() on ${name} shortens a session, and ends its cookie with the browser`, async () => {
     using clock = new FakeClock();
     const middleware = start({}, make());
-    const { cookie } = await remember(middleware, 30 * DAY);
+    const { cookie, expiresAt } = await remember(middleware, 30 * DAY, await signUp(middleware));
+    assertEquals(expiresAt, new Date(clock.now + 30 * DAY * 1000));
     await visit(middleware, { cookie }, ({ security }) => security.session.setMaxAge(10));
     clock.tick(9999);
     assertEquals(await read(middleware, cookie), "ada");
@@ -217,8 +225,9 @@ for (const [name, make] of STORES) {
     const socket = await open(middleware, cookie);
     await visit(middleware, { cookie }, ({ security }) => security.session.setMaxAge(600));
     await socket.session.touch();
-    const next = await visit(middleware, { cookie });
-    assertEquals(onlyCookie(next.headers).attributes["max-age"], "600");
+    assertEquals(await sent(middleware, cookie), ["600"]);
+    await socket.session.touch();
+    await sent(middleware, cookie);
     clock.tick(599_999);
     assertEquals(await read(middleware, cookie), "ada");
   });
@@ -277,6 +286,23 @@ for (const [name, make] of STORES) {
     );
   });
 }
+
+Deno.test("Session.setMaxAge() reaches the cookie of a new id that was sent without knowing it", async () => {
+  const { store, probe: seen } = probe(new MemoryStore());
+  const middleware = start({ maxAge: 60 }, store);
+  const cookie = await signIn(middleware, "ada");
+  const renewing = await open(middleware, cookie);
+  await visit(middleware, { cookie }, ({ security }) => security.session.setMaxAge(600));
+  const renewed = Promise.withResolvers<void>();
+  seen.before = waiting(renewed.promise, "changeRecord");
+  const delivering = sent(middleware, cookie);
+  await renewing.session.regenerate({ graceSeconds: 30 });
+  renewed.resolve();
+  assertEquals(await delivering, [], "the old id must not replace the new one");
+  const next = await renewing.finish();
+  assertEquals(onlyCookie(next.headers).attributes["max-age"], "60");
+  assertEquals(await sent(middleware, cookieOf(next)), ["600"]);
+});
 
 Deno.test("regenerate({ maxAge }) and setMaxAge() refuse what is not a life", async () => {
   const middleware = start();

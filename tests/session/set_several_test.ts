@@ -117,11 +117,14 @@ for (const [name, make] of STORES) {
     const middleware = start({}, make());
     const cookie = await signUp(middleware, { cart: [1] });
     const both = [await open(middleware, cookie), await open(middleware, cookie)];
+    const stranger = await open(middleware, cookie);
     const cookies: string[] = [];
     for (const { session, finish } of both) {
       await session.regenerate({ principal: "ada", label: "Firefox", maxAge: 60, set: { notice: "Welcome" } });
       cookies.push(cookieOf(await finish()));
     }
+    await stranger.session.regenerate({ principal: "grace", set: { notice: "Hello" } });
+    assertEquals(await valuesOf(middleware, cookieOf(await stranger.finish())), { notice: "Hello" });
     for (const signed of cookies) {
       assertEquals(await valuesOf(middleware, signed), { cart: [1], notice: "Welcome" });
       const { session } = await open(middleware, signed);
