@@ -39,3 +39,15 @@ export function unreadableError(operation: string): UnreadableRecordError {
     `Cannot ${operation}: the stored session is not what the store wrote; destroy the session`,
   );
 }
+
+/**
+ * Copies the name, message and code of an error of a client. Its other fields may quote rows,
+ * parameters or commands, which contain session ids and values.
+ */
+export function withoutDetails(error: unknown): Error {
+  if (!(error instanceof Error)) return new Error("The client failed without an error");
+  const code: unknown = Reflect.get(error, "code");
+  const safe = new Error(error.message || String(code));
+  safe.name = error.name;
+  return Object.assign(safe, { code });
+}

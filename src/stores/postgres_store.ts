@@ -29,7 +29,7 @@ import {
   encodeTexts,
 } from "./_postgres_row.ts";
 import { postgresSchema, quoteTable } from "./_postgres_schema.ts";
-import { emptyRecord, idInUseError, normalizeTimestamp } from "./_records.ts";
+import { emptyRecord, idInUseError, normalizeTimestamp, withoutDetails } from "./_records.ts";
 import { ServerClock } from "./_server_clock.ts";
 
 /**
@@ -624,18 +624,6 @@ function checkMax(max: number): void {
   if (!Number.isInteger(max) || max < 1 || max > 1000) {
     throw new RangeError("Cannot create a PostgresStore: `max` must be an integer from 1 to 1000");
   }
-}
-
-/**
- * Copies the name, message and code of an error. Its other fields quote rows or parameters, which
- * contain session ids and values.
- */
-function withoutDetails(error: unknown): Error {
-  if (!(error instanceof Error)) return new Error("Cannot query PostgreSQL: the client failed without an error");
-  const code: unknown = Reflect.get(error, "code");
-  const safe = new Error(error.message || String(code));
-  safe.name = error.name;
-  return Object.assign(safe, { code });
 }
 
 function hasCode(error: unknown, code: string): boolean {
