@@ -120,6 +120,13 @@ export interface SessionStore {
 /** The methods of a {@linkcode SessionStore}. */
 export const STORE_METHODS = ["init", "exist", "create", "delete", "get", "setValue", "getValue", "clear"] as const;
 
+/**
+ * The key under which the library keeps the expiry and the metadata of a session on a basic store.
+ * Its value is an object whose `expiresAt` is in milliseconds since the epoch. Every backend can
+ * store this key.
+ */
+export const RESERVED_KEY = "__session";
+
 /** The methods that make a store a {@linkcode RecordStore}. */
 export const RECORD_METHODS = ["createRecord", "readRecord", "changeRecord", "moveRecord"] as const;
 

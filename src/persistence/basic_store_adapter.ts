@@ -9,7 +9,13 @@
  */
 import { SessionGoneError, UnreadableRecordError } from "../errors.ts";
 import { isSessionMeta } from "../session_record.ts";
-import type { SessionMeta, SessionRecord, SessionStore, SessionTrace } from "../session_store.ts";
+import {
+  RESERVED_KEY,
+  type SessionMeta,
+  type SessionRecord,
+  type SessionStore,
+  type SessionTrace,
+} from "../session_store.ts";
 import { areEqual } from "../util/equal_values.ts";
 import { ExpiringMap } from "../util/expiring_map.ts";
 import type { KeyedMutex } from "../util/keyed_mutex.ts";
@@ -18,9 +24,6 @@ import type { RenewOptions, SessionChange, StoreAdapter, ValueUpdater } from "./
 import { withStoreErrors } from "./store_errors.ts";
 import { findTimeout } from "./store_timeout.ts";
 import { updateValue, type ValueAccess } from "./update_value.ts";
-
-/** The key of the expiry and the metadata. Every backend can store this key. */
-const RESERVED_KEY = "__session";
 
 /** The value of {@linkcode RESERVED_KEY}. */
 interface ReservedValue extends SessionMeta {

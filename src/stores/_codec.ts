@@ -56,9 +56,10 @@ export function encodeValues(values: Iterable<[string, unknown]>): string {
 /**
  * Decodes the result of {@linkcode encodeValues}, which must not contain `null`.
  *
+ * @param operation the operation that needs the values, for the error message
  * @throws {UnreadableRecordError} if the text is not such a result
  */
-export function decodeValues(text: string): Map<string, unknown> {
+export function decodeValues(text: string, operation = "get"): Map<string, unknown> {
   try {
     const parsed: unknown = JSON.parse(text);
     if (!isObject(parsed)) throw new TypeError("expected an object");
@@ -67,7 +68,7 @@ export function decodeValues(text: string): Map<string, unknown> {
     for (const name of Object.keys(parsed)) values.set(decodeKey(name), revive(parsed[name] as Parsed, escaped));
     return values;
   } catch {
-    throw unreadableError("get");
+    throw unreadableError(operation);
   }
 }
 
@@ -81,10 +82,15 @@ export function isObject(parsed: unknown): parsed is Record<string, unknown> {
  * which PostgreSQL rejects and at which SQLite stops reading the text.
  */
 export function encodeKey(key: string): string {
-  return key.replace(UNSAFE, (character) => `%${character.charCodeAt(0).toString(16).padStart(4, "0")}`);
+  return key.replace(UNSAFE, toEscape);
 }
 
-/** Decodes the result of {@linkcode encodeKey}. */
+/** Encodes text in ASCII, which a database stores whatever its character set is. */
+export function encodeAscii(text: string): string {
+  return text.replace(NOT_ASCII, toEscape);
+}
+
+/** Decodes the result of {@linkcode encodeKey} or {@linkcode encodeAscii}. */
 export function decodeKey(text: string): string {
   return !text.includes("%")
     ? text
@@ -98,6 +104,13 @@ const LONE_SURROGATE = /\p{Cs}/gu;
  * The characters that JSON escapes, and `%`, which {@linkcode encodeKey} puts before their codes.
  */
 const UNSAFE = /[%"\\\p{Cc}\p{Cs}]/gu;
+
+/** The characters that are not in ASCII, and `%`. */
+const NOT_ASCII = /[%\u0080-\uffff]/g;
+
+function toEscape(character: string): string {
+  return `%${character.charCodeAt(0).toString(16).padStart(4, "0")}`;
+}
 
 /** The parsed JSON of {@linkcode encodeValue}. */
 type Parsed = number | unknown[];

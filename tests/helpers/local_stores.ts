@@ -1,9 +1,11 @@
 /** Stores that need no server, and the writes of a session. */
+import { createStorage } from "npm:unstorage@1.17.6";
 import type { Session, SessionStore } from "../../mod.ts";
 import { SqliteStore } from "../../src/stores/sqlite_store.ts";
+import { UnstorageStore } from "../../src/stores/unstorage_store.ts";
 import { STORES } from "./stores.ts";
 
-/** The stores of `STORES`, and one that keeps its records in a database. */
+/** The stores of `STORES`, one that keeps its records in a database, and one on another library. */
 export const LOCAL_STORES: readonly [name: string, make: () => Promise<SessionStore>][] = [
   ...STORES.map(([name, make]): [string, () => Promise<SessionStore>] => [name, () => Promise.resolve(make())]),
   ["SqliteStore", async () => {
@@ -11,6 +13,7 @@ export const LOCAL_STORES: readonly [name: string, make: () => Promise<SessionSt
     await store.init();
     return store;
   }],
+  ["UnstorageStore", () => Promise.resolve(new UnstorageStore(createStorage()))],
 ];
 
 /** The methods of a session that wait for its earlier writes, by the names in their errors. */
