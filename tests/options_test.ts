@@ -3,7 +3,7 @@ import { FakeClock } from "./helpers/clock.ts";
 import { Captured } from "./helpers/console.ts";
 import { SECRET, start } from "./helpers/request.ts";
 import { MemoryStore, SessionMiddleware, type SessionStore } from "../mod.ts";
-import { resolveOptions } from "../src/options.ts";
+import { resolveOptions } from "../src/resolve_options.ts";
 
 // deno-lint-ignore no-explicit-any -- what JavaScript can pass
 const REFUSED: [string, any, typeof RangeError | typeof TypeError, string][] = [

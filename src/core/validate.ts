@@ -4,7 +4,8 @@
  * @module
  */
 import { SessionStoreError } from "../errors.ts";
-import { isDuration, MAX_DATE_MS } from "../options.ts";
+import { MAX_DATE_MS } from "../options.ts";
+import { isDuration } from "../resolve_options.ts";
 import type { RegenerateOptions } from "../session_types.ts";
 import { cloneValue } from "../util/clone_value.ts";
 import type { Regeneration } from "./session_changes.ts";

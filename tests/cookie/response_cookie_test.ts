@@ -14,7 +14,7 @@ import {
 import { CookiePolicy } from "../../src/cookie/cookie_policy.ts";
 import { ResponseCookie } from "../../src/cookie/response_cookie.ts";
 import { Reporter } from "../../src/events.ts";
-import { resolveOptions } from "../../src/options.ts";
+import { resolveOptions } from "../../src/resolve_options.ts";
 import { Content, NoContent, Redirect } from "alosaur/mod.ts";
 
 function policyOf(): CookiePolicy {

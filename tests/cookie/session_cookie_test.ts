@@ -2,7 +2,8 @@ import { assert, assertEquals } from "../helpers/assert.ts";
 import { FakeClock } from "../helpers/clock.ts";
 import { SECRET, setCookies } from "../helpers/request.ts";
 import { isDeletion, SessionCookie } from "../../src/cookie/session_cookie.ts";
-import { resolveOptions, type SessionOptions } from "../../src/options.ts";
+import type { SessionOptions } from "../../src/options.ts";
+import { resolveOptions } from "../../src/resolve_options.ts";
 
 const cookie = (options: Partial<SessionOptions> = {}): SessionCookie =>
   new SessionCookie(resolveOptions({ secret: SECRET, ...options }));

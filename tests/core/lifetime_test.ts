@@ -2,7 +2,8 @@ import { assertEquals } from "../helpers/assert.ts";
 import { FakeClock } from "../helpers/clock.ts";
 import { SECRET } from "../helpers/request.ts";
 import { activityInterval, computeExpiry, cookieExpiry, effectiveExpiry } from "../../src/core/lifetime.ts";
-import { resolveOptions, type SessionOptions } from "../../src/options.ts";
+import type { SessionOptions } from "../../src/options.ts";
+import { resolveOptions } from "../../src/resolve_options.ts";
 import type { SessionMeta } from "../../src/session_store.ts";
 
 const DAY = 24 * 60 * 60 * 1000;

@@ -15,7 +15,10 @@ export const LAYERS: readonly (readonly [name: string, paths: readonly string[]]
   ["contract", ["src/session_store.ts", "src/session_record.ts", "src/errors.ts", "deps.ts"]],
   ["util", ["src/util/"]],
   ["persistence", ["src/persistence/"]],
-  ["options", ["src/options.ts", "src/secrets.ts", "src/events.ts", "src/session_types.ts"]],
+  [
+    "options",
+    ["src/options.ts", "src/resolve_options.ts", "src/secrets.ts", "src/events.ts", "src/session_types.ts"],
+  ],
   ["cookie", ["src/cookie/"]],
   ["core", ["src/core/"]],
   ["session", ["src/session.ts", "src/user_sessions.ts"]],

@@ -1,0 +1,169 @@
+/**
+ * Validates the options of `SessionMiddleware` and applies their defaults.
+ *
+ * @module
+ */
+import { MAX_DATE_MS, type ResolvedOptions, type SessionOptions } from "./options.ts";
+import { readSecrets } from "./secrets.ts";
+
+/**
+ * The longest delay of a timer, in seconds (HTML section 8.7: a signed 32-bit number of
+ * milliseconds).
+ */
+const MAX_TIMER_SECONDS = 2_147_483;
+
+const COOKIE_NAME_PATTERN = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/;
+const PATH_PATTERN = /^\/[\x20-\x3a\x3c-\x7e]*$/;
+const HOST_PATTERN = /^\.?[0-9A-Za-z]([0-9A-Za-z-]*[0-9A-Za-z])?(\.[0-9A-Za-z]([0-9A-Za-z-]*[0-9A-Za-z])?)*$/;
+
+/** A check of one option, and the requirement to report if it fails. */
+type Check = readonly [isValid: (value: unknown) => boolean, requirement: string];
+type Checks = Partial<Record<keyof SessionOptions, Check>>;
+
+const BOOLEAN: Check = [(value) => typeof value === "boolean", "must be true or false"];
+const SECONDS: Check = [(value) => typeof value === "number", "must be a number of seconds"];
+const DURATION: Check = [isDuration, "must be an integer above 0, in seconds"];
+
+/** If one of these fails, the constructor throws a TypeError. */
+const TYPE_CHECKS: Checks = {
+  name: [(value) => matches(COOKIE_NAME_PATTERN, value), "must be a cookie name (RFC 6265 token)"],
+  expires: [(value) => value instanceof Date, "must be a Date"],
+  maxAge: SECONDS,
+  rolling: BOOLEAN,
+  idleTimeout: SECONDS,
+  absoluteTimeout: SECONDS,
+  renewalTimeout: SECONDS,
+  maxSessionsPerPrincipal: [(value) => typeof value === "number", "must be a number"],
+  domain: [(value) => matches(HOST_PATTERN, value), "must be a host name, without port or scheme"],
+  path: [
+    (value) => value === false || matches(PATH_PATTERN, value),
+    "must begin with a slash and contain only printable ASCII without semicolons, or be false",
+  ],
+  secure: BOOLEAN,
+  httpOnly: BOOLEAN,
+  sameSite: [isOneOf("Strict", "Lax", "None", false), 'must be "Strict", "Lax", "None" or false'],
+  trustProxy: BOOLEAN,
+  saveUninitialized: BOOLEAN,
+  diagnose: BOOLEAN,
+  onStoreError: [isOneOf("fail", "anonymous"), 'must be "fail" or "anonymous"'],
+  storeTimeout: SECONDS,
+  privateResponses: BOOLEAN,
+  onEvent: [(value) => typeof value === "function", "must be a function"],
+};
+
+/** If one of these fails, the constructor throws a RangeError. */
+const RANGE_CHECKS: Checks = {
+  expires: [(value) => Number(value) > Date.now(), "must be a valid Date in the future"],
+  maxAge: DURATION,
+  idleTimeout: DURATION,
+  absoluteTimeout: DURATION,
+  renewalTimeout: DURATION,
+  maxSessionsPerPrincipal: [isPositiveInteger, "must be an integer above 0"],
+  storeTimeout: [
+    (value) => Number(value) > 0 && Number(value) <= MAX_TIMER_SECONDS,
+    `must be above 0 and at most ${MAX_TIMER_SECONDS} seconds`,
+  ],
+};
+
+/**
+ * Validates the options and applies the defaults.
+ *
+ * @throws {TypeError} if an option has the wrong type or form, or two options contradict each other
+ * @throws {RangeError} if an option is out of range
+ */
+export function resolveOptions(options: SessionOptions): ResolvedOptions {
+  if (typeof options !== "object" || options === null) {
+    throw new TypeError("Cannot start sessions: the options are missing; `secret` is required");
+  }
+  runChecks(options, TYPE_CHECKS, TypeError);
+  runChecks(options, RANGE_CHECKS, RangeError);
+  const { name = "sid", path = "/", sameSite = "Lax" } = options;
+  const needsSecure = checkCombinations(options);
+  const { keys, weak } = readSecrets(options.secret);
+  if (weak) warnAboutWeakSecret();
+  return {
+    keys,
+    name,
+    expires: options.expires?.getTime(),
+    maxAge: options.maxAge,
+    rolling: options.rolling ?? false,
+    idleTimeout: options.idleTimeout,
+    absoluteTimeout: options.absoluteTimeout,
+    renewalTimeout: options.renewalTimeout,
+    maxSessionsPerPrincipal: options.maxSessionsPerPrincipal,
+    domain: options.domain,
+    path: path === false ? undefined : path,
+    secure: needsSecure ? true : options.secure,
+    httpOnly: options.httpOnly ?? true,
+    sameSite: sameSite === false ? undefined : sameSite,
+    trustProxy: options.trustProxy ?? false,
+    saveUninitialized: options.saveUninitialized ?? false,
+    diagnose: options.diagnose,
+    onStoreError: options.onStoreError ?? "fail",
+    storeTimeout: options.storeTimeout,
+    privateResponses: options.privateResponses ?? true,
+    onEvent: options.onEvent,
+  };
+}
+
+function runChecks(
+  options: SessionOptions,
+  checks: Checks,
+  errorClass: typeof TypeError | typeof RangeError,
+): void {
+  for (const [option, [isValid, requirement]] of Object.entries(checks)) {
+    const value: unknown = Reflect.get(options, option);
+    if (value !== undefined && !isValid(value)) {
+      throw new errorClass(`Cannot start sessions: \`${option}\` ${requirement}`);
+    }
+  }
+}
+
+/** Checks options that depend on each other, and returns whether the cookie must be Secure. */
+function checkCombinations({ name = "sid", path = "/", ...options }: SessionOptions): boolean {
+  if (options.rolling && options.maxAge === undefined) {
+    throw contradiction("rolling", "requires `maxAge`, which it counts from the last activity");
+  }
+  // Browsers compare these prefixes case-insensitively (RFC 6265bis section 5.7).
+  const isHostOnly = /^__Host-/i.test(name);
+  const needsSecure = isHostOnly || /^__Secure-/i.test(name) || options.sameSite === "None";
+  if (needsSecure && options.secure === false) {
+    const reason = options.sameSite === "None" ? 'sameSite "None"' : name;
+    throw contradiction("secure", `cannot be false: ${reason} requires Secure`);
+  }
+  if (isHostOnly && options.domain !== undefined) {
+    throw contradiction("domain", `cannot be used with ${name}: the prefix limits the cookie to one host`);
+  }
+  if (isHostOnly && path !== "/") {
+    throw contradiction("path", `must be "/" with ${name}: the prefix requires it`);
+  }
+  return needsSecure;
+}
+
+function contradiction(option: keyof SessionOptions, problem: string): TypeError {
+  return new TypeError(`Cannot start sessions: \`${option}\` ${problem}`);
+}
+
+function matches(pattern: RegExp, value: unknown): boolean {
+  return typeof value === "string" && pattern.test(value);
+}
+
+function isOneOf(...allowed: unknown[]): (value: unknown) => boolean {
+  return (value) => allowed.includes(value);
+}
+
+function isPositiveInteger(value: unknown): boolean {
+  return Number.isInteger(value) && Number(value) > 0;
+}
+
+/** Returns whether a value is an integer above 0, in seconds, that ends within the range of a Date. */
+export function isDuration(value: unknown): boolean {
+  return isPositiveInteger(value) && Date.now() + Number(value) * 1000 <= MAX_DATE_MS;
+}
+
+function warnAboutWeakSecret(): void {
+  console.warn(
+    "[session] The secret is too easy to guess. Anyone who guesses it can sign in as any user. Generate one of 32 random bytes and " +
+      "keep it in the environment: deno eval 'console.log(crypto.getRandomValues(new Uint8Array(32)).toHex())'",
+  );
+}
