@@ -9,6 +9,7 @@
 import type { HttpContext, MiddlewareTarget } from "../deps.ts";
 import { SessionStoreError } from "./errors.ts";
 import { Session } from "./session.ts";
+import { checkOptionNames } from "./util/option_names.ts";
 
 /** The options of `CsrfMiddleware`. */
 export interface CsrfOptions {
@@ -89,11 +90,11 @@ export class CsrfMiddleware implements MiddlewareTarget {
    * Validates the options.
    *
    * @param options the options, all of them optional
-   * @throws {TypeError} if `trustedOrigins` is not an array of origins as browsers write them, or
-   * `exempt` is not an array of RegExps
+   * @throws {TypeError} if there is an unknown option, `trustedOrigins` is not an array of origins as
+   * browsers write them, or `exempt` is not an array of RegExps
    */
   constructor(options: CsrfOptions = {}) {
-    if (typeof options !== "object" || options === null) throw invalid("the options", "must be an object");
+    checkOptionNames("check requests", options, { trustedOrigins: true, exempt: true });
     const { trustedOrigins = [], exempt = [] } = options;
     if (!Array.isArray(trustedOrigins)) throw invalid("`trustedOrigins`", "must be an array");
     if (!Array.isArray(exempt)) throw invalid("`exempt`", "must be an array");

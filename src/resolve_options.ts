@@ -5,6 +5,8 @@
  */
 import { MAX_DATE_MS, type ResolvedOptions, type SessionOptions } from "./options.ts";
 import { readSecrets } from "./secrets.ts";
+import { warnIfMilliseconds } from "./util/likely_milliseconds.ts";
+import { checkOptionNames } from "./util/option_names.ts";
 
 /**
  * The longest delay of a timer, in seconds (HTML section 8.7: a signed 32-bit number of
@@ -18,14 +20,15 @@ const HOST_PATTERN = /^\.?[0-9A-Za-z]([0-9A-Za-z-]*[0-9A-Za-z])?(\.[0-9A-Za-z]([
 
 /** A check of one option, and the requirement to report if it fails. */
 type Check = readonly [isValid: (value: unknown) => boolean, requirement: string];
-type Checks = Partial<Record<keyof SessionOptions, Check>>;
+/** `readSecrets()` checks the secret. */
+type CheckedOption = Exclude<keyof SessionOptions, "secret">;
 
 const BOOLEAN: Check = [(value) => typeof value === "boolean", "must be true or false"];
 const SECONDS: Check = [(value) => typeof value === "number", "must be a number of seconds"];
 const DURATION: Check = [isDuration, "must be an integer above 0, in seconds"];
 
 /** If one of these fails, the constructor throws a TypeError. */
-const TYPE_CHECKS: Checks = {
+const TYPE_CHECKS: Readonly<Record<CheckedOption, Check>> = {
   name: [(value) => matches(COOKIE_NAME_PATTERN, value), "must be a cookie name (RFC 6265 token)"],
   expires: [(value) => value instanceof Date, "must be a Date"],
   maxAge: SECONDS,
@@ -52,7 +55,7 @@ const TYPE_CHECKS: Checks = {
 };
 
 /** If one of these fails, the constructor throws a RangeError. */
-const RANGE_CHECKS: Checks = {
+const RANGE_CHECKS: Readonly<Partial<Record<CheckedOption, Check>>> = {
   expires: [(value) => Number(value) > Date.now(), "must be a valid Date in the future"],
   maxAge: DURATION,
   idleTimeout: DURATION,
@@ -68,15 +71,21 @@ const RANGE_CHECKS: Checks = {
 /**
  * Validates the options and applies the defaults.
  *
- * @throws {TypeError} if an option has the wrong type or form, or two options contradict each other
+ * @throws {TypeError} if there is an unknown option, an option has the wrong type or form, or two
+ * options contradict each other
  * @throws {RangeError} if an option is out of range
  */
 export function resolveOptions(options: SessionOptions): ResolvedOptions {
   if (typeof options !== "object" || options === null) {
     throw new TypeError("Cannot start sessions: the options are missing; `secret` is required");
   }
+  checkOptionNames("start sessions", options, { secret: true, ...TYPE_CHECKS });
   runChecks(options, TYPE_CHECKS, TypeError);
   runChecks(options, RANGE_CHECKS, RangeError);
+  const { maxAge, idleTimeout, absoluteTimeout, renewalTimeout } = options;
+  for (const [option, seconds] of Object.entries({ maxAge, idleTimeout, absoluteTimeout, renewalTimeout })) {
+    warnIfMilliseconds(option, seconds);
+  }
   const { name = "sid", path = "/", sameSite = "Lax" } = options;
   const needsSecure = checkCombinations(options);
   const { keys, weak } = readSecrets(options.secret);
@@ -108,7 +117,7 @@ export function resolveOptions(options: SessionOptions): ResolvedOptions {
 
 function runChecks(
   options: SessionOptions,
-  checks: Checks,
+  checks: Readonly<Record<string, Check>>,
   errorClass: typeof TypeError | typeof RangeError,
 ): void {
   for (const [option, [isValid, requirement]] of Object.entries(checks)) {

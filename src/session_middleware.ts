@@ -73,8 +73,8 @@ export class SessionMiddleware implements MiddlewareTarget {
    *
    * @param store keeps the sessions; call its `init()` before the first request
    * @param options only `secret` is required
-   * @throws {TypeError} if the store lacks one of the eight methods, an option has the wrong type,
-   * or two options contradict each other
+   * @throws {TypeError} if the store lacks one of the eight methods, there is an unknown option, an
+   * option has the wrong type, or two options contradict each other
    * @throws {RangeError} if an option is out of range
    * @throws {SessionNotSupportedError} if an option needs a capability that the store does not have
    */

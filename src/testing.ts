@@ -49,7 +49,7 @@ export type { MakeStore, SessionStoreTestOptions };
  * that share their sessions must use the same backend.
  * @param options what the store supports, and how to create stores for the checks of failures and
  * of neighbours
- * @throws {TypeError} if an argument is of the wrong type
+ * @throws {TypeError} if an argument is of the wrong type, or there is an unknown option
  * @throws {RangeError} if `values`, `traces`, `maxValueBytes` or `timeout` is out of range
  *
  * @example

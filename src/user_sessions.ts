@@ -12,6 +12,7 @@ import type { ResolvedOptions } from "./options.ts";
 import type { SessionRepository } from "./persistence/session_repository.ts";
 import type { ListedSession, SessionMeta } from "./session_store.ts";
 import type { MaybePromise } from "./util/maybe_promise.ts";
+import { checkOptionNames } from "./util/option_names.ts";
 
 /** One session of a user, as it may be shown to that user. */
 export interface UserSession {
@@ -80,12 +81,13 @@ export class UserSessions {
    *
    * @param principal the user
    * @param options `current`: the id of the caller's own session, which is then marked as current
-   * @throws {TypeError} if `principal` is not a well-formed string
+   * @throws {TypeError} if `principal` is not a well-formed string, or there is an unknown option
    * @throws {RangeError} if it is empty
    * @throws {SessionNotSupportedError} if the store cannot find the sessions of a user
    * @throws {SessionStoreError} if the store failed
    */
   async list(principal: string, options: { current?: string } = {}): Promise<UserSession[]> {
+    checkOptionNames("list", options, { current: true });
     const sessions = await this.#find("list", principal);
     const current = await this.#idsSince("list", options.current);
     return sessions.map(({ sid, expiresAt, meta }) => ({
@@ -129,6 +131,7 @@ export class UserSessions {
    * @throws as {@linkcode UserSessions.list}
    */
   async revokeAll(principal: string, options: { except?: string } = {}): Promise<number> {
+    checkOptionNames("revoke", options, { except: true });
     const sessions = await this.#find("revoke", principal);
     const kept = await this.#idsSince("revoke", options.except);
     const isKept = (sid: string): boolean => kept.has(sid);

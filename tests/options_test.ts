@@ -1,9 +1,16 @@
-import { assert, assertEquals, assertStringIncludes, assertThrows } from "./helpers/assert.ts";
+import { CsrfMiddleware } from "@alosaur/session/csrf";
+import { DenoKvStore } from "@alosaur/session/kv";
+import { PostgresStore } from "@alosaur/session/postgres";
+import { RedisStore } from "@alosaur/session/redis";
+import { SqliteStore } from "@alosaur/session/sqlite";
+import { testSessionStore } from "@alosaur/session/testing";
+import { assert, assertEquals, assertRejects, assertStringIncludes, assertThrows } from "./helpers/assert.ts";
 import { FakeClock } from "./helpers/clock.ts";
 import { Captured } from "./helpers/console.ts";
-import { SECRET, start } from "./helpers/request.ts";
+import { idOf, read, SECRET, signIn, start } from "./helpers/request.ts";
 import { MemoryStore, SessionMiddleware, type SessionStore } from "../mod.ts";
 import { resolveOptions } from "../src/resolve_options.ts";
+import { noop } from "../src/util/maybe_promise.ts";
 
 // deno-lint-ignore no-explicit-any -- what JavaScript can pass
 const REFUSED: [string, any, typeof RangeError | typeof TypeError, string][] = [
@@ -90,6 +97,72 @@ Deno.test("new SessionMiddleware() refuses", async (t) => {
     // @ts-expect-error -- what JavaScript can pass
     assertThrows(() => new SessionMiddleware(undefined, { secret: SECRET }), TypeError, "no method");
   });
+});
+
+// deno-lint-ignore no-explicit-any -- what JavaScript can pass
+const TAKES_OPTIONS: [string, (options: any) => unknown, string, string][] = [
+  ["SessionMiddleware", start, "start sessions", "maxAge"],
+  ["CsrfMiddleware", (options) => new CsrfMiddleware(options), "check requests", "trustedOrigins"],
+  ["MemoryStore", (options) => new MemoryStore(options), "create a MemoryStore", "maxSessions"],
+  ["SqliteStore", (options) => new SqliteStore(":memory:", options), "create a SqliteStore", "busyTimeout"],
+  [
+    "DenoKvStore",
+    (options) => new DenoKvStore({ list: noop, atomic: noop } as unknown as Deno.Kv, options),
+    "create a DenoKvStore",
+    "prefix",
+  ],
+  ["RedisStore", (options) => new RedisStore("redis://localhost", options), "create a RedisStore", "prefix"],
+  [
+    "PostgresStore",
+    (options) => new PostgresStore("postgres://localhost/sessions", options),
+    "create a PostgresStore",
+    "migrate",
+  ],
+  [
+    "testSessionStore",
+    (options) => testSessionStore("a store", () => new MemoryStore(), options),
+    "test a store",
+    "maxValueBytes",
+  ],
+];
+
+Deno.test("every constructor refuses an unknown option, and names the nearest", async (t) => {
+  for (const [name, create, action, option] of TAKES_OPTIONS) {
+    await t.step(name, () => {
+      const typo = option.toLowerCase().slice(0, -1);
+      const { message } = assertThrows(() => create({ [typo]: 1 }), TypeError);
+      assertEquals(message, `Cannot ${action}: unknown option \`${typo}\`; did you mean \`${option}\`?`);
+    });
+  }
+});
+
+Deno.test("UserSessions refuses unknown options, and ends nothing", async () => {
+  const middleware = start();
+  const cookie = await signIn(middleware, "ada");
+  const { sessions } = middleware;
+  // @ts-expect-error -- what JavaScript can pass
+  const listed = await assertRejects(() => sessions.list("ada", { Current: idOf(cookie) }), TypeError);
+  assertEquals(listed.message, "Cannot list: unknown option `Current`; did you mean `current`?");
+  // @ts-expect-error -- what JavaScript can pass
+  const revoked = await assertRejects(() => sessions.revokeAll("ada", { exept: idOf(cookie) }), TypeError);
+  assertEquals(revoked.message, "Cannot revoke: unknown option `exept`; did you mean `except`?");
+  // @ts-expect-error -- what JavaScript can pass
+  const given = await assertRejects(() => sessions.revokeAll("ada", idOf(cookie)), TypeError);
+  assertEquals(given.message, "Cannot revoke: the options must be an object");
+  assertEquals(await read(middleware, cookie), "ada");
+});
+
+Deno.test("constructors warn once about a duration that looks like milliseconds", () => {
+  using warnings = new Captured("warn");
+  const month = 30 * 24 * 60 * 60 * 1000;
+  for (let i = 0; i < 2; i++) {
+    start({ maxAge: month, idleTimeout: month, absoluteTimeout: month, renewalTimeout: month });
+    new SqliteStore(":memory:", { busyTimeout: month });
+  }
+  const told = warnings.lines.map((line) =>
+    /^\[session\] `(\w+)` is 2592000000; expected seconds/.exec(`${line}`)?.[1]
+  );
+  assertEquals(told, ["maxAge", "idleTimeout", "absoluteTimeout", "renewalTimeout", "busyTimeout"]);
 });
 
 Deno.test("new SessionMiddleware() accepts", async (t) => {

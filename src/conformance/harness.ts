@@ -28,7 +28,7 @@ export class Harness {
   readonly #watched = new WeakMap<SessionStore, SessionStore>();
 
   /**
-   * @throws {TypeError} if `create` is not a function
+   * @throws {TypeError} if `create` is not a function, or there is an unknown option
    * @throws {RangeError} if an option is out of range
    */
   constructor(create: MakeStore, options: SessionStoreTestOptions, rejectTimeout: number = REJECT_TIMEOUT) {

@@ -4,6 +4,7 @@
  * @module
  */
 import type { SessionStore } from "../session_store.ts";
+import { checkOptionNames } from "../util/option_names.ts";
 import { show } from "./expect.ts";
 
 /**
@@ -92,9 +93,20 @@ export type ResolvedTestOptions =
 /**
  * Checks the options and adds the defaults.
  *
+ * @throws {TypeError} if there is an unknown option
  * @throws {RangeError} if an option is out of range
  */
 export function resolveTestOptions(options: SessionStoreTestOptions): ResolvedTestOptions {
+  checkOptionNames("test a store", options, {
+    shared: true,
+    values: true,
+    traces: true,
+    maxValueBytes: true,
+    timeout: true,
+    broken: true,
+    neighbour: true,
+    test: true,
+  });
   const { shared = true, values = "json", traces = "grace", maxValueBytes = 512 * 1024, timeout = 30 } = options;
   const { broken, neighbour } = options;
   if (!["json", "all"].includes(values)) throw outOfRange("values", '"json" or "all"', values);

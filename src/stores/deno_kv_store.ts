@@ -17,6 +17,7 @@ import { toObject } from "../util/clone_value.ts";
 import { ExpiringMap } from "../util/expiring_map.ts";
 import { KeyedMutex } from "../util/keyed_mutex.ts";
 import { noop } from "../util/maybe_promise.ts";
+import { checkOptionNames } from "../util/option_names.ts";
 import { retry } from "../util/retry.ts";
 import { withTimeout } from "../util/timeout.ts";
 import { decodeValue, encodeValue } from "./_codec.ts";
@@ -161,9 +162,11 @@ export class DenoKvStore implements PrincipalStore {
    *
    * @param kv the database, which the application opens and closes
    * @param options the prefix of the keys
-   * @throws {TypeError} if `kv` is not a `Deno.Kv`, or `prefix` is not a key of at least one part
+   * @throws {TypeError} if `kv` is not a `Deno.Kv`, `prefix` is not a key of at least one part, or
+   * there is an unknown option
    */
   constructor(kv: Deno.Kv, options: DenoKvStoreOptions = {}) {
+    checkOptionNames("create a DenoKvStore", options, { prefix: true });
     const { prefix = ["session"] } = options;
     if (typeof kv?.list !== "function" || typeof kv.atomic !== "function") {
       throw new TypeError(

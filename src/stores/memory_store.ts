@@ -16,6 +16,7 @@ import type {
 import { cloneValue, toObject } from "../util/clone_value.ts";
 import { ExpiringMap } from "../util/expiring_map.ts";
 import { RESOLVED } from "../util/maybe_promise.ts";
+import { checkOptionNames } from "../util/option_names.ts";
 import { ShardedMap } from "../util/sharded_map.ts";
 import { PackedRecord } from "./_packed_record.ts";
 import { emptyRecord, idInUseError, normalizeTimestamp } from "./_records.ts";
@@ -88,10 +89,11 @@ export class MemoryStore implements PrincipalStore {
    * Creates an empty store.
    *
    * @param options the greatest number of sessions
-   * @throws {TypeError} if `maxSessions` is not a number
+   * @throws {TypeError} if `maxSessions` is not a number, or there is an unknown option
    * @throws {RangeError} if `maxSessions` is not an integer above 0
    */
   constructor(options: MemoryStoreOptions = {}) {
+    checkOptionNames("create a MemoryStore", options, { maxSessions: true });
     const { maxSessions = 1_000_000 } = options;
     if (typeof maxSessions !== "number") {
       throw new TypeError("Cannot create a MemoryStore: `maxSessions` must be a number");

@@ -15,6 +15,7 @@ import type {
 } from "../session_store.ts";
 import { toObject } from "../util/clone_value.ts";
 import { noop } from "../util/maybe_promise.ts";
+import { checkOptionNames } from "../util/option_names.ts";
 import { retry } from "../util/retry.ts";
 import { withTimeout } from "../util/timeout.ts";
 import { decodeKey, encodeKey } from "./_codec.ts";
@@ -178,10 +179,11 @@ export class PostgresStore implements PrincipalStore, AsyncDisposable {
    * @param sqlOrUrl a client that `postgres()` of `npm:postgres` returned, or a URL such as
    * `"postgres://user:password@host:5432/database"`
    * @param options the table, whether `init()` creates it, and the number of connections
-   * @throws {TypeError} if an argument or an option is invalid
+   * @throws {TypeError} if an argument or an option is invalid, or an option is unknown
    * @throws {RangeError} if `max` is not an integer from 1 to 1000
    */
   constructor(sqlOrUrl: PostgresSql | string, options: PostgresStoreOptions = {}) {
+    checkOptionNames("create a PostgresStore", options, { table: true, migrate: true, max: true });
     const { table = "sessions", migrate = true, max } = options;
     this.#table = quoteTable("create a PostgresStore", table);
     if (typeof migrate !== "boolean") {

@@ -15,6 +15,7 @@ import type {
 } from "../session_store.ts";
 import { toObject } from "../util/clone_value.ts";
 import { noop } from "../util/maybe_promise.ts";
+import { checkOptionNames } from "../util/option_names.ts";
 import { retry } from "../util/retry.ts";
 import { emptyRecord, idInUseError, normalizeTimestamp } from "./_records.ts";
 import { type RedisClientLike, type RedisClusterLike, RedisConnection, type Script } from "./_redis_connection.ts";
@@ -170,11 +171,12 @@ export class RedisStore implements PrincipalStore, AsyncDisposable {
    * @param clientOrUrl a URL (`redis://` or `rediss://`, with user, password and database number if
    * needed); or a client, a pool or a cluster client of `npm:redis`
    * @param options the prefix of the keys
-   * @throws {TypeError} if `clientOrUrl` is neither a URL nor a client, or `prefix` is not a
-   * well-formed string
+   * @throws {TypeError} if `clientOrUrl` is neither a URL nor a client, `prefix` is not a
+   * well-formed string, or there is an unknown option
    * @throws {RangeError} if `prefix` is empty
    */
   constructor(clientOrUrl: RedisClientLike | RedisClusterLike | string | URL, options: RedisStoreOptions = {}) {
+    checkOptionNames("create a RedisStore", options, { prefix: true });
     const { prefix = "session:" } = options;
     if (typeof prefix !== "string" || !prefix.isWellFormed()) {
       throw new TypeError("Cannot create a RedisStore: expected `prefix` to be a well-formed string");

@@ -17,7 +17,9 @@ import type {
   SessionRecord,
 } from "../session_store.ts";
 import { toObject } from "../util/clone_value.ts";
+import { warnIfMilliseconds } from "../util/likely_milliseconds.ts";
 import { noop } from "../util/maybe_promise.ts";
+import { checkOptionNames } from "../util/option_names.ts";
 import { retry } from "../util/retry.ts";
 import { decodeValues, encodeValues, isObject } from "./_codec.ts";
 import { emptyRecord, idInUseError, normalizeTimestamp, unreadableError } from "./_records.ts";
@@ -205,10 +207,11 @@ export class SqliteStore implements PrincipalStore, AsyncDisposable {
    *
    * @param path the file, which is created if it is missing; or `":memory:"`, for tests
    * @param options the durability, and how long to wait for other processes
-   * @throws {TypeError} if `path` is not a path, or an option has the wrong type
+   * @throws {TypeError} if `path` is not a path, or an option is unknown or has the wrong type
    * @throws {RangeError} if `path` is empty, or an option is out of range
    */
   constructor(path: string, options: SqliteStoreOptions = {}) {
+    checkOptionNames("create a SqliteStore", options, { synchronous: true, busyTimeout: true });
     const { synchronous = "full", busyTimeout = 5 } = options;
     if (typeof path !== "string" || path.startsWith("file:")) {
       throw new TypeError("Cannot create a SqliteStore: `path` must be the path of a file, not a URL");
@@ -233,6 +236,7 @@ export class SqliteStore implements PrincipalStore, AsyncDisposable {
         `Cannot create a SqliteStore: \`busyTimeout\` must be a finite number of seconds, 0 or more; received ${busyTimeout}`,
       );
     }
+    warnIfMilliseconds("busyTimeout", busyTimeout);
     this.#path = path;
     this.#synchronous = synchronous;
     this.#busyTimeout = busyTimeout;

@@ -68,3 +68,12 @@ Deno.test("checkOptionNames() refuses what is no object, and does not show it", 
     assertEquals(message, "Cannot start: the options must be an object");
   }
 });
+
+Deno.test("checkOptionNames() takes the name of every option and no other, or does not compile", () => {
+  const options: Options = {};
+  const { path: _, ...missing } = NAMES;
+  // @ts-expect-error -- `path` is missing
+  checkOptionNames("start", options, missing);
+  // @ts-expect-error -- `paths` is no option
+  checkOptionNames("start", options, { ...NAMES, paths: true });
+});
