@@ -41,6 +41,8 @@ export interface Cookie {
   secure?: boolean;
   httpOnly?: boolean;
   sameSite?: "Strict" | "Lax" | "None";
+  partitioned?: boolean;
+  unparsed?: string[];
 }
 
 /**

@@ -24,9 +24,20 @@ export interface SessionOptions {
    */
   secret: SessionSecret | readonly SessionSecret[];
   /**
-   * The name of the cookie, an RFC 6265 token. With the prefix `__Host-`, browsers require Secure
-   * and `Path=/` and send the cookie to this host only. With the prefix `__Secure-`, they require
-   * Secure.
+   * The name of the cookie, an RFC 6265 token. Browsers hold a cookie to the prefix of its name
+   * (RFC 6265bis section 4.1.3 and draft-ietf-httpbis-layered-cookies-02 section 4.1.3), so the
+   * server knows who can have set it:
+   *
+   * - `__Host-`: requires Secure, `Path=/` and no Domain. Only this host can have set the cookie, and
+   *   only over HTTPS. Use it in production: `"__Host-sid"`.
+   * - `__Host-Http-`: also requires HttpOnly. No script can have set the cookie either.
+   * - `__Secure-`: requires Secure. For a cookie with a Domain or another Path.
+   * - `__Http-`: also requires HttpOnly.
+   *
+   * The options are completed accordingly, and a contradiction throws. Browsers that do not know a
+   * prefix treat it as a part of the name.
+   *
+   * Note: another name is another cookie, so changing it signs all users out.
    *
    * @default {"sid"}
    */
@@ -127,6 +138,24 @@ export interface SessionOptions {
    */
   sameSite?: SameSite | false;
   /**
+   * The Partitioned attribute (CHIPS): whether browsers keep a separate cookie for each site that
+   * the visitor sees in the address bar. For pages that other sites embed, with `sameSite: "None"`.
+   * A session in a frame is then another one on each site. Implies Secure.
+   *
+   * Note: a cookie from before this option was set is another one for the browser. It stays until it
+   * expires.
+   *
+   * @default {false}
+   */
+  partitioned?: boolean;
+  /**
+   * The Priority attribute: Chromium evicts cookies of a lower priority first if a site has more
+   * than 180. Other browsers ignore it.
+   *
+   * @default {undefined} no attribute, which is as `"Medium"`
+   */
+  priority?: "Low" | "Medium" | "High";
+  /**
    * Whether to trust the header `X-Forwarded-Proto`. A proxy that terminates TLS sets it to `https`
    * if the request came over HTTPS. Enable it only if every request passes through such a proxy.
    * Otherwise clients can forge the header.
@@ -214,6 +243,8 @@ export interface ResolvedOptions {
   readonly secure: boolean | undefined;
   readonly httpOnly: boolean;
   readonly sameSite: SameSite | undefined;
+  readonly partitioned: boolean;
+  readonly priority: "Low" | "Medium" | "High" | undefined;
   readonly trustProxy: boolean;
   readonly saveUninitialized: boolean;
   /** `undefined`: depends on the host of the request. */

@@ -45,6 +45,8 @@ const TYPE_CHECKS: Readonly<Record<CheckedOption, Check>> = {
   secure: BOOLEAN,
   httpOnly: BOOLEAN,
   sameSite: [isOneOf("Strict", "Lax", "None", false), 'must be "Strict", "Lax", "None" or false'],
+  partitioned: BOOLEAN,
+  priority: [isOneOf("Low", "Medium", "High"), 'must be "Low", "Medium" or "High"'],
   trustProxy: BOOLEAN,
   saveUninitialized: BOOLEAN,
   diagnose: BOOLEAN,
@@ -105,6 +107,8 @@ export function resolveOptions(options: SessionOptions): ResolvedOptions {
     secure: needsSecure ? true : options.secure,
     httpOnly: options.httpOnly ?? true,
     sameSite: sameSite === false ? undefined : sameSite,
+    partitioned: options.partitioned ?? false,
+    priority: options.priority,
     trustProxy: options.trustProxy ?? false,
     saveUninitialized: options.saveUninitialized ?? false,
     diagnose: options.diagnose,
@@ -133,12 +137,15 @@ function checkCombinations({ name = "sid", path = "/", ...options }: SessionOpti
   if (options.rolling && options.maxAge === undefined) {
     throw contradiction("rolling", "requires `maxAge`, which it counts from the last activity");
   }
-  // Browsers compare these prefixes case-insensitively (RFC 6265bis section 5.7).
+  const secureReason = reasonForSecure(name, options);
+  if (secureReason !== undefined && options.secure === false) {
+    throw contradiction("secure", `cannot be false: ${secureReason} requires Secure`);
+  }
+  // Browsers compare prefixes case-insensitively (RFC 6265bis section 5.7 and
+  // draft-ietf-httpbis-layered-cookies-02 section 5.4.3).
   const isHostOnly = /^__Host-/i.test(name);
-  const needsSecure = isHostOnly || /^__Secure-/i.test(name) || options.sameSite === "None";
-  if (needsSecure && options.secure === false) {
-    const reason = options.sameSite === "None" ? 'sameSite "None"' : name;
-    throw contradiction("secure", `cannot be false: ${reason} requires Secure`);
+  if (/^__(Host-)?Http-/i.test(name) && options.httpOnly === false) {
+    throw contradiction("httpOnly", `cannot be false with ${name}: the prefix requires HttpOnly`);
   }
   if (isHostOnly && options.domain !== undefined) {
     throw contradiction("domain", `cannot be used with ${name}: the prefix limits the cookie to one host`);
@@ -146,7 +153,14 @@ function checkCombinations({ name = "sid", path = "/", ...options }: SessionOpti
   if (isHostOnly && path !== "/") {
     throw contradiction("path", `must be "/" with ${name}: the prefix requires it`);
   }
-  return needsSecure;
+  return secureReason !== undefined;
+}
+
+/** Returns what requires the Secure attribute, if anything does. */
+function reasonForSecure(name: string, options: Omit<SessionOptions, "name" | "secret">): string | undefined {
+  if (options.sameSite === "None") return 'sameSite "None"';
+  if (options.partitioned) return "partitioned";
+  return /^__(Secure|Host|Http)-/i.test(name) ? name : undefined;
 }
 
 function contradiction(option: keyof SessionOptions, problem: string): TypeError {

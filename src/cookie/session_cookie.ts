@@ -97,7 +97,7 @@ export class SessionCookie {
 
   /** Returns the part of the line after the value. */
   #serializeAttributes(secure: boolean, maxAge?: number, expires?: number): string {
-    const { path, domain, httpOnly, sameSite } = this.#options;
+    const { path, domain, httpOnly, sameSite, partitioned, priority } = this.#options;
     const scratch = new Headers();
     setCookie(scratch, {
       name: this.name,
@@ -109,6 +109,9 @@ export class SessionCookie {
       httpOnly,
       secure,
       sameSite,
+      partitioned,
+      // It decides which cookies a browser evicts, so a deletion does not need it.
+      unparsed: priority === undefined || maxAge === 0 ? undefined : [`Priority=${priority}`],
     });
     return (scratch.get("set-cookie") ?? "").slice(this.#prefix.length);
   }

@@ -72,6 +72,19 @@ Deno.test("SessionCookie.serialize() writes the attributes", async (t) => {
     [{ path: false, httpOnly: false, sameSite: false }, false, {}],
     [{}, false, { path: "/", httponly: true, samesite: "Lax", "max-age": "60" }, inAMinute],
     [{}, false, { path: "/", httponly: true, samesite: "Lax" }, Infinity],
+    [{ partitioned: true, sameSite: "None" }, true, {
+      path: "/",
+      httponly: true,
+      samesite: "None",
+      secure: true,
+      partitioned: true,
+    }],
+    [{ partitioned: false, priority: "High" }, false, {
+      path: "/",
+      httponly: true,
+      samesite: "Lax",
+      priority: "High",
+    }],
     [{ expires }, false, { path: "/", httponly: true, samesite: "Lax", expires: expires.toUTCString() }],
     [{ expires }, false, { path: "/", httponly: true, samesite: "Lax", "max-age": "60" }, inAMinute],
     [{ expires }, false, { path: "/", httponly: true, samesite: "Lax" }, Infinity],
@@ -110,6 +123,12 @@ Deno.test("SessionCookie.serializeDeletion() has the attributes of the cookie it
       expires: "Thu, 01 Jan 1970 00:00:00 GMT",
     },
   });
+});
+
+Deno.test("SessionCookie.serializeDeletion() is Partitioned too, and has no Priority", () => {
+  const written = cookie({ partitioned: true, priority: "Low" });
+  const [cleared] = setCookies(new Headers([["set-cookie", written.serializeDeletion(true)]]));
+  assertEquals([cleared?.attributes.partitioned, cleared?.attributes.priority], [true, undefined]);
 });
 
 Deno.test("isDeletion() recognises a line that deletes a cookie", () => {
