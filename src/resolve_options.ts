@@ -14,6 +14,12 @@ import { checkOptionNames } from "./util/option_names.ts";
  */
 const MAX_TIMER_SECONDS = 2_147_483;
 
+/** Browsers ignore an attribute whose value is longer, in bytes (RFC 6265bis section 5.6). */
+const MAX_ATTRIBUTE_LENGTH = 1024;
+
+/** The length of the longest host name: 255 octets with their lengths (RFC 1035 section 2.3.4). */
+const MAX_HOST_LENGTH = 253;
+
 const COOKIE_NAME_PATTERN = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/;
 const PATH_PATTERN = /^\/[\x20-\x3a\x3c-\x7e]*$/;
 const HOST_PATTERN = /^\.?[0-9A-Za-z]([0-9A-Za-z-]*[0-9A-Za-z])?(\.[0-9A-Za-z]([0-9A-Za-z-]*[0-9A-Za-z])?)*$/;
@@ -37,7 +43,7 @@ const TYPE_CHECKS: Readonly<Record<CheckedOption, Check>> = {
   absoluteTimeout: SECONDS,
   renewalTimeout: SECONDS,
   maxSessionsPerPrincipal: [(value) => typeof value === "number", "must be a number"],
-  domain: [(value) => matches(HOST_PATTERN, value), "must be a host name, without port or scheme"],
+  domain: [isHostName, `must be a host name of at most ${MAX_HOST_LENGTH} characters, without port or scheme`],
   path: [
     (value) => value === false || matches(PATH_PATTERN, value),
     "must begin with a slash and contain only printable ASCII without semicolons, or be false",
@@ -64,6 +70,10 @@ const RANGE_CHECKS: Readonly<Partial<Record<CheckedOption, Check>>> = {
   absoluteTimeout: DURATION,
   renewalTimeout: DURATION,
   maxSessionsPerPrincipal: [isPositiveInteger, "must be an integer above 0"],
+  path: [
+    (value) => value === false || `${value}`.length <= MAX_ATTRIBUTE_LENGTH,
+    `must have at most ${MAX_ATTRIBUTE_LENGTH} characters, because browsers ignore a longer attribute`,
+  ],
   storeTimeout: [
     (value) => Number(value) > 0 && Number(value) <= MAX_TIMER_SECONDS,
     `must be above 0 and at most ${MAX_TIMER_SECONDS} seconds`,
@@ -165,6 +175,10 @@ function reasonForSecure(name: string, options: Omit<SessionOptions, "name" | "s
 
 function contradiction(option: keyof SessionOptions, problem: string): TypeError {
   return new TypeError(`Cannot start sessions: \`${option}\` ${problem}`);
+}
+
+function isHostName(value: unknown): boolean {
+  return matches(HOST_PATTERN, value) && `${value}`.replace(/^\./, "").length <= MAX_HOST_LENGTH;
 }
 
 function matches(pattern: RegExp, value: unknown): boolean {

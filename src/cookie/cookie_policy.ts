@@ -29,9 +29,9 @@ export class CookiePolicy {
     return this.#options.secure ?? this.#isHttps(context);
   }
 
-  /** Warns if the browser will drop the cookie of a `Set-Cookie` line. */
-  onCookieSet(context: HttpContext, line: string): void {
-    this.#warnings.checkSetCookie(context, line, this.isSecure(context), this.#isHttps(context));
+  /** Warns if the browser will drop a cookie that was set. */
+  onCookieSet(context: HttpContext): void {
+    this.#warnings.checkSetCookie(context, this.isSecure(context), this.#isHttps(context));
   }
 
   /**

@@ -7,12 +7,6 @@ import type { HttpContext } from "../../deps.ts";
 import type { SessionCookieLost } from "../events.ts";
 import type { ResolvedOptions } from "../options.ts";
 
-/**
- * Browsers support at least this many bytes per cookie (RFC 6265 section 6.1). Most drop larger
- * ones.
- */
-const MAX_COOKIE_BYTES = 4096;
-
 type LossReason = SessionCookieLost["reason"];
 
 /** The warnings about cookies that were set and not sent. */
@@ -39,11 +33,11 @@ export class CookieWarnings {
     this.#options = options;
   }
 
-  /** Warns if the browser will drop the cookie of a `Set-Cookie` line. */
-  checkSetCookie(context: HttpContext, line: string, isSecure: boolean, isHttps: boolean): void {
+  /** Warns if the browser will drop a cookie that was set. */
+  checkSetCookie(context: HttpContext, isSecure: boolean, isHttps: boolean): void {
     const { domain: configured } = this.#options;
-    // Most lines pass here, without parsing the URL of the request.
-    if ((isHttps || !isSecure) && configured === undefined && line.length <= MAX_COOKIE_BYTES) return;
+    // Most cookies pass here, without parsing the URL of the request.
+    if ((isHttps || !isSecure) && configured === undefined) return;
     if (!this.isEnabled(context)) return;
     const { hostname } = new URL(context.request.url);
     if (isSecure && !isHttps) {
@@ -61,12 +55,6 @@ export class CookieWarnings {
         "domain",
         `The session cookie's Domain, ${domain}, does not match the host of the request, so browsers drop it. Omit the option domain ` +
           "to set the cookie for the host of the request only.",
-      );
-    }
-    if (line.length > MAX_COOKIE_BYTES) {
-      this.#warnOnce(
-        "size",
-        `The session cookie is larger than ${MAX_COOKIE_BYTES} bytes, so browsers drop it. Shorten its name or path.`,
       );
     }
   }

@@ -83,7 +83,7 @@ export class ResponseCookie {
     // again.
     const isNew = this.#sent !== undefined && this.#sent.isCurrent === undefined;
     this.#setLine(line, isNew ? undefined : isCurrent);
-    this.#policy.onCookieSet(this.#context, line);
+    this.#policy.onCookieSet(this.#context);
     if (!this.#wasMerged) this.#policy.lost.expect(this, this.#context, value);
     else if (isCurrent === undefined) this.#policy.lost.report("late", this.#context, value);
   }

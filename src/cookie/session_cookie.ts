@@ -4,13 +4,21 @@
  * @module
  */
 import { setCookie } from "../../deps.ts";
-import type { ResolvedOptions } from "../options.ts";
+import { MAX_DATE_MS, type ResolvedOptions } from "../options.ts";
+import { COOKIE_VALUE_LENGTH } from "./signer.ts";
 
 /**
  * The maximum number of cookies that are read. Cookies of one name can differ in Path and Domain,
  * but a larger number suggests an attack.
  */
 const MAX_PRESENTED = 4;
+
+/**
+ * Browsers support at least this many bytes for the name, the value and the attributes of a cookie
+ * together (RFC 6265 section 6.1). Most drop a cookie whose name and value are longer (RFC 6265bis
+ * section 5.6, OWASP ASVS 5.0, 3.3.5).
+ */
+const MAX_COOKIE_BYTES = 4096;
 
 /** Reads and writes the cookie of one name. Its attributes come from the options alone. */
 export class SessionCookie {
@@ -24,6 +32,7 @@ export class SessionCookie {
   /** The attribute of the option `expires`. */
   readonly #expires: string;
 
+  /** @throws {RangeError} if the cookie can be larger than browsers support */
   constructor(options: ResolvedOptions) {
     this.#options = options;
     this.name = options.name;
@@ -31,6 +40,7 @@ export class SessionCookie {
     this.#attributes = this.#serializeAttributes(false);
     this.#secureAttributes = this.#serializeAttributes(true);
     this.#expires = options.expires === undefined ? "" : `; Expires=${new Date(options.expires).toUTCString()}`;
+    this.#checkSize();
   }
 
   /**
@@ -93,6 +103,17 @@ export class SessionCookie {
   /** Returns whether a `Set-Cookie` line sets or deletes this cookie. */
   matches(line: string): boolean {
     return line.trimStart().startsWith(this.#prefix);
+  }
+
+  /** Checks the size that the cookie has with its longest attributes. */
+  #checkSize(): void {
+    const { length } = this.#prefix + this.#serializeAttributes(true, MAX_DATE_MS / 1000, 0);
+    const size = length + COOKIE_VALUE_LENGTH;
+    if (size <= MAX_COOKIE_BYTES) return;
+    throw new RangeError(
+      `Cannot start sessions: the session cookie can have ${size} bytes, and browsers drop one of more than ${MAX_COOKIE_BYTES}; ` +
+        "shorten `name` or `path`",
+    );
   }
 
   /** Returns the part of the line after the value. */

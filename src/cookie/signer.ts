@@ -14,6 +14,9 @@ import { TwoGenerationCache } from "../util/two_generation_cache.ts";
 const HMAC_BYTES = 32;
 const SIGNATURE_LENGTH = 43;
 
+/** The length of the value of a cookie: the id, a dot, the signature. */
+export const COOKIE_VALUE_LENGTH = SESSION_ID_LENGTH + 1 + SIGNATURE_LENGTH;
+
 /** How many verified cookies are cached, at about 200 bytes each. */
 const MAX_CACHED_COOKIES = 10_000;
 
@@ -88,7 +91,7 @@ export class Signer {
     const known = this.#verified.get(pair);
     if (known !== undefined) return { id: known, needsResign: false };
     const value = pair.slice(this.#prefix.length);
-    const isWellFormed = value.length === SESSION_ID_LENGTH + 1 + SIGNATURE_LENGTH &&
+    const isWellFormed = value.length === COOKIE_VALUE_LENGTH &&
       COOKIE_VALUE_PATTERN.test(value) && pair.startsWith(this.#prefix);
     return isWellFormed ? this.#verifySignature(value) : "malformed";
   }

@@ -1,7 +1,8 @@
-import { assert, assertEquals } from "../helpers/assert.ts";
+import { assert, assertEquals, assertThrows } from "../helpers/assert.ts";
 import { FakeClock } from "../helpers/clock.ts";
 import { SECRET, setCookies } from "../helpers/request.ts";
 import { isDeletion, SessionCookie } from "../../src/cookie/session_cookie.ts";
+import { COOKIE_VALUE_LENGTH } from "../../src/cookie/signer.ts";
 import type { SessionOptions } from "../../src/options.ts";
 import { resolveOptions } from "../../src/resolve_options.ts";
 
@@ -129,6 +130,35 @@ Deno.test("SessionCookie.serializeDeletion() is Partitioned too, and has no Prio
   const written = cookie({ partitioned: true, priority: "Low" });
   const [cleared] = setCookies(new Headers([["set-cookie", written.serializeDeletion(true)]]));
   assertEquals([cleared?.attributes.partitioned, cleared?.attributes.priority], [true, undefined]);
+});
+
+Deno.test("new SessionCookie() refuses a cookie that can have more than 4096 bytes", async (t) => {
+  const domain = `.${"d.".repeat(126)}d`;
+  const longest: Partial<SessionOptions> = { path: `/${"p".repeat(1023)}`, sameSite: "Strict", priority: "Medium" };
+  const cases: [string, Partial<SessionOptions>][] = [
+    ["without a domain", { ...longest, partitioned: true }],
+    ["with a domain", { ...longest, domain }],
+    ["with the defaults", {}],
+  ];
+  for (const [name, options] of cases) {
+    await t.step(name, () => {
+      const named = (length: number): SessionCookie => cookie({ ...options, name: "n".repeat(length) });
+      const sizeOf = (length: number): number =>
+        Number(
+          /can have (\d+) bytes/.exec(assertThrows(() => named(length), RangeError, "shorten `name`").message)?.[1],
+        );
+      const longestName = 4096 - (sizeOf(4096) - 4096);
+      named(longestName);
+      assertEquals(sizeOf(longestName + 1), 4097);
+
+      using clock = new FakeClock();
+      const resolved = resolveOptions({ secret: SECRET, ...options, maxAge: 8e12, name: "n".repeat(longestName) });
+      const sent = new SessionCookie(resolved);
+      const line = sent.serialize("v".repeat(COOKIE_VALUE_LENGTH), true, clock.now + 8e15);
+      // The deletion has both attributes of the expiry, so there is room for Expires too.
+      assertEquals(line.length, 4096 - "; Expires=Thu, 01 Jan 1970 00:00:00 GMT".length);
+    });
+  }
 });
 
 Deno.test("isDeletion() recognises a line that deletes a cookie", () => {
