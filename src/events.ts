@@ -130,16 +130,16 @@ export interface SessionStoreFailed {
 /**
  * A write that was not awaited failed, although the store did not: its session had ended, an
  * argument was invalid, such as a value that cannot be stored, or the function passed to `update()`
- * threw.
+ * threw. Or the function `domain` failed, and a cookie was therefore not sent again or not deleted.
  */
 export interface SessionWriteFailed {
   /** The type of the event. */
   type: "writeFailed";
-  /** The operation that failed, such as `"set"`. */
+  /** The operation that failed, such as `"set"`; `"setCookie"` if the function `domain` failed. */
   operation: string;
   /** The reason. */
   error: Error;
-  /** The handle of the session. Absent if there was no session yet. */
+  /** The handle of the session. Absent if there was no session yet, and with `"setCookie"`. */
   session?: string;
 }
 
@@ -194,6 +194,12 @@ export class Reporter {
 
   emitCookieLost(reason: SessionCookieLost["reason"], id: string): void {
     this.#emit(() => ({ type: "cookieLost", reason, session: this.#handleOf(id) }));
+  }
+
+  /** Reports a cookie that a response leaves without, because its Domain is not known. */
+  emitCookieFailed(error: TypeError): void {
+    this.#emit(() => ({ type: "writeFailed", operation: "setCookie", error }));
+    if (this.#listener === undefined) console.error(`[session] ${error.message}`);
   }
 
   emitStoreFailed(operation: string, error: SessionStoreError, id?: string): void {

@@ -107,10 +107,18 @@ export interface SessionOptions {
    * The Domain attribute: a host name, without scheme or port. Browsers send the cookie to this
    * host and to all its subdomains.
    *
+   * A function returns it for a request, for an application on several domains; `undefined` omits
+   * the attribute. It is called at most once for each request, and only if the response sets or
+   * deletes the cookie. Return only domains that you know, because clients choose the Host header.
+   *
+   * If the function throws, or returns something else than a host name or `undefined`, the call that
+   * needs a cookie rejects with a `TypeError` and changes nothing. `destroy()` ends the session and
+   * then rejects. A cookie that is only sent again is left out, and the error is reported.
+   *
    * @default {undefined} browsers send the cookie only to the host that set it, which is the
    * narrowest scope
    */
-  domain?: string;
+  domain?: string | ((request: Request) => string | undefined);
   /**
    * The Path attribute: browsers send the cookie only with requests to this path and the paths
    * below it. `false` omits the attribute.
@@ -238,6 +246,8 @@ export interface ResolvedOptions {
   readonly renewalTimeout: number | undefined;
   readonly maxSessionsPerPrincipal: number | undefined;
   readonly domain: string | undefined;
+  /** The option `domain` if it is a function. */
+  readonly domainOf: ((request: Request) => unknown) | undefined;
   readonly path: string | undefined;
   /** `undefined`: depends on the request. */
   readonly secure: boolean | undefined;

@@ -43,7 +43,10 @@ const TYPE_CHECKS: Readonly<Record<CheckedOption, Check>> = {
   absoluteTimeout: SECONDS,
   renewalTimeout: SECONDS,
   maxSessionsPerPrincipal: [(value) => typeof value === "number", "must be a number"],
-  domain: [isHostName, `must be a host name of at most ${MAX_HOST_LENGTH} characters, without port or scheme`],
+  domain: [
+    (value) => typeof value === "function" || isHostName(value),
+    `must be a host name of at most ${MAX_HOST_LENGTH} characters, without port or scheme, or a function that returns one`,
+  ],
   path: [
     (value) => value === false || matches(PATH_PATTERN, value),
     "must begin with a slash and contain only printable ASCII without semicolons, or be false",
@@ -112,7 +115,8 @@ export function resolveOptions(options: SessionOptions): ResolvedOptions {
     absoluteTimeout: options.absoluteTimeout,
     renewalTimeout: options.renewalTimeout,
     maxSessionsPerPrincipal: options.maxSessionsPerPrincipal,
-    domain: options.domain,
+    domain: typeof options.domain === "function" ? undefined : options.domain,
+    domainOf: typeof options.domain === "function" ? options.domain : undefined,
     path: path === false ? undefined : path,
     secure: needsSecure ? true : options.secure,
     httpOnly: options.httpOnly ?? true,
@@ -177,7 +181,8 @@ function contradiction(option: keyof SessionOptions, problem: string): TypeError
   return new TypeError(`Cannot start sessions: \`${option}\` ${problem}`);
 }
 
-function isHostName(value: unknown): boolean {
+/** Returns whether a value can be the Domain attribute. */
+export function isHostName(value: unknown): value is string {
   return matches(HOST_PATTERN, value) && `${value}`.replace(/^\./, "").length <= MAX_HOST_LENGTH;
 }
 

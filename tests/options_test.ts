@@ -75,6 +75,7 @@ const REFUSED: [string, any, typeof RangeError | typeof TypeError, string][] = [
   ["__Host- with a path", { name: "__Host-sid", path: "/admin" }, TypeError, "path"],
   ["__Host- without a path", { name: "__Host-sid", path: false }, TypeError, "path"],
   ["__HOST- with a domain", { name: "__HOST-sid", domain: "example.com" }, TypeError, "domain"],
+  ["__Host- with a domain that depends on the request", { name: "__Host-sid", domain: () => {} }, TypeError, "domain"],
   ["__Host-Http- without Secure", { name: "__Host-Http-sid", secure: false }, TypeError, "secure"],
   ["__Host-Http- without HttpOnly", { name: "__Host-Http-sid", httpOnly: false }, TypeError, "httpOnly"],
   ["__Host-Http- with a domain", { name: "__Host-Http-sid", domain: "example.com" }, TypeError, "domain"],

@@ -33,11 +33,14 @@ export class CookieWarnings {
     this.#options = options;
   }
 
-  /** Warns if the browser will drop a cookie that was set. */
-  checkSetCookie(context: HttpContext, isSecure: boolean, isHttps: boolean): void {
-    const { domain: configured } = this.#options;
+  /**
+   * Warns if the browser will drop a cookie that was set.
+   *
+   * @param domain the Domain attribute
+   */
+  checkSetCookie(context: HttpContext, domain: string | undefined, isSecure: boolean, isHttps: boolean): void {
     // Most cookies pass here, without parsing the URL of the request.
-    if ((isHttps || !isSecure) && configured === undefined) return;
+    if ((isHttps || !isSecure) && domain === undefined) return;
     if (!this.isEnabled(context)) return;
     const { hostname } = new URL(context.request.url);
     if (isSecure && !isHttps) {
@@ -49,11 +52,11 @@ export class CookieWarnings {
             "terminates TLS, set trustProxy. (On localhost most browsers keep it anyway; Safari does not.)",
       );
     }
-    const domain = configured?.replace(/^\./, "").toLowerCase();
-    if (domain !== undefined && hostname !== domain && !hostname.endsWith(`.${domain}`)) {
+    const host = domain?.replace(/^\./, "").toLowerCase();
+    if (host !== undefined && hostname !== host && !hostname.endsWith(`.${host}`)) {
       this.#warnOnce(
         "domain",
-        `The session cookie's Domain, ${domain}, does not match the host of the request, so browsers drop it. Omit the option domain ` +
+        `The session cookie's Domain, ${host}, does not match the host of the request, so browsers drop it. Omit the option domain ` +
           "to set the cookie for the host of the request only.",
       );
     }

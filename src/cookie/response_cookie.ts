@@ -11,7 +11,7 @@ import { isDeletion, type SessionCookie } from "./session_cookie.ts";
 type MergedResult = ReturnType<AlosaurResponse["getMergedResult"]>;
 
 /** The part of the policy that a response needs. */
-type Policy = Pick<CookiePolicy, "cookie" | "isSecure" | "onCookieSet" | "lost">;
+type Policy = Pick<CookiePolicy, "cookie" | "cookieFor" | "cookieIfKnown" | "isSecure" | "onCookieSet" | "lost">;
 
 /** A cookie that the response carries. */
 interface SentCookie {
@@ -68,22 +68,36 @@ export class ResponseCookie {
   }
 
   /**
+   * Makes sure that a new cookie can be sent, before the session is changed.
+   *
+   * @throws {TypeError} if the function `domain` failed
+   */
+  prepare(): void {
+    this.#policy.cookieFor(this.#context);
+  }
+
+  /**
    * Sets the cookie in the client.
    *
    * @param value the signed id
    * @param expiresAt when the cookie expires, as in {@linkcode SessionCookie.serialize}
    * @param isCurrent for a cookie that is only sent again: returns whether the session still has
    * this id. It is called when the response leaves, because the response to another request may
-   * have replaced the cookie since.
+   * have replaced the cookie since. If the function `domain` fails, such a cookie is not sent.
+   * @throws {TypeError} if the function `domain` failed for another cookie
    */
   send(value: string, expiresAt: number | undefined, isCurrent?: () => boolean): void {
     if (this.#mode !== "open") return;
-    const line = this.#cookie.serialize(value, this.#policy.isSecure(this.#context), expiresAt);
+    const cookie = isCurrent === undefined
+      ? this.#policy.cookieFor(this.#context)
+      : this.#policy.cookieIfKnown(this.#context);
+    if (cookie === undefined) return;
+    const line = cookie.serialize(value, this.#policy.isSecure(this.#context), expiresAt);
     // If the client does not have this cookie yet, it is sent without a check, even if it is set
     // again.
     const isNew = this.#sent !== undefined && this.#sent.isCurrent === undefined;
     this.#setLine(line, isNew ? undefined : isCurrent);
-    this.#policy.onCookieSet(this.#context);
+    this.#policy.onCookieSet(this.#context, cookie);
     if (!this.#wasMerged) this.#policy.lost.expect(this, this.#context, value);
     else if (isCurrent === undefined) this.#policy.lost.report("late", this.#context, value);
   }
@@ -91,12 +105,15 @@ export class ResponseCookie {
   /**
    * Deletes the cookie in the client, if the client has presented one. Later calls of `send()` and
    * `cancel()` are ignored.
+   *
+   * @throws {TypeError} if the function `domain` failed; an earlier {@linkcode send} is cancelled
+   * nevertheless
    */
   clear(): void {
     if (this.#mode === "disabled") return;
-    if (this.presented.length > 0) this.#setDeletion();
-    else this.#setLine(undefined);
+    this.#setLine(undefined);
     this.#mode = "final";
+    if (this.presented.length > 0) this.#setDeletion(this.#policy.cookieFor(this.#context));
   }
 
   /** Cancels an earlier {@linkcode send}: the response leaves the client's cookie unchanged. */
@@ -134,8 +151,8 @@ export class ResponseCookie {
     return this.#policy.cookie;
   }
 
-  #setDeletion(): void {
-    this.#setLine(this.#cookie.serializeDeletion(this.#policy.isSecure(this.#context)));
+  #setDeletion(cookie: SessionCookie): void {
+    this.#setLine(cookie.serializeDeletion(this.#policy.isSecure(this.#context)));
   }
 
   get #line(): string | undefined {
@@ -213,7 +230,11 @@ export class ResponseCookie {
   #honorDeletion(lines: readonly string[], otherLines: readonly string[] = []): void {
     if (this.#mode === "disabled") return;
     const deletes = (line: string): boolean => line !== this.#line && this.#cookie.matches(line) && isDeletion(line);
-    if (lines.some(deletes) || otherLines.some(deletes)) this.#setDeletion();
+    if (!lines.some(deletes) && !otherLines.some(deletes)) return;
+    const cookie = this.#policy.cookieIfKnown(this.#context);
+    if (cookie !== undefined) this.#setDeletion(cookie);
+    // The application's own line may delete the cookie nevertheless.
+    else this.#mode = "disabled";
   }
 
   /**

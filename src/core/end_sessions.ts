@@ -3,19 +3,43 @@
  *
  * @module
  */
+import type { ResponseCookie } from "../cookie/response_cookie.ts";
 import { UnreadableRecordError } from "../errors.ts";
 import type { LoadedSession } from "./loaded_session.ts";
 import type { SessionServices } from "./session_services.ts";
 
 /**
- * Ends the session of a request, and all others whose cookies the client has presented. Otherwise
- * one of those would sign the client in again.
+ * Deletes the cookie of a client. The returned function ends the session of the request, and all
+ * others whose cookies the client has presented. Otherwise one of those would sign the client in
+ * again.
  *
- * @param presented the cookies, as `name=value`; none if the only one is that of `session`
+ * The returned function rejects with a `SessionStoreError` if the store failed, and with a
+ * `TypeError` if the function `domain` failed, in both cases after all sessions were tried.
+ *
  * @param session the session of the request, if there is one
- * @throws {SessionStoreError} if the store failed, after all sessions were tried
+ * @param isNew whether the request came without it
  */
-export async function endPresentedSessions(
+export function signOut(
+  services: SessionServices,
+  cookie: ResponseCookie,
+  session: LoadedSession | undefined,
+  isNew: boolean,
+): () => Promise<void> {
+  const { presented } = cookie;
+  const others = !isNew && presented.length === 1 ? [] : presented;
+  try {
+    cookie.clear();
+  } catch (error) {
+    return async () => {
+      await endSessions(services, others, session);
+      throw error;
+    };
+  }
+  return () => endSessions(services, others, session);
+}
+
+/** @param presented the cookies, as `name=value`; none if the only one is that of `session` */
+async function endSessions(
   services: SessionServices,
   presented: readonly string[],
   session: LoadedSession | undefined,

@@ -68,6 +68,7 @@ export interface Regeneration {
  * Gives a session a new id, and sends its cookie.
  *
  * @throws {HeadersSentError} if the cookie would not reach the client
+ * @throws {TypeError} if the function `domain` failed
  */
 export function moveSession(
   services: SessionServices,
@@ -75,7 +76,7 @@ export function moveSession(
   session: LoadedSession,
   { graceSeconds, details, values }: Regeneration,
 ): MaybePromise<void> {
-  requireHeadersNotSent("regenerate", cookie);
+  prepareCookie("regenerate", cookie);
   return session.run("regenerate", cookie, async () => {
     const id = newSessionId();
     const now = Date.now();
@@ -207,9 +208,12 @@ export function checkResentCookie(
 }
 
 /**
- * @throws {HeadersSentError} if the headers of the response have left, so that a new cookie would
- * not reach the client
+ * Makes sure that a new cookie will reach the client, before the session changes.
+ *
+ * @throws {HeadersSentError} if the headers of the response have left
+ * @throws {TypeError} if the function `domain` failed
  */
-export function requireHeadersNotSent(operation: string, cookie: ResponseCookie): void {
+export function prepareCookie(operation: string, cookie: ResponseCookie): void {
   if (cookie.wasMerged) throw new HeadersSentError(operation);
+  cookie.prepare();
 }

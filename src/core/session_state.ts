@@ -15,7 +15,7 @@ import type { SessionMeta, SessionRecord, SessionStore } from "../session_store.
 import type { RegenerateOptions } from "../session_types.ts";
 import { cloneValue } from "../util/clone_value.ts";
 import { type MaybePromise, noop } from "../util/maybe_promise.ts";
-import { endPresentedSessions } from "./end_sessions.ts";
+import { signOut } from "./end_sessions.ts";
 import { deliveryMeta, isCookieDue, ownLifetime } from "./lifetime.ts";
 import type { LoadedSession } from "./loaded_session.ts";
 import {
@@ -24,7 +24,7 @@ import {
   createRecord,
   moveSession,
   newSession,
-  requireHeadersNotSent,
+  prepareCookie,
   resendCookie,
   sendCookie,
   signIn,
@@ -308,10 +308,7 @@ export class SessionState {
       // Earlier writes still run. Later ones are refused.
       this.#isDestroyed = true;
       this.#nextId = undefined;
-      this.#cookie.clear();
-      const { presented } = this.#cookie;
-      const isOnlyOne = !this.isNew && presented.length === 1;
-      return () => endPresentedSessions(this.#services, isOnlyOne ? [] : presented, session);
+      return signOut(this.#services, this.#cookie, session, this.isNew);
     });
   }
 
@@ -384,7 +381,7 @@ export class SessionState {
    * creates the record.
    */
   #create(operation: string, values: Map<string, unknown>, details?: SessionDetails): () => MaybePromise<void> {
-    requireHeadersNotSent(operation, this.#cookie);
+    prepareCookie(operation, this.#cookie);
     const session = newSession(this.#services.options, this.sessionId, values, details);
     const record: SessionRecord = { values: new Map(values), expiresAt: session.expiresAt, meta: session.meta };
     this.#loaded = session;

@@ -33,6 +33,13 @@ const CASES: [string, Partial<SessionOptions>, string, RegExp | undefined][] = [
     "http://example.com/",
     undefined,
   ],
+  [
+    "a Domain from a function of another host",
+    { domain: () => "example.com" },
+    "http://localhost/",
+    /Domain, example\.com, does not match/,
+  ],
+  ["nothing for a function that returns no Domain", { domain: () => undefined }, "http://localhost/", undefined],
   ["nothing for another host than this machine", { secure: true }, "http://app.example/", undefined],
   ["nothing for a host that only begins with localhost", { secure: true }, "http://localhost.example/", undefined],
   ["nothing with diagnose false", { secure: true, diagnose: false }, "http://localhost/", undefined],

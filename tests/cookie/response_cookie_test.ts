@@ -213,6 +213,8 @@ Deno.test("ResponseCookie reports no cookie that it does not send, because the c
   const reported: unknown[] = [];
   const cookie = new ResponseCookie(contextOf(), {
     cookie: policy.cookie,
+    cookieFor: () => policy.cookie,
+    cookieIfKnown: () => policy.cookie,
     lost: policy.lost,
     isSecure: () => false,
     onCookieSet: (context) => reported.push(context),

@@ -138,6 +138,7 @@ Deno.test("new SessionCookie() refuses a cookie that can have more than 4096 byt
   const cases: [string, Partial<SessionOptions>][] = [
     ["without a domain", { ...longest, partitioned: true }],
     ["with a domain", { ...longest, domain }],
+    ["with a function for the domain", { ...longest, domain: () => domain }],
     ["with the defaults", {}],
   ];
   for (const [name, options] of cases) {
@@ -153,7 +154,7 @@ Deno.test("new SessionCookie() refuses a cookie that can have more than 4096 byt
 
       using clock = new FakeClock();
       const resolved = resolveOptions({ secret: SECRET, ...options, maxAge: 8e12, name: "n".repeat(longestName) });
-      const sent = new SessionCookie(resolved);
+      const sent = new SessionCookie(resolved, resolved.domainOf === undefined ? resolved.domain : domain);
       const line = sent.serialize("v".repeat(COOKIE_VALUE_LENGTH), true, clock.now + 8e15);
       // The deletion has both attributes of the expiry, so there is room for Expires too.
       assertEquals(line.length, 4096 - "; Expires=Thu, 01 Jan 1970 00:00:00 GMT".length);
