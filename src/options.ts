@@ -180,7 +180,7 @@ export interface SessionOptions {
   saveUninitialized?: boolean;
   /**
    * Whether to warn in the console about a session cookie that the browser will drop or never
-   * receive, once for each cause.
+   * receive, and about options that give up protection, once for each cause.
    *
    * @default {undefined} `true` if the host of the request is this machine (`localhost`,
    * 127.0.0.0/8, [::1])

@@ -1,5 +1,6 @@
 /**
- * Development warnings about session cookies that never arrive in the browser.
+ * Development warnings about session cookies that never arrive in the browser, or are less
+ * protected than they could be.
  *
  * @module
  */
@@ -23,26 +24,36 @@ const LOSSES: Readonly<Record<LossReason, string>> = {
 };
 
 /**
- * Warns in the console about cookies that the browser drops or never receives, once for each cause.
+ * Warns in the console about cookies that the browser drops or never receives, and about options
+ * that give up protection, once for each cause.
  */
 export class CookieWarnings {
   readonly #options: ResolvedOptions;
   readonly #warned = new Set<string>();
+  /** Advice about the options that was not given yet. */
+  readonly #advice: string[];
+  /** The same, if it is for https only. */
+  readonly #httpsAdvice: string[];
 
   constructor(options: ResolvedOptions) {
     this.#options = options;
+    this.#advice = adviceFor(options);
+    this.#httpsAdvice = httpsAdviceFor(options);
   }
 
   /**
-   * Warns if the browser will drop a cookie that was set.
+   * Warns if the browser will drop a cookie that was set, or if it is less protected than it could
+   * be.
    *
    * @param domain the Domain attribute
    */
   checkSetCookie(context: HttpContext, domain: string | undefined, isSecure: boolean, isHttps: boolean): void {
-    // Most cookies pass here, without parsing the URL of the request.
-    if ((isHttps || !isSecure) && domain === undefined) return;
+    // Most cookies pass here, without looking at the host of the request.
+    const hasAdvice = this.#advice.length > 0 || (isHttps && this.#httpsAdvice.length > 0);
+    if ((isHttps || !isSecure) && domain === undefined && !hasAdvice) return;
     if (!this.isEnabled(context)) return;
-    const { hostname } = new URL(context.request.url);
+    if (hasAdvice) this.#advise(isHttps);
+    const { hostname } = context.request.parserUrl;
     if (isSecure && !isHttps) {
       this.#warnOnce(
         "secure",
@@ -69,14 +80,52 @@ export class CookieWarnings {
 
   /** Returns whether warnings are shown for a request. */
   isEnabled(context: HttpContext): boolean {
-    return this.#options.diagnose ?? isLoopback(new URL(context.request.url).hostname);
+    return this.#options.diagnose ?? isLoopback(context.request.parserUrl.hostname);
+  }
+
+  #advise(isHttps: boolean): void {
+    for (const text of this.#advice.splice(0)) warn(text);
+    if (isHttps) { for (const text of this.#httpsAdvice.splice(0)) warn(text); }
   }
 
   #warnOnce(cause: string, text: string): void {
     if (this.#warned.has(cause)) return;
     this.#warned.add(cause);
-    console.warn(`[session] ${text} (Shown once. Set the option diagnose to false to disable this.)`);
+    warn(text);
   }
+}
+
+function warn(text: string): void {
+  console.warn(`[session] ${text} (Shown once. Set the option diagnose to false to disable this.)`);
+}
+
+function adviceFor({ httpOnly, sameSite, partitioned }: ResolvedOptions): string[] {
+  const advice: string[] = [];
+  if (!httpOnly) {
+    advice.push(
+      "The session cookie is not HttpOnly, so a script that an attacker has injected can steal the session. Remove httpOnly: false, " +
+        "because no script needs the cookie.",
+    );
+  }
+  if (sameSite === "None" && !partitioned) {
+    advice.push(
+      "The session cookie is SameSite=None, so requests from every other site carry it, unless the browser blocks third-party " +
+        'cookies. For pages in frames of other sites, set partitioned to true; otherwise set sameSite to "Lax".',
+    );
+  }
+  return advice;
+}
+
+/** Over http no prefix would be possible. */
+function httpsAdviceFor({ name, path, domain, domainOf }: ResolvedOptions): string[] {
+  if (/^__(Host|Secure|Http)-/i.test(name)) return [];
+  const isOfHost = path === "/" && domain === undefined && domainOf === undefined;
+  const [prefix, origin] = isOfHost ? ["__Host-", "this host over https"] : ["__Secure-", "https"];
+  return [
+    `Other hosts of the same domain, and anybody on the network over http, can set a cookie named ${name} and so put visitors into ` +
+    `another session. Set the option name to "${prefix}${name}", which browsers accept from ${origin} only. All users have to sign ` +
+    "in again then.",
+  ];
 }
 
 /**

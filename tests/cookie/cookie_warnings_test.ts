@@ -13,7 +13,12 @@ const CASES: [string, Partial<SessionOptions>, string, RegExp | undefined][] = [
   ["Secure over http on 127.1.2.3", { secure: true }, "http://127.1.2.3/", /Safari does not/],
   ["nothing for a host that only begins with 127.", { secure: true }, "http://127.0.0.1.example/", undefined],
   ["Secure over http on [::1]", { secure: true }, "http://[::1]/", /Safari does not/],
-  ["nothing for Secure over https", { secure: true, diagnose: true }, "https://app.example/", undefined],
+  [
+    "nothing for Secure over https with a prefix",
+    { secure: true, name: "__Secure-sid", diagnose: true },
+    "https://app.example/",
+    undefined,
+  ],
   ["a Domain of another host", { domain: "example.com" }, "http://localhost/", /Domain, example\.com, does not match/],
   [
     "a Domain that is only a suffix of the host's text",
@@ -40,6 +45,49 @@ const CASES: [string, Partial<SessionOptions>, string, RegExp | undefined][] = [
     /Domain, example\.com, does not match/,
   ],
   ["nothing for a function that returns no Domain", { domain: () => undefined }, "http://localhost/", undefined],
+  ["httpOnly false", { httpOnly: false }, "http://localhost/", /not HttpOnly.*Remove httpOnly: false/],
+  ["httpOnly false off localhost", { httpOnly: false, diagnose: true }, "http://app.example/", /not HttpOnly/],
+  [
+    "nothing about httpOnly false with diagnose false",
+    { httpOnly: false, diagnose: false },
+    "http://localhost/",
+    undefined,
+  ],
+  ["nothing about httpOnly false off localhost", { httpOnly: false }, "http://app.example/", undefined],
+  [
+    "SameSite=None without Partitioned",
+    { sameSite: "None", name: "__Host-sid" },
+    "https://localhost/",
+    /SameSite=None.*set partitioned to true/,
+  ],
+  [
+    "nothing about SameSite=None with Partitioned",
+    { sameSite: "None", partitioned: true, name: "__Host-sid" },
+    "https://localhost/",
+    undefined,
+  ],
+  ["a name without a prefix over https", { diagnose: true }, "https://app.example/", /to "__Host-sid".*from this host/],
+  [
+    "a name without a prefix over https behind a proxy",
+    { diagnose: true, trustProxy: true },
+    "http://app.example/",
+    /to "__Host-sid"/,
+  ],
+  ["a name without a prefix over https on localhost", {}, "https://localhost/", /to "__Host-sid"/],
+  [
+    "a name without a prefix and with a Domain",
+    { domain: "example.com", name: "shop", diagnose: true },
+    "https://example.com/",
+    /to "__Secure-shop".*from https only/,
+  ],
+  [
+    "a name without a prefix and with a function for the Domain",
+    { domain: () => undefined, diagnose: true },
+    "https://example.com/",
+    /to "__Secure-sid"/,
+  ],
+  ["a name without a prefix and with a Path", { path: "/a", diagnose: true }, "https://example.com/", /"__Secure-sid"/],
+  ["nothing about a name without a prefix off localhost", {}, "https://app.example/", undefined],
   ["nothing for another host than this machine", { secure: true }, "http://app.example/", undefined],
   ["nothing for a host that only begins with localhost", { secure: true }, "http://localhost.example/", undefined],
   ["nothing with diagnose false", { secure: true, diagnose: false }, "http://localhost/", undefined],
@@ -51,7 +99,8 @@ Deno.test("SessionMiddleware warns in development, once for each cause, about", 
       using warnings = new Captured("warn");
       const middleware = start(options);
       for (let i = 0; i < 2; i++) {
-        const response = await visit(middleware, { url }, async ({ security: { session } }) => {
+        const headers = { "x-forwarded-proto": "https" };
+        const response = await visit(middleware, { url, headers }, async ({ security: { session } }) => {
           await session.set("user", "ada");
           return "ok";
         });
