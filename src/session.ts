@@ -8,6 +8,9 @@ import type { SessionStore } from "./session_store.ts";
 import type { AnyKey, RegenerateOptions, SessionData, SessionKey, SessionValues, Updater } from "./session_types.ts";
 import { cloneValue, toObject } from "./util/clone_value.ts";
 
+/** Returns the state of a session. For the middleware, which keeps the session on the context. */
+export let stateOf: (session: Session) => SessionState;
+
 /** The members of a {@linkcode Session}, for applications that pass a test double in its place. */
 export interface SessionInterface<TData extends object = SessionData>
   extends Pick<Session<TData>, keyof Session<TData>> {}
@@ -34,6 +37,9 @@ export interface SessionInterface<TData extends object = SessionData>
  * is allowed and values are `any`
  */
 export class Session<TData extends object = SessionData> {
+  static {
+    stateOf = (session): SessionState => session.#state;
+  }
   readonly #state: SessionState;
 
   /** Note: `SessionMiddleware` creates it. */

@@ -11,22 +11,23 @@ import type { LoadedSession } from "./core/loaded_session.ts";
 import { SessionLoader } from "./core/session_loader.ts";
 import type { SessionServices } from "./core/session_services.ts";
 import { SessionState } from "./core/session_state.ts";
-import { SessionStoreError } from "./errors.ts";
+import { SessionError, SessionStoreError } from "./errors.ts";
 import { Reporter } from "./events.ts";
 import type { SessionOptions } from "./options.ts";
 import { SessionRepository } from "./persistence/session_repository.ts";
 import { resolveOptions } from "./resolve_options.ts";
 import { generateSecret } from "./secrets.ts";
 import { Security } from "./security_context.ts";
-import { Session } from "./session.ts";
+import { Session, stateOf } from "./session.ts";
 import type { SessionStore } from "./session_store.ts";
+import type { SessionData } from "./session_types.ts";
 import { UserSessions } from "./user_sessions.ts";
 import { isPending } from "./util/maybe_promise.ts";
 
 /** The properties that this middleware adds to a context. */
 interface ContextWithSession {
   security?: { session?: unknown };
-  [contextKey: symbol]: SessionState | undefined;
+  [contextKey: symbol]: Session | undefined;
 }
 
 /**
@@ -110,7 +111,7 @@ export class SessionMiddleware implements MiddlewareTarget {
    */
   onPreRequest(context: HttpContext): void | Promise<void> {
     // The first of several middlewares with the same store and cookie name loads the session.
-    if (this.#stateOf(context) !== undefined) return;
+    if (this.#sessionOn(context) !== undefined) return;
     const loaded = this.#loader.load(context.request.headers);
     return isPending(loaded) ? this.#attachLater(context, loaded) : this.#attach(context, loaded);
   }
@@ -123,14 +124,60 @@ export class SessionMiddleware implements MiddlewareTarget {
    * @throws {TypeError} if the key or the value of such a write cannot be stored
    */
   onPostRequest(context: HttpContext): void | Promise<void> {
-    const state = this.#stateOf(context);
-    if (state === undefined) return;
+    const session = this.#sessionOn(context);
+    if (session === undefined) return;
+    const state = stateOf(session);
     if (context.response.error === undefined) {
       return state.mayResendCookie ? this.#settleAndCheck(state) : state.writes?.settle();
     }
     state.reportLostCookie();
     // An error of ours would replace that of the application.
     return state.writes?.idle();
+  }
+
+  /**
+   * Returns the session of this middleware, where several are registered, such as one for an admin
+   * area with its own cookie. `context.security.session` is the session of the last one that ran.
+   *
+   * @example An admin area with its own sessions
+   * ```ts
+   * import { assertEquals, assertNotStrictEquals } from "jsr:@std/assert@1.0.13";
+   * import { MemoryStore, SecurityContext, SessionMiddleware } from "@alosaur/session";
+   *
+   * const secret = SessionMiddleware.generateSecret();
+   * const shop = new SessionMiddleware(new MemoryStore(), { secret });
+   * const admin = new SessionMiddleware(new MemoryStore(), { secret, name: "admin_sid", path: "/admin" });
+   * // app.use(/^\//, shop);
+   * // app.use(/^\/admin/, admin);
+   *
+   * const context = new SecurityContext(new Request("http://localhost/admin"));
+   * await shop.onPreRequest(context);
+   * await admin.onPreRequest(context);
+   * await shop.sessionOf<{ cart: string[] }>(context).set("cart", ["apple"]);
+   * await admin.sessionOf(context).regenerate({ principal: "root" });
+   *
+   * assertEquals(shop.sessionOf(context).principal, undefined);
+   * assertEquals(context.security.session, admin.sessionOf(context));
+   * assertNotStrictEquals(shop.sessionOf(context), admin.sessionOf(context));
+   * assertEquals(context.response.headers.getSetCookie().length, 2);
+   * ```
+   *
+   * @typeParam TData the type of the session's values by key, such as `{ cart: Cart; user: User }`
+   * @param context the context of the request
+   * @returns the same object on each call. Two middlewares with the same store and cookie name have
+   * the same session.
+   * @throws {SessionError} if this middleware did not run for the request, or failed to look up the
+   * session
+   */
+  sessionOf<TData extends object = SessionData>(context: HttpContext): Session<TData> {
+    const session = this.#sessionOn(context);
+    if (session !== undefined) return session as unknown as Session<TData>;
+    throw new SessionError(
+      "sessionOf",
+      "Cannot return the session: this SessionMiddleware did not run for the request, or failed to look up the " +
+        "session; register it before the middleware, hook or action that uses the session, with a RegExp that matches " +
+        "the path",
+    );
   }
 
   async #settleAndCheck(state: SessionState): Promise<void> {
@@ -188,15 +235,16 @@ export class SessionMiddleware implements MiddlewareTarget {
   #createState(context: HttpContext, loaded: LoadedSession | undefined): SessionState {
     this.#services.cookies.lost.reportUnsent();
     const state = new SessionState(this.#services, context, loaded);
+    const session = new Session(state);
     const holder = context as unknown as ContextWithSession;
-    holder[this.#contextKey] = state;
+    holder[this.#contextKey] = session;
     // If the provider is missing or Alosaur ignores it, the context is Alosaur's own and has no
     // `security`.
-    (holder.security ??= new Security(context)).session = new Session(state);
+    (holder.security ??= new Security(context)).session = session;
     return state;
   }
 
-  #stateOf(context: HttpContext): SessionState | undefined {
+  #sessionOn(context: HttpContext): Session | undefined {
     return (context as unknown as ContextWithSession)[this.#contextKey];
   }
 }

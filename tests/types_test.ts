@@ -13,7 +13,14 @@ import { ROOT } from "./helpers/files.ts";
  * type.
  */
 const PRELUDE = `
-import type { MemoryStore, SecurityContext, Session, SessionInterface, SessionStore } from "@alosaur/session";
+import type {
+  MemoryStore,
+  SecurityContext,
+  Session,
+  SessionInterface,
+  SessionMiddleware,
+  SessionStore,
+} from "@alosaur/session";
 type Equal<A, B> = (<T>() => T extends A ? 1 : 2) extends <T>() => T extends B ? 1 : 2 ? true : false;
 declare function same<A, B>(equal: Equal<A, B>): void;
 interface Data {
@@ -24,6 +31,8 @@ interface Data {
 declare const open: SecurityContext["security"]["session"];
 declare const typed: SecurityContext<unknown, Data>["security"]["session"];
 declare const memory: MemoryStore;
+declare const middleware: SessionMiddleware;
+declare const context: SecurityContext<unknown, Data>;
 export type Used = [Session, SessionInterface, SessionStore];
 `;
 
@@ -91,6 +100,11 @@ const ACCEPTED: [string, string][] = [
     `const entries = await typed.entries();
       same<typeof entries, Partial<Data>>(true);`,
   ],
+  [
+    "sessionOf() is open without a type argument, and typed with one",
+    `const session = middleware.sessionOf(context); same<typeof session, Session>(true);
+      const cart = await middleware.sessionOf<Data>(context).get("cart", []); same<typeof cart, string[]>(true);`,
+  ],
   ["a MemoryStore is a SessionStore", "const store: SessionStore = memory; void store;"],
   [
     "a Session is a SessionInterface",
@@ -113,6 +127,7 @@ const REFUSED: [string, string][] = [
   ["regenerate() with an option that does not exist", `await open.regenerate({ maxage: 1 });`],
   ["a fallback of another type", `await typed.get("cart", 1);`],
   ["another type for a declared key", `await typed.get<number>("cart");`],
+  ["set() of no declared key of sessionOf()", `await middleware.sessionOf<Data>(context).set("basket", []);`],
   ["has() of no declared key", `await typed.has("basket");`],
   ["delete() of no declared key", `await typed.delete("basket");`],
   [
