@@ -4,6 +4,7 @@
  * @module
  */
 import { HttpContext, Injectable, SERVER_REQUEST } from "../deps.ts";
+import { missingSession } from "./missing_session.ts";
 import type { Session } from "./session.ts";
 import type { SessionData } from "./session_types.ts";
 
@@ -38,7 +39,8 @@ export interface AuthInterface {
 
   /**
    * Gives the session a new id, then signs the user in. An id from before the sign-in never reaches
-   * the signed-in session, which prevents session fixation.
+   * the signed-in session, which prevents session fixation. If no `SessionMiddleware` ran for the
+   * request, only the scheme signs in. Some schemes need no session, such as Alosaur's for JWT.
    *
    * @param scheme performs the sign-in
    * @param identity the user
@@ -57,15 +59,21 @@ export interface AuthInterface {
 
 /** The session and the identity of the visitor, at `context.security`. */
 export class Security<TData extends object = SessionData> {
+  static {
+    // On the prototype, because a field of each instance would take 20 ns for each request.
+    this.prototype.session = missingSession;
+  }
+
   /** Sign-in and sign-out. */
   readonly auth: AuthInterface;
 
   /**
    * The visitor's session.
    *
-   * Note: it is `undefined` if no `SessionMiddleware` ran before, because it is registered later or
-   * its RegExp does not match the path. Alosaur's `AuthMiddleware` then treats the visitor as not
-   * signed in.
+   * Note: if no `SessionMiddleware` ran for the request, because it is registered later or its RegExp
+   * does not match the path, every use of the session throws a {@linkcode SessionError} that says so.
+   * Only `available` can be read, and is `false`. Alosaur's `AuthMiddleware` then treats the visitor
+   * as not signed in.
    */
   declare session: Session<TData>;
 
@@ -79,6 +87,9 @@ export class Security<TData extends object = SessionData> {
   }
 }
 
+/** The identity until a scheme assigns one. A closure for each request would take 10 ns. */
+const nobody = (): undefined => undefined;
+
 class Auth implements AuthInterface {
   readonly #context: HttpContext;
   readonly #security: Security;
@@ -88,12 +99,12 @@ class Auth implements AuthInterface {
     this.#security = security;
   }
 
-  identity: <T>() => Identity<T> | undefined = () => undefined;
+  identity: <T>() => Identity<T> | undefined = nobody;
 
   async signInAsync<T, R>(scheme: AuthenticationScheme, identity: Identity<T>): Promise<R> {
     // This comes before the sign-in, so that the old id never belongs to a signed-in session, not
     // even briefly.
-    await this.#security.session.regenerate();
+    await sessionOf(this.#security)?.regenerate();
     return await scheme.signInAsync(this.#context, identity) as R;
   }
 
@@ -101,9 +112,14 @@ class Auth implements AuthInterface {
     try {
       return await scheme.signOutAsync(this.#context) as R;
     } finally {
-      await this.#security.session.destroy();
+      await sessionOf(this.#security)?.destroy();
     }
   }
+}
+
+/** Returns the session, or `undefined` if no `SessionMiddleware` ran. */
+function sessionOf({ session }: Security): Session | undefined {
+  return session === missingSession ? undefined : session;
 }
 
 /**

@@ -71,9 +71,12 @@ export class Session<TData extends object = SessionData> {
   }
 
   /**
-   * Whether the session can be read and written. `false` only with `onStoreError: "anonymous"`, for
-   * the rest of a request whose session the store failed to look up: reads are empty, every write
-   * rejects with {@linkcode SessionStoreError}, and no cookie is set.
+   * Whether the session can be read and written. `false` in two cases:
+   *
+   * - with `onStoreError: "anonymous"`, for the rest of a request whose session the store failed to
+   *   look up: reads are empty, every write rejects with {@linkcode SessionStoreError}, and no cookie
+   *   is set
+   * - if no `SessionMiddleware` ran for the request: everything else throws {@linkcode SessionError}
    */
   get available(): boolean {
     return this.#state.isAvailable;

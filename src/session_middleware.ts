@@ -13,6 +13,7 @@ import type { SessionServices } from "./core/session_services.ts";
 import { SessionState } from "./core/session_state.ts";
 import { SessionError, SessionStoreError } from "./errors.ts";
 import { Reporter } from "./events.ts";
+import { REGISTER_MIDDLEWARE } from "./missing_session.ts";
 import type { SessionOptions } from "./options.ts";
 import { SessionRepository } from "./persistence/session_repository.ts";
 import { resolveOptions } from "./resolve_options.ts";
@@ -175,8 +176,7 @@ export class SessionMiddleware implements MiddlewareTarget {
     throw new SessionError(
       "sessionOf",
       "Cannot return the session: this SessionMiddleware did not run for the request, or failed to look up the " +
-        "session; register it before the middleware, hook or action that uses the session, with a RegExp that matches " +
-        "the path",
+        `session; ${REGISTER_MIDDLEWARE}`,
     );
   }
 

@@ -1,14 +1,16 @@
 import {
+  assert,
   assertEquals,
   assertInstanceOf,
   assertNotEquals,
   assertRejects,
   assertStrictEquals,
+  assertThrows,
 } from "./helpers/assert.ts";
 import { contextOf, cookieOf, onlyCookie, read, signUp, start, visit } from "./helpers/request.ts";
 import { microtasks } from "./helpers/microtasks.ts";
 import { probe } from "./helpers/stores.ts";
-import { type AuthenticationScheme, Context, MemoryStore, Security, SessionError } from "../mod.ts";
+import { type AuthenticationScheme, Context, MemoryStore, Security, Session, SessionError } from "../mod.ts";
 import { HttpContext } from "alosaur/mod.ts";
 import { AuthMiddleware } from "alosaur/src/security/authorization/mod.ts";
 import { CookiesAuthentication } from "alosaur/src/security/authentication/cookies/mod.ts";
@@ -30,11 +32,61 @@ Deno.test("SecurityContext.security.session can be assigned", async () => {
   assertStrictEquals(other.security.session, session);
 });
 
-Deno.test("without SessionMiddleware there is no session, and Alosaur's AuthMiddleware lets the request pass", async () => {
+Deno.test("without SessionMiddleware, Alosaur's AuthMiddleware lets the request pass", async () => {
   const context = contextOf();
-  assertEquals(context.security.session, undefined);
   await new AuthMiddleware([scheme]).onPreRequest(context);
   assertEquals(context.security.auth.identity(), undefined);
+});
+
+Deno.test("without SessionMiddleware, using context.security.session throws an error that says what to do", async (t) => {
+  const message = "no SessionMiddleware ran for the request; register SessionMiddleware before";
+  const { session } = contextOf().security;
+  const members = Object.getOwnPropertyNames(Session.prototype).filter((name) => name !== "constructor");
+  assert(members.includes("set") && members.includes("sessionId"));
+  for (const member of members.filter((name) => name !== "get" && name !== "available")) {
+    await t.step(member, () => {
+      const error = assertThrows(() => Reflect.get(session, member), SessionError, message);
+      assertEquals([error.operation, JSON.stringify(error)], [member, "{}"]);
+      assert(error.message.startsWith(`Cannot use \`session.${member}\`: `));
+    });
+  }
+  await t.step("get", () => {
+    const error = assertThrows(() => session.get("user"), SessionError, message);
+    assertEquals(error.operation, "get");
+  });
+  await t.step("available is false and does not throw", () => assertEquals(session.available, false));
+});
+
+Deno.test("without SessionMiddleware, the context can be logged, and its session returned by an async function", async () => {
+  const { security } = contextOf();
+  assertStrictEquals(await Promise.resolve(security.session), security.session);
+  assertEquals(JSON.stringify({ session: security.session }), `{"session":{}}`);
+  assertEquals(Deno.inspect(security.session), "[Object: null prototype] {}");
+  assertEquals(`${Deno.inspect(security)}`.includes("SessionMiddleware"), false);
+});
+
+Deno.test("without SessionMiddleware, Alosaur's CookiesScheme signs nobody in or out", async () => {
+  const { security } = contextOf();
+  await assertRejects(() => security.auth.signInAsync(scheme, { id: 1 }), SessionError, "register SessionMiddleware");
+  await assertRejects(() => security.auth.signOutAsync(scheme), SessionError, "register SessionMiddleware");
+  assertEquals(security.auth.identity(), undefined);
+});
+
+Deno.test("without SessionMiddleware, a scheme that needs no session signs in and out", async () => {
+  const { auth } = contextOf().security;
+  const token: AuthenticationScheme = {
+    signInAsync: (_context, { id }) => Promise.resolve(`token of ${id}`),
+    signOutAsync: () => Promise.resolve("signed out"),
+  };
+  assertEquals(await auth.signInAsync(token, { id: 1 }), "token of 1");
+  assertEquals(await auth.signOutAsync(token), "signed out");
+});
+
+Deno.test("SessionMiddleware gives its session to its own context only", async () => {
+  const [context, other] = [contextOf(), contextOf()];
+  await start().onPreRequest(context);
+  assertInstanceOf(context.security.session, Session);
+  assertEquals([context.security.session.available, other.security.session.available], [true, false]);
 });
 
 Deno.test("Security.auth signs in with Alosaur's scheme under a new id", async () => {

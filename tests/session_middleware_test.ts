@@ -552,7 +552,7 @@ Deno.test("SessionMiddleware ignores a listener that throws or rejects", async (
 Deno.test("SessionMiddleware.onPostRequest() does nothing for a request without onPreRequest()", async () => {
   const context = contextOf();
   assertEquals(await start().onPostRequest(context), undefined);
-  assertEquals([context.security.session, ...context.response.headers], [undefined]);
+  assertEquals([context.security.session.available, ...context.response.headers], [false]);
 });
 
 Deno.test("SessionMiddleware.onPreRequest() returns nothing, because Alosaur would send it as the response", async () => {

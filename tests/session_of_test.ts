@@ -143,7 +143,7 @@ Deno.test("SessionMiddleware.onPostRequest() fails for the writes of its own ses
 
 Deno.test("SessionMiddleware.sessionOf() throws if this middleware has no session for the request", async (t) => {
   const middleware = start();
-  const message = "register it before the middleware, hook or action that uses the session";
+  const message = "register SessionMiddleware before AuthMiddleware, and before every middleware";
   await t.step("because no middleware ran", () => {
     const error = assertThrows(() => middleware.sessionOf(contextOf()), SessionError, message);
     assertEquals([error.name, error.operation, JSON.stringify(error)], ["SessionError", "sessionOf", "{}"]);

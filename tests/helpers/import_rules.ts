@@ -22,7 +22,12 @@ export const LAYERS: readonly (readonly [name: string, paths: readonly string[]]
   ["cookie", ["src/cookie/"]],
   ["core", ["src/core/"]],
   ["session", ["src/session.ts", "src/user_sessions.ts"]],
-  ["middleware", ["src/security_context.ts", "src/session_middleware.ts", "src/csrf_middleware.ts"]],
+  ["middleware", [
+    "src/missing_session.ts",
+    "src/security_context.ts",
+    "src/session_middleware.ts",
+    "src/csrf_middleware.ts",
+  ]],
   ["conformance", ["src/conformance/"]],
   ["entry points", ["src/testing.ts", "mod.ts"]],
 ];
