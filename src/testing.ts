@@ -1,6 +1,7 @@
 /**
- * The conformance suite for session stores. It tests the required methods and the optional
- * capabilities.
+ * The tests of applications and of stores: {@linkcode sessionCookie} begins a test as a signed-in
+ * visitor, and {@linkcode testSessionStore} is the conformance suite for session stores. It tests the
+ * required methods and the optional capabilities.
  *
  * The test file of a store is one call of {@linkcode testSessionStore}. It registers tests with
  * `Deno.test`: for the required methods, for each optional capability, and for sessions that the
@@ -33,6 +34,7 @@ import { Harness } from "./conformance/harness.ts";
 import type { MakeStore, SessionStoreTestOptions } from "./conformance/options.ts";
 import { SUITE } from "./conformance/suite.ts";
 
+export { sessionCookie, type SessionCookieOptions } from "./testing_session_cookie.ts";
 export type { MakeStore, SessionStoreTestOptions };
 
 /**

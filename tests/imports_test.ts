@@ -120,7 +120,7 @@ Deno.test("violations() finds what breaks a rule, and names the files and their 
     ["a layer that knows a store", {
       "src/conformance/a.ts": `import "../stores/a_store.ts";`,
       "src/stores/a_store.ts": "",
-    }, ["src/conformance/a.ts (layer 8, conformance) imports src/stores/a_store.ts (stores)"]],
+    }, ["src/conformance/a.ts (layer 8, testing) imports src/stores/a_store.ts (stores)"]],
     ["a file of no layer", { "src/misc.ts": "" }, ["src/misc.ts belongs to no layer"]],
     ["a long file", { "src/core/a.ts": long, "src/stores/_part.ts": long }, [
       `src/core/a.ts has more than ${MAX_LINES} lines`,

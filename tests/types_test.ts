@@ -21,6 +21,7 @@ import type {
   SessionMiddleware,
   SessionStore,
 } from "@alosaur/session";
+import { sessionCookie } from "@alosaur/session/testing";
 type Equal<A, B> = (<T>() => T extends A ? 1 : 2) extends <T>() => T extends B ? 1 : 2 ? true : false;
 declare function same<A, B>(equal: Equal<A, B>): void;
 interface Data {
@@ -105,6 +106,11 @@ const ACCEPTED: [string, string][] = [
     `const session = middleware.sessionOf(context); same<typeof session, Session>(true);
       const cart = await middleware.sessionOf<Data>(context).get("cart", []); same<typeof cart, string[]>(true);`,
   ],
+  [
+    "sessionCookie() takes declared data, and any data without a type",
+    `await sessionCookie<Data>(middleware, { values: { cart: ["apple"] } });
+      await sessionCookie(middleware, { values: { any: 1 } });`,
+  ],
   ["a MemoryStore is a SessionStore", "const store: SessionStore = memory; void store;"],
   [
     "a Session is a SessionInterface",
@@ -128,6 +134,7 @@ const REFUSED: [string, string][] = [
   ["a fallback of another type", `await typed.get("cart", 1);`],
   ["another type for a declared key", `await typed.get<number>("cart");`],
   ["set() of no declared key of sessionOf()", `await middleware.sessionOf<Data>(context).set("basket", []);`],
+  ["sessionCookie() with another type for a key", `await sessionCookie<Data>(middleware, { values: { cart: 1 } });`],
   ["has() of no declared key", `await typed.has("basket");`],
   ["delete() of no declared key", `await typed.delete("basket");`],
   [

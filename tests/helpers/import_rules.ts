@@ -28,7 +28,7 @@ export const LAYERS: readonly (readonly [name: string, paths: readonly string[]]
     "src/session_middleware.ts",
     "src/csrf_middleware.ts",
   ]],
-  ["conformance", ["src/conformance/"]],
+  ["testing", ["src/conformance/", "src/testing_session_cookie.ts"]],
   ["entry points", ["src/testing.ts", "mod.ts"]],
 ];
 
