@@ -347,7 +347,7 @@ export class Session<TData extends object = SessionData> {
    *
    * @param options a grace period for the old id, or the user who signs in; and what to write
    * atomically with the new id
-   * @throws {TypeError} if an option is of the wrong type, a value cannot be stored, or both
+   * @throws {TypeError} if an option is unknown or of the wrong type, a value cannot be stored, or both
    * `graceSeconds` and `principal` are given
    * @throws {RangeError} if `graceSeconds` or `maxAge` is out of range, `principal` is empty, or
    * `label` is empty or too long

@@ -8,8 +8,12 @@ import { MAX_DATE_MS } from "../options.ts";
 import { isDuration } from "../resolve_options.ts";
 import type { RegenerateOptions } from "../session_types.ts";
 import { cloneValue } from "../util/clone_value.ts";
+import { warnIfMilliseconds } from "../util/likely_milliseconds.ts";
+import { checkOptionNames } from "../util/option_names.ts";
 import type { Regeneration } from "./session_changes.ts";
 import { NO_VALUES } from "./session_values.ts";
+
+const REGENERATE_OPTIONS = { graceSeconds: true, principal: true, maxAge: true, label: true, set: true };
 
 /** The greatest length of a label, in UTF-16 code units. */
 const MAX_LABEL_LENGTH = 256;
@@ -72,6 +76,7 @@ export function checkMaxAge(operation: string, maxAge: number | null): void {
   if (!isDuration(maxAge)) {
     throw new RangeError(`Cannot ${operation}: \`maxAge\` must be an integer above 0, in seconds, or null`);
   }
+  warnIfMilliseconds("maxAge", maxAge);
 }
 
 /**
@@ -92,11 +97,12 @@ export function checkLabel(operation: string, label: string): void {
 /**
  * Checks and copies the options of `regenerate()`.
  *
- * @throws {TypeError} if one is of the wrong type, if `graceSeconds` and `principal` are both given,
+ * @throws {TypeError} if one is unknown or of the wrong type, if `graceSeconds` and `principal` are both given,
  * or if a value cannot be stored
  * @throws {RangeError} if one is out of range
  */
 export function readRegenerateOptions(options: RegenerateOptions): Regeneration {
+  checkOptionNames("regenerate", options, REGENERATE_OPTIONS);
   const { graceSeconds, principal, maxAge, label, set } = options;
   if (graceSeconds !== undefined && principal !== undefined) {
     throw new TypeError(
@@ -107,6 +113,7 @@ export function readRegenerateOptions(options: RegenerateOptions): Regeneration 
   if (graceSeconds !== undefined && typeof graceSeconds !== "number") {
     throw new TypeError("Cannot regenerate: `graceSeconds` must be a number");
   }
+  warnIfMilliseconds("graceSeconds", graceSeconds);
   if (graceSeconds !== undefined && !(graceSeconds >= 0 && Date.now() + graceSeconds * 1000 <= MAX_DATE_MS)) {
     throw new RangeError(
       "Cannot regenerate: `graceSeconds` must be 0 or more, and end within the range of a Date",

@@ -237,3 +237,20 @@ Deno.test("Session.regenerate() succeeds if the store moved the record but its a
     assertEquals(store.records.size, 1);
   });
 });
+
+Deno.test("Session.regenerate() refuses an option that does not exist, and names the nearest", async () => {
+  const middleware = start();
+  const cookie = await signUp(middleware);
+  const { session } = await open(middleware, cookie);
+  const cases: [unknown, string][] = [
+    [{ maxage: 60 }, "Cannot regenerate: unknown option `maxage`; did you mean `maxAge`?"],
+    [{ principle: "ada" }, "Cannot regenerate: unknown option `principle`; did you mean `principal`?"],
+    [{ user: "ada" }, "Cannot regenerate: unknown option `user`"],
+    [null, "Cannot regenerate: the options must be an object"],
+  ];
+  for (const [options, message] of cases) {
+    const error = await assertRejects(() => session.regenerate(options as RegenerateOptions), TypeError);
+    assertEquals(error.message, message);
+  }
+  assertEquals([`sid=${session.sessionId}`, await read(middleware, cookie)], [cookie.split(".")[0], "ada"]);
+});
