@@ -116,9 +116,12 @@ function adviceFor({ httpOnly, sameSite, partitioned }: ResolvedOptions): string
   return advice;
 }
 
-/** Over http no prefix would be possible. */
-function httpsAdviceFor({ name, path, domain, domainOf }: ResolvedOptions): string[] {
-  if (/^__(Host|Secure|Http)-/i.test(name)) return [];
+/**
+ * Over http no prefix would be possible. Given only if the application asks for warnings, because the
+ * default name has none.
+ */
+function httpsAdviceFor({ diagnose, name, path, domain, domainOf }: ResolvedOptions): string[] {
+  if (diagnose !== true || /^__(Host|Secure|Http)-/i.test(name)) return [];
   const isOfHost = path === "/" && domain === undefined && domainOf === undefined;
   const [prefix, origin] = isOfHost ? ["__Host-", "this host over https"] : ["__Secure-", "https"];
   return [

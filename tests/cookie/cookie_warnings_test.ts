@@ -73,7 +73,7 @@ const CASES: [string, Partial<SessionOptions>, string, RegExp | undefined][] = [
     "http://app.example/",
     /to "__Host-sid"/,
   ],
-  ["a name without a prefix over https on localhost", {}, "https://localhost/", /to "__Host-sid"/],
+  ["nothing about a name without a prefix unless it is asked for", {}, "https://localhost/", undefined],
   [
     "a name without a prefix and with a Domain",
     { domain: "example.com", name: "shop", diagnose: true },
@@ -87,7 +87,6 @@ const CASES: [string, Partial<SessionOptions>, string, RegExp | undefined][] = [
     /to "__Secure-sid"/,
   ],
   ["a name without a prefix and with a Path", { path: "/a", diagnose: true }, "https://example.com/", /"__Secure-sid"/],
-  ["nothing about a name without a prefix off localhost", {}, "https://app.example/", undefined],
   ["nothing for another host than this machine", { secure: true }, "http://app.example/", undefined],
   ["nothing for a host that only begins with localhost", { secure: true }, "http://localhost.example/", undefined],
   ["nothing with diagnose false", { secure: true, diagnose: false }, "http://localhost/", undefined],
