@@ -6,6 +6,7 @@
 import { SecurityContext } from "./security_context.ts";
 import type { SessionMiddleware } from "./session_middleware.ts";
 import type { RegenerateOptions, SessionData, SessionValues } from "./session_types.ts";
+import { checkOptionNames } from "./util/option_names.ts";
 
 /** What the session of {@linkcode sessionCookie} holds. */
 export interface SessionCookieOptions<TData extends object = SessionData>
@@ -36,7 +37,7 @@ export interface SessionCookieOptions<TData extends object = SessionData>
  * @param options what the session holds. Without options, the session is empty and belongs to no
  * user.
  * @returns one `name=value` pair, without attributes; another session on each call
- * @throws {TypeError} as `Session.regenerate()`
+ * @throws {TypeError} if there is an unknown option; as `Session.regenerate()`
  * @throws {RangeError} as `Session.regenerate()`
  * @throws {SessionStoreError} if the store failed
  *
@@ -59,6 +60,8 @@ export async function sessionCookie<TData extends object = SessionData>(
   middleware: SessionMiddleware,
   options: SessionCookieOptions<TData> = {},
 ): Promise<string> {
+  const names = { principal: true, label: true, maxAge: true, values: true, url: true };
+  checkOptionNames("create a session", options, names);
   const { principal, label, maxAge, values, url = "https://localhost/" } = options;
   const context = new SecurityContext(new Request(url));
   await middleware.onPreRequest(context);

@@ -1,9 +1,9 @@
 import { CsrfMiddleware } from "@alosaur/session/csrf";
 import { DenoKvStore } from "@alosaur/session/kv";
 import { PostgresStore } from "@alosaur/session/postgres";
-import { RedisStore } from "@alosaur/session/redis";
 import { SqliteStore } from "@alosaur/session/sqlite";
-import { testSessionStore } from "@alosaur/session/testing";
+import { sessionCookie, testSessionStore } from "@alosaur/session/testing";
+import { UnstorageStore } from "@alosaur/session/unstorage";
 import { assert, assertEquals, assertRejects, assertStringIncludes, assertThrows } from "./helpers/assert.ts";
 import { FakeClock } from "./helpers/clock.ts";
 import { Captured } from "./helpers/console.ts";
@@ -127,12 +127,18 @@ const TAKES_OPTIONS: [string, (options: any) => unknown, string, string][] = [
     "create a DenoKvStore",
     "prefix",
   ],
-  ["RedisStore", (options) => new RedisStore("redis://localhost", options), "create a RedisStore", "prefix"],
   [
     "PostgresStore",
     (options) => new PostgresStore("postgres://localhost/sessions", options),
     "create a PostgresStore",
     "migrate",
+  ],
+  [
+    "UnstorageStore",
+    (options) =>
+      new UnstorageStore({ getItem: noop, setItem: noop, removeItem: noop, getKeys: noop } as never, options),
+    "create an UnstorageStore",
+    "prefix",
   ],
   [
     "testSessionStore",
@@ -150,6 +156,12 @@ Deno.test("every constructor refuses an unknown option, and names the nearest", 
       assertEquals(message, `Cannot ${action}: unknown option \`${typo}\`; did you mean \`${option}\`?`);
     });
   }
+});
+
+Deno.test("sessionCookie() refuses an unknown option", async () => {
+  // @ts-expect-error -- what JavaScript can pass
+  const { message } = await assertRejects(() => sessionCookie(start(), { principle: "ada" }), TypeError);
+  assertEquals(message, "Cannot create a session: unknown option `principle`; did you mean `principal`?");
 });
 
 Deno.test("UserSessions refuses unknown options, and ends nothing", async () => {

@@ -8,6 +8,7 @@ import { SessionGoneError, SessionStoreError, UnreadableRecordError } from "../e
 import { RESERVED_KEY, type SessionStore } from "../session_store.ts";
 import { cloneValue, toObject } from "../util/clone_value.ts";
 import { KeyedMutex } from "../util/keyed_mutex.ts";
+import { checkOptionNames } from "../util/option_names.ts";
 import { decodeKey, decodeValues, encodeAscii, encodeValues } from "./_codec.ts";
 import { idInUseError, unreadableError, withoutDetails } from "./_records.ts";
 
@@ -130,10 +131,12 @@ export class UnstorageStore implements SessionStore {
    *
    * @param storage the result of `createStorage()` of unstorage, which the application disposes of
    * @param options the prefix of the keys
-   * @throws {TypeError} if `storage` is not a storage, or `prefix` is not a string
+   * @throws {TypeError} if `storage` is not a storage, `prefix` is not a string, or there is an
+   * unknown option
    * @throws {RangeError} if `prefix` contains other characters than the option allows
    */
   constructor(storage: UnstorageLike, options: UnstorageStoreOptions = {}) {
+    checkOptionNames("create an UnstorageStore", options, { prefix: true });
     const { prefix = "session" } = options;
     const methods = ["getItem", "setItem", "removeItem", "getKeys"] as const;
     if (!methods.every((name) => typeof storage?.[name] === "function")) {

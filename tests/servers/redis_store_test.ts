@@ -48,6 +48,7 @@ Deno.test("RedisStore() refuses wrong arguments without naming a password", () =
     [REDIS_URL, { prefix: 1 }, TypeError, "expected `prefix` to be a well-formed string"],
     [REDIS_URL, { prefix: "\ud800" }, TypeError, "expected `prefix` to be a well-formed string"],
     [REDIS_URL, { prefix: "" }, RangeError, "expected `prefix` not to be empty"],
+    [REDIS_URL, { prefx: "a:" }, TypeError, "unknown option `prefx`; did you mean `prefix`?"],
   ];
   for (const [client, options, type, message] of wrong) {
     const error = assertThrows(() => Reflect.construct(RedisStore, [client, options]), type, message);
