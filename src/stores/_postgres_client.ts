@@ -88,6 +88,11 @@ export class PostgresClient implements AsyncDisposable {
     this.#pool = new Pool(url, maxConnections);
   }
 
+  /** The address of the server and the user. */
+  get server(): { address: string; user: string } {
+    return readServer(this.#pool.sql);
+  }
+
   /**
    * Sends a query. Rejects with the error of the server or of the connection. If the server is no
    * longer the right one, sends the query once more over a new connection.
@@ -164,6 +169,19 @@ export class PostgresClient implements AsyncDisposable {
     clearTimeout(pool.timer);
     return pool.closed ??= pool.sql.end({ timeout: seconds }).then(() => void this.#retired.delete(pool));
   }
+}
+
+/**
+ * Returns the address of a client's server, such as `"db.example:5432/app"`, and the user, as far as
+ * the client tells them. Without a database in the URL, postgres.js uses the one that is named like
+ * the user. It is left out, as the user is.
+ */
+export function readServer(sql: object): { address: string; user: string } {
+  const options: Partial<Record<"host" | "port" | "database" | "user", unknown>> = Object(Reflect.get(sql, "options"));
+  const { host, port, database, user } = options;
+  if (!Array.isArray(host) || !Array.isArray(port)) return { address: "", user: "" };
+  const servers = host.map((name, i) => `${name}:${port[i]}`).join(",");
+  return { address: database === user ? servers : `${servers}/${database}`, user: String(user ?? "") };
 }
 
 /** A set of connections that are replaced together. */

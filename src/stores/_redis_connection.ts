@@ -115,13 +115,30 @@ export class RedisConnection {
     this.isCluster = "masters" in this.#client;
   }
 
+  /**
+   * The address of the server and the user, as far as the client tells them. A pool does not. A
+   * cluster client does once it is connected.
+   */
+  get server(): { address: string; user: string } {
+    const client = this.#client;
+    return "masters" in client
+      ? { address: client.masters.map((master) => textOf(master, "address")).filter(Boolean).join(", "), user: "" }
+      : readServer(Reflect.get(client, "options"));
+  }
+
   /** Connects, and checks that the server answers a command on a key. */
   async open(key: string): Promise<void> {
     // The calls that fail report the failure, so the event is ignored. Without a listener, it would
     // throw.
     if (this.#client.listenerCount("error") === 0) this.#client.on("error", noop);
-    if (this.#ownClient !== undefined) await firstAttempt(this.#ownClient);
-    else if (!this.#client.isOpen) await this.#client.connect();
+    const own = this.#ownClient;
+    if (own !== undefined) {
+      // A server that hangs accepts the connection and never answers.
+      const silent = (): Error => new Error(`it did not answer within ${RESPONSE_TIMEOUT_MS / 1000} s`);
+      await withTimeout(firstAttempt(own).then(() => this.#serverKey(key)), RESPONSE_TIMEOUT_MS / 1000, silent);
+      return;
+    }
+    if (!this.#client.isOpen) await this.#client.connect();
     await this.#serverKey(key);
   }
 
@@ -223,6 +240,24 @@ function checkUrl(url: string | URL): string {
   if (protocol === "redis:" || protocol === "rediss:") return String(url);
   // The message leaves out the URL, which may contain a password.
   throw new TypeError("Cannot create a RedisStore: expected a URL that begins with redis:// or rediss://");
+}
+
+/** Reads the options of a client. Its own type has them; {@linkcode RedisClientLike} has not. */
+function readServer(options: unknown): { address: string; user: string } {
+  if (typeof options !== "object" || options === null) return { address: "", user: "" };
+  const socket: unknown = Reflect.get(options, "socket");
+  const url = URL.parse(textOf(options, "url"));
+  const host = url?.hostname || textOf(socket, "host") || "localhost";
+  const port = url?.port || textOf(socket, "port") || "6379";
+  return {
+    address: textOf(socket, "path") || `${host}:${port}`,
+    user: decodeURIComponent(url?.username ?? "") || textOf(options, "username"),
+  };
+}
+
+/** Returns a member as text; `""` if there is none. */
+function textOf(object: unknown, name: string): string {
+  return typeof object === "object" && object !== null ? String(Reflect.get(object, name) ?? "") : "";
 }
 
 function createOwnClient(url: string): RedisClientType {

@@ -32,6 +32,7 @@ import {
   type SessionContent,
   type StoredSession,
 } from "./_kv_session.ts";
+import { openError } from "./_open_error.ts";
 import { emptyRecord, idInUseError, normalizeTimestamp, unreadableError } from "./_records.ts";
 
 /** The options of {@linkcode DenoKvStore}. */
@@ -182,11 +183,17 @@ export class DenoKvStore implements PrincipalStore {
   }
 
   /**
-   * Does nothing, because the application has opened the database. See {@linkcode
-   * SessionStore.init}.
+   * Checks that the database answers, see {@linkcode SessionStore.init}. The application has opened
+   * it.
+   *
+   * @throws {SessionStoreError} if the database does not answer, for example because it was closed
    */
-  init(): Promise<void> {
-    return Promise.resolve();
+  async init(): Promise<void> {
+    try {
+      await this.#kv.get(this.#epochKey);
+    } catch (cause) {
+      throw openError({ where: "Deno KV", advice: "pass an open database: `await Deno.openKv(path)`" }, cause);
+    }
   }
 
   /** Returns whether there is a live session, see {@linkcode SessionStore.exist}. */

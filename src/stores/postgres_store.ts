@@ -19,7 +19,7 @@ import { checkOptionNames } from "../util/option_names.ts";
 import { retry } from "../util/retry.ts";
 import { withTimeout } from "../util/timeout.ts";
 import { decodeKey, encodeKey } from "./_codec.ts";
-import { PostgresClient, type PostgresParameter, type PostgresRows } from "./_postgres_client.ts";
+import { PostgresClient, type PostgresParameter, type PostgresRows, readServer } from "./_postgres_client.ts";
 import {
   decodeJsonValue,
   decodeMeta,
@@ -30,6 +30,7 @@ import {
   encodeTexts,
 } from "./_postgres_row.ts";
 import { postgresSchema, quoteTable } from "./_postgres_schema.ts";
+import { openError } from "./_open_error.ts";
 import { emptyRecord, idInUseError, normalizeTimestamp, withoutDetails } from "./_records.ts";
 import { ServerClock } from "./_server_clock.ts";
 
@@ -102,6 +103,9 @@ const RETRY_MS = 5000;
 /** How often a write is sent again that the server took for late. */
 const MAX_LATE_RETRIES = 5;
 
+/** How long `init()` may take with a URL, in seconds: to connect, and to retry a statement. */
+const INIT_TIMEOUT_SECONDS = 10;
+
 /** How long a write waits for earlier writes of this process to the same session, in seconds. */
 const QUEUE_TIMEOUT_SECONDS = 5;
 /**
@@ -159,6 +163,8 @@ export class PostgresStore implements PrincipalStore, AsyncDisposable {
   readonly #send: (text: string, parameters: PostgresParameter[]) => Promise<PostgresRows>;
   /** The client that the store opened itself. */
   readonly #client: PostgresClient | undefined;
+  /** The address of the server and the user, for the error of `init()`. */
+  readonly #server: { address: string; user: string };
   readonly #table: string;
   /** The SQL that creates the table; `undefined` if the application creates it. */
   readonly #migration: string | undefined;
@@ -197,6 +203,7 @@ export class PostgresStore implements PrincipalStore, AsyncDisposable {
       }
       const client = this.#client = new PostgresClient(sqlOrUrl, max);
       this.#send = (text, parameters) => client.query(text, parameters);
+      this.#server = client.server;
     } else {
       if (typeof sqlOrUrl?.unsafe !== "function") {
         throw new TypeError(
@@ -207,6 +214,7 @@ export class PostgresStore implements PrincipalStore, AsyncDisposable {
         throw new TypeError("Cannot create a PostgresStore: `max` needs a URL; pass it to `postgres()` instead");
       }
       this.#send = (text, parameters) => sqlOrUrl.unsafe(text, parameters, { prepare: true }).raw();
+      this.#server = readServer(sqlOrUrl);
     }
   }
 
@@ -214,12 +222,16 @@ export class PostgresStore implements PrincipalStore, AsyncDisposable {
    * Creates the table if it is missing, unless `migrate` is false. See
    * {@linkcode SessionStore.init}. Any number of processes may call it concurrently.
    *
-   * @throws {SessionStoreError} if the table is missing and `migrate` is false
+   * @throws {SessionStoreError} if PostgreSQL cannot be reached, or refuses the user or the table; or
+   * if the table is missing and `migrate` is false. With a URL, after ten seconds at most.
    */
   init(): Promise<void> {
-    return this.#ready ??= this.#prepareTable().catch((error) => {
+    return this.#ready ??= this.#prepareInTime().catch((error) => {
       this.#ready = undefined;
-      throw error;
+      if (error instanceof SessionStoreError) throw error;
+      const { address, user } = this.#server;
+      const where = `PostgreSQL${address && ` at ${address}`}`;
+      throw openError({ where, user, advice: "check the address, the user, and its rights in the database" }, error);
     });
   }
 
@@ -395,6 +407,15 @@ export class PostgresStore implements PrincipalStore, AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#client?.[Symbol.asyncDispose]();
     await this.#cleanup;
+  }
+
+  /**
+   * With several hosts in its URL, postgres.js 3.4.9 tries them for ever if none can be reached.
+   */
+  async #prepareInTime(): Promise<void> {
+    const silent = (): Error => new Error(`it did not answer within ${INIT_TIMEOUT_SECONDS} s`);
+    const prepared = this.#prepareTable();
+    await (this.#client === undefined ? prepared : withTimeout(prepared, INIT_TIMEOUT_SECONDS, silent));
   }
 
   async #prepareTable(): Promise<void> {

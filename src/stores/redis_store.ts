@@ -17,6 +17,7 @@ import { toObject } from "../util/clone_value.ts";
 import { noop } from "../util/maybe_promise.ts";
 import { checkOptionNames } from "../util/option_names.ts";
 import { retry } from "../util/retry.ts";
+import { openError } from "./_open_error.ts";
 import { emptyRecord, idInUseError, normalizeTimestamp } from "./_records.ts";
 import { type RedisClientLike, type RedisClusterLike, RedisConnection, type Script } from "./_redis_connection.ts";
 import {
@@ -194,13 +195,17 @@ export class RedisStore implements PrincipalStore, AsyncDisposable {
    * for errors, this adds one that ignores them, because otherwise a lost connection would end the
    * process.
    *
-   * @throws if Redis cannot be reached. The store's own connection keeps trying, so the store works
-   * as soon as Redis does.
+   * @throws {SessionStoreError} if Redis cannot be reached, or does not answer within five seconds.
+   * The store's own connection keeps trying, so the store works as soon as Redis does.
+   * @throws {TypeError} if the client answers with Buffers
    */
   init(): Promise<void> {
     return this.#opening ??= this.#open().catch((error) => {
       this.#opening = undefined;
-      throw error;
+      if (error instanceof TypeError) throw error;
+      const { address, user } = this.#redis.server;
+      const where = `${this.#redis.isCluster ? "Redis Cluster" : "Redis"}${address && ` at ${address}`}`;
+      throw openError({ where, user, advice: "check the address, and that Redis runs and accepts this client" }, error);
     });
   }
 

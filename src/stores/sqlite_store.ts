@@ -22,6 +22,7 @@ import { noop } from "../util/maybe_promise.ts";
 import { checkOptionNames } from "../util/option_names.ts";
 import { retry } from "../util/retry.ts";
 import { decodeValues, encodeValues, isObject } from "./_codec.ts";
+import { openError } from "./_open_error.ts";
 import { emptyRecord, idInUseError, normalizeTimestamp, unreadableError } from "./_records.ts";
 
 /** The options of {@linkcode SqliteStore}. */
@@ -583,8 +584,8 @@ export class SqliteStore implements PrincipalStore, AsyncDisposable {
       return this.#connection = { db: opened, file, log, ...statements };
     } catch (cause) {
       db?.close();
-      const reason = cause instanceof Error ? cause.message : "";
-      throw new SessionStoreError("init", `Cannot open ${this.#path}: ${reason}`, { cause });
+      const advice = "check the path, and that this process may read and write the file";
+      throw openError({ where: `SQLite at ${this.#path}`, advice }, cause);
     }
   }
 }

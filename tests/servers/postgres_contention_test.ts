@@ -194,7 +194,8 @@ if (await postgresIsThere("a PostgreSQL that refuses")) {
       performance.now = () => now.call(performance) + (ahead += 100);
       try {
         const error = await assertRejects(() => store.init(), Error, "too many connections");
-        assertEquals(Reflect.get(error, "code"), "53300");
+        assertEquals(Reflect.get(Object(error.cause), "code"), "53300");
+        assert(!error.message.includes(new URL(role.url).username), error.message);
       } finally {
         performance.now = now;
       }

@@ -141,8 +141,14 @@ if (await isThere("redis", "the faults of Redis", findRedisServer)) {
     await store.create("a");
     assertStringIncludes(await redis.cli("INFO", "keyspace"), "db3:keys=1");
     await using stranger = new RedisStore(url("wrong%40word"));
-    const { message } = await assertRejects(() => stranger.init(), Error, "WRONGPASS");
-    assert(!message.includes("word@") && !message.includes("wrong"));
+    const { message } = await assertRejects(() => stranger.init(), SessionStoreError, "WRONGPASS");
+    assertStringIncludes(message, `Cannot open the sessions in Redis at 127.0.0.1:${redis.port}: `);
+    assert(!message.includes("word@") && !message.includes("wrong") && !message.includes("app"), message);
+    // A user that may run no script.
+    await redis.cli("ACL", "SETUSER", "app", "resetkeys", "-@all", "+ping", "+select", "+client");
+    await using limited = new RedisStore(url("right%40word"));
+    const refused = await assertRejects(() => limited.init(), SessionStoreError, "NOPERM");
+    assert(!refused.message.includes("app"), refused.message);
   });
 
   Deno.test("SessionMiddleware fails requests after storeTimeout while Redis hangs, and works when it continues", async () => {
