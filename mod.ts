@@ -83,6 +83,7 @@ export type {
 export { SessionMiddleware } from "./src/session_middleware.ts";
 export type {
   ListedSession,
+  PingableStore,
   PrincipalStore,
   RecordAnswer,
   RecordChange,
@@ -94,6 +95,7 @@ export type {
   SessionTrace,
   StoredRecord,
 } from "./src/session_store.ts";
+export type { StoreHealth } from "./src/core/store_health.ts";
 export type { SessionSecret } from "./src/secrets.ts";
 export { MemoryStore } from "./src/stores/memory_store.ts";
 export type { MemoryStoreOptions } from "./src/stores/memory_store.ts";

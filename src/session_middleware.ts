@@ -11,6 +11,7 @@ import type { LoadedSession } from "./core/loaded_session.ts";
 import { SessionLoader } from "./core/session_loader.ts";
 import type { SessionServices } from "./core/session_services.ts";
 import { SessionState } from "./core/session_state.ts";
+import { checkHealth, type StoreHealth } from "./core/store_health.ts";
 import { SessionError, SessionStoreError } from "./errors.ts";
 import { Reporter } from "./events.ts";
 import { REGISTER_MIDDLEWARE } from "./missing_session.ts";
@@ -178,6 +179,18 @@ export class SessionMiddleware implements MiddlewareTarget {
       "Cannot return the session: this SessionMiddleware did not run for the request, or failed to look up the " +
         `session; ${REGISTER_MIDDLEWARE}`,
     );
+  }
+
+  /**
+   * Asks the store whether its backend answers: with `ping()` if the store has it, otherwise with
+   * `exist()` of a random id. For the health check of a load balancer; see docs/STORES.md.
+   *
+   * @returns the store's name and latency
+   * @throws {SessionStoreError} if the store fails, or does not answer within `storeTimeout`, or
+   * within five seconds without that option
+   */
+  health(): Promise<StoreHealth> {
+    return checkHealth(this.#services.store, this.#services.options.storeTimeout);
   }
 
   async #settleAndCheck(state: SessionState): Promise<void> {

@@ -1,12 +1,13 @@
 // deno-lint-ignore-file no-explicit-any -- `any` is part of the store interface that applications already implement
 /**
- * The contract of a session store: one required interface, and two optional capabilities.
+ * The contract of a session store: one required interface, and three optional capabilities.
  *
  * | interface | adds | gains |
  * |---|---|---|
  * | {@linkcode SessionStore} | eight methods | a complete store |
  * | {@linkcode RecordStore} | four methods | native expiry, and atomic operations across processes |
  * | {@linkcode PrincipalStore} | one method | listing and revoking the sessions of a user |
+ * | {@linkcode PingableStore} | one method | a health check of its own |
  *
  * Capabilities are detected by method names. There is nothing to register and no class to extend.
  * On a basic store (one without the methods of {@linkcode RecordStore}), the library keeps the
@@ -252,6 +253,19 @@ export interface PrincipalStore extends RecordStore {
   listSessions(principal: string): Promise<ListedSession[]>;
 }
 
+/** Optional capability: the store checks its backend without looking a session up. */
+export interface PingableStore extends SessionStore {
+  /**
+   * Checks that the backend answers and can read sessions. Changes nothing.
+   *
+   * `middleware.health()` calls it, and calls {@linkcode SessionStore.exist} with a random id if a
+   * store does not have it. The caller limits how long it waits.
+   *
+   * @throws if the backend does not answer, or the store is closed
+   */
+  ping(): Promise<void>;
+}
+
 /** Returns whether a store has the methods of a {@linkcode RecordStore}. */
 export function isRecordStore(store: SessionStore): store is RecordStore {
   return RECORD_METHODS.every((name) => name in store);
@@ -260,4 +274,9 @@ export function isRecordStore(store: SessionStore): store is RecordStore {
 /** Returns whether a store has the methods of a {@linkcode PrincipalStore}. */
 export function isPrincipalStore(store: SessionStore): store is PrincipalStore {
   return isRecordStore(store) && "listSessions" in store;
+}
+
+/** Returns whether a store has the method of a {@linkcode PingableStore}. */
+export function isPingableStore(store: SessionStore): store is PingableStore {
+  return "ping" in store;
 }

@@ -17,6 +17,7 @@ import { type Check, skipped, type StorePair } from "./check.ts";
 import type { TestedStores } from "./harness.ts";
 import { middlewareChecks, twoInstanceChecks } from "./middleware/middleware_checks.ts";
 import { userChecks } from "./middleware/user_checks.ts";
+import { pingChecks } from "./pingable_store/ping_checks.ts";
 import { principalChecks } from "./principal_store/principal_checks.ts";
 import { deadlineChecks } from "./record_store/deadline_checks.ts";
 import { moveChecks } from "./record_store/move_checks.ts";
@@ -57,6 +58,7 @@ export const SUITE: readonly CheckGroup[] = [
     checks: forRecordStores("concurrent calls on records", recordConcurrencyChecks),
   },
   { title: "PrincipalStore: sessions of a user", checks: principalChecks },
+  { title: "PingableStore: health", checks: pingChecks },
   { title: "middleware: in one instance", checks: ({ store }) => middlewareChecks(store, store) },
   { title: "middleware: across two instances", checks: twoInstanceChecks },
   { title: "middleware: sessions of a user", checks: userChecks },

@@ -7,6 +7,7 @@ import { createHash } from "node:crypto";
 import { SessionGoneError, SessionStoreError, UnreadableRecordError } from "../errors.ts";
 import type {
   ListedSession,
+  PingableStore,
   PrincipalStore,
   RecordAnswer,
   RecordChange,
@@ -142,7 +143,7 @@ const LIST_BATCH_SIZE = 1000;
  * assertEquals(await store.getValue("an-id", "cart"), ["apple"]);
  * ```
  */
-export class DenoKvStore implements PrincipalStore {
+export class DenoKvStore implements PrincipalStore, PingableStore {
   readonly #kv: Deno.Kv;
   readonly #prefix: Deno.KvKey;
   /**
@@ -190,10 +191,15 @@ export class DenoKvStore implements PrincipalStore {
    */
   async init(): Promise<void> {
     try {
-      await this.#kv.get(this.#epochKey);
+      await this.ping();
     } catch (cause) {
       throw openError({ where: "Deno KV", advice: "pass an open database: `await Deno.openKv(path)`" }, cause);
     }
+  }
+
+  /** Checks that the database answers, see {@linkcode PingableStore.ping}. Takes one call. */
+  async ping(): Promise<void> {
+    await this.#kv.get(this.#epochKey);
   }
 
   /** Returns whether there is a live session, see {@linkcode SessionStore.exist}. */

@@ -4,7 +4,7 @@
  * @module
  */
 import { SessionGoneError, SessionStoreError } from "../errors.ts";
-import type { PrincipalStore, RecordStore, SessionMeta, SessionStore } from "../session_store.ts";
+import type { PingableStore, PrincipalStore, RecordStore, SessionMeta, SessionStore } from "../session_store.ts";
 import { toObject } from "../util/clone_value.ts";
 import { emptyRecord, idInUseError } from "./_records.ts";
 import { type DerivedKey, type EncryptionKey, readKeys, SessionCipher } from "./_session_cipher.ts";
@@ -86,6 +86,8 @@ export class EncryptedStore implements SessionStore {
   declare readonly moveRecord?: RecordStore["moveRecord"];
   /** Implements {@linkcode PrincipalStore.listSessions}. Present if the underlying store has it. */
   declare readonly listSessions?: PrincipalStore["listSessions"];
+  /** Implements {@linkcode PingableStore.ping}. Present if the underlying store has it. */
+  declare readonly ping?: PingableStore["ping"];
 
   /**
    * Creates the store.
@@ -104,7 +106,7 @@ export class EncryptedStore implements SessionStore {
     this.#keys = readKeys(keys);
     // Capabilities are detected by method names, so this object may only have those optional
     // methods that the underlying store has.
-    const methods = Object.entries(optionalMethods(store as PrincipalStore, this.#keys));
+    const methods = Object.entries(optionalMethods(store as PrincipalStore & PingableStore, this.#keys));
     Object.assign(this, Object.fromEntries(methods.filter(([name]) => name in store)));
   }
 
@@ -163,8 +165,13 @@ export class EncryptedStore implements SessionStore {
 }
 
 /** Returns the methods of all optional capabilities, as if the underlying store had all of them. */
-function optionalMethods(store: PrincipalStore, keys: Keys): Omit<PrincipalStore, keyof SessionStore> {
+function optionalMethods(
+  store: PrincipalStore & PingableStore,
+  keys: Keys,
+): Omit<PrincipalStore & PingableStore, keyof SessionStore> {
   return {
+    ping: () => store.ping(),
+
     createRecord: async (sid, { values, expiresAt, meta }) => {
       await store.createRecord(sid, { values: encryptValues(keys, sid, values), expiresAt, meta: markMeta(meta) });
     },

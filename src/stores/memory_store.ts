@@ -6,6 +6,7 @@
 import { SessionGoneError } from "../errors.ts";
 import type {
   ListedSession,
+  PingableStore,
   PrincipalStore,
   RecordChange,
   RecordMove,
@@ -70,7 +71,7 @@ const MAX_SWEEP_CHECKS = 250;
  * assertEquals(await store.getValue("an-id", "cart"), ["apple"]);
  * ```
  */
-export class MemoryStore implements PrincipalStore {
+export class MemoryStore implements PrincipalStore, PingableStore {
   readonly #maxSessions: number;
   /** By session id, in the order in which sessions got their ids. */
   readonly #records: ShardedMap<PackedRecord>;
@@ -114,6 +115,11 @@ export class MemoryStore implements PrincipalStore {
   /** Implements {@linkcode SessionStore.init}. Does nothing. */
   init(): Promise<void> {
     return Promise.resolve();
+  }
+
+  /** Implements {@linkcode PingableStore.ping}. Memory always answers. */
+  ping(): Promise<void> {
+    return RESOLVED;
   }
 
   /** Implements {@linkcode SessionStore.exist}. */

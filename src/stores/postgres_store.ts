@@ -6,6 +6,7 @@
 import { SessionGoneError, SessionStoreError, UnreadableRecordError } from "../errors.ts";
 import type {
   ListedSession,
+  PingableStore,
   PrincipalStore,
   RecordChange,
   RecordMove,
@@ -159,7 +160,7 @@ const CLEANUP_BATCH = 1000;
  * app.use(/\//, new SessionMiddleware(store, { secret, storeTimeout: 5 }));
  * ```
  */
-export class PostgresStore implements PrincipalStore, AsyncDisposable {
+export class PostgresStore implements PrincipalStore, PingableStore, AsyncDisposable {
   readonly #send: (text: string, parameters: PostgresParameter[]) => Promise<PostgresRows>;
   /** The client that the store opened itself. */
   readonly #client: PostgresClient | undefined;
@@ -233,6 +234,13 @@ export class PostgresStore implements PrincipalStore, AsyncDisposable {
       const where = `PostgreSQL${address && ` at ${address}`}`;
       throw openError({ where, user, advice: "check the address, the user, and its rights in the database" }, error);
     });
+  }
+
+  /**
+   * Implements {@linkcode PingableStore.ping}. Checks that the table can be read.
+   */
+  async ping(): Promise<void> {
+    await this.#checkTable();
   }
 
   /** Implements {@linkcode SessionStore.exist}. */

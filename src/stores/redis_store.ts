@@ -6,6 +6,7 @@
 import { SessionGoneError, SessionStoreError, UnreadableRecordError } from "../errors.ts";
 import type {
   ListedSession,
+  PingableStore,
   PrincipalStore,
   RecordChange,
   RecordMove,
@@ -150,7 +151,7 @@ class MoveConflictError extends SessionStoreError {}
  * await store.init();
  * ```
  */
-export class RedisStore implements PrincipalStore, AsyncDisposable {
+export class RedisStore implements PrincipalStore, PingableStore, AsyncDisposable {
   readonly #redis: RedisConnection;
   readonly #prefix: string;
   readonly #epochKey: string;
@@ -212,6 +213,14 @@ export class RedisStore implements PrincipalStore, AsyncDisposable {
   async #open(): Promise<void> {
     await this.#redis.open(this.#prefix);
     this.#epoch = await this.#readEpoch();
+  }
+
+  /**
+   * Checks that Redis answers, see {@linkcode PingableStore.ping}. In a cluster, it asks the node
+   * that every operation needs.
+   */
+  async ping(): Promise<void> {
+    await this.#readEpoch();
   }
 
   /** Returns whether there is a live session, see {@linkcode SessionStore.exist}. */

@@ -9,6 +9,7 @@ import { SessionGoneError, SessionStoreError } from "../errors.ts";
 import { isSessionMeta } from "../session_record.ts";
 import type {
   ListedSession,
+  PingableStore,
   PrincipalStore,
   RecordAnswer,
   RecordChange,
@@ -193,7 +194,7 @@ type ListedRow = [sid: string, meta: string, expiresAt: number];
  * await Deno.remove(path);
  * ```
  */
-export class SqliteStore implements PrincipalStore, AsyncDisposable {
+export class SqliteStore implements PrincipalStore, PingableStore, AsyncDisposable {
   readonly #path: string;
   readonly #synchronous: string;
   readonly #busyTimeout: number;
@@ -254,6 +255,20 @@ export class SqliteStore implements PrincipalStore, AsyncDisposable {
    */
   async init(): Promise<void> {
     await this.#connect();
+  }
+
+  /**
+   * Implements {@linkcode PingableStore.ping}: checks that the file is still at its path, and reads
+   * from it. The pages that SQLite has cached are released first, because a cached page would be
+   * found even if the file were damaged.
+   *
+   * @throws {Error} if the file cannot be read
+   */
+  async ping(): Promise<void> {
+    await this.#write("ping", ({ db, read }) => {
+      db.exec("PRAGMA shrink_memory");
+      read.get("");
+    });
   }
 
   /** Closes the file. The store cannot be used any more. Does nothing if it was closed before. */

@@ -5,7 +5,7 @@
  */
 import { hash } from "node:crypto";
 import { SessionGoneError, SessionStoreError, UnreadableRecordError } from "../errors.ts";
-import { RESERVED_KEY, type SessionStore } from "../session_store.ts";
+import { type PingableStore, RESERVED_KEY } from "../session_store.ts";
 import { cloneValue, toObject } from "../util/clone_value.ts";
 import { KeyedMutex } from "../util/keyed_mutex.ts";
 import { checkOptionNames } from "../util/option_names.ts";
@@ -120,7 +120,7 @@ const mutexes = new WeakMap<UnstorageLike, KeyedMutex>();
  * assertEquals(await store.getValue("an-id", "cart"), ["apple"]);
  * ```
  */
-export class UnstorageStore implements SessionStore {
+export class UnstorageStore implements PingableStore {
   readonly #storage: UnstorageLike;
   readonly #prefix: string;
   /** Serializes the writes to each item. */
@@ -188,7 +188,7 @@ export class UnstorageStore implements SessionStore {
   }
 
   /**
-   * Checks that the backend answers. Reads one item that is always missing.
+   * Implements {@linkcode PingableStore.ping}. Reads one item that is always missing.
    *
    * @throws the error of the driver if the backend cannot be reached
    */

@@ -93,6 +93,8 @@ export interface OwnServer extends AsyncDisposable {
   stop(signal: "SIGKILL" | "SIGQUIT" | "SIGTERM"): Promise<void>;
   /** Sends a signal to every process that serves a connection. */
   signalBackends(signal: "SIGSTOP" | "SIGCONT"): Promise<void>;
+  /** Sends a signal to every process of the server. */
+  signalAll(signal: "SIGSTOP" | "SIGCONT"): Promise<void>;
 }
 
 /**
@@ -117,6 +119,10 @@ export async function ownServer(certificates?: string): Promise<OwnServer> {
   const port = freePort();
   const url = `postgres://postgres@127.0.0.1:${port}/postgres`;
   let main: Deno.ChildProcess | undefined;
+
+  /** Returns the pids of the server's processes, except for the main one. */
+  const children = async (): Promise<number[]> =>
+    (await Deno.readTextFile(`/proc/${main?.pid}/task/${main?.pid}/children`)).trim().split(" ").map(Number);
 
   const server: OwnServer = {
     url,
@@ -154,11 +160,14 @@ export async function ownServer(certificates?: string): Promise<OwnServer> {
       main = undefined;
     },
     async signalBackends(signal): Promise<void> {
-      const pids = (await Deno.readTextFile(`/proc/${main?.pid}/task/${main?.pid}/children`)).trim().split(" ");
-      for (const pid of pids) {
+      for (const pid of await children()) {
         const name = await Deno.readTextFile(`/proc/${pid}/cmdline`);
-        if (name.includes("127.0.0.1")) Deno.kill(Number(pid), signal);
+        if (name.includes("127.0.0.1")) Deno.kill(pid, signal);
       }
+    },
+    async signalAll(signal): Promise<void> {
+      main?.kill(signal);
+      for (const pid of await children()) Deno.kill(pid, signal);
     },
     async [Symbol.asyncDispose](): Promise<void> {
       await server.stop("SIGQUIT");

@@ -700,6 +700,34 @@ Deno.test("SqliteStore reads an expired session although it cannot mark it", asy
 });
 
 // On Windows, an open file cannot be deleted.
+Deno.test("SqliteStore.ping() reads the file, although SQLite has cached it", async () => {
+  using folder = new Folder();
+  await using store = new SqliteStore(folder.file, { synchronous: "normal" });
+  await store.createRecord("a", record(Infinity, [["k", 1]]));
+  execute(folder.file, "PRAGMA wal_checkpoint(TRUNCATE)");
+  // Caches the pages again.
+  await store.ping();
+  {
+    using file = Deno.openSync(folder.file, { write: true });
+    file.writeSync(new Uint8Array(4096));
+  }
+  assertEquals(await store.exist("a"), true);
+  await assertRejects(() => store.ping(), Error, "file is not a database");
+});
+
+Deno.test("SqliteStore.ping() notices at once that its file was deleted, and rejects after the store was closed", {
+  ignore: Deno.build.os === "windows",
+}, async () => {
+  using folder = new Folder();
+  const store = new SqliteStore(folder.file, { synchronous: "normal" });
+  await store.init();
+  Deno.removeSync(folder.file);
+  const { operation } = await assertRejects(() => store.ping(), SessionStoreError, "was deleted or replaced");
+  assertEquals(operation, "ping");
+  await store[Symbol.asyncDispose]();
+  await assertRejects(() => store.ping(), SessionStoreError, "closed");
+});
+
 Deno.test("SqliteStore notices that its file was deleted or replaced", {
   ignore: Deno.build.os === "windows",
 }, async (t) => {

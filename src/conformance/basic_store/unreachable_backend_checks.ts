@@ -7,7 +7,7 @@ import { AssertionError } from "node:assert/strict";
 import { newSessionId } from "../../cookie/session_id.ts";
 import { SessionGoneError, SessionStoreError } from "../../errors.ts";
 import { SessionMiddleware } from "../../session_middleware.ts";
-import { isPrincipalStore, isRecordStore, type SessionStore } from "../../session_store.ts";
+import { isPingableStore, isPrincipalStore, isRecordStore, type SessionStore } from "../../session_store.ts";
 import { withTimeout } from "../../util/timeout.ts";
 import { type Check, skipped } from "../check.ts";
 import { expect, expectRejects, show } from "../expect.ts";
@@ -69,6 +69,7 @@ export function unreachableBackendChecks({ store: healthyStore, harness, options
         );
       }
       if (isPrincipalStore(store)) calls.push(["listSessions()", () => store.listSessions("a user")]);
+      if (isPingableStore(store)) calls.push(["ping()", () => store.ping()]);
       await Promise.all(calls.map(async ([call, run]) => {
         const error = await expectFailure(call, run);
         expect(

@@ -1,5 +1,5 @@
 /** Defective stores, and the correct stores from which they are built. */
-import { MemoryStore, type PrincipalStore, type SessionStore } from "../../../mod.ts";
+import { MemoryStore, type PingableStore, type PrincipalStore, type SessionStore } from "../../../mod.ts";
 import { RECORD_METHODS, STORE_METHODS } from "../../../src/session_store.ts";
 import type { MakeStore, SessionStoreTestOptions } from "../../../src/testing.ts";
 import { BasicStore } from "../../helpers/stores.ts";
@@ -18,7 +18,7 @@ export interface Defect {
 export type Backend = Map<string, Map<string, unknown>>;
 
 /** The names of all methods that a store can have. */
-export const METHODS: readonly string[] = [...STORE_METHODS, ...RECORD_METHODS, "listSessions"];
+export const METHODS: readonly string[] = [...STORE_METHODS, ...RECORD_METHODS, "listSessions", "ping"];
 
 /** Returns a store that calls another one, except for some methods. */
 export function withMethods<S extends SessionStore>(correct: S, methods: Partial<S>): S {
@@ -37,10 +37,10 @@ export function basicStore(defect: (correct: BasicStore, backend: Backend) => Pa
 }
 
 /** Creates a store with every capability and a defect. All instances call one `MemoryStore`. */
-export function fullStore(defect: (correct: MemoryStore) => Partial<PrincipalStore>): MakeStore {
+export function fullStore(defect: (correct: MemoryStore) => Partial<PrincipalStore & PingableStore>): MakeStore {
   const correct = new MemoryStore();
   const methods = defect(correct);
-  return () => withMethods<PrincipalStore>(correct, methods);
+  return () => withMethods<PrincipalStore & PingableStore>(correct, methods);
 }
 
 /** A method of a store whose backend cannot be reached. */

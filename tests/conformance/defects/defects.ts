@@ -5,6 +5,7 @@ import { DEADLINE_DEFECTS } from "./deadline_defects.ts";
 import type { Defect } from "./defect.ts";
 import { KEY_DEFECTS } from "./key_defects.ts";
 import { MOVE_DEFECTS } from "./move_defects.ts";
+import { PING_DEFECTS } from "./ping_defects.ts";
 import { PRINCIPAL_DEFECTS } from "./principal_defects.ts";
 import { RECORD_CONCURRENCY_DEFECTS } from "./record_concurrency_defects.ts";
 import { RECORD_DEFECTS } from "./record_defects.ts";
@@ -26,4 +27,5 @@ export const DEFECTS: readonly Defect[] = [
   ...DEADLINE_DEFECTS,
   ...RECORD_CONCURRENCY_DEFECTS,
   ...PRINCIPAL_DEFECTS,
+  ...PING_DEFECTS,
 ];

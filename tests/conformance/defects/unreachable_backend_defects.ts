@@ -1,5 +1,5 @@
 /** Stores with a defect if their backend cannot be reached. */
-import { type PrincipalStore, SessionGoneError, type SessionStore } from "../../../mod.ts";
+import { type PingableStore, type PrincipalStore, SessionGoneError, type SessionStore } from "../../../mod.ts";
 import { BasicStore } from "../../helpers/stores.ts";
 import { basicStore, type Defect, unreachableStore, withMethods } from "./defect.ts";
 
@@ -62,6 +62,23 @@ export const UNREACHABLE_BACKEND_DEFECTS: Defect[] = [
     foundBy: "every method rejects",
     options: {
       broken: () => withMethods<SessionStore>(unreachableStore(), { clear: () => Promise.resolve() }),
+    },
+  },
+  {
+    name: "resolves ping() if its backend cannot be reached",
+    create: basicStore(() => ({})),
+    foundBy: "every method rejects",
+    options: {
+      broken: () => withMethods<PingableStore>(unreachableStore() as PingableStore, { ping: () => Promise.resolve() }),
+    },
+  },
+  {
+    name: "hangs in ping() if its backend cannot be reached",
+    create: basicStore(() => ({})),
+    foundBy: "every method rejects",
+    options: {
+      broken: () =>
+        withMethods<PingableStore>(unreachableStore() as PingableStore, { ping: () => new Promise(() => {}) }),
     },
   },
   {
