@@ -5,6 +5,7 @@
  */
 import { AssertionError } from "node:assert/strict";
 import type { SessionStore } from "../session_store.ts";
+import { close } from "../util/close.ts";
 import { withTimeout } from "../util/timeout.ts";
 import type { Check, StorePair } from "./check.ts";
 import {
@@ -65,7 +66,7 @@ export class Harness {
    * Creates an instance and tracks its pending calls. Disposing of `created` closes the instance.
    */
   async create(created: AsyncDisposableStack): Promise<SessionStore> {
-    const store = created.adopt(await this.#create(), closeStore);
+    const store = created.adopt(await this.#create(), close);
     const watched = this.#watched.get(store) ?? this.#watch(store);
     this.#watched.set(store, watched);
     return watched;
@@ -158,10 +159,4 @@ export class TestedStores implements AsyncDisposable {
     await using _ = this.#created;
     await this.harness.withinTimeout(() => this.store.clear());
   }
-}
-
-/** Closes a store if it is disposable. */
-export async function closeStore(store: SessionStore & Partial<AsyncDisposable & Disposable>): Promise<void> {
-  if (store[Symbol.asyncDispose] !== undefined) await store[Symbol.asyncDispose]?.();
-  else store[Symbol.dispose]?.();
 }

@@ -143,7 +143,7 @@ const LIST_BATCH_SIZE = 1000;
  * assertEquals(await store.getValue("an-id", "cart"), ["apple"]);
  * ```
  */
-export class DenoKvStore implements PrincipalStore, PingableStore {
+export class DenoKvStore implements PrincipalStore, PingableStore, AsyncDisposable {
   readonly #kv: Deno.Kv;
   readonly #prefix: Deno.KvKey;
   /**
@@ -201,6 +201,9 @@ export class DenoKvStore implements PrincipalStore, PingableStore {
   async ping(): Promise<void> {
     await this.#kv.get(this.#epochKey);
   }
+
+  /** Does nothing, because the application closes the database. */
+  async [Symbol.asyncDispose](): Promise<void> {}
 
   /** Returns whether there is a live session, see {@linkcode SessionStore.exist}. */
   async exist(sid: string): Promise<boolean> {

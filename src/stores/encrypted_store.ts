@@ -6,6 +6,7 @@
 import { SessionGoneError, SessionStoreError } from "../errors.ts";
 import type { PingableStore, PrincipalStore, RecordStore, SessionMeta, SessionStore } from "../session_store.ts";
 import { toObject } from "../util/clone_value.ts";
+import { close } from "../util/close.ts";
 import { emptyRecord, idInUseError } from "./_records.ts";
 import { type DerivedKey, type EncryptionKey, readKeys, SessionCipher } from "./_session_cipher.ts";
 
@@ -22,12 +23,11 @@ type Keys = readonly [DerivedKey, ...DerivedKey[]];
  * suffices to take over any session (see the note).
  *
  * Any store can be the underlying store, even one that stores only JSON, because the encrypted
- * values are strings. This store has the optional capabilities of the underlying store. The
- * application closes the underlying store; this store never does. A value is bound to its session
- * id and its key. Reading it under another session id or key rejects with an
- * `UnreadableRecordError`, and so does reading an altered value or one that is not encrypted.
- * `moveRecord` reads the session first, because it must encrypt every value again for the new
- * session id.
+ * values are strings. This store has the optional capabilities of the underlying store. It opens and
+ * closes the underlying store. A value is bound to its session id and its key. Reading it under
+ * another session id or key rejects with an `UnreadableRecordError`, and so does reading an altered
+ * value or one that is not encrypted. `moveRecord` reads the session first, because it must encrypt
+ * every value again for the new session id.
  *
  * The other way round, a middleware that uses the underlying store directly does not take the
  * encrypted text for values: this store marks its records as encrypted (see {@linkcode
@@ -69,7 +69,7 @@ type Keys = readonly [DerivedKey, ...DerivedKey[]];
  * assert(!(await underlying.getValue("an-id", "cart")).includes("apple"));
  * ```
  */
-export class EncryptedStore implements SessionStore {
+export class EncryptedStore implements SessionStore, AsyncDisposable {
   readonly #store: SessionStore;
   readonly #keys: Keys;
 
@@ -113,6 +113,11 @@ export class EncryptedStore implements SessionStore {
   /** Implements {@linkcode SessionStore.init}: opens the underlying store. */
   init(): Promise<void> {
     return this.#store.init();
+  }
+
+  /** Closes the underlying store, if it can be closed. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    await close(this.#store);
   }
 
   /** Implements {@linkcode SessionStore.exist}. */

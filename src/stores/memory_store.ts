@@ -71,7 +71,7 @@ const MAX_SWEEP_CHECKS = 250;
  * assertEquals(await store.getValue("an-id", "cart"), ["apple"]);
  * ```
  */
-export class MemoryStore implements PrincipalStore, PingableStore {
+export class MemoryStore implements PrincipalStore, PingableStore, AsyncDisposable {
   readonly #maxSessions: number;
   /** By session id, in the order in which sessions got their ids. */
   readonly #records: ShardedMap<PackedRecord>;
@@ -119,6 +119,11 @@ export class MemoryStore implements PrincipalStore, PingableStore {
 
   /** Implements {@linkcode PingableStore.ping}. Memory always answers. */
   ping(): Promise<void> {
+    return RESOLVED;
+  }
+
+  /** Does nothing, so that `await using` works as with every other store. */
+  [Symbol.asyncDispose](): Promise<void> {
     return RESOLVED;
   }
 

@@ -120,7 +120,7 @@ const mutexes = new WeakMap<UnstorageLike, KeyedMutex>();
  * assertEquals(await store.getValue("an-id", "cart"), ["apple"]);
  * ```
  */
-export class UnstorageStore implements PingableStore {
+export class UnstorageStore implements PingableStore, AsyncDisposable {
   readonly #storage: UnstorageLike;
   readonly #prefix: string;
   /** Serializes the writes to each item. */
@@ -186,6 +186,9 @@ export class UnstorageStore implements PingableStore {
     }
     throw new SessionStoreError("init", `Cannot open the sessions in unstorage: the storage ${problem}`, { cause });
   }
+
+  /** Does nothing, because the application disposes of the storage. */
+  async [Symbol.asyncDispose](): Promise<void> {}
 
   /**
    * Implements {@linkcode PingableStore.ping}. Reads one item that is always missing.

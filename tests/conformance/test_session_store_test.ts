@@ -99,8 +99,13 @@ Deno.test("testSessionStore() closes the stores that it created, and restores Da
   const now = Date.now;
   let open = 0;
   const counted = <S extends SessionStore>(store: S, dispose: symbol): S => {
+    let isOpen = true;
     open++;
-    return Object.assign(store, { [dispose]: () => Promise.resolve(void open--) });
+    const close = (): void => {
+      if (isOpen) open--;
+      isOpen = false;
+    };
+    return Object.assign(store, { [dispose]: () => Promise.resolve(close()) });
   };
   const create = fullStore(() => ({}));
   await runChecks(async () => counted(await create(), Symbol.asyncDispose), {

@@ -52,14 +52,8 @@ testSessionStore("EncryptedStore on a DenoKvStore", () => new EncryptedStore(new
   neighbour: () => new EncryptedStore(new DenoKvStore(kv, { prefix: ["another"] }), KEY),
   broken: () => new EncryptedStore(new DenoKvStore(closedKv), KEY),
 });
-testSessionStore("EncryptedStore on a SqliteStore", () => {
-  const underlying = new SqliteStore(`${directory}/sessions.db`, { synchronous: "normal" });
-  // The suite disposes of the store that it creates. An EncryptedStore does not close the
-  // underlying store.
-  return Object.assign(new EncryptedStore(underlying, KEY), {
-    [Symbol.asyncDispose]: () => underlying[Symbol.asyncDispose](),
-  });
-}, {
+const sqliteStore = (): SqliteStore => new SqliteStore(`${directory}/sessions.db`, { synchronous: "normal" });
+testSessionStore("EncryptedStore on a SqliteStore", () => new EncryptedStore(sqliteStore(), KEY), {
   values: "all",
   traces: "deadline",
   broken: () => new EncryptedStore(new SqliteStore(`${directory}/no folder/sessions.db`), KEY),
@@ -323,8 +317,6 @@ Deno.test("EncryptedStore passes to the underlying store the calls without value
   underlying.init = () => Promise.resolve(void initCalls++);
   await store.init();
   assertEquals(initCalls, 1);
-  // The application closes the underlying store.
-  assertEquals([Symbol.asyncDispose in store, Symbol.dispose in store], [false, false]);
   await store.createRecord("a", record([["k", 1]], "ada"));
   assertEquals(await store.listSessions("ada"), [
     { sid: "a", expiresAt: Infinity, meta: { ...META, principal: "ada" } },
@@ -339,6 +331,17 @@ Deno.test("EncryptedStore passes to the underlying store the calls without value
   assertEquals({ ...await underlying.get("a") }, {});
   await store.clear();
   assertEquals(underlying.size, 0);
+});
+
+Deno.test("EncryptedStore closes the underlying store, if that can be closed", async () => {
+  const closed: string[] = [];
+  const disposable = (symbol: symbol): SessionStore =>
+    Object.assign(new BasicStore(), { [symbol]: () => void closed.push(String(symbol)) });
+  for (const symbol of [Symbol.asyncDispose, Symbol.dispose]) {
+    await using _ = new EncryptedStore(disposable(symbol), KEY);
+  }
+  await using _ = new EncryptedStore(new BasicStore(), KEY);
+  assertEquals(closed, ["Symbol(Symbol.asyncDispose)", "Symbol(Symbol.dispose)"]);
 });
 
 Deno.test("EncryptedStore rejects invalid stores and keys without repeating a key", () => {

@@ -17,9 +17,8 @@ const REDIS_ADVICE = "check the address, and that Redis runs and accepts this cl
 const POSTGRES_ADVICE = "check the address, the user, and its rights in the database";
 
 /** Opens a store that cannot be opened, and returns its error. */
-async function failure(store: SessionStore & Partial<AsyncDisposable>): Promise<SessionStoreError> {
-  await using stack = new AsyncDisposableStack();
-  stack.defer(() => store[Symbol.asyncDispose]?.());
+async function failure(store: SessionStore & AsyncDisposable): Promise<SessionStoreError> {
+  await using _ = store;
   const error = await assertRejects(() => store.init(), SessionStoreError, "Cannot open the sessions in ");
   assertEquals([error.operation, JSON.stringify(error)], ["init", "{}"]);
   assert(error.cause instanceof Error);

@@ -5,13 +5,7 @@ import { assert, assertEquals, assertRejects, assertThrows } from "../helpers/as
 import { FakeClock } from "../helpers/clock.ts";
 import { idOf, optionalCookieOf, read, signUp, start, visit } from "../helpers/request.ts";
 import { FakeTimers, outcomeOf, quiet } from "../helpers/timers.ts";
-import {
-  type Session,
-  SessionGoneError,
-  type SessionStore,
-  SessionStoreError,
-  UnreadableRecordError,
-} from "../../mod.ts";
+import { type Session, SessionGoneError, SessionStoreError, UnreadableRecordError } from "../../mod.ts";
 import { EncryptedStore } from "../../src/stores/encrypted_store.ts";
 import { type UnstorageLike, UnstorageStore } from "../../src/stores/unstorage_store.ts";
 import { testSessionStore } from "../../src/testing.ts";
@@ -734,9 +728,14 @@ Deno.test("UnstorageStore whose driver hangs fails each request within storeTime
   assertEquals(await read(middleware, cookie, "user"), "ada");
 });
 
-Deno.test("UnstorageStore does not dispose of the storage, which belongs to the application", () => {
-  const store: SessionStore = new UnstorageStore(memory);
-  assertEquals([Symbol.dispose in store, Symbol.asyncDispose in store], [false, false]);
+Deno.test("UnstorageStore does not dispose of the storage, which belongs to the application", async () => {
+  let disposed = false;
+  const storage = Object.assign(createStorage(), { dispose: () => Promise.resolve(void (disposed = true)) });
+  {
+    await using store = new UnstorageStore(storage);
+    await store.create("a");
+  }
+  assertEquals([disposed, await new UnstorageStore(storage).exist("a")], [false, true]);
 });
 
 Deno.test("UnstorageStore on files needs access to their folder, and no other permission", async () => {

@@ -1,15 +1,16 @@
 /**
- * Checks of `init()`.
+ * Checks of `init()`, and of closing a store.
  *
  * @module
  */
 import type { SessionStore } from "../../session_store.ts";
+import { close } from "../../util/close.ts";
 import type { Check } from "../check.ts";
 import { expectEqual } from "../expect.ts";
 import { createSession } from "../fixtures.ts";
 import type { TestedStores } from "../harness.ts";
 
-/** Checks that `init()` can be called more than once and keeps existing sessions. */
+/** Checks that a store can be opened and closed more than once, and keeps existing sessions. */
 export function initChecks({ harness, store, other, reader }: TestedStores): Check[] {
   return [{
     name: "init() opens the store, also when it is called concurrently and again later",
@@ -30,6 +31,14 @@ export function initChecks({ harness, store, other, reader }: TestedStores): Che
       const sid = await createSession(store, { key: "value" });
       await Promise.all([store.init(), reader.init()]);
       expectEqual(await store.getValue(sid, "key"), "value", "getValue() after init()");
+    },
+  }, {
+    name: "an open store and one that was never opened can be closed twice",
+    run: async () => {
+      await using created = new AsyncDisposableStack();
+      const [opened, unopened] = [await harness.create(created), await harness.create(created)];
+      await opened.init();
+      for (const closed of [opened, opened, unopened, unopened]) await close(closed);
     },
   }];
 }

@@ -5,10 +5,11 @@
  */
 import { newSessionId } from "../../cookie/session_id.ts";
 import { isPrincipalStore, isRecordStore } from "../../session_store.ts";
+import { close } from "../../util/close.ts";
 import { type Check, skipped } from "../check.ts";
 import { expectEqual, expectRejects } from "../expect.ts";
 import { createSession, expectMissing, expectNoSecrets, readValues, settleAll } from "../fixtures.ts";
-import { closeStore, type TestedStores } from "../harness.ts";
+import type { TestedStores } from "../harness.ts";
 import { buildRecord, META } from "../record_store/record_fixtures.ts";
 
 /** Checks that sessions are created and removed, and independent of other sessions. */
@@ -135,7 +136,7 @@ function otherApplication({ store, options: { neighbour } }: TestedStores): Chec
         await other.delete(sid);
         await other.delete(userSid);
       } finally {
-        await closeStore(other);
+        await close(other);
       }
     },
   };

@@ -8,11 +8,12 @@ import { newSessionId } from "../../cookie/session_id.ts";
 import { SessionGoneError, SessionStoreError } from "../../errors.ts";
 import { SessionMiddleware } from "../../session_middleware.ts";
 import { isPingableStore, isPrincipalStore, isRecordStore, type SessionStore } from "../../session_store.ts";
+import { close } from "../../util/close.ts";
 import { withTimeout } from "../../util/timeout.ts";
 import { type Check, skipped } from "../check.ts";
 import { expect, expectRejects, show } from "../expect.ts";
 import { expectNoSecrets } from "../fixtures.ts";
-import { closeStore, type TestedStores } from "../harness.ts";
+import type { TestedStores } from "../harness.ts";
 import { Visitor } from "../middleware/visitor.ts";
 import { buildRecord } from "../record_store/record_fixtures.ts";
 
@@ -35,7 +36,7 @@ export function unreachableBackendChecks({ store: healthyStore, harness, options
         await withTimeout(Promise.try(() => store.init()), rejectTimeout, tooLate).catch(() => {});
         await run(store);
       } finally {
-        await withTimeout(closeStore(store), rejectTimeout / 2, tooLate).catch(() => {});
+        await withTimeout(close(store), rejectTimeout / 2, tooLate).catch(() => {});
       }
     },
   });

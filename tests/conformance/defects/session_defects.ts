@@ -30,6 +30,20 @@ export const SESSION_DEFECTS: Defect[] = [
     foundBy: "init() opens the store",
   },
   {
+    name: "cannot be closed twice",
+    create: () => {
+      let closed = false;
+      return Object.assign(new BasicStore(), {
+        [Symbol.asyncDispose](): Promise<void> {
+          if (closed) return rejectUnreachable();
+          closed = true;
+          return Promise.resolve();
+        },
+      });
+    },
+    foundBy: "can be closed twice",
+  },
+  {
     name: "removes all sessions in init()",
     create: basicStore((_, backend) => ({ init: async () => backend.clear() })),
     foundBy: "init() keeps existing sessions",
