@@ -3,6 +3,7 @@
  *
  * @module
  */
+import process from "node:process";
 import { clearTimeout, setTimeout } from "node:timers";
 import postgres from "npm:postgres@3.4.9";
 import { ConnectionSlots } from "./_postgres_slots.ts";
@@ -229,11 +230,27 @@ class Pool {
   }
 }
 
+/**
+ * The environment variables that Deno may read. The others look unset: postgres.js asks for some
+ * twenty, and Deno would throw, or in a terminal ask for the permission to read each.
+ */
+const READABLE_ENV: Record<string, string | undefined> = new Proxy({}, {
+  get: (_, variable) => {
+    if (typeof variable !== "string") return undefined;
+    const { state } = Deno.permissions.querySync({ name: "env", variable });
+    return state === "granted" ? Deno.env.get(variable) : undefined;
+  },
+});
+
 function open(
   url: string,
   maxConnections: number | undefined,
   onConnected: () => void,
 ): ReturnType<typeof postgres> {
+  const { env } = process;
+  // postgres.js reads the environment only here, and this call is synchronous, so nobody else sees
+  // the replacement. There is no option for it.
+  process.env = READABLE_ENV;
   try {
     return postgres(url, {
       ...(maxConnections === undefined ? {} : { max: maxConnections }),
@@ -254,5 +271,7 @@ function open(
     throw new TypeError(
       "Cannot create a PostgresStore: the URL is malformed; expected one such as postgres://user:password@host:5432/database",
     );
+  } finally {
+    process.env = env;
   }
 }

@@ -148,7 +148,9 @@ const CLEANUP_BATCH = 1000;
  * - Errors of the database keep only their name, message and `code`, because their other fields
  *   quote rows.
  *
- * Deno needs `--allow-net`, and `--allow-env` for the variables that postgres.js reads.
+ * With a URL, Deno needs `--allow-net` for the server and nothing else. What the URL leaves out is
+ * taken from the variables of libpq that Deno may read, such as `PGPASSWORD`. A client of the
+ * application reads some twenty of them (`--allow-env=PG*`).
  *
  * @example
  * ```ts ignore

@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { withoutCoverage } from "./permissions.ts";
 
 /** The name of an example's folder. */
 export type ExampleName = "counter" | "login" | "custom_store" | "live";
@@ -16,8 +17,8 @@ export interface RunningExample extends AsyncDisposable {
   readonly url: string;
   /** Sets the clock of the process ten minutes ahead. */
   waitTenMinutes(): Promise<void>;
-  /** Ends the process and waits for that. */
-  stop(): Promise<void>;
+  /** Stops the process gracefully. Returns its exit code and its errors. */
+  stop(): Promise<{ code: number; errors: string }>;
 }
 
 const root = `${import.meta.dirname}/../..`;
@@ -28,28 +29,45 @@ const root = `${import.meta.dirname}/../..`;
  */
 const config = Deno.env.get("ALOSAUR_CONFIG") ?? `${root}/deno.json`;
 
-/** Creates the command of an example. `env` is added to the environment of the test. */
-export function exampleCommand(name: ExampleName, env: Record<string, string>): Deno.Command {
-  const files = env.SESSION_DIR === undefined
-    ? []
-    : [`--allow-read=${env.SESSION_DIR}`, `--allow-write=${env.SESSION_DIR}`];
+/**
+ * Creates the command of an example.
+ *
+ * @param env is added to the environment of the test
+ * @param flags the permissions; by default those of the example's README on any port
+ */
+export function exampleCommand(
+  name: ExampleName,
+  env: Record<string, string>,
+  flags: readonly string[] = permissionsFor(env),
+): Deno.Command {
+  const { env: inherited, clearEnv } = withoutCoverage();
   return new Deno.Command(Deno.execPath(), {
     args: [
       ...["run", "--quiet", "--no-prompt", "--config", config],
       ...["--preload", `${import.meta.dirname}/shifting_clock.ts`],
-      ...["--allow-net=0.0.0.0", "--allow-env=PORT,SESSION_SECRET,SESSION_DIR", ...files],
+      ...flags,
       `${root}/examples/${name}/main.ts`,
     ],
-    env: { SESSION_SECRET: "a secret of the browser tests", ...env },
+    clearEnv,
+    env: { ...inherited, SESSION_SECRET: "a secret of the browser tests", ...env },
     stdin: "null",
     stdout: "piped",
     stderr: "piped",
   });
 }
 
+function permissionsFor({ SESSION_DIR: directory }: Record<string, string>): string[] {
+  const files = directory === undefined ? [] : [`--allow-read=${directory}`, `--allow-write=${directory}`];
+  return ["--allow-net=0.0.0.0", "--allow-env=PORT,SESSION_SECRET,SESSION_DIR", ...files];
+}
+
 /** Starts an example on a free port and waits until it says that it serves. */
-export async function startExample(name: ExampleName, env: Record<string, string> = {}): Promise<RunningExample> {
-  const child = exampleCommand(name, { PORT: "0", ...env }).spawn();
+export async function startExample(
+  name: ExampleName,
+  env: Record<string, string> = {},
+  flags?: readonly string[],
+): Promise<RunningExample> {
+  const child = exampleCommand(name, { PORT: "0", ...env }, flags).spawn();
   // Both pipes are read to their end, because a full pipe would block the child.
   const errors = new Response(child.stderr).text();
   const listening = Promise.withResolvers<string>();
@@ -65,19 +83,26 @@ export async function startExample(name: ExampleName, env: Record<string, string
     listening.reject(new Error(`The example ${name} exited before it served: ${text}${await errors}`));
   })();
 
-  const stop = async (): Promise<void> => {
+  const end = async (signal: Deno.Signal): Promise<{ code: number; errors: string }> => {
     try {
-      child.kill("SIGTERM");
+      child.kill(signal);
     } catch (error) {
       // It has already exited.
       if (!(error instanceof TypeError)) throw error;
     }
-    await Promise.all([child.status, output, errors]);
+    await output;
+    return { code: (await child.status).code, errors: await errors };
   };
   const waitTenMinutes = async (): Promise<void> => {
     shifted = Promise.withResolvers();
     child.kill("SIGUSR2");
     await shifted.promise;
   };
-  return { url: await listening.promise, waitTenMinutes, stop, [Symbol.asyncDispose]: stop };
+  return {
+    url: await listening.promise,
+    waitTenMinutes,
+    stop: () => end("SIGTERM"),
+    // Immediately. A graceful stop would wait for the event streams of pages that are still open.
+    [Symbol.asyncDispose]: async () => void await end("SIGKILL"),
+  };
 }

@@ -1,5 +1,6 @@
 /** Sessions over TLS, on servers whose certificate was issued by the test's own authority. */
-import { assertEquals, assertMatch, assertRejects } from "../helpers/assert.ts";
+import { assert, assertEquals, assertMatch, assertRejects } from "../helpers/assert.ts";
+import { useStore } from "../helpers/permissions.ts";
 import { PostgresStore } from "@alosaur/session/postgres";
 import { RedisStore } from "@alosaur/session/redis";
 import { client, ownServer, postgresCanBeStarted } from "./_postgres.ts";
@@ -26,14 +27,21 @@ async function createCertificates(): Promise<{ directory: string } & AsyncDispos
   return { directory, [Symbol.asyncDispose]: () => Deno.remove(directory, { recursive: true }) };
 }
 
-/** Starts a process that also trusts the authority, as with `deno run --cert`. */
-function startTrusting(directory: string, ...store: Parameters<typeof startProcess>): ServerProcess {
+/** Runs a function whose child processes also trust the authority, as with `deno run --cert`. */
+async function trusting<T>(directory: string, run: () => T | Promise<T>): Promise<T> {
   Deno.env.set("DENO_CERT", `${directory}/ca.pem`);
   try {
-    return startProcess(...store);
+    return await run();
   } finally {
     Deno.env.delete("DENO_CERT");
   }
+}
+
+/** Checks that TLS needs no other permission than a connection without it. */
+async function expectNetSuffices(directory: string, url: string, imports: string, store: string): Promise<void> {
+  const flag = `--allow-net=${new URL(url).host}`;
+  const { success, errors } = await trusting(directory, () => useStore([flag], imports, store));
+  assert(success, errors);
 }
 
 /** Checks that this process, which does not trust the authority, refuses the server. */
@@ -65,9 +73,12 @@ if (withRedis) {
     });
     const url = `rediss://localhost:${port}`;
     {
-      await using process = startTrusting(tls.directory, "@alosaur/session/redis", "RedisStore", url);
+      const start = (): ServerProcess => startProcess("@alosaur/session/redis", "RedisStore", url);
+      await using process = await trusting(tls.directory, start);
       assertEquals(await process.tell("user", await process.tell("signUp")), "ada");
     }
+    const imports = `import { RedisStore } from "@alosaur/session/redis";`;
+    await expectNetSuffices(tls.directory, url, imports, `new RedisStore("${url}")`);
     await using store = new RedisStore(url);
     await expectRefused(store);
   });
@@ -82,17 +93,16 @@ if (withPostgres) {
     await using server = await ownServer(tls.directory);
     const url = `postgres://postgres@localhost:${server.port}/postgres`;
     {
-      await using process = startTrusting(
-        tls.directory,
-        "@alosaur/session/postgres",
-        "PostgresStore",
-        `${url}?sslmode=verify-full`,
-      );
+      const start = (): ServerProcess =>
+        startProcess("@alosaur/session/postgres", "PostgresStore", `${url}?sslmode=verify-full`);
+      await using process = await trusting(tls.directory, start);
       assertEquals(await process.tell("user", await process.tell("signUp")), "ada");
       await using sql = client(server.url);
       const [connections] = await sql.query("SELECT count(*)::int AS secure FROM pg_stat_ssl WHERE ssl");
       assertEquals(Number(connections?.secure) > 0, true);
     }
+    const imports = `import { PostgresStore } from "@alosaur/session/postgres";`;
+    await expectNetSuffices(tls.directory, url, imports, `new PostgresStore("${url}?sslmode=verify-full")`);
     await using store = new PostgresStore(`${url}?sslmode=verify-full`);
     await expectRefused(store);
   });
