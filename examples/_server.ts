@@ -1,5 +1,5 @@
 /**
- * The secret and the port of the examples. Not part of the package.
+ * The secret, the port and the graceful stop of the examples. Not part of the package.
  *
  * @module
  */
@@ -20,14 +20,80 @@ export function secret(): string | Uint8Array {
 // 127.0.0.1. The local network can reach the example too; use 127.0.0.1 to prevent that.
 const hostname = "0.0.0.0";
 
+/** How long a stop waits for requests under way, in seconds. Docker kills a process after ten. */
+const GRACE_SECONDS = 8;
+
 /**
  * Serves the application on the port of the environment variable PORT, by default 8000. Port 0
- * means any free port.
+ * means any free port. Stops gracefully when the process is told to.
+ *
+ * @param store the store to close at the end, if it can be closed
  */
-export async function listen(app: App<unknown>): Promise<void> {
+export async function listen(
+  app: App<unknown>,
+  store?: AsyncDisposable,
+  graceSeconds: number = GRACE_SECONDS,
+): Promise<void> {
   const port = checkPort(Number(Deno.env.get("PORT") || 8000));
-  await app.listen({ hostname, port });
+  const running = await serve(app, { hostname, port });
+  stopGracefully(running, store, graceSeconds);
   console.info(`Listening on http://localhost:${port}/`);
+}
+
+/** A server, and the requests that it has not answered yet. */
+interface Running {
+  server: Deno.HttpServer;
+  requests: Set<Promise<Response>>;
+}
+
+/**
+ * Calls `app.listen()` and returns the server. Alosaur calls `Deno.serve()` and drops the server
+ * that it returns, so another function takes the place of `Deno.serve()` during that call.
+ */
+async function serve(app: App<unknown>, address: Deno.ListenOptions): Promise<Running> {
+  const real = Deno.serve;
+  const requests = new Set<Promise<Response>>();
+  let server: Deno.HttpServer | undefined;
+  Reflect.set(Deno, "serve", (options: Deno.ServeTcpOptions, handler: Deno.ServeHandler<Deno.NetAddr>) => {
+    return server = real(options, (request, info) => {
+      const response = Promise.try(handler, request, info);
+      requests.add(response);
+      const forget = (): void => void requests.delete(response);
+      response.then(forget, forget);
+      return response;
+    });
+  });
+  try {
+    await app.listen(address);
+  } finally {
+    Reflect.set(Deno, "serve", real);
+  }
+  if (server === undefined) throw new Error("Cannot serve: this Alosaur does not call Deno.serve()");
+  return { server, requests };
+}
+
+/**
+ * Stops on SIGTERM, which systemd, Docker and Kubernetes send, and on Ctrl+C: waits for the requests
+ * under way and their writes, accepts no more connections, closes the store and exits with code 0.
+ * A request that takes longer than `graceSeconds` is cut off.
+ */
+function stopGracefully({ server, requests }: Running, store: AsyncDisposable | undefined, graceSeconds: number): void {
+  const signals: Deno.Signal[] = Deno.build.os === "windows" ? ["SIGINT"] : ["SIGINT", "SIGTERM"];
+  const finish = async (): Promise<void> => {
+    // shutdown() waits for actions and responses, but a body that has not arrived completely can no
+    // longer be read after it (Deno 2.9.6). So it is called when the present requests are answered.
+    await Promise.allSettled(requests);
+    await server.shutdown();
+  };
+  const stop = async (): Promise<void> => {
+    // A second signal ends the process immediately.
+    for (const signal of signals) Deno.removeSignalListener(signal, stop);
+    const deadline = new Promise((resolve) => setTimeout(resolve, graceSeconds * 1000));
+    await Promise.race([finish(), deadline]);
+    await store?.[Symbol.asyncDispose]();
+    Deno.exit(0);
+  };
+  for (const signal of signals) Deno.addSignalListener(signal, stop);
 }
 
 /**

@@ -183,7 +183,7 @@ export class SessionMiddleware implements MiddlewareTarget {
 
   /**
    * Asks the store whether its backend answers: with `ping()` if the store has it, otherwise with
-   * `exist()` of a random id. For the health check of a load balancer; see docs/STORES.md.
+   * `exist()` of a random id. For the health check of a load balancer; see docs/OPERATIONS.md.
    *
    * @returns the store's name and latency
    * @throws {SessionStoreError} if the store fails, or does not answer within `storeTimeout`, or

@@ -61,8 +61,8 @@ async function useExample(name: ExampleName, flags: readonly string[]): Promise<
     const [cookie = ""] = first.headers.getSetCookie()[0]?.split(";") ?? [];
     const second = await fetch(example.url, { headers: { cookie } });
     await second.body?.cancel();
-    const { errors } = await example.stop();
-    return { success: first.status < 500 && second.status === 200, errors };
+    const { code, errors } = await example.stop();
+    return { success: first.status < 500 && second.status === 200 && code === 0, errors };
   } catch (error) {
     return { success: false, errors: String(error) };
   } finally {

@@ -56,4 +56,4 @@ const app = new App({
   providers: [{ token: Context, useClass: SecurityContext }],
 });
 app.use(/\//, new SessionMiddleware(store, { secret: secret() }));
-await listen(app);
+await listen(app, store);

@@ -111,4 +111,4 @@ const app = new App({
 });
 app.use(/\//, middleware);
 app.use(/\//, new CsrfMiddleware());
-await listen(app);
+await listen(app, store);

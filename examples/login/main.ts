@@ -291,4 +291,4 @@ const app = new App({
 app.use(/\//, middleware);
 app.use(/\//, new CsrfMiddleware());
 app.error(showErrorPage);
-await listen(app);
+await listen(app, store);

@@ -140,6 +140,10 @@ Deno.test("listen() accepts :port, host:port and Deno.ListenOptions, and resolve
   assertEquals(await servedWith(() => app.listen(":8000")), { hostname: "0.0.0.0", port: 8000 });
   assertEquals(await servedWith(() => app.listen("localhost:8001")), { hostname: "localhost", port: 8001 });
   assertEquals(await servedWith(() => app.listen({ port: 8002 })), { port: 8002 });
+  // Further options reach Deno.serve() too. It is called before listen() returns its promise.
+  const { signal } = new AbortController();
+  const options = { port: 8003, signal };
+  assertEquals(await servedWith(() => (app.listen(options), Promise.resolve())), options);
   await servedWith(async () => assertEquals(await app.listen(":8000"), undefined));
 });
 
