@@ -96,6 +96,7 @@ export type {
   StoredRecord,
 } from "./src/session_store.ts";
 export type { StoreHealth } from "./src/core/store_health.ts";
+export type { CountingStore, PrincipalListStore, SessionCount, SignedInUser } from "./src/admin_store.ts";
 export type { SessionSecret } from "./src/secrets.ts";
 export { MemoryStore } from "./src/stores/memory_store.ts";
 export type { MemoryStoreOptions } from "./src/stores/memory_store.ts";

@@ -3,6 +3,8 @@
  *
  * @module
  */
+import { countChecks } from "./admin_store/count_checks.ts";
+import { principalListChecks } from "./admin_store/principal_list_checks.ts";
 import { isRecordStore, RECORD_METHODS, type RecordStore } from "../session_store.ts";
 import { concurrencyChecks } from "./basic_store/concurrency_checks.ts";
 import { copyChecks } from "./basic_store/copy_checks.ts";
@@ -59,6 +61,8 @@ export const SUITE: readonly CheckGroup[] = [
   },
   { title: "PrincipalStore: sessions of a user", checks: principalChecks },
   { title: "PingableStore: health", checks: pingChecks },
+  { title: "CountingStore: number of sessions", checks: countChecks },
+  { title: "PrincipalListStore: users who are signed in", checks: principalListChecks },
   { title: "middleware: in one instance", checks: ({ store }) => middlewareChecks(store, store) },
   { title: "middleware: across two instances", checks: twoInstanceChecks },
   { title: "middleware: sessions of a user", checks: userChecks },

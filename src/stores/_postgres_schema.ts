@@ -13,7 +13,7 @@ const NAME = /^[A-Za-z_][A-Za-z0-9_]{0,49}$/;
 /**
  * Returns the SQL that creates the table of a {@linkcode PostgresStore} and its indexes, for
  * applications that run their migrations themselves. `init()` runs the same SQL. An existing table
- * stays as it is. docs/STORES.md shows the SQL for the default table.
+ * keeps its rows, and gets the indexes that it lacks. docs/STORES.md shows the SQL for the default table.
  *
  * @param table as in {@linkcode PostgresStoreOptions.table}
  * @returns statements for PostgreSQL 12 or newer
@@ -33,7 +33,8 @@ export function postgresSchema(table = "sessions"): string {
   const quoted = quoteTable("write the schema", table);
   const [name] = table.split(".").slice(-1);
   // A row with `moved_to` is the trace of an id that was replaced; every other row is a session.
-  // The two indexes serve the cleanup and `listSessions()`.
+  // The first index serves the cleanup; the second `listSessions()` and `listPrincipals()`. Only
+  // sessions have a principal.
   return `CREATE TABLE IF NOT EXISTS ${quoted} (
   id text COLLATE "C" PRIMARY KEY,
   data jsonb NOT NULL,
@@ -45,8 +46,13 @@ export function postgresSchema(table = "sessions"): string {
   principal text COLLATE "C" GENERATED ALWAYS AS (meta ->> 'principal') STORED
 );
 CREATE INDEX IF NOT EXISTS "${name}_expires_at" ON ${quoted} (expires_at);
-CREATE INDEX IF NOT EXISTS "${name}_principal" ON ${quoted} USING hash (principal) WHERE principal IS NOT NULL;
+CREATE INDEX IF NOT EXISTS "${userIndexName(table)}" ON ${quoted} (principal, expires_at) WHERE principal IS NOT NULL;
 `;
+}
+
+/** Returns the name of the index of users. A table of an earlier version lacks it. */
+export function userIndexName(table: string): string {
+  return `${table.slice(table.indexOf(".") + 1)}_user`;
 }
 
 /**

@@ -53,6 +53,9 @@ const MAX_RECONNECT_DELAY_MS = 250;
  */
 const RESPONSE_TIMEOUT_MS = 5000;
 
+/** How many keys a script is run on that runs on all keys. Redis does nothing else meanwhile. */
+const KEYS_PER_COMMAND = 250;
+
 /** A script, and its digest. Redis caches the script by this digest. */
 export interface Script {
   readonly sha: string;
@@ -159,12 +162,27 @@ export class RedisConnection {
     }
   }
 
-  /** Runs a script on every key with a prefix, on every master. */
-  async runOnKeys(script: Script, prefix: string, args: string[]): Promise<void> {
-    const pattern = (await this.#serverKey(prefix)).replace(/[\\*?[\]]/g, "\\$&") + "*";
+  /**
+   * Runs a script on every key with a prefix, on every master: on many keys at once, or on single
+   * keys in a cluster, where they are in different slots.
+   *
+   * @returns the replies, and the number of characters by which the server's keys are longer
+   */
+  async runOnKeys(
+    script: Script,
+    prefix: string,
+    args: string[],
+  ): Promise<{ replies: unknown[]; added: number }> {
+    const serverPrefix = await this.#serverKey(prefix);
     const client = this.#client;
-    const nodes = "masters" in client ? client.masters.map((master) => client.nodeClient(master)) : [client];
-    await Promise.all(nodes.map(async (node) => runOnMatches(await node, script, pattern, args)));
+    const replies = "masters" in client
+      ? await Promise.all(
+        client.masters.map(async (master) =>
+          await runOnMatches(await client.nodeClient(master), script, serverPrefix, args, 1)
+        ),
+      )
+      : [await runOnMatches(client, script, serverPrefix, args, KEYS_PER_COMMAND)];
+    return { replies: replies.flat(), added: serverPrefix.length - prefix.length };
   }
 
   /** Closes the own client immediately. Does nothing to a client of the application. */
@@ -312,31 +330,36 @@ async function evaluate(
 }
 
 /**
- * Runs a script on every key that matches a pattern. The keys are those of the server, so the
- * commands must bypass a client that adds a prefix.
+ * Runs a script on every key with a prefix, and returns its replies. The keys are those of the
+ * server, so the commands must bypass a client that adds a prefix.
  */
 async function runOnMatches(
   client: RedisClientLike,
   { sha, text }: Script,
-  pattern: string,
+  prefix: string,
   args: string[],
-): Promise<void> {
-  // One command per key, because the keys are in different slots of a cluster.
-  const runOn = async (key: string): Promise<void> => {
+  keysPerCommand: number,
+): Promise<unknown[]> {
+  const pattern = prefix.replace(/[\\*?[\]]/g, "\\$&") + "*";
+  const runOn = async (keys: string[]): Promise<unknown> => {
     try {
-      await client.sendCommand(["EVALSHA", sha, "1", key, ...args]);
+      return await client.sendCommand(["EVALSHA", sha, String(keys.length), ...keys, ...args]);
     } catch (error) {
       if (!saysNotCached(error)) throw error;
-      await client.sendCommand(["EVAL", text, "1", key, ...args]);
+      return await client.sendCommand(["EVAL", text, String(keys.length), ...keys, ...args]);
     }
   };
+  const replies: unknown[] = [];
   let cursor = "0";
   do {
     const [next, keys] = await client.sendCommand(["SCAN", cursor, "MATCH", pattern, "COUNT", "1000"]) as [
       string,
       string[],
     ];
-    await Promise.all(keys.map(runOn));
+    const parts: string[][] = [];
+    for (let i = 0; i < keys.length; i += keysPerCommand) parts.push(keys.slice(i, i + keysPerCommand));
+    replies.push(...await Promise.all(parts.map(runOn)));
     cursor = next;
   } while (cursor !== "0");
+  return replies;
 }

@@ -377,14 +377,3 @@ export const BEGIN_EPOCH = script(`
   local epoch = math.max(last + 1, time[1] * 1000 + math.floor(time[2] / 1000))
   redis.call('SET', KEYS[1], string.format('%.0f', epoch))
   return epoch`);
-
-/** Removes a session or trace, or the entries of an index, if older than the epoch ARGV[1]. */
-export const REMOVE_OLDER = script(`
-  local kind, epoch = redis.call('TYPE', KEYS[1]).ok, tonumber(ARGV[1])
-  if kind == 'zset' then
-    for _, entry in ipairs(redis.call('ZRANGE', KEYS[1], 0, -1)) do
-      if tonumber(string.match(entry, '^%d+') or 0) < epoch then redis.call('ZREM', KEYS[1], entry) end
-    end
-  elseif kind ~= 'hash' or (tonumber(redis.call('HGET', KEYS[1], '${EPOCH}') or 0) or 0) < epoch then
-    redis.call('UNLINK', KEYS[1])
-  end`);

@@ -4,11 +4,11 @@
  * @module
  */
 import { createHash } from "node:crypto";
+import type { CountingStore, PrincipalListStore, SessionCount, SignedInUser } from "../admin_store.ts";
 import { SessionGoneError, SessionStoreError, UnreadableRecordError } from "../errors.ts";
 import type {
   ListedSession,
   PingableStore,
-  PrincipalStore,
   RecordAnswer,
   RecordChange,
   RecordMove,
@@ -28,6 +28,7 @@ import {
   encodeContent,
   type EncodedRecord,
   encodeHeader,
+  type Header,
   isSessionHeader,
   NOTHING,
   type SessionContent,
@@ -143,7 +144,7 @@ const LIST_BATCH_SIZE = 1000;
  * assertEquals(await store.getValue("an-id", "cart"), ["apple"]);
  * ```
  */
-export class DenoKvStore implements PrincipalStore, PingableStore, AsyncDisposable {
+export class DenoKvStore implements CountingStore, PrincipalListStore, PingableStore, AsyncDisposable {
   readonly #kv: Deno.Kv;
   readonly #prefix: Deno.KvKey;
   /**
@@ -349,16 +350,14 @@ export class DenoKvStore implements PrincipalStore, PingableStore, AsyncDisposab
   }
 
   async #listUser(principal: string): Promise<Deno.KvEntry<Uint8Array>[]> {
-    return await Array.fromAsync(this.#kv.list<Uint8Array>({ prefix: this.#userKey(principal) }, {
-      batchSize: LIST_BATCH_SIZE,
-    }));
+    return await Array.fromAsync(this.#listAll({ prefix: this.#userKey(principal) }));
   }
 
   /** Returns the expiry and the metadata in the list of a user, if they show that the session is live. */
   #liveHeader(value: unknown): ListedHeader | undefined {
     const header = decodeHeader(value);
-    const isLive = header !== undefined && Date.now() < header.expiresAt && !isBefore(header, this.#epoch);
-    return isLive && isSessionHeader(header) ? header : undefined;
+    if (header === undefined || !this.#isLiveAt(Date.now(), header)) return undefined;
+    return isSessionHeader(header) ? header : undefined;
   }
 
   /**
@@ -373,6 +372,61 @@ export class DenoKvStore implements PrincipalStore, PingableStore, AsyncDisposab
       if (error instanceof UnreadableRecordError) return undefined;
       throw error;
     }
+  }
+
+  /**
+   * Counts the live sessions, see {@linkcode CountingStore.countSessions}. Reads all sessions with
+   * their values, a thousand entries per database call.
+   */
+  async countSessions(): Promise<SessionCount> {
+    await this.#readEpoch();
+    const now = Date.now();
+    const count = { total: 0, signedIn: 0 };
+    for await (const { key, value } of this.#listAll({ prefix: [...this.#prefix, "id"] })) {
+      // Only the first chunk of a session has a header.
+      const header = key.at(-1) === 0 ? decodeHeader(value) : undefined;
+      if (header === undefined || !isSessionHeader(header) || !this.#isLiveAt(now, header)) continue;
+      count.total++;
+      if (header.meta.principal !== undefined) count.signedIn++;
+    }
+    return count;
+  }
+
+  /**
+   * Lists users, see {@linkcode PrincipalListStore.listPrincipals}. They are in the order of their
+   * SHA-256. Takes one database call for each thousand of their sessions, and one more.
+   */
+  async listPrincipals({ after, limit }: { after?: string; limit: number }): Promise<SignedInUser[]> {
+    await this.#readEpoch();
+    const now = Date.now();
+    const users: SignedInUser[] = [];
+    let last: SignedInUser | undefined;
+    const prefix = [...this.#prefix, "user"];
+    // Follows every key of that user.
+    const start = [...prefix, after === undefined ? "" : `${hashOf(after)}\0`];
+    for await (const { value } of this.#listAll({ prefix, start })) {
+      // A user has an entry of another kind while sessions move.
+      const header = decodeHeader(value);
+      if (header === undefined || !isSessionHeader(header) || !this.#isLiveAt(now, header)) continue;
+      const { principal } = header.meta;
+      if (principal === undefined) continue;
+      if (principal === last?.principal) {
+        last.sessions++;
+        continue;
+      }
+      if (users.length === limit) break;
+      users.push(last = { principal, sessions: 1 });
+    }
+    return users;
+  }
+
+  #listAll(selector: Deno.KvListSelector): Deno.KvListIterator<Uint8Array> {
+    return this.#kv.list<Uint8Array>(selector, { batchSize: LIST_BATCH_SIZE });
+  }
+
+  /** Returns whether a session is live, as far as its header shows. */
+  #isLiveAt(now: number, header: Header): boolean {
+    return now < header.expiresAt && !isBefore(header, this.#epoch);
   }
 
   /**
@@ -446,7 +500,7 @@ export class DenoKvStore implements PrincipalStore, PingableStore, AsyncDisposab
    * A key of Deno KV is limited to 2 KiB. A principal can be longer, so the key contains its hash.
    */
   #userKey(principal: string): Deno.KvKey {
-    return [...this.#prefix, "user", createHash("sha256").update(principal).digest("base64url")];
+    return [...this.#prefix, "user", hashOf(principal)];
   }
 
   async #read(sid: string): Promise<StoredSession> {
@@ -648,6 +702,10 @@ function retryDeadline(): number {
  */
 function isRetryable(error: unknown): boolean {
   return error instanceof WriteConflictError || error instanceof TypeError && error.message === "database is locked";
+}
+
+function hashOf(principal: string): string {
+  return createHash("sha256").update(principal).digest("base64url");
 }
 
 /** Returns whether an entry belongs to a session of this epoch or a later one. */

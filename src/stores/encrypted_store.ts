@@ -3,6 +3,7 @@
  *
  * @module
  */
+import type { CountingStore, PrincipalListStore } from "../admin_store.ts";
 import { SessionGoneError, SessionStoreError } from "../errors.ts";
 import type { PingableStore, PrincipalStore, RecordStore, SessionMeta, SessionStore } from "../session_store.ts";
 import { toObject } from "../util/clone_value.ts";
@@ -14,6 +15,9 @@ export type { EncryptionKey };
 
 /** How many times `moveRecord` tries to move a session that concurrent requests write to. */
 const MAX_ATTEMPTS = 1000;
+
+/** A store with every capability. */
+type FullStore = CountingStore & PrincipalListStore & PingableStore;
 
 type Keys = readonly [DerivedKey, ...DerivedKey[]];
 
@@ -88,6 +92,12 @@ export class EncryptedStore implements SessionStore, AsyncDisposable {
   declare readonly listSessions?: PrincipalStore["listSessions"];
   /** Implements {@linkcode PingableStore.ping}. Present if the underlying store has it. */
   declare readonly ping?: PingableStore["ping"];
+  /** Implements {@linkcode CountingStore.countSessions}. Present if the underlying store has it. */
+  declare readonly countSessions?: CountingStore["countSessions"];
+  /**
+   * Implements {@linkcode PrincipalListStore.listPrincipals}. Present if the underlying store has it.
+   */
+  declare readonly listPrincipals?: PrincipalListStore["listPrincipals"];
 
   /**
    * Creates the store.
@@ -106,7 +116,7 @@ export class EncryptedStore implements SessionStore, AsyncDisposable {
     this.#keys = readKeys(keys);
     // Capabilities are detected by method names, so this object may only have those optional
     // methods that the underlying store has.
-    const methods = Object.entries(optionalMethods(store as PrincipalStore & PingableStore, this.#keys));
+    const methods = Object.entries(optionalMethods(store as FullStore, this.#keys));
     Object.assign(this, Object.fromEntries(methods.filter(([name]) => name in store)));
   }
 
@@ -170,10 +180,7 @@ export class EncryptedStore implements SessionStore, AsyncDisposable {
 }
 
 /** Returns the methods of all optional capabilities, as if the underlying store had all of them. */
-function optionalMethods(
-  store: PrincipalStore & PingableStore,
-  keys: Keys,
-): Omit<PrincipalStore & PingableStore, keyof SessionStore> {
+function optionalMethods(store: FullStore, keys: Keys): Omit<FullStore, keyof SessionStore> {
   return {
     ping: () => store.ping(),
 
@@ -227,6 +234,10 @@ function optionalMethods(
       const sessions = await store.listSessions(principal);
       return sessions.map(({ sid, expiresAt, meta }) => ({ sid, expiresAt, meta: unmarkMeta(meta) }));
     },
+
+    // Users are not encrypted.
+    countSessions: () => store.countSessions(),
+    listPrincipals: (page) => store.listPrincipals(page),
   };
 }
 

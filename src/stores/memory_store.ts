@@ -3,11 +3,11 @@
  *
  * @module
  */
+import type { CountingStore, PrincipalListStore, SessionCount, SignedInUser } from "../admin_store.ts";
 import { SessionGoneError } from "../errors.ts";
 import type {
   ListedSession,
   PingableStore,
-  PrincipalStore,
   RecordChange,
   RecordMove,
   SessionRecord,
@@ -17,9 +17,11 @@ import type {
 import { cloneValue, toObject } from "../util/clone_value.ts";
 import { ExpiringMap } from "../util/expiring_map.ts";
 import { RESOLVED } from "../util/maybe_promise.ts";
+import { nextTask } from "../util/next_task.ts";
 import { checkOptionNames } from "../util/option_names.ts";
 import { ShardedMap } from "../util/sharded_map.ts";
 import { PackedRecord } from "./_packed_record.ts";
+import { PrincipalIndex } from "./_principal_index.ts";
 import { emptyRecord, idInUseError, normalizeTimestamp } from "./_records.ts";
 
 /** The options of {@linkcode MemoryStore}. */
@@ -48,6 +50,8 @@ const SWEEP_CHECKS = 4;
  * checks of one new session take 1.6 ms at most, while a million records expire.
  */
 const MAX_SWEEP_CHECKS = 250;
+/** How many records a count checks before other events are handled: in about a millisecond. */
+const CHECKS_BEFORE_PAUSE = 10_000;
 
 /**
  * Keeps sessions in the memory of this process. It is fast. A restart loses all sessions, and
@@ -71,13 +75,13 @@ const MAX_SWEEP_CHECKS = 250;
  * assertEquals(await store.getValue("an-id", "cart"), ["apple"]);
  * ```
  */
-export class MemoryStore implements PrincipalStore, PingableStore, AsyncDisposable {
+export class MemoryStore implements CountingStore, PrincipalListStore, PingableStore, AsyncDisposable {
   readonly #maxSessions: number;
   /** By session id, in the order in which sessions got their ids. */
   readonly #records: ShardedMap<PackedRecord>;
   /** By replaced session id, in the order of replacement. */
   readonly #traces: ExpiringMap<Trace>;
-  readonly #sidsByPrincipal = new Map<string, Set<string>>();
+  readonly #users = new PrincipalIndex();
   /** No record expires before this time. */
   #earliestExpiry = Infinity;
   /**
@@ -153,7 +157,7 @@ export class MemoryStore implements PrincipalStore, PingableStore, AsyncDisposab
       if (this.#getLive(sid) !== undefined) throw idInUseError("create");
       this.#sweep();
       this.#put(sid, packed);
-      this.#bind(sid, packed.principal);
+      this.#users.add(packed.principal, sid);
       if (this.#records.size > this.#maxSessions) this.#evictOldest();
       else this.#records.releaseIterator();
     });
@@ -211,8 +215,8 @@ export class MemoryStore implements PrincipalStore, PingableStore, AsyncDisposab
     if (next.sharedExpiry !== undefined) next.sharedExpiry.expiresAt = next.expiresAt;
     this.#put(sid, next);
     if (next.principal !== record.principal) {
-      this.#unbind(sid, record.principal);
-      this.#bind(sid, next.principal);
+      this.#users.delete(record.principal, sid);
+      this.#users.add(next.principal, sid);
     }
     return true;
   }
@@ -266,7 +270,7 @@ export class MemoryStore implements PrincipalStore, PingableStore, AsyncDisposab
     this.#remove(sid);
     this.#put(newSid, moved);
     this.#records.releaseIterator();
-    this.#bind(newSid, moved.principal);
+    this.#users.add(moved.principal, newSid);
     this.#traces.set(sid, {
       movedTo: newSid,
       graceUntil,
@@ -281,18 +285,58 @@ export class MemoryStore implements PrincipalStore, PingableStore, AsyncDisposab
   /** Implements {@linkcode PrincipalStore.listSessions}. */
   listSessions(principal: string): Promise<ListedSession[]> {
     const sessions: ListedSession[] = [];
-    for (const sid of this.#sidsByPrincipal.get(principal) ?? []) {
+    for (const sid of this.#users.get(principal)) {
       const record = this.#getLive(sid);
       if (record !== undefined) sessions.push({ sid, expiresAt: record.expiresAt, meta: record.meta });
     }
     return Promise.resolve(sessions);
   }
 
+  /**
+   * Implements {@linkcode CountingStore.countSessions}. Checks all records, and lets the process
+   * handle other events in between.
+   */
+  async countSessions(): Promise<SessionCount> {
+    const now = Date.now();
+    const count = { total: 0, signedIn: 0 };
+    let checks = 0;
+    for (const record of this.#records.values()) {
+      if (now < record.expiresAt) {
+        count.total++;
+        if (record.principal !== undefined) count.signedIn++;
+      }
+      if (++checks % CHECKS_BEFORE_PAUSE === 0) await nextTask();
+    }
+    return count;
+  }
+
+  /**
+   * Implements {@linkcode PrincipalListStore.listPrincipals}. The users are not in alphabetical
+   * order.
+   */
+  async listPrincipals({ after, limit }: { after?: string; limit: number }): Promise<SignedInUser[]> {
+    const users: SignedInUser[] = [];
+    let checks = 0;
+    for (const principal of this.#users.usersAfter(after)) {
+      let sessions = 0;
+      for (const sid of this.#users.get(principal)) {
+        checks++;
+        if (this.#getLive(sid) !== undefined) sessions++;
+      }
+      if (sessions > 0 && users.push({ principal, sessions }) === limit) break;
+      // There may be many expired sessions, which this removes.
+      if (checks < CHECKS_BEFORE_PAUSE) continue;
+      checks = 0;
+      await nextTask();
+    }
+    return users;
+  }
+
   /** Implements {@linkcode SessionStore.clear}. */
   clear(): Promise<void> {
     this.#records.clear();
     this.#traces.clear();
-    this.#sidsByPrincipal.clear();
+    this.#users.clear();
     return Promise.resolve();
   }
 
@@ -315,26 +359,12 @@ export class MemoryStore implements PrincipalStore, PingableStore, AsyncDisposab
     const record = this.#records.get(sid);
     if (record === undefined) return;
     this.#records.delete(sid);
-    this.#unbind(sid, record.principal);
+    this.#users.delete(record.principal, sid);
   }
 
   #evictOldest(): void {
     const oldest = this.#records.evictOldest();
-    if (oldest !== undefined) this.#unbind(oldest[0], oldest[1].principal);
-  }
-
-  #bind(sid: string, principal: string | undefined): void {
-    if (principal === undefined) return;
-    const sids = this.#sidsByPrincipal.get(principal);
-    if (sids === undefined) this.#sidsByPrincipal.set(principal, new Set([sid]));
-    else sids.add(sid);
-  }
-
-  #unbind(sid: string, principal: string | undefined): void {
-    if (principal === undefined) return;
-    const sids = this.#sidsByPrincipal.get(principal);
-    sids?.delete(sid);
-    if (sids?.size === 0) this.#sidsByPrincipal.delete(principal);
+    if (oldest !== undefined) this.#users.delete(oldest[1].principal, oldest[0]);
   }
 
   /**

@@ -3,11 +3,11 @@
  *
  * @module
  */
+import type { CountingStore, PrincipalListStore, SessionCount, SignedInUser } from "../admin_store.ts";
 import { SessionGoneError, SessionStoreError, UnreadableRecordError } from "../errors.ts";
 import type {
   ListedSession,
   PingableStore,
-  PrincipalStore,
   RecordChange,
   RecordMove,
   SessionRecord,
@@ -30,7 +30,7 @@ import {
   encodeMeta,
   encodeTexts,
 } from "./_postgres_row.ts";
-import { postgresSchema, quoteTable } from "./_postgres_schema.ts";
+import { postgresSchema, quoteTable, userIndexName } from "./_postgres_schema.ts";
 import { openError } from "./_open_error.ts";
 import { emptyRecord, idInUseError, normalizeTimestamp, withoutDetails } from "./_records.ts";
 import { ServerClock } from "./_server_clock.ts";
@@ -98,6 +98,9 @@ const SERVER_TIME = "date_part('epoch', clock_timestamp()) * 1000";
  */
 const TRANSIENT = new Set<unknown>(["40001", "40P01", "53300"]);
 
+/** The errors of a statement that the server does not allow: insufficient_privilege, read_only_sql_transaction. */
+const NOT_ALLOWED = new Set<unknown>(["42501", "25006"]);
+
 /** How long a statement is retried after such an error, in milliseconds. */
 const RETRY_MS = 5000;
 
@@ -162,13 +165,14 @@ const CLEANUP_BATCH = 1000;
  * app.use(/\//, new SessionMiddleware(store, { secret, storeTimeout: 5 }));
  * ```
  */
-export class PostgresStore implements PrincipalStore, PingableStore, AsyncDisposable {
+export class PostgresStore implements CountingStore, PrincipalListStore, PingableStore, AsyncDisposable {
   readonly #send: (text: string, parameters: PostgresParameter[]) => Promise<PostgresRows>;
   /** The client that the store opened itself. */
   readonly #client: PostgresClient | undefined;
   /** The address of the server and the user, for the error of `init()`. */
   readonly #server: { address: string; user: string };
   readonly #table: string;
+  readonly #userIndex: string;
   /** The SQL that creates the table; `undefined` if the application creates it. */
   readonly #migration: string | undefined;
   /**
@@ -195,6 +199,7 @@ export class PostgresStore implements PrincipalStore, PingableStore, AsyncDispos
     checkOptionNames("create a PostgresStore", options, { table: true, migrate: true, max: true });
     const { table = "sessions", migrate = true, max } = options;
     this.#table = quoteTable("create a PostgresStore", table);
+    this.#userIndex = userIndexName(table);
     if (typeof migrate !== "boolean") {
       throw new TypeError(`Cannot create a PostgresStore: \`migrate\` must be a boolean; received a ${typeof migrate}`);
     }
@@ -385,6 +390,37 @@ export class PostgresStore implements PrincipalStore, PingableStore, AsyncDispos
     return sessions;
   }
 
+  /** Implements {@linkcode CountingStore.countSessions}. PostgreSQL reads all rows. */
+  async countSessions(): Promise<SessionCount> {
+    const [row] = Array.from(
+      await this.#query(
+        `SELECT count(*), count(principal) FROM ${this.#table} WHERE moved_to IS NULL AND expires_at > $1`,
+        [Date.now()],
+      ),
+    );
+    return { total: decodeNumber(row?.[0]), signedIn: decodeNumber(row?.[1]) };
+  }
+
+  /**
+   * Implements {@linkcode PrincipalListStore.listPrincipals}. The users are in the order of their
+   * code points.
+   */
+  async listPrincipals({ after = "", limit }: { after?: string; limit: number }): Promise<SignedInUser[]> {
+    // Looks for each user in the index. With GROUP BY, PostgreSQL may read all users instead, if it
+    // has no statistics of the table.
+    const live = `FROM ${this.#table} AS session WHERE session.expires_at > $2 AND session.principal`;
+    const next = (user: string): string => `SELECT principal ${live} > ${user} ORDER BY session.principal LIMIT 1`;
+    const rows = await this.#queryRow(
+      `WITH RECURSIVE users AS (
+        (${next("$1")}) UNION ALL SELECT next.principal FROM users, LATERAL (${next("users.principal")}) AS next
+      )
+      SELECT principal, (SELECT count(*) ${live} = users.principal) FROM users LIMIT $3`,
+      after,
+      [limit],
+    );
+    return Array.from(rows, (row) => ({ principal: decodeKey(decodeText(row[0])), sessions: decodeNumber(row[1]) }));
+  }
+
   /** Implements {@linkcode SessionStore.clear}. Removes every row of the table. */
   async clear(): Promise<void> {
     // Read committed follows a row to the id that it is moved to meanwhile. At a higher level, the
@@ -429,16 +465,20 @@ export class PostgresStore implements PrincipalStore, PingableStore, AsyncDispos
   }
 
   async #prepareTable(): Promise<void> {
+    let hasTable = true;
     try {
-      await this.#checkTable();
+      if (await this.#checkTable() || this.#migration === undefined) return;
     } catch (error) {
       if (!hasCode(error, "42P01")) throw error; // undefined_table
-      if (this.#migration === undefined) {
-        throw new SessionStoreError(
-          "init",
-          `Cannot init: the table ${this.#table} does not exist; create it with the SQL of postgresSchema(), or omit \`migrate: false\``,
-        );
-      }
+      hasTable = false;
+    }
+    if (this.#migration === undefined) {
+      throw new SessionStoreError(
+        "init",
+        `Cannot init: the table ${this.#table} does not exist; create it with the SQL of postgresSchema(), or omit \`migrate: false\``,
+      );
+    }
+    try {
       // The statements are one transaction. The lock lets one process at a time create the table.
       await this.#query(
         `SET LOCAL client_min_messages = warning;
@@ -446,20 +486,31 @@ export class PostgresStore implements PrincipalStore, PingableStore, AsyncDispos
         ${this.#migration}`,
         [],
       );
-      await this.#checkTable();
+    } catch (error) {
+      // Without the new index, a table of an earlier version is only slower.
+      if (!hasTable || !NOT_ALLOWED.has(codeOf(error))) throw error;
     }
+    await this.#checkTable();
   }
 
-  /** Checks that the table has its columns, and reads the server's clock. */
-  async #checkTable(): Promise<void> {
+  /**
+   * Checks that the table has its columns, and reads the server's clock.
+   *
+   * @returns whether the table has the index of users
+   */
+  async #checkTable(): Promise<boolean> {
     const sentAt = performance.now();
     const rows = await this.#query(
-      `SELECT ${SERVER_TIME} FROM (SELECT) AS one LEFT JOIN (
+      `SELECT ${SERVER_TIME}, (
+        SELECT count(*) FROM pg_index JOIN pg_class ON pg_class.oid = indexrelid
+        WHERE indrelid = '${this.#table}'::regclass AND relname = '${this.#userIndex}'
+      ) FROM (SELECT) AS one LEFT JOIN (
         SELECT id, data, meta, version, expires_at, moved_to, grace_until, principal FROM ${this.#table} LIMIT 0
       ) AS columns ON true`,
       [],
     );
     this.#serverClock.observe(decodeNumber(rows[0]?.[0]), sentAt);
+    return decodeNumber(rows[0]?.[1]) > 0;
   }
 
   /** Changes a session; see {@linkcode RecordStore.changeRecord}. */

@@ -5,12 +5,12 @@
  */
 import { isAbsolute } from "node:path";
 import { DatabaseSync, type DatabaseSyncOptions, type StatementSync } from "node:sqlite";
+import type { CountingStore, PrincipalListStore, SessionCount, SignedInUser } from "../admin_store.ts";
 import { SessionGoneError, SessionStoreError } from "../errors.ts";
 import { isSessionMeta } from "../session_record.ts";
 import type {
   ListedSession,
   PingableStore,
-  PrincipalStore,
   RecordAnswer,
   RecordChange,
   RecordMove,
@@ -20,6 +20,7 @@ import type {
 import { toObject } from "../util/clone_value.ts";
 import { warnIfMilliseconds } from "../util/likely_milliseconds.ts";
 import { noop } from "../util/maybe_promise.ts";
+import { nextTask } from "../util/next_task.ts";
 import { checkOptionNames } from "../util/option_names.ts";
 import { retry } from "../util/retry.ts";
 import { decodeValues, encodeValues, isObject } from "./_codec.ts";
@@ -80,6 +81,9 @@ const SCHEMA = `
  */
 const SWEEP_LIMIT = 20;
 
+/** How many rows a count reads before other events are handled: in 3 milliseconds. */
+const COUNT_BATCH = 2000;
+
 /**
  * How many keys `json_patch()` is given at most. Its time grows with the product of the numbers of
  * keys in the data and in the patch.
@@ -122,6 +126,14 @@ const STATEMENTS = {
   trace: "INSERT INTO sessions (id, data, meta, expires_at, version) VALUES (?1, NULL, ?2, ?3, 0)",
   delete: "DELETE FROM sessions WHERE id = ?1 AND data IS NOT NULL",
   clear: "DELETE FROM sessions",
+  // Only sessions have a principal. The index has no other rows, and is in the order of the users.
+  users: `SELECT meta -> 'principal', count(*) FROM sessions WHERE meta ->> 'principal' > ?1 AND expires_at > ?2
+    GROUP BY meta ->> 'principal' ORDER BY meta ->> 'principal' LIMIT ?3`,
+  // Counts a number of rows after the row ?1. A session that gets a new id keeps its row.
+  count: `SELECT max(rowid), sum(live), sum(live AND bound) FROM (
+    SELECT rowid, data IS NOT NULL AND expires_at > ?2 AS live, meta ->> 'principal' IS NOT NULL AS bound
+    FROM sessions WHERE rowid > ?1 ORDER BY rowid LIMIT ${COUNT_BATCH}
+  )`,
 } as const;
 
 const NO_VALUES: ReadonlyMap<string, unknown> = new Map();
@@ -143,6 +155,12 @@ type Row = [data: string | null, meta: string, expiresAt: number, version: numbe
 
 /** A row of a live session. */
 type LiveRow = [data: string, meta: string, expiresAt: number, version: number];
+
+/** The row of the statement `count`. All cells are NULL if there are no more rows. */
+type CountRow = [last: number, total: number, signedIn: number] | [null, null, null];
+
+/** A row as the statement `users` returns it. The user is JSON. */
+type UserRow = [principal: string, sessions: number];
 
 /** A row as the statement `list` returns it. */
 type ListedRow = [sid: string, meta: string, expiresAt: number];
@@ -194,7 +212,7 @@ type ListedRow = [sid: string, meta: string, expiresAt: number];
  * await Deno.remove(path);
  * ```
  */
-export class SqliteStore implements PrincipalStore, PingableStore, AsyncDisposable {
+export class SqliteStore implements CountingStore, PrincipalListStore, PingableStore, AsyncDisposable {
   readonly #path: string;
   readonly #synchronous: string;
   readonly #busyTimeout: number;
@@ -455,6 +473,39 @@ export class SqliteStore implements PrincipalStore, PingableStore, AsyncDisposab
       // An unreadable session is left out, because nobody can use it.
       return meta === undefined ? [] : [{ sid, expiresAt, meta }];
     });
+  }
+
+  /**
+   * Implements {@linkcode CountingStore.countSessions}. Reads all rows, and lets the process handle
+   * other events in between. The larger the values, the longer it takes.
+   *
+   * @throws {Error} if the file cannot be read
+   */
+  async countSessions(): Promise<SessionCount> {
+    const now = Date.now();
+    const count = { total: 0, signedIn: 0 };
+    for (let from = 0;;) {
+      const [last, total, signedIn] = await this.#run(
+        "count",
+        ({ count }) => count.get(from, now) as unknown as CountRow,
+      );
+      if (last === null) return count;
+      count.total += total;
+      count.signedIn += signedIn;
+      from = last;
+      await nextTask();
+    }
+  }
+
+  /**
+   * Implements {@linkcode PrincipalListStore.listPrincipals}. The users are in the order of their
+   * code points. Reads the rows of the users on the page.
+   *
+   * @throws {Error} if the file cannot be read
+   */
+  async listPrincipals({ after = "", limit }: { after?: string; limit: number }): Promise<SignedInUser[]> {
+    const rows = await this.#run("users", ({ users }) => users.all(after, Date.now(), limit) as unknown as UserRow[]);
+    return rows.map(([principal, sessions]) => ({ principal: JSON.parse(principal), sessions }));
   }
 
   /**

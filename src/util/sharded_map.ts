@@ -69,6 +69,11 @@ export class ShardedMap<V> {
     this.#size = 0;
   }
 
+  /** Iterates over the values. Entries may be added and removed in the meantime. */
+  *values(): Generator<V> {
+    for (const shard of this.#shards) yield* shard.values();
+  }
+
   /**
    * Returns the next entry, or `undefined` after the last one. The next call then returns the first
    * entry again.

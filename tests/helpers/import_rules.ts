@@ -12,7 +12,10 @@ export type SourceFiles = ReadonlyMap<string, string>;
  * a folder.
  */
 export const LAYERS: readonly (readonly [name: string, paths: readonly string[]])[] = [
-  ["contract", ["src/session_store.ts", "src/session_record.ts", "src/errors.ts", "deps.ts"]],
+  [
+    "contract",
+    ["src/session_store.ts", "src/session_record.ts", "src/admin_store.ts", "src/errors.ts", "deps.ts"],
+  ],
   ["util", ["src/util/"]],
   ["persistence", ["src/persistence/"]],
   [
@@ -40,6 +43,7 @@ const STORES = "src/stores/";
 const STORES_MAY_IMPORT: readonly string[] = [
   "src/session_store.ts",
   "src/session_record.ts",
+  "src/admin_store.ts",
   "src/errors.ts",
   "src/util/",
 ];

@@ -5,7 +5,7 @@
  */
 import { setImmediate, setTimeout } from "node:timers";
 import type { SessionStore } from "../../mod.ts";
-import { RECORD_METHODS, STORE_METHODS } from "../../src/session_store.ts";
+import { ALL_METHODS } from "../../src/admin_store.ts";
 
 /** Random numbers that a seed repeats (mulberry32). */
 export class Random {
@@ -174,5 +174,5 @@ export function delayed<T extends object>(target: T, delays: Interleaving | unde
 
 /** Returns a store that calls another one. All its calls are delayed. */
 export function delayedStore<S extends SessionStore>(store: S, delays: Interleaving | undefined): S {
-  return delayed(store, delays, [...STORE_METHODS, ...RECORD_METHODS, "listSessions"]);
+  return delayed(store, delays, ALL_METHODS);
 }

@@ -28,6 +28,8 @@ const OPERATIONS: [string, (store: PostgresStore) => Promise<unknown>, statement
   ["moveRecord", (store) => store.moveRecord("a", "c", { meta: {}, graceUntil: 0 })],
   ["readRecord of a trace", (store) => store.readRecord("a")],
   ["listSessions", (store) => store.listSessions("eve")],
+  ["countSessions", (store) => store.countSessions()],
+  ["listPrincipals", (store) => store.listPrincipals({ after: "ada", limit: 100 })],
   ["delete", (store) => store.delete("c")],
   ["removeExpired", (store) => store.removeExpired()],
 ];

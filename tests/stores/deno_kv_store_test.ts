@@ -27,7 +27,7 @@ testSessionStore("DenoKvStore", () => new DenoKvStore(handles[++stores % 2 === 0
 interface Watch {
   kv: Deno.Kv;
   /** The calls that reached the database, in order. */
-  calls: ("list" | "commit")[];
+  calls: ("get" | "list" | "commit")[];
   /** The entries that the last commit set, with their time until expiry. */
   set: { key: Deno.KvKey; expireIn?: number }[];
   /** Replaces a commit. By default it makes the real one. */
@@ -93,6 +93,8 @@ Deno.test("DenoKvStore makes the documented number of database calls", async (t)
     ["a write after it", () => store.setValue("b", "k", 3), ["commit"]],
     ["the trace of the old id", () => store.readRecord("a"), ["list"]],
     ["the sessions of a user", () => store.listSessions("ada"), ["list"]],
+    ["the number of sessions", () => store.countSessions(), ["get", "list"]],
+    ["a page of users", () => store.listPrincipals({ limit: 100 }), ["get", "list"]],
     ["a write of another process", () => other.setValue("b", "k", 4), []],
     ["a write after that", () => store.setValue("b", "k", 5), ["commit", "list", "commit"]],
     ["a session of 100 KiB", () => store.setValue("b", "long", "x".repeat(102_400)), ["commit"]],

@@ -11,7 +11,7 @@ Deno.test("postgresSchema() writes the SQL that docs/STORES.md shows", async () 
 Deno.test("postgresSchema() names the indexes after the table and creates them in its schema", () => {
   const sql = postgresSchema("auth.Logins");
   assert(sql.includes('CREATE TABLE IF NOT EXISTS "auth"."Logins" ('), sql);
-  for (const column of ["expires_at", "principal"]) {
+  for (const column of ["expires_at", "user"]) {
     assert(sql.includes(`INDEX IF NOT EXISTS "Logins_${column}" ON "auth"."Logins"`), sql);
   }
 });

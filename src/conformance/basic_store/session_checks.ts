@@ -3,8 +3,9 @@
  *
  * @module
  */
+import { isCountingStore, isPrincipalListStore } from "../../admin_store.ts";
 import { newSessionId } from "../../cookie/session_id.ts";
-import { isPrincipalStore, isRecordStore } from "../../session_store.ts";
+import { isPrincipalStore, isRecordStore, type SessionStore } from "../../session_store.ts";
 import { close } from "../../util/close.ts";
 import { type Check, skipped } from "../check.ts";
 import { expectEqual, expectRejects } from "../expect.ts";
@@ -106,6 +107,17 @@ function noSecretsInErrors({ store }: TestedStores): Check {
   };
 }
 
+/** Fails unless a store counts one session without a user, and lists no users. */
+async function expectNoUsers(store: SessionStore): Promise<void> {
+  const where = "while another application has sessions in the same backend";
+  if (isCountingStore(store)) {
+    expectEqual(await store.countSessions(), { total: 1, signedIn: 0 }, `countSessions() ${where}`);
+  }
+  if (isPrincipalListStore(store)) {
+    expectEqual(await store.listPrincipals({ limit: 10 }), [], `listPrincipals() ${where}`);
+  }
+}
+
 function otherApplication({ store, options: { neighbour } }: TestedStores): Check {
   if (neighbour === undefined) {
     return skipped("clear() keeps other applications' sessions", "option `neighbour` not given");
@@ -126,6 +138,7 @@ function otherApplication({ store, options: { neighbour } }: TestedStores): Chec
           await other.createRecord(userSid, buildRecord({}, { meta: { ...META, principal: "a user" } }));
           const what = "listSessions() of a user who has a session in another application only";
           expectEqual(await store.listSessions("a user"), [], what);
+          await expectNoUsers(store);
         }
         await store.clear();
         expectEqual(await other.getValue(sid, "key"), "value", "getValue() of another application after clear()");

@@ -4,6 +4,7 @@
  * @module
  */
 import { AssertionError } from "node:assert/strict";
+import { isCountingStore, isPrincipalListStore } from "../../admin_store.ts";
 import { newSessionId } from "../../cookie/session_id.ts";
 import { SessionGoneError, SessionStoreError } from "../../errors.ts";
 import { SessionMiddleware } from "../../session_middleware.ts";
@@ -71,6 +72,10 @@ export function unreachableBackendChecks({ store: healthyStore, harness, options
       }
       if (isPrincipalStore(store)) calls.push(["listSessions()", () => store.listSessions("a user")]);
       if (isPingableStore(store)) calls.push(["ping()", () => store.ping()]);
+      if (isCountingStore(store)) calls.push(["countSessions()", () => store.countSessions()]);
+      if (isPrincipalListStore(store)) {
+        calls.push(["listPrincipals()", () => store.listPrincipals({ after: "a user", limit: 1 })]);
+      }
       await Promise.all(calls.map(async ([call, run]) => {
         const error = await expectFailure(call, run);
         expect(

@@ -10,10 +10,17 @@ import { Clock } from "../clock.ts";
 import { expectEqual, show } from "../expect.ts";
 import { settleAll } from "../fixtures.ts";
 import type { TestedStores } from "../harness.ts";
-import { buildRecord, createRecord, definedMembers, META, readLiveRecord } from "../record_store/record_fixtures.ts";
+import {
+  buildRecord,
+  createRecord,
+  createSessionOf,
+  definedMembers,
+  META,
+  readLiveRecord,
+} from "../record_store/record_fixtures.ts";
 
 /** Names of users that a store may confuse with each other or with the syntax of its backend. */
-const PRINCIPALS = [
+export const PRINCIPALS: readonly string[] = [
   "ada",
   "ADA",
   "ad",
@@ -52,11 +59,6 @@ export function principalChecks(stores: TestedStores): Check[] {
     "the store is not a PrincipalStore, it has no listSessions(); without it middleware.sessions cannot list or revoke " +
       "the sessions of a user, and the option maxSessionsPerPrincipal is rejected",
   )];
-}
-
-/** Creates a session of a user and returns its id. */
-function createSessionOf(store: PrincipalStore, principal: string, expiresAt = Date.now() + 60_000): Promise<string> {
-  return createRecord(store, {}, { expiresAt, meta: { ...META, principal } });
 }
 
 /** Fails unless exactly these sessions of a user are listed. */

@@ -50,6 +50,15 @@ export async function createRecord(
   return sid;
 }
 
+/** Creates a session of a user and returns its id. */
+export function createSessionOf(
+  store: RecordStore,
+  principal: string,
+  expiresAt: number = Date.now() + 60_000,
+): Promise<string> {
+  return createRecord(store, {}, { expiresAt, meta: { ...META, principal } });
+}
+
 /** Reads the record of a live session. */
 export async function readLiveRecord(store: RecordStore, sid: string): Promise<StoredRecord> {
   const read = await store.readRecord(sid);

@@ -1,6 +1,6 @@
 /** Defective stores, and the correct stores from which they are built. */
-import { MemoryStore, type PingableStore, type PrincipalStore, type SessionStore } from "../../../mod.ts";
-import { RECORD_METHODS, STORE_METHODS } from "../../../src/session_store.ts";
+import { MemoryStore, type PingableStore, type SessionStore } from "../../../mod.ts";
+import { ALL_METHODS, type CountingStore, type PrincipalListStore } from "../../../src/admin_store.ts";
 import type { MakeStore, SessionStoreTestOptions } from "../../../src/testing.ts";
 import { BasicStore } from "../../helpers/stores.ts";
 
@@ -14,15 +14,15 @@ export interface Defect {
   options?: SessionStoreTestOptions;
 }
 
+/** A store with every capability. */
+export type FullStore = CountingStore & PrincipalListStore & PingableStore;
+
 /** Every value of every session. */
 export type Backend = Map<string, Map<string, unknown>>;
 
-/** The names of all methods that a store can have. */
-export const METHODS: readonly string[] = [...STORE_METHODS, ...RECORD_METHODS, "listSessions", "ping"];
-
 /** Returns a store that calls another one, except for some methods. */
 export function withMethods<S extends SessionStore>(correct: S, methods: Partial<S>): S {
-  const bound = METHODS.filter((name) => name in correct)
+  const bound = ALL_METHODS.filter((name) => name in correct)
     .map((name) => [name, (Reflect.get(correct, name) as () => unknown).bind(correct)]);
   return { ...Object.fromEntries(bound), ...methods };
 }
@@ -37,10 +37,10 @@ export function basicStore(defect: (correct: BasicStore, backend: Backend) => Pa
 }
 
 /** Creates a store with every capability and a defect. All instances call one `MemoryStore`. */
-export function fullStore(defect: (correct: MemoryStore) => Partial<PrincipalStore & PingableStore>): MakeStore {
+export function fullStore(defect: (correct: MemoryStore) => Partial<FullStore>): MakeStore {
   const correct = new MemoryStore();
   const methods = defect(correct);
-  return () => withMethods<PrincipalStore & PingableStore>(correct, methods);
+  return () => withMethods<FullStore>(correct, methods);
 }
 
 /** A method of a store whose backend cannot be reached. */
@@ -48,16 +48,16 @@ export const rejectUnreachable = (): Promise<never> => Promise.reject(new Error(
 
 /** Returns a store whose methods reject because the backend cannot be reached. */
 export const unreachableStore = (): SessionStore =>
-  withMethods<PrincipalStore>(
+  withMethods<FullStore>(
     new MemoryStore(),
-    Object.fromEntries(METHODS.map((name) => [name, rejectUnreachable])),
+    Object.fromEntries(ALL_METHODS.map((name) => [name, rejectUnreachable])),
   );
 
 /** Returns a store whose methods throw synchronously because the backend cannot be reached. */
 export const unreachableStoreThatThrows = (): SessionStore =>
-  withMethods<PrincipalStore>(
+  withMethods<FullStore>(
     new MemoryStore(),
-    Object.fromEntries(METHODS.map((name) => [name, throwing(new Error("the backend is unreachable"))])),
+    Object.fromEntries(ALL_METHODS.map((name) => [name, throwing(new Error("the backend is unreachable"))])),
   );
 
 /** Lets concurrent calls run. */

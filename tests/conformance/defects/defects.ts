@@ -1,4 +1,5 @@
 /** Every defective store. */
+import { ADMIN_DEFECTS } from "./admin_defects.ts";
 import { CONCURRENCY_DEFECTS } from "./concurrency_defects.ts";
 import { COPY_DEFECTS } from "./copy_defects.ts";
 import { DEADLINE_DEFECTS } from "./deadline_defects.ts";
@@ -28,4 +29,5 @@ export const DEFECTS: readonly Defect[] = [
   ...RECORD_CONCURRENCY_DEFECTS,
   ...PRINCIPAL_DEFECTS,
   ...PING_DEFECTS,
+  ...ADMIN_DEFECTS,
 ];

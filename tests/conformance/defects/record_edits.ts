@@ -8,7 +8,7 @@ import type {
   SessionRecord,
   StoredRecord,
 } from "../../../mod.ts";
-import { METHODS } from "./defect.ts";
+import { ALL_METHODS } from "../../../src/admin_store.ts";
 
 /** Runs a call with a clock that is behind. */
 export function withClockBehind<T>(milliseconds: number, call: () => T): T {
@@ -23,7 +23,7 @@ export function withClockBehind<T>(milliseconds: number, call: () => T): T {
 
 /** Runs every call with a clock that is behind. */
 export function withAllClocksBehind(correct: MemoryStore, milliseconds: number): Partial<PrincipalStore> {
-  return Object.fromEntries(METHODS.map((name) => {
+  return Object.fromEntries(ALL_METHODS.map((name) => {
     const method = Reflect.get(correct, name) as (...args: unknown[]) => unknown;
     return [name, (...args: unknown[]) => withClockBehind(milliseconds, () => method.apply(correct, args))];
   }));
