@@ -56,6 +56,7 @@ export {
   UnreadableRecordError,
 } from "./src/errors.ts";
 export type {
+  EverybodyRevoked,
   RefusalReason,
   SessionCookieLost,
   SessionCreated,
@@ -100,4 +101,4 @@ export type { CountingStore, PrincipalListStore, SessionCount, SignedInUser } fr
 export type { SessionSecret } from "./src/secrets.ts";
 export { MemoryStore } from "./src/stores/memory_store.ts";
 export type { MemoryStoreOptions } from "./src/stores/memory_store.ts";
-export type { UserSession, UserSessions } from "./src/user_sessions.ts";
+export type { UserPage, UserSession, UserSessions } from "./src/user_sessions.ts";

@@ -17,6 +17,7 @@ export type SessionEvent =
   | SessionCreated
   | SessionRenewed
   | SessionEnded
+  | EverybodyRevoked
   | SessionRefused
   | SessionUnreadable
   | SessionCookieLost
@@ -58,6 +59,17 @@ export interface SessionEnded {
   session: string;
   /** The user that the session was bound to, if known. Never present with `"expired"`. */
   principal?: string;
+}
+
+/**
+ * All sessions of the store were ended, by `middleware.sessions.revokeEverybody()`. There is no event
+ * for each of them. Other processes emit none; they refuse the cookies with `"unknown"`.
+ */
+export interface EverybodyRevoked {
+  /** The type of the event. */
+  type: "everybodyRevoked";
+  /** Absent, because the event concerns all sessions. */
+  session?: undefined;
 }
 
 /** Why a cookie was refused. */
@@ -184,6 +196,10 @@ export class Reporter {
 
   emitEnded(type: SessionEnded["type"], id: string, principal?: string): void {
     this.#emit(() => ({ type, session: this.#handleOf(id), ...principalField(principal) }));
+  }
+
+  emitEverybodyRevoked(): void {
+    this.#emit(() => ({ type: "everybodyRevoked" }));
   }
 
   /** Counts and reports a refused cookie. */

@@ -208,6 +208,9 @@ export interface SessionOptions {
    * fail too. The timed-out call may still take effect, and may then overwrite a later write. If
    * several middlewares share a store, the shortest timeout applies.
    *
+   * It does not limit `sessions.count()` and `sessions.revokeEverybody()`, which take longer the more
+   * sessions there are.
+   *
    * It is also how long a call waits for the `update()` of another request to finish. It does not
    * limit the function of an `update()`.
    *

@@ -114,7 +114,11 @@ export interface SessionStore {
    */
   getValue(sid: string, key: string): Promise<any>;
 
-  /** Removes every session of this store. Other data in the same backend stays unchanged. */
+  /**
+   * Removes every session of this store. Other data in the same backend stays unchanged.
+   *
+   * A concurrent write must not bring a session back.
+   */
   clear(): Promise<void>;
 }
 

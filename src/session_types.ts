@@ -31,7 +31,7 @@ export interface RegenerateOptions<TData extends object = SessionData> {
   graceSeconds?: number;
   /**
    * The user that the session is bound to from now on, such as the user's id. A well-formed string
-   * that is not empty. Cannot be combined with `graceSeconds`, because an id from before the
+   * of 1 to 512 characters. Cannot be combined with `graceSeconds`, because an id from before the
    * sign-in must not reach a signed-in session.
    *
    * @default {undefined} unchanged

@@ -3,9 +3,10 @@
  *
  * @module
  */
+import type { SessionCount, SignedInUser } from "./admin_store.ts";
 import type { Signer } from "./cookie/signer.ts";
 import { effectiveExpiry } from "./core/lifetime.ts";
-import { checkPrincipal } from "./core/validate.ts";
+import { checkPageLimit, checkPrincipal } from "./core/validate.ts";
 import { SessionNotSupportedError, SessionStoreError } from "./errors.ts";
 import type { Reporter } from "./events.ts";
 import type { ResolvedOptions } from "./options.ts";
@@ -43,6 +44,14 @@ export interface UserSession {
   current: boolean;
 }
 
+/** A page of the users who are signed in. */
+export interface UserPage {
+  /** The users, and how many live sessions each of them has. */
+  users: SignedInUser[];
+  /** Pass it as `after` to get the next page; `undefined` if this is the last one. */
+  next: string | undefined;
+}
+
 /** Returns whether the new id of a listed session must not be ended. */
 type KeepRule = (newSid: string, listed: ListedSession) => MaybePromise<boolean>;
 
@@ -50,6 +59,9 @@ type KeepRule = (newSid: string, listed: ListedSession) => MaybePromise<boolean>
  * Lists and ends the sessions of a user, at `middleware.sessions`. `regenerate({ principal })`
  * binds a session to a user. Requires a store that can find them (`PrincipalStore`). Every store of
  * this project can.
+ *
+ * For administrators, it counts all sessions, lists the users who are signed in, and ends all
+ * sessions (OWASP ASVS 5.0, 7.4.5). docs/STORES.md says what that costs on each store.
  */
 export class UserSessions {
   readonly #options: ResolvedOptions;
@@ -139,6 +151,61 @@ export class UserSessions {
   }
 
   /**
+   * Counts the live sessions of the store, and those that are bound to a user. Sessions that begin
+   * or end during the call may or may not be counted. `storeTimeout` does not limit the call.
+   *
+   * Note: the store counts by the expiry in each record. If an option has become stricter since, it
+   * also counts sessions that the middleware will refuse.
+   *
+   * @throws {SessionNotSupportedError} if the store cannot count its sessions (`CountingStore`)
+   * @throws {SessionStoreError} if the store failed
+   */
+  count(): Promise<SessionCount> {
+    return this.#report("count", this.#repository.administration.count());
+  }
+
+  /**
+   * Lists the users with a live session, page by page, in an order of the store's own. The position
+   * of a user in that order never changes.
+   *
+   * @param page `after`: the `next` of the page before, or any user; omit it for the first page.
+   * `limit`: the greatest number of users, an integer from 1 to 1,000, by default 100
+   * @throws {TypeError} if `after` is not a well-formed string, or `limit` is not a number
+   * @throws {RangeError} if `after` is empty or has more than 512 characters, or `limit` is out of
+   * range
+   * @throws {SessionNotSupportedError} if the store has no ordered index of users
+   * (`PrincipalListStore`). A `RedisStore` has none.
+   * @throws {SessionStoreError} if the store failed
+   */
+  async users(page: { after?: string; limit?: number } = {}): Promise<UserPage> {
+    const { after, limit = 100 } = page;
+    if (after !== undefined) checkPrincipal("users", after);
+    checkPageLimit("users", limit);
+    // One more shows whether there is another page.
+    const users = await this.#report("users", this.#repository.administration.users({ after, limit: limit + 1 }));
+    return users.length > limit
+      ? { users: users.slice(0, limit), next: users[limit - 1]?.principal }
+      : { users, next: undefined };
+  }
+
+  /**
+   * Ends all sessions of the store, those of visitors who have not signed in and the caller's own
+   * included. From then on, every process refuses them: a write of a request under way rejects with
+   * {@linkcode SessionGoneError}, and no session comes back under another id. On a store that is not
+   * a `RecordStore`, that holds for this process; a session that another process is giving a new id
+   * at the same time may survive. `storeTimeout` does not limit the call.
+   *
+   * Call this instead of the `clear()` of the store, which cannot tell requests under way.
+   *
+   * @throws {SessionStoreError} if the store failed. Some or all sessions may have ended. Call it
+   * again until it succeeds.
+   */
+  async revokeEverybody(): Promise<void> {
+    await this.#report("revokeEverybody", this.#repository.administration.revokeEverybody());
+    this.#reporter.emitEverybodyRevoked();
+  }
+
+  /**
    * If a user has more sessions than `maxSessionsPerPrincipal`, ends the oldest ones. A failure of
    * the store is reported but not thrown, because the user has already signed in and the next
    * sign-in tries again.
@@ -174,6 +241,11 @@ export class UserSessions {
       if (!(error instanceof SessionStoreError)) throw error;
     });
     return isLive;
+  }
+
+  /** Passes a result of the store through, and reports its rejection if the store failed. */
+  async #report<T>(operation: string, result: Promise<T>): Promise<T> {
+    return await this.#reporter.reportFailures(operation, undefined, result);
   }
 
   /** Returns whether a listed session has got an id from a later sign-in. */

@@ -18,6 +18,12 @@ const REGENERATE_OPTIONS = { graceSeconds: true, principal: true, maxAge: true, 
 /** The greatest length of a label, in UTF-16 code units. */
 const MAX_LABEL_LENGTH = 256;
 
+/** The greatest number of users on a page. */
+const MAX_PAGE_LIMIT = 1000;
+
+/** Every store accepts a user of this length. */
+const MAX_PRINCIPAL_LENGTH = 512;
+
 /**
  * Checks the key of a value.
  *
@@ -33,13 +39,29 @@ export function checkKey(operation: string, key: string): void {
  * Checks the name of a user.
  *
  * @throws {TypeError} if it is not a well-formed string
- * @throws {RangeError} if it is empty
+ * @throws {RangeError} if it is empty or has more than 512 characters
  */
 export function checkPrincipal(operation: string, principal: string): void {
   if (typeof principal !== "string" || !principal.isWellFormed()) {
     throw new TypeError(`Cannot ${operation}: the principal must be a well-formed string`);
   }
   if (principal === "") throw new RangeError(`Cannot ${operation}: the principal is empty`);
+  if (principal.length > MAX_PRINCIPAL_LENGTH) {
+    throw new RangeError(`Cannot ${operation}: the principal has more than ${MAX_PRINCIPAL_LENGTH} characters`);
+  }
+}
+
+/**
+ * Checks the greatest number of users on a page.
+ *
+ * @throws {TypeError} if it is not a number
+ * @throws {RangeError} if it is not an integer from 1 to 1,000
+ */
+export function checkPageLimit(operation: string, limit: number): void {
+  if (typeof limit !== "number") throw new TypeError(`Cannot ${operation}: \`limit\` must be a number`);
+  if (!Number.isInteger(limit) || limit < 1 || limit > MAX_PAGE_LIMIT) {
+    throw new RangeError(`Cannot ${operation}: \`limit\` must be an integer from 1 to ${MAX_PAGE_LIMIT}`);
+  }
 }
 
 /**

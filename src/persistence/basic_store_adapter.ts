@@ -18,8 +18,9 @@ import {
 } from "../session_store.ts";
 import { areEqual } from "../util/equal_values.ts";
 import { ExpiringMap } from "../util/expiring_map.ts";
-import type { KeyedMutex } from "../util/keyed_mutex.ts";
 import { noop } from "../util/maybe_promise.ts";
+import type { KeyedMutex } from "../util/keyed_mutex.ts";
+import type { Clears } from "./clears.ts";
 import type { RenewOptions, SessionChange, StoreAdapter, ValueUpdater } from "./store_adapter.ts";
 import { withStoreErrors } from "./store_errors.ts";
 import { findTimeout } from "./store_timeout.ts";
@@ -70,9 +71,13 @@ export class BasicStoreState {
    */
   readonly traceExpiry: ExpiringMap<{ expiresAt: number }> = new ExpiringMap(MAX_TRACES);
 
-  constructor(mutex: KeyedMutex, updateMutex: KeyedMutex) {
+  /** The calls that end all sessions. */
+  readonly clears: Clears;
+
+  constructor(mutex: KeyedMutex, updateMutex: KeyedMutex, clears: Clears) {
     this.mutex = mutex;
     this.updateMutex = updateMutex;
+    this.clears = clears;
   }
 }
 
@@ -108,7 +113,7 @@ export class BasicStoreAdapter implements StoreAdapter {
     return this.#exclusively(sid, async () => {
       await this.#store.create(sid);
       const stored = Array.from(values, ([key, value]): [string, unknown] => [toStoredKey(key), value]);
-      await this.#fill(sid, stored, { ...meta, expiresAt });
+      await this.#fill("create", sid, stored, { ...meta, expiresAt }, noop);
     });
   }
 
@@ -172,13 +177,18 @@ export class BasicStoreAdapter implements StoreAdapter {
 
   move(sid: string, newSid: string, { meta, expiresAt, set = NO_VALUES, graceUntil }: RenewOptions): Promise<void> {
     return this.#exclusively(sid, async () => {
+      const { clears } = this.#state;
+      const { finished } = clears;
       const stored = await this.#getLive("regenerate", sid);
       const reserved = { ...reservedValue("regenerate", stored), ...meta, ...expiryField(expiresAt) };
       const values = new Map(Object.entries(stored));
       values.delete(RESERVED_KEY);
       for (const [key, value] of set) values.set(toStoredKey(key), value);
       await this.#store.create(newSid);
-      await this.#fill(newSid, values, reserved);
+      await this.#fill("regenerate", newSid, values, reserved, () => {
+        // Otherwise a session that was read before all sessions were ended would come back.
+        if (clears.overlap(finished)) throw new SessionGoneError("regenerate");
+      });
       // The new record is complete, so lookups of the old id may now lead to it.
       const traceExpiry = this.#state.traceExpiry.get(sid) ?? { expiresAt: 0 };
       traceExpiry.expiresAt = reserved.expiresAt ?? traceExpiry.expiresAt;
@@ -207,6 +217,12 @@ export class BasicStoreAdapter implements StoreAdapter {
 
   delete(sid: string): Promise<void> {
     return this.#exclusively(sid, () => this.#store.delete(sid));
+  }
+
+  async clear(): Promise<void> {
+    await this.#store.clear();
+    this.#state.traces.clear();
+    this.#state.traceExpiry.clear();
   }
 
   /** Runs an operation after the earlier operations on the same session. */
@@ -248,14 +264,26 @@ export class BasicStoreAdapter implements StoreAdapter {
     }
   }
 
-  /** Fills a record that was just created. Removes it if that fails. */
-  async #fill(sid: string, values: Iterable<[string, unknown]>, reserved: object): Promise<void> {
+  /**
+   * Fills a record that was just created. Removes it if that fails.
+   *
+   * @param check throws if the record must not become a session
+   */
+  async #fill(
+    operation: string,
+    sid: string,
+    values: Iterable<[string, unknown]>,
+    reserved: object,
+    check: () => void,
+  ): Promise<void> {
     try {
       for (const [storedKey, value] of values) {
-        await withStoreErrors("set", () => this.#store.setValue(sid, storedKey, value), fromStoredKey(storedKey));
+        await withStoreErrors("set", () => this.#setValue("set", sid, storedKey, value), fromStoredKey(storedKey));
       }
+      check();
       // Last, because a record is a session only once it has an expiry.
-      await this.#store.setValue(sid, RESERVED_KEY, withoutUndefined(reserved));
+      await this.#setValue(operation, sid, RESERVED_KEY, withoutUndefined(reserved));
+      check();
     } catch (error) {
       await this.#deleteQuietly(sid);
       throw error;

@@ -64,4 +64,8 @@ export class RecordStoreAdapter implements StoreAdapter {
   delete(sid: string): Promise<void> {
     return this.#store.delete(sid);
   }
+
+  clear(): Promise<void> {
+    return this.#store.clear();
+  }
 }

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { SessionGoneError, SessionNotSupportedError, UnreadableRecordError } from "../errors.ts";
+import { SessionGoneError, UnreadableRecordError } from "../errors.ts";
 import {
   type ListedSession,
   type SessionMeta,
@@ -14,6 +14,7 @@ import {
 } from "../session_store.ts";
 import type { KeyedMutex } from "../util/keyed_mutex.ts";
 import { chain, isPending, type MaybePromise, noop } from "../util/maybe_promise.ts";
+import { Administration, supported } from "./administration.ts";
 import { type SharedStore, sharedStoreOf } from "./shared_store.ts";
 import type {
   AdapterRecord,
@@ -66,6 +67,8 @@ const MAX_MOVES = 16;
  * of an updater is passed on.
  */
 export class SessionRepository {
+  /** What concerns all sessions of the store. */
+  readonly administration: Administration;
   readonly #shared: SharedStore;
   readonly #ordersSignIns: boolean;
 
@@ -80,13 +83,14 @@ export class SessionRepository {
     const missing = STORE_METHODS.filter((name) => typeof store?.[name] !== "function");
     if (missing.length > 0) throw new TypeError(`Cannot start sessions: the store has no method ${missing.join(", ")}`);
     this.#shared = sharedStoreOf(store);
+    this.administration = new Administration(this.#shared);
     this.#ordersSignIns = ordersSignIns;
     if (storeTimeout !== undefined) this.#shared.limit(storeTimeout);
   }
 
   /** Whether the store can find the sessions of a user. */
   get supportsPrincipals(): boolean {
-    return this.#shared.principals !== undefined;
+    return this.#shared.capabilities.principals !== undefined;
   }
 
   /** Runs the operations on a user's sessions one after the other, within this process. */
@@ -106,7 +110,11 @@ export class SessionRepository {
 
   // A method, because a closure would allocate 50 bytes at each read, even if nothing is pending.
   async #readLater(sid: string, found: AdapterResult, moves: number): Promise<LookupHit | LookupMiss> {
-    return await this.#resolveTrace(sid, await withStoreErrors("get", () => found), moves);
+    const { finished } = this.#shared.clears;
+    const answer = await withStoreErrors("get", () => found);
+    // All sessions were ended in the meantime, and the answer may be from before.
+    if (finished !== this.#shared.clears.finished) return await this.#read(sid, moves);
+    return await this.#resolveTrace(sid, answer, moves);
   }
 
   #resolveTrace(
@@ -327,11 +335,8 @@ export class SessionRepository {
   /** Lists the sessions of a user. */
   list(principal: string): Promise<ListedSession[]> {
     return withStoreErrors("list", () => {
-      const { principals } = this.#shared;
-      if (principals === undefined) {
-        throw new SessionNotSupportedError("list", "Cannot list: this store does not find the sessions of a user");
-      }
-      return principals.listSessions(principal);
+      const { principals } = this.#shared.capabilities;
+      return supported(principals, "list", "find the sessions of a user").listSessions(principal);
     });
   }
 

@@ -3,11 +3,13 @@
  *
  * @module
  */
+import { type CountingStore, isCountingStore, isPrincipalListStore, type PrincipalListStore } from "../admin_store.ts";
 import { SessionStoreError } from "../errors.ts";
 import { isPrincipalStore, isRecordStore, type PrincipalStore, type SessionStore } from "../session_store.ts";
 import { ExpiringMap } from "../util/expiring_map.ts";
 import { KeyedMutex } from "../util/keyed_mutex.ts";
 import { BasicStoreAdapter, BasicStoreState } from "./basic_store_adapter.ts";
+import { Clears } from "./clears.ts";
 import { RecordStoreAdapter } from "./record_store_adapter.ts";
 import type { StoreAdapter } from "./store_adapter.ts";
 import { findTimeout, WaitTimeoutError, withStoreTimeout } from "./store_timeout.ts";
@@ -24,6 +26,18 @@ const MAX_REPLACED = 10_000;
 /** How long an operation waits for an earlier one without a `storeTimeout`, in seconds. */
 const DEFAULT_MAX_WAIT = 10;
 
+/** What a store can do, each with the timeout applied. */
+interface Capabilities {
+  /** The operations of sessions. */
+  readonly adapter: StoreAdapter;
+  /** The store, if it can find the sessions of a user. */
+  readonly principals: PrincipalStore | undefined;
+  /** The store, if it can count its sessions. */
+  readonly counting: CountingStore | undefined;
+  /** The store, if it can list its users. */
+  readonly principalLists: PrincipalListStore | undefined;
+}
+
 /** The adapter, the timeout and the mutexes of one store. */
 export class SharedStore {
   /** Runs the operations on a user's sessions one after the other. */
@@ -35,6 +49,7 @@ export class SharedStore {
   readonly ended: ExpiringMap<{ expiresAt: number }> = new ExpiringMap(MAX_ENDED);
   /** The session ids that this process has replaced. */
   readonly replaced: ExpiringMap<{ expiresAt: number }> = new ExpiringMap(MAX_REPLACED);
+  readonly clears: Clears = new Clears();
   readonly #updateMutex = this.#createMutex(
     () => this.#timeoutSeconds === Infinity ? DEFAULT_MAX_WAIT : this.#timeoutSeconds,
     (seconds) => new WaitTimeoutError(seconds),
@@ -42,32 +57,32 @@ export class SharedStore {
   readonly #basicState = new BasicStoreState(
     this.#createMutex(() => this.#maxCallWait, (seconds) => new WaitTimeoutError(seconds)),
     this.#updateMutex,
+    this.clears,
   );
   readonly #store: SessionStore;
   #timeoutSeconds = Infinity;
-  #adapter: StoreAdapter;
-  #principals: PrincipalStore | undefined;
+  #capabilities: Capabilities;
 
   constructor(store: SessionStore) {
     this.#store = store;
-    [this.#adapter, this.#principals] = this.#adapt((store) => store);
+    this.#capabilities = this.#adapt((store) => store);
   }
 
   /** The operations of sessions on the store, with the timeout applied. */
   get adapter(): StoreAdapter {
-    return this.#adapter;
+    return this.#capabilities.adapter;
   }
 
-  /** The store, if it can find the sessions of a user. */
-  get principals(): PrincipalStore | undefined {
-    return this.#principals;
+  /** The optional capabilities of the store, with the timeout applied. */
+  get capabilities(): Omit<Capabilities, "adapter"> {
+    return this.#capabilities;
   }
 
   /** Sets the timeout of each store call, in seconds, unless a shorter one is already set. */
   limit(seconds: number): void {
     if (seconds >= this.#timeoutSeconds) return;
     this.#timeoutSeconds = seconds;
-    [this.#adapter, this.#principals] = this.#adapt((store) => withStoreTimeout(store, seconds));
+    this.#capabilities = this.#adapt((store) => withStoreTimeout(store, seconds));
   }
 
   /**
@@ -89,14 +104,16 @@ export class SharedStore {
   }
 
   /** The capabilities are those of the store itself, also if its methods are wrapped. */
-  #adapt(wrap: <S extends SessionStore>(store: S) => S): [StoreAdapter, PrincipalStore | undefined] {
+  #adapt(wrap: <S extends SessionStore>(store: S) => S): Capabilities {
     const store = this.#store;
-    return [
-      isRecordStore(store)
+    return {
+      adapter: isRecordStore(store)
         ? new RecordStoreAdapter(wrap(store), this.#updateMutex)
         : new BasicStoreAdapter(wrap(store), this.#basicState),
-      isPrincipalStore(store) ? wrap(store) : undefined,
-    ];
+      principals: isPrincipalStore(store) ? wrap(store) : undefined,
+      counting: isCountingStore(store) ? wrap(store) : undefined,
+      principalLists: isPrincipalListStore(store) ? wrap(store) : undefined,
+    };
   }
 }
 

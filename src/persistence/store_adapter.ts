@@ -28,6 +28,8 @@ export interface StoreAdapter {
   move(sid: string, newSid: string, options: RenewOptions): Promise<void>;
   /** Removes a record. */
   delete(sid: string): Promise<void>;
+  /** Removes all records. */
+  clear(): Promise<void>;
 }
 
 /** A record as an adapter reads it. Only a `RecordStore` has versions. */

@@ -3,8 +3,9 @@
  *
  * @module
  */
+import { ALL_METHODS } from "../admin_store.ts";
 import { SessionStoreError } from "../errors.ts";
-import { RECORD_METHODS, type SessionStore, STORE_METHODS } from "../session_store.ts";
+import type { SessionStore } from "../session_store.ts";
 import { callAsync, isPending } from "../util/maybe_promise.ts";
 import { withTimeout } from "../util/timeout.ts";
 
@@ -37,8 +38,12 @@ export function findTimeout(error: unknown): Error | undefined {
   return error instanceof SessionStoreError && error.cause instanceof StoreTimeoutError ? error : undefined;
 }
 
+/** The calls that concern all sessions. They may take longer than any call that concerns one. */
+const UNLIMITED: readonly string[] = ["clear", "countSessions"];
+
 /**
- * Limits how long each call of a store may take. The result of a call that takes longer is ignored.
+ * Limits how long each call of a store may take, except for those that concern all sessions. The
+ * result of a call that takes longer is ignored.
  *
  * @param store the store
  * @param seconds the timeout of one call
@@ -46,9 +51,13 @@ export function findTimeout(error: unknown): Error | undefined {
  */
 export function withStoreTimeout<S extends SessionStore>(store: S, seconds: number): S {
   const methods: Record<string, (...args: unknown[]) => unknown> = {};
-  for (const name of [...STORE_METHODS, ...RECORD_METHODS, "listSessions"]) {
+  for (const name of ALL_METHODS) {
     const method: unknown = Reflect.get(store, name);
     if (typeof method !== "function") continue;
+    if (UNLIMITED.includes(name)) {
+      methods[name] = method.bind(store);
+      continue;
+    }
     methods[name] = (...args) => {
       const result = callAsync<unknown>(() => method.apply(store, args));
       return isPending(result) ? withTimeout(result, seconds, () => new StoreTimeoutError(seconds)) : result;

@@ -6,10 +6,10 @@
 import { withoutCoverage } from "./permissions.ts";
 
 /** The name of an example's folder. */
-export type ExampleName = "counter" | "login" | "custom_store" | "live";
+export type ExampleName = "counter" | "login" | "custom_store" | "live" | "admin";
 
 /** The names of all examples. */
-export const EXAMPLES: readonly ExampleName[] = ["counter", "login", "custom_store", "live"];
+export const EXAMPLES: readonly ExampleName[] = ["counter", "login", "custom_store", "live", "admin"];
 
 /** An example that is serving. */
 export interface RunningExample extends AsyncDisposable {

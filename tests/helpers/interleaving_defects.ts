@@ -206,10 +206,25 @@ export const DEFECTS: readonly Defect[] = [
   {
     name: "a store that clears the sessions that it has listed",
     scenario: "clear() ends",
-    violation: "a session from before clear() is live",
+    violation: "a session from before is live",
     plant: withStore(({ store, ids }) => ({
       async clear(): Promise<void> {
         for (const sid of [...ids]) await store.delete(sid);
+      },
+    })),
+  },
+  {
+    name: "a store that clears only the sessions of users",
+    scenario: "revokeEverybody() ends",
+    violation: "a session from before is live",
+    plant: withStore(({ store, direct, ids }) => ({
+      async clear(): Promise<void> {
+        for (const sid of [...ids]) {
+          const answer = await direct.readRecord(sid);
+          if (answer !== undefined && "values" in answer && answer.meta.principal !== undefined) {
+            await store.delete(sid);
+          }
+        }
       },
     })),
   },

@@ -225,7 +225,9 @@ export class Round {
     }
     const ofUser = [...live.values()].filter(({ principal }) => principal === this.principal).map(({ id }) => id);
     this.expect(new Set(listed).size === listed.length, "a session is listed twice");
-    this.expect(sorted(listed) === sorted(new Set(ofUser)), "the listed sessions are not the live ones");
+    if (!this.isBasic) {
+      this.expect(sorted(listed) === sorted(new Set(ofUser)), "the listed sessions are not the live ones");
+    }
     return finding;
   }
 

@@ -223,20 +223,31 @@ export const SCENARIOS: readonly Scenario[] = [
     rounds: 30,
     parallel: 1,
     options: RENEWING,
+    play: (round) => endAll(round, ({ store }) => store.clear()),
+  },
+  {
+    name: "revokeEverybody() ends every session that began before it",
+    rounds: 60,
+    parallel: 1,
+    isBasic: true,
+    options: RENEWING,
+    play: (round) => endAll(round, ({ middleware }) => middleware.sessions.revokeEverybody()),
+  },
+  {
+    name: "revokeEverybody() has ended every session when it succeeds, also while the backend fails at times",
+    rounds: 60,
+    parallel: 1,
+    isBasic: true,
+    options: () => ({ renewalTimeout: 3600, onEvent: () => {} }),
     async play(round): Promise<void> {
-      await round.clear();
-      const tracks = await sessionsOfUser(round, 20);
-      for (const track of tracks.slice(0, 4)) requests(round, track, 3, [MOVE_WITH_GRACE, MOVE, LOOK, WRITE, UPDATE]);
-      const { store } = round.machine;
-      round.begin(() => store.clear());
-      await round.settle();
-      const { live } = await round.judge();
-      round.expect(live.size === 0, "a session from before clear() is live");
-      // The store works on.
-      signIn(round);
-      await round.settle();
-      const { listed } = await round.judge();
-      round.expect(listed.length === 1, "a session from after clear() is not live");
+      const { sessions } = round.machine.middleware;
+      let succeeded = false;
+      await endAll(round, async () => {
+        await sessions.revokeEverybody();
+        succeeded = true;
+      }, async () => {
+        if (!succeeded) await sessions.revokeEverybody();
+      });
     },
   },
   {
@@ -287,6 +298,41 @@ export const SCENARIOS: readonly Scenario[] = [
     },
   },
 ];
+
+/**
+ * Ends all sessions, while some of them have requests.
+ *
+ * @param repeat lets commands fail until it is called, after everything else has ended
+ */
+async function endAll(
+  round: Round,
+  end: (machine: Round["machine"]) => Promise<void>,
+  repeat?: () => Promise<void>,
+): Promise<void> {
+  await round.clear();
+  const tracks: Track[] = [];
+  for (let i = 0; i < 20; i++) {
+    tracks.push(round.isBasic ? await round.createBasic() : await round.create({ isAnonymous: i % 2 === 1 }));
+  }
+  for (const track of tracks.slice(0, 4)) {
+    requests(round, track, 3, [MOVE_WITH_GRACE, MOVE, LOOK, WRITE, UPDATE, TOUCH]);
+  }
+  if (repeat !== undefined) round.delays.failureRate = 0.02;
+  const { machine } = round;
+  round.begin(() => end(machine));
+  await round.settle();
+  if (repeat !== undefined) {
+    round.delays.stop();
+    await repeat();
+  }
+  const { live } = await round.judge();
+  round.expect(live.size === 0, "a session from before is live");
+  // The store works on.
+  signIn(round);
+  await round.settle();
+  const after = await round.judge();
+  round.expect(after.live.size === 1, "a session from afterwards is not live");
+}
 
 /** Compares two sessions that were not moved while they signed in. */
 function latestFirst(a: Track, b: Track): number {

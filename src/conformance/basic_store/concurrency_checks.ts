@@ -83,6 +83,17 @@ export function concurrencyChecks(stores: TestedStores): Check[] {
         await expectRejects("setValue() of a deleted session", () => b.setValue(sid, "key", 1), NO_SUCH_SESSION);
       }
     },
+  }, {
+    name: `sessions that are cleared during concurrent writes do not come back, ${where}`,
+    run: async () => {
+      for (let round = 0; round < 20; round++) {
+        const sids = [await createSession(a, { key: "value" }), await createSession(b)];
+        const write = (_: unknown, n: number) => (): Promise<void> => b.setValue(sids[n % 2] ?? "", `key ${n}`, round);
+        const writes = Array.from({ length: 10 }, write);
+        await settleAll([...writes.slice(0, round % 5), () => a.clear(), ...writes.slice(5)]);
+        for (const sid of sids) await expectMissing(b, sid, "a session that was cleared during concurrent writes");
+      }
+    },
   }]);
   if (stores.other !== undefined) return checks;
   return [...checks, skipped("concurrent calls across two instances", "option `shared` is false")];

@@ -7,6 +7,7 @@ import { isRecordStore, type SessionStore } from "../../session_store.ts";
 import { type Check, skipped } from "../check.ts";
 import type { TestedStores } from "../harness.ts";
 import { atomicDestroyChecks, destroyChecks } from "./destroy_checks.ts";
+import { atomicEverybodyChecks, everybodyChecks } from "./everybody_checks.ts";
 import { expiryChecks } from "./expiry_checks.ts";
 import { atomicReadWriteChecks, readWriteChecks } from "./read_write_checks.ts";
 import { gracePeriodChecks, regenerateChecks } from "./regenerate_checks.ts";
@@ -37,7 +38,13 @@ export function twoInstanceChecks({ store, other }: TestedStores): Check[] {
 
 /** Returns the checks that every store must pass. */
 function basicChecks(a: SessionStore, b: SessionStore): Check[] {
-  return [...readWriteChecks(a, b), ...expiryChecks(a, b), ...regenerateChecks(a, b), ...destroyChecks(a, b)];
+  return [
+    ...readWriteChecks(a, b),
+    ...expiryChecks(a, b),
+    ...regenerateChecks(a, b),
+    ...destroyChecks(a, b),
+    ...everybodyChecks(a, b),
+  ];
 }
 
 /**
@@ -45,5 +52,10 @@ function basicChecks(a: SessionStore, b: SessionStore): Check[] {
  * them across instances.
  */
 function atomicChecks(a: SessionStore, b: SessionStore): Check[] {
-  return [...atomicReadWriteChecks(a, b), ...gracePeriodChecks(a, b), ...atomicDestroyChecks(a, b)];
+  return [
+    ...atomicReadWriteChecks(a, b),
+    ...gracePeriodChecks(a, b),
+    ...atomicDestroyChecks(a, b),
+    ...atomicEverybodyChecks(a, b),
+  ];
 }

@@ -1,7 +1,7 @@
 // deno-lint-ignore-file require-await -- an `async` method rejects when its body throws
 /** Stores with a defect under concurrent calls. */
 import { cloneValue } from "../../../src/util/clone_value.ts";
-import { basicStore, type Defect, throwing, yieldToOthers } from "./defect.ts";
+import { basicStore, type Defect, fullStore, throwing, yieldToOthers } from "./defect.ts";
 
 export const CONCURRENCY_DEFECTS: Defect[] = [
   {
@@ -106,7 +106,65 @@ export const CONCURRENCY_DEFECTS: Defect[] = [
     })),
     foundBy: "a session that is deleted during concurrent writes does not come back",
   },
-
+  {
+    name: "restores a session that was cleared during a write",
+    create: basicStore((correct, backend) => {
+      const deleted = new Set<string>();
+      return {
+        delete: async (sid) => {
+          deleted.add(sid);
+          await correct.delete(sid);
+        },
+        setValue: async (sid, key, value) => {
+          const values = backend.get(sid) ?? throwing(new Error("missing"))();
+          values.set(key, cloneValue(key, value));
+          await yieldToOthers();
+          if (!deleted.has(sid)) backend.set(sid, values);
+        },
+      };
+    }),
+    foundBy: "sessions that are cleared during concurrent writes do not come back",
+  },
+  {
+    name: "clears only the sessions that nobody has written to for a moment",
+    create: basicStore((correct, backend) => {
+      let recent: string | undefined;
+      return {
+        setValue: async (sid, key, value) => {
+          await correct.setValue(sid, key, value);
+          recent = sid;
+        },
+        clear: async () => {
+          await undefined;
+          for (const sid of [...backend.keys()]) if (sid !== recent) backend.delete(sid);
+        },
+      };
+    }),
+    foundBy: "revokeEverybody() ends all sessions, also for requests in progress",
+  },
+  {
+    name: "clears the sessions that were there when it began",
+    create: fullStore((correct) => {
+      const ids = new Set<string>();
+      return {
+        createRecord: async (sid, record) => {
+          await correct.createRecord(sid, record);
+          ids.add(sid);
+        },
+        moveRecord: async (sid, newSid, move) => {
+          const moved = await correct.moveRecord(sid, newSid, move);
+          ids.add(newSid);
+          return moved;
+        },
+        clear: async () => {
+          const old = [...ids];
+          await yieldToOthers();
+          for (const sid of old) await correct.delete(sid);
+        },
+      };
+    }),
+    foundBy: "revokeEverybody() ends a session that gets a new id at the same time",
+  },
   {
     name: "empties a session before it rejects create() with its id",
     create: basicStore((correct, backend) => ({
