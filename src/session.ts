@@ -107,7 +107,7 @@ export class Session<TData extends object = SessionData> {
    */
   get signedInAt(): Date | undefined {
     const meta = this.#state.observed?.meta;
-    return toDate(meta?.principal === undefined ? undefined : meta.boundAt);
+    return toDate(meta?.principal === undefined ? undefined : meta.signedInAt ?? meta.boundAt);
   }
 
   /** The name of the device or browser; `undefined` if `setLabel()` or `regenerate()` set none. */
@@ -292,7 +292,7 @@ export class Session<TData extends object = SessionData> {
    * creates it if there is none yet. The cookie gets the same `Max-Age`. With `rolling`, the time
    * counts from the last activity. `idleTimeout` and `absoluteTimeout` still end the session earlier.
    *
-   * It applies until another user signs in. The response to the next request sends the cookie once
+   * It applies until `clear()`, and until a user signs in to whom the session was not bound. The response to the next request sends the cookie once
    * more, because this response may have left already.
    *
    * @param maxAge an integer above 0, in seconds; browsers keep a cookie for at most 400 days (RFC
@@ -338,7 +338,7 @@ export class Session<TData extends object = SessionData> {
    * and nothing is stored. If there is something to store, such as a `principal`, the session is
    * created.
    *
-   * If another user signs in than the session was bound to, it loses its label and the life that was
+   * If a user signs in to whom the session was not bound, it loses its label and the `maxAge` that was
    * set for it, unless the options give new ones.
    *
    * If another request has given the session a new id meanwhile, a call with a `principal` creates a

@@ -31,19 +31,21 @@ export interface SessionMeta {
    * every session that the user already had, even if the clock is behind.
    */
   boundAt?: number;
+  /** When the user signed in, if `boundAt` is later than that. */
+  signedInAt?: number;
   /**
    * The name of the device or browser, which the user will be shown. At most 256 characters.
    */
   label?: string;
   /**
-   * How long this session lasts, in seconds, if it is not the option `maxAge` that decides. 0: the
-   * cookie ends with the browser, and the server keeps the session as if there were no `maxAge`.
+   * The session's own `maxAge`, in seconds. Absent: the option applies. 0: the cookie ends with the
+   * browser, and the server keeps the session as if there were no `maxAge`.
    */
   maxAge?: number;
-  /** The time from which that life counts. Absent: it counts from `createdAt`. */
+  /** The time from which `maxAge` counts. Absent: it counts from `createdAt`. */
   maxAgeSince?: number;
   /**
-   * The `maxAgeSince` of the life that the client's cookie has. If it differs from `maxAgeSince`, the
+   * The `maxAgeSince` with which the cookie was last sent. If it differs from `maxAgeSince`, the
    * cookie must be sent again.
    */
   maxAgeSent?: number;
@@ -124,6 +126,7 @@ export const META_TYPES = {
   sentAt: "number",
   principal: "string",
   boundAt: "number",
+  signedInAt: "number",
   label: "string",
   maxAge: "number",
   maxAgeSince: "number",

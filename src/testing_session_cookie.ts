@@ -72,6 +72,7 @@ export async function sessionCookie<TData extends object = SessionData>(
   await middleware.onPostRequest(context);
 
   const lines = context.response.headers.getSetCookie();
-  const [pair = ""] = lines.find((line) => line.startsWith(`${session.sessionKey}=`))?.split(";", 1) ?? [];
+  const [pair] = lines.find((line) => line.startsWith(`${session.sessionKey}=`))?.split(";", 1) ?? [];
+  if (pair === undefined) throw new Error("Cannot create a session: the middleware has set no cookie");
   return pair;
 }

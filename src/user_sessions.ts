@@ -106,7 +106,7 @@ export class UserSessions {
       handle: this.#signer.handle(sid),
       ...(meta.label === undefined ? {} : { label: meta.label }),
       createdAt: new Date(meta.createdAt),
-      signedInAt: new Date(signedInAt(meta)),
+      signedInAt: new Date(meta.signedInAt ?? signInOrder(meta)),
       lastSeenAt: new Date(Math.max(meta.seenAt, meta.renewedAt)),
       expiresAt: new Date(expiresAt),
       current: current.has(sid),
@@ -251,7 +251,7 @@ export class UserSessions {
   /** Returns whether a listed session has got an id from a later sign-in. */
   async #hasSignedInAgain(sid: string, listed: SessionMeta): Promise<boolean> {
     const found = await this.#repository.read(sid);
-    return typeof found === "object" && signedInAt(found.meta) !== signedInAt(listed);
+    return typeof found === "object" && signInOrder(found.meta) !== signInOrder(listed);
   }
 
   /**
@@ -276,7 +276,7 @@ export class UserSessions {
     return listed
       .map((session) => ({ ...session, expiresAt: effectiveExpiry(this.#options, session.expiresAt, session.meta) }))
       .filter(({ expiresAt }) => now < expiresAt)
-      .sort((a, b) => signedInAt(a.meta) - signedInAt(b.meta) || (a.sid < b.sid ? -1 : 1));
+      .sort((a, b) => signInOrder(a.meta) - signInOrder(b.meta) || (a.sid < b.sid ? -1 : 1));
   }
 
   /**
@@ -322,6 +322,7 @@ export class UserSessions {
   }
 }
 
-function signedInAt({ boundAt, createdAt }: SessionMeta): number {
+/** Returns the number by which all processes order the sessions of a user. */
+function signInOrder({ boundAt, createdAt }: SessionMeta): number {
   return boundAt ?? createdAt;
 }

@@ -209,12 +209,12 @@ class LoginController {
 }
 
 /**
- * Signs out: deletes the values and changes the id, so that the old id is no longer valid. Also ends
- * "remember me". `destroy()` would leave no session to store the notice in.
+ * Signs out: deletes the values, ends "remember me", and changes the id, so that the old id is no
+ * longer valid. `destroy()` would leave no session to store the notice in.
  */
 async function signOut(session: LoginSession): Promise<ActionResult> {
   await session.clear();
-  await session.regenerate({ maxAge: null, set: { notice: "You have signed out." } });
+  await session.regenerate({ set: { notice: "You have signed out." } });
   return Redirect("/sign-in");
 }
 
@@ -240,7 +240,8 @@ function deviceLabel(userAgent: string | null): string {
 
 /** Returns whether the user has entered the password a short time ago. */
 function isFreshSignIn({ signedInAt }: LoginSession): boolean {
-  return signedInAt !== undefined && Date.now() - signedInAt.getTime() < FRESH_SIGN_IN_MS;
+  // The clock of another server may be ahead.
+  return signedInAt !== undefined && Math.abs(Date.now() - signedInAt.getTime()) < FRESH_SIGN_IN_MS;
 }
 
 function deviceItem({ handle, label, signedInAt, lastSeenAt, expiresAt, current }: UserSession, token: Html): Html {

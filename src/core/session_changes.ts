@@ -10,9 +10,10 @@ import type { ResolvedOptions } from "../options.ts";
 import type { RenewOptions } from "../persistence/store_adapter.ts";
 import type { SessionMeta, SessionRecord } from "../session_store.ts";
 import { chain, type MaybePromise, noop } from "../util/maybe_promise.ts";
-import { computeExpiry, cookieExpiry } from "./lifetime.ts";
+import { computeExpiry, cookieExpiry, effectiveExpiry, isCookieDue } from "./lifetime.ts";
 import { LoadedSession } from "./loaded_session.ts";
-import { detailsMeta, initialMeta, renewedMeta, type SessionDetails } from "./session_meta.ts";
+import { lookUp } from "./look_up.ts";
+import { detailsMeta, forgottenDetails, initialMeta, renewedMeta, type SessionDetails } from "./session_meta.ts";
 import type { SessionServices } from "./session_services.ts";
 
 /**
@@ -25,8 +26,9 @@ export function newSession(
   id: string,
   values: Map<string, unknown>,
   details?: SessionDetails,
+  before?: SessionMeta,
 ): LoadedSession {
-  const meta = initialMeta(details);
+  const meta = initialMeta(details, before);
   const expiresAt = computeExpiry(options, meta);
   if (meta.createdAt >= expiresAt) throw new SessionGoneError("create");
   return new LoadedSession(id, expiresAt, meta, { values });
@@ -76,14 +78,17 @@ export function moveSession(
   session: LoadedSession,
   { graceSeconds, details, values }: Regeneration,
 ): MaybePromise<void> {
-  prepareCookie("regenerate", cookie);
   return session.run("regenerate", cookie, async () => {
+    prepareCookie("regenerate", cookie);
     const id = newSessionId();
     const now = Date.now();
     // With a grace period the CSRF token does not change, so that open forms keep working.
-    const renewed = renewedMeta(graceSeconds > 0 ? session.csrfSeed : undefined, now);
-    const meta = { ...renewed, ...detailsMeta(details, now, session.meta) };
-    const expiresAt = "maxAgeSince" in meta ? computeExpiry(services.options, { ...session.meta, ...meta }) : undefined;
+    const renewed = renewedMeta(graceSeconds > 0 ? session.csrfSeed : undefined, session.meta, now);
+    const changed = detailsMeta(details, now, session.meta);
+    const meta = { ...renewed, ...changed };
+    const expiresAt = "maxAgeSince" in changed
+      ? computeExpiry(services.options, { ...session.meta, ...meta })
+      : undefined;
     const move: RenewOptions = { meta, expiresAt, set: values, graceUntil: now + graceSeconds * 1000 };
     await services.repository.move(session, id, move);
     const previous = session.id;
@@ -119,9 +124,12 @@ export async function signIn(
     // Not the values of the other session, which an id from before its sign-in must not reach. They
     // may prove more than this sign-in does, such as a second factor.
     const { details } = regeneration;
-    const values = new Map(replacement.principal === details.principal ? session.values : undefined);
+    const isSameUser = replacement.principal === details.principal;
+    const values = new Map(isSameUser ? session.values : undefined);
     for (const [key, value] of regeneration.values) values.set(key, value);
-    const own = newSession(services.options, newSessionId(), values, details);
+    // The user was signed in already, and has confirmed the password.
+    const before = isSameUser && session.meta.principal === details.principal ? session.meta : undefined;
+    const own = newSession(services.options, newSessionId(), values, details, before);
     const record = { values, expiresAt: own.expiresAt, meta: own.meta };
     // The same object, because writes that wait in the queue belong to it.
     session.restart(own);
@@ -130,16 +138,18 @@ export async function signIn(
   }
 }
 
-/** Removes all values of a session, and unbinds it from its user. */
+/** Removes all values of a session and what was stated about its user, and unbinds it from the user. */
 export function clearSession(
-  { repository }: SessionServices,
+  { options, repository }: SessionServices,
   cookie: ResponseCookie,
   session: LoadedSession,
 ): MaybePromise<void> {
-  const meta = { principal: undefined, label: undefined };
   return session.run("clear", cookie, async () => {
-    await repository.change(session, "clear", { clear: true, meta });
+    const meta: Partial<SessionMeta> = { principal: undefined, ...forgottenDetails(session.meta, Date.now()) };
+    const expiresAt = meta.maxAgeSince && computeExpiry(options, { ...session.meta, ...meta });
+    await repository.change(session, "clear", { clear: true, meta, expiresAt });
     session.meta = { ...session.meta, ...meta };
+    session.expiresAt = expiresAt ?? session.expiresAt;
   });
 }
 
@@ -157,6 +167,26 @@ export function writeMeta(
     session.meta = { ...session.meta, ...meta };
     session.expiresAt = expiresAt ?? session.expiresAt;
   });
+}
+
+/**
+ * Writes the activity of a long request. Reads the record first, because another request may have
+ * given the session another lifetime since.
+ */
+export async function touchSession(
+  services: SessionServices,
+  cookie: ResponseCookie,
+  session: LoadedSession,
+): Promise<void> {
+  await session.run("touch", cookie, async () => {
+    const found = await lookUp(services, session.id);
+    if (typeof found === "string") throw new SessionGoneError("touch");
+    session.apply(found, effectiveExpiry(services.options, found.record.expiresAt, found.meta), cookie);
+  });
+  const meta: Partial<SessionMeta> = { seenAt: Date.now() };
+  if (session.isRenewalDelivered) meta.replaces = undefined;
+  const write = isCookieDue(services.options, session) ? writeLifetime : writeMeta;
+  await write(services, cookie, session, "touch", meta);
 }
 
 /** Writes metadata that changes how long the cookie lasts, and sends the cookie again. */
@@ -194,16 +224,16 @@ export function resendCookie(services: SessionServices, cookie: ResponseCookie, 
 
 /**
  * Looks up a session whose cookie is sent again, just before the response leaves. Another process
- * may have given it a new id, and the cookie of that is in the client already. If the lookup fails,
- * the client keeps the cookie that it has.
+ * may have given it a new id or another lifetime, and the cookie of that is in the client already. If
+ * the lookup fails, the client keeps the cookie that it has.
  */
 export function checkResentCookie(
   { repository }: SessionServices,
   cookie: ResponseCookie,
-  { id }: LoadedSession,
+  { id, meta }: LoadedSession,
 ): MaybePromise<void> {
   return chain(() => repository.read(id), (found) => {
-    if (typeof found === "string" || found.id !== id) cookie.cancel();
+    if (typeof found === "string" || found.id !== id || found.meta.maxAgeSince !== meta.maxAgeSince) cookie.cancel();
   }, () => cookie.cancel());
 }
 

@@ -137,7 +137,7 @@ export class SessionLoader {
     const id = newSessionId();
     // Only the changed properties, because another request may be unbinding the session from its
     // user.
-    const changed = { ...renewedMeta(session.csrfSeed), replaces: oldId };
+    const changed = { ...renewedMeta(session.csrfSeed, meta), replaces: oldId };
     try {
       await repository.renew(oldId, id, { meta: changed, graceUntil: changed.renewedAt + RENEWAL_GRACE_MS });
     } catch (error) {

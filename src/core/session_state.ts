@@ -28,6 +28,7 @@ import {
   resendCookie,
   sendCookie,
   signIn,
+  touchSession,
   writeLifetime,
   writeMeta,
 } from "./session_changes.ts";
@@ -51,7 +52,6 @@ export class SessionState {
   /** The id that the session will have once it is created. */
   #nextId: string | undefined = undefined;
   #isDestroyed = false;
-  /** Whether a write sends the cookie of the session again. */
   #mayResendCookie = false;
   /** Why the session is not available to this request. */
   #outage: SessionStoreError | undefined = undefined;
@@ -104,7 +104,15 @@ export class SessionState {
    * Never fails: a failure of the store is reported, and a page that only reads can be served.
    */
   recordActivity(cookieIsSent: boolean): Promise<void> {
-    return this.touch(cookieIsSent).catch(noop);
+    return this.#writes.run("touch", () => {
+      const session = this.#requireWritable("touch");
+      if (session === undefined) return noop;
+      const sendsCookie = isCookieDue(this.#services.options, session);
+      const seenAt = Date.now();
+      const meta: Partial<SessionMeta> = { seenAt, ...(sendsCookie && cookieIsSent && deliveryMeta(session, seenAt)) };
+      if (session.isRenewalDelivered) meta.replaces = undefined;
+      return this.#writeActivity("touch", session, meta, sendsCookie);
+    }).catch(noop);
   }
 
   /** Writes that the client has received the new id of the last renewal. Never fails either. */
@@ -176,11 +184,9 @@ export class SessionState {
     return this.#writes.run("set", () => {
       const copies = copyValues("set", values);
       const session = this.#requireWritable("set");
-      if (session === undefined) {
-        const isEmpty = copies.values().every((value) => value === undefined);
-        return isEmpty ? noop : this.#create("set", withoutUndefined(copies));
-      }
-      if (copies.size === 0) return noop;
+      const first = session === undefined ? withoutUndefined(copies) : copies;
+      if (first.size === 0) return noop;
+      if (session === undefined) return this.#create("set", first);
       for (const [key, value] of copies) session.setValue(key, value);
       return () => session.run("set", this.#cookie, () => this.#services.repository.setAll(session, "set", copies));
     });
@@ -221,15 +227,12 @@ export class SessionState {
     });
   }
 
-  touch(cookieIsSent = false): Promise<void> {
+  touch(): Promise<void> {
     return this.#writes.run("touch", () => {
       const session = this.#requireWritable("touch");
       if (session === undefined) return noop;
-      const sendsCookie = isCookieDue(this.#services.options, session);
-      const seenAt = Date.now();
-      const meta: Partial<SessionMeta> = { seenAt, ...(sendsCookie && cookieIsSent && deliveryMeta(session, seenAt)) };
-      if (session.isRenewalDelivered) meta.replaces = undefined;
-      return this.#writeActivity("touch", session, meta, sendsCookie);
+      this.#mayResendCookie = true;
+      return () => touchSession(this.#services, this.#cookie, session);
     });
   }
 
@@ -287,6 +290,7 @@ export class SessionState {
         const creates = values.size > 0 || Object.values(details).some((detail) => detail !== undefined);
         return creates ? this.#create("regenerate", withoutUndefined(values), details) : noop;
       }
+      if (session.isLive) prepareCookie("regenerate", this.#cookie);
       session.version = undefined;
       for (const [key, value] of values) session.setValue(key, value);
       return () => (isSignIn ? signIn : moveSession)(this.#services, this.#cookie, session, regeneration);

@@ -78,6 +78,9 @@ export function copyValues(operation: string, values: object): Map<string, unkno
     checkKey(operation, key);
     copies.set(key, cloneValue(key, value));
   }
+  if (Object.getOwnPropertySymbols(values).length > 0) {
+    throw new TypeError(`Cannot ${operation}: a key is a symbol; expected a well-formed string`);
+  }
   return copies;
 }
 

@@ -132,14 +132,19 @@ export class BasicStoreAdapter implements StoreAdapter {
           await withStoreErrors("set", () => this.#setValue("set", sid, storedKey, value), key);
         }
       } catch (error) {
-        // All or nothing, as far as the store still works.
-        for (const storedKey of written) {
-          const before = Object.hasOwn(stored, storedKey) ? stored[storedKey] : undefined;
-          await this.#setValue("set", sid, storedKey, before).catch(noop);
-        }
+        // A store that hangs would hang at each value.
+        if (findTimeout(error) !== undefined) throw error;
+        await this.#undo(sid, written, stored).catch(noop);
         throw error;
       }
     });
+  }
+
+  /** Writes former values again, up to the first failure. */
+  async #undo(sid: string, written: readonly string[], stored: Record<string, unknown>): Promise<void> {
+    for (const storedKey of written) {
+      await this.#setValue("set", sid, storedKey, Object.hasOwn(stored, storedKey) ? stored[storedKey] : undefined);
+    }
   }
 
   update(sid: string, key: string, updater: ValueUpdater): Promise<void> {

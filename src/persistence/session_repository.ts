@@ -291,7 +291,7 @@ export class SessionRepository {
     // A failure is not reported here. The limit lists the sessions again after the sign-in.
     const sessions = await this.list(principal).catch(() => []);
     const latest = sessions.reduce((latest, { meta }) => Math.max(latest, meta.boundAt ?? 0), 0);
-    return boundAt > latest ? meta : { ...meta, boundAt: latest + 1 };
+    return boundAt > latest ? meta : { ...meta, boundAt: latest + 1, signedInAt: boundAt };
   }
 
   /**

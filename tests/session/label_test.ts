@@ -136,3 +136,20 @@ Deno.test("middleware.sessions.list() shows the label, the sign-in and the expir
   assertEquals(await expiries(60), [899_000, 60_000]);
   assertEquals(await expiries(6000), [899_000, 600_000]);
 });
+
+Deno.test("session.signedInAt is the time of the sign-in, also if another server's clock was ahead", async () => {
+  using clock = new FakeClock();
+  const middleware = start({ maxSessionsPerPrincipal: 5 });
+  clock.tick(10 * 3600_000);
+  await signIn(middleware, "ada");
+  clock.tick(-10 * 3600_000);
+  const cookie = await signIn(middleware, "ada");
+  const { session } = await open(middleware, cookie);
+  assertEquals(session.signedInAt, new Date(clock.now));
+  const list = await middleware.sessions.list("ada");
+  assertEquals(
+    list.map(({ signedInAt }) => +signedInAt - clock.now),
+    [10 * 3600_000, 0],
+    "in the order of the sign-ins",
+  );
+});

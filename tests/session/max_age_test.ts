@@ -287,6 +287,97 @@ for (const [name, make] of STORES) {
   });
 }
 
+for (const [name, make] of STORES) {
+  Deno.test(`a sign-in on ${name} never continues a lifetime that another user has just set`, async () => {
+    for (const [maxAge, after] of [[30 * DAY, 3600_000], [60, 3599_999]] as const) {
+      using clock = new FakeClock();
+      const middleware = start({ maxAge: 3600 }, make());
+      const cookie = await signIn(middleware, "ada");
+      const bob = await open(middleware, cookie);
+      await visit(middleware, { cookie }, ({ security }) => security.session.setMaxAge(maxAge));
+      await bob.session.regenerate({ principal: "bob", set: { user: "bob" } });
+      const response = await bob.finish();
+      assertEquals(onlyCookie(response.headers).attributes["max-age"], "3600");
+      clock.tick(after);
+      assertEquals(await read(middleware, cookieOf(response)), after === 3600_000 ? undefined : "bob");
+    }
+  });
+
+  Deno.test(`Session.touch() on ${name} of a long request keeps the lifetime that another request has set`, async () => {
+    for (const options of [{}, { maxAge: 3600, rolling: true }, { idleTimeout: 40 * DAY }]) {
+      using clock = new FakeClock();
+      const middleware = start(options, make());
+      const cookie = await signIn(middleware, "ada");
+      const socket = await open(middleware, cookie);
+      await visit(middleware, { cookie }, ({ security }) => security.session.setMaxAge(30 * DAY));
+      await sent(middleware, cookie);
+      await socket.session.touch();
+      clock.tick(30 * DAY * 1000 - 1);
+      assertEquals(await read(middleware, cookie), "ada", JSON.stringify(options));
+    }
+  });
+
+  Deno.test(`a new id on ${name} from a request that does not know the lifetime is sent again with it`, async () => {
+    const middleware = start({ maxAge: 30 * DAY }, make());
+    const cookie = await signIn(middleware, "ada");
+    const slow = await open(middleware, cookie);
+    await visit(middleware, { cookie }, ({ security }) => security.session.setMaxAge(null));
+    assertEquals(await sent(middleware, cookie), [undefined]);
+    await slow.session.regenerate();
+    const response = await slow.finish();
+    assertEquals(onlyCookie(response.headers).attributes["max-age"], String(30 * DAY));
+    const next = cookieOf(response);
+    assertEquals([await sent(middleware, next), await sent(middleware, next)], [[undefined], []]);
+  });
+
+  Deno.test(`a cookie on ${name} that is signed again does not bring back a former lifetime`, async () => {
+    const store = make();
+    const cookie = await signIn(start({ maxAge: 30 * DAY }, store), "ada");
+    const middleware = start({ maxAge: 30 * DAY, secret: ["another secret of some 32 bytes.", SECRET] }, store);
+    const slow = await open(middleware, cookie);
+    await visit(middleware, { cookie }, ({ security }) => security.session.setMaxAge(null));
+    assertEquals((await slow.finish()).headers.getSetCookie(), []);
+  });
+
+  Deno.test(`a password that is confirmed twice on ${name} keeps the lifetime and the label of both sessions`, async () => {
+    using clock = new FakeClock();
+    const middleware = start({}, make());
+    const first = await open(middleware);
+    await first.session.regenerate({ principal: "ada", maxAge: 30 * DAY, label: "Firefox", set: { user: "ada" } });
+    const cookie = cookieOf(await first.finish());
+    clock.tick(DAY * 1000);
+    const both = [await open(middleware, cookie), await open(middleware, cookie)];
+    for (const { session, finish } of both) {
+      await session.regenerate({ principal: "ada" });
+      const response = await finish();
+      assertEquals(onlyCookie(response.headers).attributes["max-age"], String(29 * DAY));
+      const next = await open(middleware, cookieOf(response));
+      assertEquals([next.session.label, +(next.session.expiresAt ?? 0) - clock.now], ["Firefox", 29 * DAY * 1000]);
+    }
+  });
+
+  Deno.test(`Session.clear() on ${name} ends the lifetime of the user's session, also in the cookie`, async () => {
+    using clock = new FakeClock();
+    const middleware = start({ maxAge: 3600 }, make());
+    const { cookie } = await remember(middleware, 30 * DAY);
+    const leaving = await open(middleware, cookie);
+    await leaving.session.clear();
+    assertEquals(leaving.session.expiresAt, new Date(clock.now + 3600_000));
+    await leaving.session.regenerate({ set: { notice: "You have signed out." } });
+    const response = await leaving.finish();
+    assertEquals(onlyCookie(response.headers).attributes["max-age"], "3600");
+    clock.tick(3599_999);
+    assertEquals(await read(middleware, cookieOf(response), "notice"), "You have signed out.");
+    clock.tick(1);
+    assertEquals(await read(middleware, cookieOf(response), "notice"), undefined);
+
+    const staying = await remember(middleware, 30 * DAY);
+    clock.tick(1);
+    await visit(middleware, staying, ({ security }) => security.session.clear());
+    assertEquals([await sent(middleware, staying.cookie), await sent(middleware, staying.cookie)], [["3600"], []]);
+  });
+}
+
 Deno.test("Session.setMaxAge() reaches the cookie of a new id that was sent without knowing it", async () => {
   const { store, probe: seen } = probe(new MemoryStore());
   const middleware = start({ maxAge: 60 }, store);

@@ -2,7 +2,14 @@
 import { assertEquals, assertRejects } from "../helpers/assert.ts";
 import { cookieOf, idOf, open, read, renew, signIn, signUp, start, visit } from "../helpers/request.ts";
 import { BasicStore, probe, STORES, working } from "../helpers/stores.ts";
-import { MemoryStore, SessionGoneError, type SessionMiddleware, SessionStoreError } from "../../mod.ts";
+import { FakeTimers, outcomeOf, quiet } from "../helpers/timers.ts";
+import {
+  HeadersSentError,
+  MemoryStore,
+  SessionGoneError,
+  type SessionMiddleware,
+  SessionStoreError,
+} from "../../mod.ts";
 
 async function valuesOf(middleware: SessionMiddleware, cookie: string): Promise<unknown> {
   return { ...await (await open(middleware, cookie)).session.entries() };
@@ -179,4 +186,35 @@ Deno.test("Session.set() of several values is refused within the function of upd
   });
   await assertRejects(() => session.regenerate({ set: { a: Symbol() } }), TypeError, 'Cannot set "a"');
   assertEquals(await session.get("a"), undefined);
+});
+
+Deno.test("regenerate({ set }) that is refused shows none of its values", async () => {
+  const middleware = start();
+  const cookie = await signUp(middleware);
+  for (const options of [{ set: { user: "eve" } }, { principal: "eve", set: { user: "eve" } }]) {
+    const { session, finish } = await open(middleware, cookie);
+    await finish();
+    await assertRejects(() => session.regenerate(options), HeadersSentError);
+    assertEquals(await session.get("user"), "ada");
+  }
+});
+
+Deno.test("Session.set() of several values refuses a symbol as a key", async () => {
+  const middleware = start();
+  const { session } = await open(middleware);
+  await assertRejects(() => session.set({ [Symbol("a")]: 1 } as object), TypeError, "Cannot set: a key is a symbol");
+  assertEquals(session.createdAt, undefined);
+});
+
+Deno.test("Session.set() of several values on a basic store that hangs waits for one timeout", async () => {
+  using timers = new FakeTimers();
+  const { store, probe: seen } = probe(new BasicStore());
+  const middleware = start({ storeTimeout: 1 }, store);
+  const cookie = await signUp(middleware);
+  const { session } = await open(middleware, cookie);
+  seen.before = (method) => method === "setValue" ? new Promise(() => {}) : undefined;
+  const refused = assertRejects(() => session.set({ a: 1, b: 2, c: 3, d: 4 }), SessionStoreError);
+  await quiet();
+  timers.tick(1000);
+  assertEquals(await outcomeOf(refused) !== "pending", true);
 });

@@ -22,6 +22,7 @@ export const FULL_META: SessionMeta = {
   sentAt: 1_700_000_000_004,
   principal: "a user",
   boundAt: 1_700_000_000_005,
+  signedInAt: 1_700_000_000_008,
   label: "Firefox on \u{1f427}\0",
   maxAge: 0,
   maxAgeSince: 1_700_000_000_006,
