@@ -6,7 +6,7 @@
 import { SessionError } from "./errors.ts";
 import { Session } from "./session.ts";
 
-/** What to do if no middleware has set the session; the second half of an error message. */
+/** The advice of an error about a missing session: how to register the middleware. */
 export const REGISTER_MIDDLEWARE: string =
   "register SessionMiddleware before AuthMiddleware, and before every middleware, hook or action that uses the " +
   "session, with a RegExp that matches the path";

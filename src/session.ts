@@ -253,8 +253,9 @@ export class Session<TData extends object = SessionData> {
   }
 
   /**
-   * Removes all values and the label, and unbinds the session from its user. To sign a user out and then show a
-   * notice, call `clear()`, `regenerate()`, and `set()` with the notice.
+   * Removes all values, the label and the `maxAge` of the session, and unbinds it from its user. To
+   * sign a user out and then show a notice, call `clear()`, and then `regenerate()` with the notice in
+   * `set`.
    *
    * @throws {SessionError} as {@linkcode Session.set}
    */
@@ -292,8 +293,9 @@ export class Session<TData extends object = SessionData> {
    * creates it if there is none yet. The cookie gets the same `Max-Age`. With `rolling`, the time
    * counts from the last activity. `idleTimeout` and `absoluteTimeout` still end the session earlier.
    *
-   * It applies until `clear()`, and until a user signs in to whom the session was not bound. The response to the next request sends the cookie once
-   * more, because this response may have left already.
+   * It applies until `clear()`, and until a user signs in to whom the session was not bound. The
+   * response to the next request sends the cookie once more, because this response may have left
+   * already.
    *
    * @param maxAge an integer above 0, in seconds; browsers keep a cookie for at most 400 days (RFC
    * 6265bis section 5.5). `null`: the cookie ends with the browser. The server then keeps the session
@@ -330,16 +332,16 @@ export class Session<TData extends object = SessionData> {
 
   /**
    * Gives the session a new id. Its values and expiry do not change, unless the options say so. An
-   * absolute limit still counts from the first write. Call this whenever the visitor's rights change (OWASP Session Management,
-   * "Renew the Session ID After Any Privilege Level Change").
+   * absolute limit still counts from the first write. Call this whenever the visitor's rights change
+   * (OWASP Session Management, "Renew the Session ID After Any Privilege Level Change").
    *
    * Without a grace period, the old id is refused immediately. Until the session expires, a request
    * with the old id is reported as reuse. If the visitor has no session yet, only the id changes
    * and nothing is stored. If there is something to store, such as a `principal`, the session is
    * created.
    *
-   * If a user signs in to whom the session was not bound, it loses its label and the `maxAge` that was
-   * set for it, unless the options give new ones.
+   * If a user signs in to whom the session was not bound, it loses its label and its own `maxAge`,
+   * unless the options give new ones.
    *
    * If another request has given the session a new id meanwhile, a call with a `principal` creates a
    * session of its own, so that a sign-in form that was submitted twice signs in twice. If that

@@ -41,13 +41,14 @@ export interface RegenerateOptions<TData extends object = SessionData> {
    * How long this session lasts from now on, in seconds, as in `Session.setMaxAge()`. `null`: the
    * cookie ends with the browser.
    *
-   * @default {undefined} unchanged; if another user signs in, the life that the options give
+   * @default {undefined} unchanged; if a user signs in to whom the session was not bound, as the
+   * options of the middleware say
    */
   maxAge?: number | null;
   /**
    * The name of the device or browser, as in `Session.setLabel()`.
    *
-   * @default {undefined} unchanged; if another user signs in, no label
+   * @default {undefined} unchanged; if a user signs in to whom the session was not bound, no label
    */
   label?: string;
   /**

@@ -8,7 +8,7 @@ import type { SessionMiddleware } from "./session_middleware.ts";
 import type { RegenerateOptions, SessionData, SessionValues } from "./session_types.ts";
 import { checkOptionNames } from "./util/option_names.ts";
 
-/** What the session of {@linkcode sessionCookie} holds. */
+/** The contents of the session of {@linkcode sessionCookie}. */
 export interface SessionCookieOptions<TData extends object = SessionData>
   extends Pick<RegenerateOptions<TData>, "principal" | "label" | "maxAge"> {
   /**

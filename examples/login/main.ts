@@ -169,7 +169,7 @@ class LoginController {
       await session.set("notice", "That password does not match.");
       return Redirect("/confirm");
     }
-    // A sign-in of the same user: `signedInAt` is now, the label and the life of the session stay.
+    // A sign-in of the same user: `signedInAt` is now, the label and `maxAge` stay.
     await session.regenerate({ principal: user });
     return Redirect("/recovery-code");
   }

@@ -7,7 +7,7 @@ import type { ResolvedOptions } from "../options.ts";
 import type { SessionMeta } from "../session_store.ts";
 import type { LoadedSession } from "./loaded_session.ts";
 
-/** The metadata of a life that was set for one session. */
+/** The metadata of a lifetime that was set for one session. */
 export type OwnLifetime = Pick<SessionMeta, "maxAge" | "maxAgeSince" | "maxAgeSent">;
 
 /** The metadata that decides when a session expires. */
@@ -20,7 +20,7 @@ const DEFAULT_LIFETIME_MS = 24 * 60 * 60 * 1000;
 const UNTIL_BROWSER_CLOSES = 0;
 
 /**
- * Returns the metadata that gives a session a life of its own.
+ * Returns the metadata that gives a session a lifetime of its own.
  *
  * @param maxAge how long it lasts, in seconds; `null` if its cookie ends with the browser
  */
@@ -112,14 +112,14 @@ export function deliveryMeta({ meta: { maxAgeSince } }: LoadedSession, now: numb
 }
 
 /**
- * Returns whether the life that was set for a session has not reached its cookie or its record:
- * another request, which did not know that life, may have written its activity.
+ * Returns whether the lifetime that was set for a session has not reached its cookie or its record:
+ * another request, which did not know it, may have written its activity.
  */
 function isOwnLifetimeDue(options: ResolvedOptions, session: LoadedSession): boolean {
   return (!session.viaOldId && isCookieOutdated(session)) || session.expiresAt < computeExpiry(options, session.meta);
 }
 
-/** Returns whether the cookie was sent before the session got its life. */
+/** Returns whether the cookie was sent before the session got its lifetime. */
 function isCookieOutdated({ meta: { maxAgeSince, maxAgeSent } }: LoadedSession): boolean {
   return maxAgeSince !== maxAgeSent;
 }

@@ -138,7 +138,7 @@ export async function signIn(
   }
 }
 
-/** Removes all values of a session and what was stated about its user, and unbinds it from the user. */
+/** Removes all values and details of a session, and unbinds it from its user. */
 export function clearSession(
   { options, repository }: SessionServices,
   cookie: ResponseCookie,

@@ -6,7 +6,7 @@
 import type { SessionMeta } from "../session_store.ts";
 import { ownLifetime } from "./lifetime.ts";
 
-/** What the application states about a session when it signs a user in. */
+/** Details that the application states about a session. */
 export interface SessionDetails {
   /** The user that the session is bound to. */
   principal?: string;

@@ -122,8 +122,8 @@ export function checkLabel(operation: string, label: string): void {
 /**
  * Checks and copies the options of `regenerate()`.
  *
- * @throws {TypeError} if one is unknown or of the wrong type, if `graceSeconds` and `principal` are both given,
- * or if a value cannot be stored
+ * @throws {TypeError} if one is unknown or of the wrong type, if `graceSeconds` and `principal` are
+ * both given, or if a value cannot be stored
  * @throws {RangeError} if one is out of range
  */
 export function readRegenerateOptions(options: RegenerateOptions): Regeneration {

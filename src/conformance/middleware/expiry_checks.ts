@@ -44,7 +44,7 @@ export function expiryChecks(a: SessionStore, b: SessionStore): Check[] {
       await expectNewSession(visitor.at(second), "a session that was idle for too long");
     },
   }, {
-    name: "setMaxAge() gives one session a life of its own, in requests in progress and after a new id",
+    name: "setMaxAge() gives one session a lifetime of its own, in requests in progress and after a new id",
     run: async () => {
       using clock = new Clock();
       const [first, second] = serveBoth(a, b, { maxAge: 60 });

@@ -6,11 +6,11 @@ import { definedMembers, editChangeRecord, editCreateRecord, editReadRecord, rea
 
 export const RECORD_DEFECTS: Defect[] = [
   {
-    name: "does not keep the life of a session",
+    name: "does not keep the lifetime of a session",
     create: fullStore((correct) =>
       editReadRecord(correct, ({ meta: { maxAge: _, ...meta }, ...record }) => ({ ...record, meta }))
     ),
-    foundBy: "setMaxAge() gives one session a life of its own",
+    foundBy: "setMaxAge() gives one session a lifetime of its own",
   },
   {
     name: "writes only the first of several values in changeRecord()",
