@@ -20,8 +20,15 @@ export function secret(): string | Uint8Array {
 // 127.0.0.1. The local network can reach the example too; use 127.0.0.1 to prevent that.
 const hostname = "0.0.0.0";
 
-/** How long a stop waits for requests under way, in seconds. Docker kills a process after ten. */
-const GRACE_SECONDS = 8;
+/** How long a stop waits, in seconds. Docker kills a process after ten. */
+interface StopLimits {
+  /** For the requests under way. */
+  requests: number;
+  /** For the store to close, after that. */
+  store: number;
+}
+
+const STOP_LIMITS: StopLimits = { requests: 6, store: 2 };
 
 /**
  * Serves the application on the port of the environment variable PORT, by default 8000. Port 0
@@ -32,11 +39,11 @@ const GRACE_SECONDS = 8;
 export async function listen(
   app: App<unknown>,
   store?: AsyncDisposable,
-  graceSeconds: number = GRACE_SECONDS,
+  limits: StopLimits = STOP_LIMITS,
 ): Promise<void> {
   const port = checkPort(Number(Deno.env.get("PORT") || 8000));
   const running = await serve(app, { hostname, port });
-  stopGracefully(running, store, graceSeconds);
+  stopGracefully(running, store, limits);
   console.info(`Listening on http://localhost:${port}/`);
 }
 
@@ -74,26 +81,41 @@ async function serve(app: App<unknown>, address: Deno.ListenOptions): Promise<Ru
 
 /**
  * Stops on SIGTERM, which systemd, Docker and Kubernetes send, and on Ctrl+C: waits for the requests
- * under way and their writes, accepts no more connections, closes the store and exits with code 0.
- * A request that takes longer than `graceSeconds` is cut off.
+ * under way and their writes, accepts no more connections and closes the store. A request that takes
+ * longer than `limits.requests` is cut off.
+ *
+ * The exit code is 0. It is 1 if the store could not be closed, or not within `limits.store`.
  */
-function stopGracefully({ server, requests }: Running, store: AsyncDisposable | undefined, graceSeconds: number): void {
+function stopGracefully({ server, requests }: Running, store: AsyncDisposable | undefined, limits: StopLimits): void {
   const signals: Deno.Signal[] = Deno.build.os === "windows" ? ["SIGINT"] : ["SIGINT", "SIGTERM"];
   const finish = async (): Promise<void> => {
     // shutdown() waits for actions and responses, but a body that has not arrived completely can no
-    // longer be read after it (Deno 2.9.6). So it is called when the present requests are answered.
-    await Promise.allSettled(requests);
+    // longer be read after it (Deno 2.9.6). So it is called when every request is answered. Others
+    // may begin meanwhile.
+    while (requests.size > 0) await Promise.allSettled(requests);
     await server.shutdown();
+  };
+  const close = async (): Promise<void> => {
+    await store?.[Symbol.asyncDispose]();
   };
   const stop = async (): Promise<void> => {
     // A second signal ends the process immediately.
     for (const signal of signals) Deno.removeSignalListener(signal, stop);
-    const deadline = new Promise((resolve) => setTimeout(resolve, graceSeconds * 1000));
-    await Promise.race([finish(), deadline]);
-    await store?.[Symbol.asyncDispose]();
+    await Promise.race([finish(), delay(limits.requests)]);
+    const late = delay(limits.store).then(() => Promise.reject(new Error(`it takes more than ${limits.store} s`)));
+    try {
+      await Promise.race([close(), late]);
+    } catch (error) {
+      console.error(`Cannot close the store: ${error instanceof Error ? error.message : error}`);
+      Deno.exit(1);
+    }
     Deno.exit(0);
   };
   for (const signal of signals) Deno.addSignalListener(signal, stop);
+}
+
+function delay(seconds: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, seconds * 1000));
 }
 
 /**

@@ -1,6 +1,8 @@
 /**
  * An application that `graceful_stop_test.ts` starts and stops: `POST /note` stores the body of the
- * request in the session. Its arguments are the file of the store and the grace period in seconds.
+ * request in the session. Its arguments are the file of the store, how long a stop waits for the
+ * requests and for the store, in seconds, and what the store does when it is closed: `closes`,
+ * `rejects` or `hangs`.
  *
  * @module
  */
@@ -23,9 +25,15 @@ class NoteController {
 @Area({ controllers: [NoteController] })
 class NoteArea {}
 
-const [path = "", graceSeconds] = Deno.args;
+const [path = "", requests, limit, closing] = Deno.args;
 const store = new SqliteStore(path);
 await store.init();
+
+async function close(): Promise<void> {
+  await store[Symbol.asyncDispose]();
+  if (closing === "rejects") throw new Error("the disk is full");
+  if (closing === "hangs") await new Promise(() => {});
+}
 
 const app = new App({
   areas: [NoteArea],
@@ -37,7 +45,7 @@ app.use(/\//, {
   onPreRequest: () => console.log("a request has begun"),
   onPostRequest: () => {},
 });
-await listen(app, store, graceSeconds === undefined ? undefined : Number(graceSeconds));
+await listen(app, { [Symbol.asyncDispose]: close }, { requests: Number(requests), store: Number(limit) });
 function onSignal(): void {
   Deno.removeSignalListener("SIGTERM", onSignal);
   console.log("the signal has arrived");

@@ -15,29 +15,33 @@ interface Stoppable extends AsyncDisposable {
   request: Deno.TcpConn;
   port: number;
   output: Lines;
+  errors: Lines;
+}
+
+/** How long a stop waits, in seconds, and what the store does when it is closed. */
+interface Stop {
+  requests: number;
+  store?: number;
+  closing?: "closes" | "rejects" | "hangs";
 }
 
 /** Starts the application and sends the first half of a request. */
-async function startWithRequest(graceSeconds: number): Promise<Stoppable> {
+async function startWithRequest({ requests, store = 60, closing = "closes" }: Stop): Promise<Stoppable> {
   const directory = await Deno.makeTempDir({ prefix: "sessions_" });
   const file = `${directory}/sessions.db`;
   const config = Deno.env.get("ALOSAUR_CONFIG") ?? new URL("../../deno.json", import.meta.url).pathname;
   const process = new Deno.Command(Deno.execPath(), {
     args: [
       ...["run", "-A", "--quiet", "--config", config],
-      ...[`${import.meta.dirname}/_stoppable_app.ts`, file, String(graceSeconds)],
+      ...[`${import.meta.dirname}/_stoppable_app.ts`, file, `${requests}`, `${store}`, closing],
     ],
     env: { PORT: "0", SESSION_SECRET: SECRET },
     stdout: "piped",
-    // Deno prints there that a request was cut off.
-    stderr: "null",
+    stderr: "piped",
   }).spawn();
-  const output = new Lines(process.stdout);
+  const [output, errors] = [new Lines(process.stdout), new Lines(process.stderr)];
   const port = Number((await output.find(/^Listening on http:\/\/localhost:(\d+)\/$/))[1]);
-  const request = await Deno.connect({ hostname: "127.0.0.1", port });
-  const head =
-    `POST /note HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: ${BODY.length}`;
-  await send(request, `${head}\r\n\r\n${BODY.slice(0, 5)}`);
+  const request = await sendHalf(port);
   await output.find(/^a request has begun$/);
   return {
     process,
@@ -45,6 +49,7 @@ async function startWithRequest(graceSeconds: number): Promise<Stoppable> {
     request,
     port,
     output,
+    errors,
     async [Symbol.asyncDispose](): Promise<void> {
       // Each fails if the other side has done so already.
       for (const close of [() => request.close(), () => process.kill("SIGKILL")]) {
@@ -56,9 +61,28 @@ async function startWithRequest(graceSeconds: number): Promise<Stoppable> {
       }
       await process.status;
       await output.end();
+      await errors.end();
       await Deno.remove(directory, { recursive: true });
     },
   };
+}
+
+/** Sends a request with the first half of its body. */
+async function sendHalf(port: number): Promise<Deno.TcpConn> {
+  const connection = await Deno.connect({ hostname: "127.0.0.1", port });
+  const head =
+    `POST /note HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: ${BODY.length}`;
+  await send(connection, `${head}\r\n\r\n${BODY.slice(0, 5)}`);
+  return connection;
+}
+
+/** Reads a response until the server closes the connection, and returns its cookie. */
+async function cookieOf(connection: Deno.Conn): Promise<string> {
+  const response = await new Response(connection.readable).text();
+  assertMatch(response, /^HTTP\/1\.1 200 OK\r\n[^]*\r\n\r\nstored$/);
+  const cookie = /\r\nset-cookie: (sid=[^;]+)/i.exec(response)?.[1];
+  assert(cookie !== undefined, response);
+  return cookie;
 }
 
 async function send(connection: Deno.Conn, text: string): Promise<void> {
@@ -73,7 +97,7 @@ async function isClosed(file: string): Promise<boolean> {
 }
 
 Deno.test("on SIGTERM an application finishes its requests, closes the store and exits with code 0", async () => {
-  await using app = await startWithRequest(10);
+  await using app = await startWithRequest({ requests: 60 });
   assertEquals(await isClosed(app.file), false);
   app.process.kill("SIGTERM");
   await app.output.find(/^the signal has arrived$/);
@@ -86,11 +110,7 @@ Deno.test("on SIGTERM an application finishes its requests, closes the store and
   assertEquals([other.status, await other.text()], [200, "stored"]);
 
   await send(app.request, BODY.slice(5));
-  const response = await new Response(app.request.readable).text();
-  assertMatch(response, /^HTTP\/1\.1 200 OK\r\n/);
-  assertMatch(response, /\r\n\r\nstored$/);
-  const cookie = /\r\nset-cookie: (sid=[^;]+)/i.exec(response)?.[1];
-  assert(cookie !== undefined, response);
+  const cookie = await cookieOf(app.request);
   assertEquals((await app.process.status).code, 0);
   assertEquals(await isClosed(app.file), true);
 
@@ -98,8 +118,39 @@ Deno.test("on SIGTERM an application finishes its requests, closes the store and
   assertEquals(await read(start({}, store), cookie, "note"), JSON.parse(BODY));
 });
 
+Deno.test("on SIGTERM an application also finishes a request that begins after the signal", async () => {
+  await using app = await startWithRequest({ requests: 60 });
+  app.process.kill("SIGTERM");
+  await app.output.find(/^the signal has arrived$/);
+  const later = await sendHalf(app.port);
+  await app.output.find(/^a request has begun$/);
+  await send(app.request, BODY.slice(5));
+  assert(await app.request.read(new Uint8Array(4096)) !== null);
+
+  await send(later, BODY.slice(5));
+  const cookie = await cookieOf(later);
+  assertEquals((await app.process.status).code, 0);
+  await using store = new SqliteStore(app.file);
+  assertEquals(await read(start({}, store), cookie, "note"), JSON.parse(BODY));
+});
+
+for (
+  const [closing, store, reason] of [["rejects", 60, "the disk is full"], [
+    "hangs",
+    0.05,
+    "it takes more than 0.05 s",
+  ]] as const
+) {
+  Deno.test(`on SIGTERM an application whose store ${closing} when it is closed says so and exits with code 1`, async () => {
+    await using app = await startWithRequest({ requests: 0.05, store, closing });
+    app.process.kill("SIGTERM");
+    assertEquals((await app.errors.find(/^Cannot close the store: (.*)$/))[1], reason);
+    assertEquals((await app.process.status).code, 1);
+  });
+}
+
 Deno.test("on SIGTERM an application cuts off a request that takes too long, closes the store and exits with code 0", async () => {
-  await using app = await startWithRequest(0.05);
+  await using app = await startWithRequest({ requests: 0.05 });
   app.process.kill("SIGTERM");
   assertEquals((await app.process.status).code, 0);
   assertEquals(await isClosed(app.file), true);
@@ -107,7 +158,7 @@ Deno.test("on SIGTERM an application cuts off a request that takes too long, clo
 });
 
 Deno.test("a second SIGTERM ends an application immediately", async () => {
-  await using app = await startWithRequest(60);
+  await using app = await startWithRequest({ requests: 60 });
   app.process.kill("SIGTERM");
   await app.output.find(/^the signal has arrived$/);
   app.process.kill("SIGTERM");
