@@ -43,11 +43,14 @@ export function unreadableError(operation: string): UnreadableRecordError {
 /**
  * Copies the name, message and code of an error of a client. Its other fields may quote rows,
  * parameters or commands, which contain session ids and values.
+ *
+ * @param quoted the part of a message to leave out, if the client quotes commands in messages too
  */
-export function withoutDetails(error: unknown): Error {
+export function withoutDetails(error: unknown, quoted: RegExp = /(?!)/): Error {
   if (!(error instanceof Error)) return new Error("The client failed without an error");
   const code: unknown = Reflect.get(error, "code");
-  const safe = new Error(error.message || String(code));
+  // A new error, because the stack of an error repeats the message that it was created with.
+  const safe = new Error((error.message || String(code)).replace(quoted, "…"));
   safe.name = error.name;
   return Object.assign(safe, { code });
 }

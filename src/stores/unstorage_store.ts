@@ -42,7 +42,14 @@ export interface UnstorageLike {
  */
 const MARK = "session/1 ";
 
-/** What `init()` writes and reads. */
+/**
+ * The part of a driver's message that may disclose a session: from the first item or key that the
+ * message quotes to its end. The item may be escaped or percent-encoded. Some clients quote the
+ * command that failed, for example `@upstash/redis`.
+ */
+const QUOTED = /(?:session(?:\\?\/|%2F)1|[0-9a-f]{64}).*/is;
+
+/** The text that `init()` writes and reads. */
 const PROBE = `${MARK}{}`;
 
 /**
@@ -95,7 +102,7 @@ const mutexes = new WeakMap<UnstorageLike, KeyedMutex>();
  * that differ in case stay different in every backend, and a list of the keys does not disclose an
  * id. Its value is one text in ASCII, in which every value is kept as in the other stores of this
  * project. Errors of the driver keep only their name, message and `code`, because their other fields
- * may quote the session.
+ * may quote the session. A message is cut off where it begins to quote an item or its key.
  *
  * If the driver supports a time to live, the backend removes a session ten minutes after its
  * expiry. Otherwise an expired session stays in the backend until its visitor returns or {@linkcode
@@ -398,9 +405,9 @@ function ttlOf(values: ReadonlyMap<string, unknown>): number | undefined {
   return ttl > MAX_TTL_S ? undefined : ttl;
 }
 
-/** Throws the error of a driver, without fields that may quote the session. */
+/** Throws the error of a driver, without the parts that may quote the session. */
 function rethrow(error: unknown): never {
-  throw withoutDetails(error);
+  throw withoutDetails(error, QUOTED);
 }
 
 /** Throws any other error. */

@@ -494,6 +494,47 @@ Deno.test("UnstorageStore removes from a driver's error what may quote the sessi
   await check({ getKeys: failing }, (store) => store.clear());
 });
 
+Deno.test("UnstorageStore cuts off the message of a driver where it begins to quote the session", async (t) => {
+  const hash = OF_SESSION_A.slice("session:".length);
+  const written = 'session/1 {"k":["secret"]}';
+  const messages: [string, string, string][] = [
+    // As @upstash/redis does.
+    ["a command", `ERR too large, command was: ${JSON.stringify([["set", OF_SESSION_A, written]])}`, "ERR too large, "],
+    ["the text alone", `Data too long: '${written}'`, "Data too long: '…"],
+    ["escaped text", `Data too long: ${JSON.stringify(written).replace("/", "\\/")}`, 'Data too long: "…'],
+    ["encoded text", `400 Bad Request: POST /?value=${encodeURIComponent(written)}`, "400 Bad Request: POST /?value=…"],
+    ["the text over several lines", `failed:\n${written}\n{"l":["secret"]}`, "failed:"],
+    [
+      "the key in a URL",
+      `PUT https://kv.example/session%3A${hash}: 500 "secret"`,
+      "PUT https://kv.example/session%…",
+    ],
+    ["the key in upper case", `ENOENT: open '/sessions/${hash.toUpperCase()}'`, "ENOENT: open '/sessions/…"],
+  ];
+  for (const [name, message, expected] of messages) {
+    await t.step(name, async () => {
+      const failing = (): never => {
+        throw Object.assign(new RangeError(message), { code: "E42" });
+      };
+      const driver = recordingDriver();
+      await new UnstorageStore(createStorage({ driver })).create("a");
+      const calls: [Partial<Driver>, (store: UnstorageStore) => Promise<unknown>][] = [
+        [{ setItem: failing }, (store) => store.setValue("a", "k", "secret")],
+        [{ getItem: failing }, (store) => store.get("a")],
+        [{ removeItem: failing }, (store) => store.delete("a")],
+        [{ getKeys: failing }, (store) => store.clear()],
+        [{ setItem: failing }, (store) => store.init()],
+      ];
+      for (const [overrides, call] of calls) {
+        const store = new UnstorageStore(createStorage({ driver: { ...driver, ...overrides } }));
+        const text = Deno.inspect(await assertRejects(() => call(store), Error));
+        assert(text.includes(`RangeError: ${expected}`) || text.includes(`RangeError]: ${expected}`), text);
+        assert(!text.includes("secret") && !text.toLowerCase().includes(hash), text);
+      }
+    });
+  }
+});
+
 Deno.test("UnstorageStore rejects with an error if a driver rejects with something else", async () => {
   const store = new UnstorageStore(storageOf({ getItem: () => Promise.reject("a secret") }));
   const error = await assertRejects(() => store.get("a"), Error, "The client failed without an error");
