@@ -42,6 +42,9 @@ export interface AuthInterface {
    * the signed-in session, which prevents session fixation. If no `SessionMiddleware` ran for the
    * request, only the scheme signs in. Some schemes need no session, such as Alosaur's for JWT.
    *
+   * Note: the scheme keeps the user as a value and does not bind the session to the user. So a label
+   * and a `maxAge` that were set remain. `session.regenerate({ principal })` binds it.
+   *
    * @param scheme performs the sign-in
    * @param identity the user
    * @returns the result of the scheme
