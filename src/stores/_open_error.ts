@@ -1,28 +1,65 @@
 /**
- * The error of an `init()` that could not open its backend.
+ * The opening of a backend by `init()`, and its failure.
  *
  * @module
  */
 import { SessionStoreError } from "../errors.ts";
+import { noop } from "../util/maybe_promise.ts";
+import { withTimeout } from "../util/timeout.ts";
+
+/** The server of a backend, as far as the client tells it. */
+export interface Server {
+  /** The address without credentials, such as `"127.0.0.1:6379"`, or a path; `""` if unknown. */
+  readonly address: string;
+  /** The user that the store signs in as. The message of an error leaves out its name. */
+  readonly user: string;
+}
+
+/** A server of which the client tells nothing. */
+export const UNKNOWN_SERVER: Server = { address: "", user: "" };
 
 /** A backend that could not be opened. */
 interface Unopened {
-  /** The backend and its address, without credentials, such as `"Redis at 127.0.0.1:6379"`. */
-  where: string;
-  /** What to do. */
+  /** The name of the backend, such as `"Redis"`. */
+  backend: string;
+  server?: Server;
+  /** The action that the message recommends. */
   advice: string;
-  /** The user that the store signs in as. The message leaves out its name. */
-  user?: string;
 }
 
 /**
- * Creates the error. It is the only message of a store that an administrator reads at the start, so
- * it says which backend could not be opened, where, why, and what to do.
+ * Creates the error. Administrators read it at startup. It names the backend, its address, the
+ * reason and what to do.
  */
-export function openError({ where, advice, user = "" }: Unopened, cause: unknown): SessionStoreError {
+export function openError(
+  { backend, server: { address, user } = UNKNOWN_SERVER, advice }: Unopened,
+  cause: unknown,
+): SessionStoreError {
   const { message = "", code = "" }: { message?: string; code?: unknown } = Object(cause);
   const reason = withoutUser(message || String(code) || "it failed", user);
+  const where = `${backend}${address && ` at ${address}`}`;
   return new SessionStoreError("init", `Cannot open the sessions in ${where}: ${reason}; ${advice}`, { cause });
+}
+
+/**
+ * Waits for a backend that is being opened. A backend that hangs accepts the connection and never
+ * answers.
+ *
+ * @param seconds how long to wait
+ * @param answer the answer of the backend
+ * @param onSilence called if there is none within that time
+ * @throws {Error} if there is none within that time
+ */
+export function answerWithin<T>(seconds: number, answer: Promise<T>, onSilence = noop): Promise<T> {
+  return withTimeout(answer, seconds, () => {
+    onSilence();
+    return new Error(`it did not answer within ${seconds} s`);
+  });
+}
+
+/** Returns a host and a port as an address. An IPv6 address gets brackets, if it has none. */
+export function addressOf(host: string, port: string): string {
+  return host.includes(":") && !host.startsWith("[") ? `[${host}]:${port}` : `${host}:${port}`;
 }
 
 function withoutUser(text: string, user: string): string {

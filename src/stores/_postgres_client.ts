@@ -6,6 +6,7 @@
 import process from "node:process";
 import { clearTimeout, setTimeout } from "node:timers";
 import postgres from "npm:postgres@3.4.9";
+import { addressOf, type Server, UNKNOWN_SERVER } from "./_open_error.ts";
 import { ConnectionSlots } from "./_postgres_slots.ts";
 
 /** A parameter of a query. */
@@ -90,7 +91,7 @@ export class PostgresClient implements AsyncDisposable {
   }
 
   /** The address of the server and the user. */
-  get server(): { address: string; user: string } {
+  get server(): Server {
     return readServer(this.#pool.sql);
   }
 
@@ -121,6 +122,18 @@ export class PostgresClient implements AsyncDisposable {
         if (this.#retired.has(pool) && pool.oldestPending === undefined) this.#close(pool, 0);
       }
     }
+  }
+
+  /**
+   * Closes the connections without waiting for pending queries. Further queries open new ones.
+   *
+   * With several hosts in its URL, postgres.js 3.4.9 tries them forever if none can be reached, and
+   * keeps the process alive.
+   */
+  abandon(): void {
+    const pool = this.#pool;
+    this.#replace(pool);
+    void this.#close(pool, 0);
   }
 
   /** Closes every connection. Pending queries have five seconds to finish. */
@@ -177,11 +190,11 @@ export class PostgresClient implements AsyncDisposable {
  * the client tells them. Without a database in the URL, postgres.js uses the one that is named like
  * the user. It is left out, as the user is.
  */
-export function readServer(sql: object): { address: string; user: string } {
+export function readServer(sql: object): Server {
   const options: Partial<Record<"host" | "port" | "database" | "user", unknown>> = Object(Reflect.get(sql, "options"));
   const { host, port, database, user } = options;
-  if (!Array.isArray(host) || !Array.isArray(port)) return { address: "", user: "" };
-  const servers = host.map((name, i) => `${name}:${port[i]}`).join(",");
+  if (!Array.isArray(host) || !Array.isArray(port)) return UNKNOWN_SERVER;
+  const servers = host.map((name, i) => addressOf(`${name}`, `${port[i]}`)).join(",");
   return { address: database === user ? servers : `${servers}/${database}`, user: String(user ?? "") };
 }
 

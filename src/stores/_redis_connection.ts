@@ -7,6 +7,7 @@ import { createHash } from "node:crypto";
 import { createClient, type RedisClientType } from "npm:redis@6.3.1";
 import { noop } from "../util/maybe_promise.ts";
 import { withTimeout } from "../util/timeout.ts";
+import { addressOf, answerWithin, type Server, UNKNOWN_SERVER } from "./_open_error.ts";
 import { ServerClock } from "./_server_clock.ts";
 
 /**
@@ -119,14 +120,12 @@ export class RedisConnection {
   }
 
   /**
-   * The address of the server and the user, as far as the client tells them. A pool does not. A
-   * cluster client does once it is connected.
+   * The server and the user, as far as the client tells them. A pool does not. A cluster tells its
+   * masters once it is connected, and the nodes that it was created with before.
    */
-  get server(): { address: string; user: string } {
+  get server(): Server {
     const client = this.#client;
-    return "masters" in client
-      ? { address: client.masters.map((master) => textOf(master, "address")).filter(Boolean).join(", "), user: "" }
-      : readServer(Reflect.get(client, "options"));
+    return "masters" in client ? readCluster(client) : readServer(Reflect.get(client, "options"));
   }
 
   /** Connects, and checks that the server answers a command on a key. */
@@ -136,9 +135,7 @@ export class RedisConnection {
     if (this.#client.listenerCount("error") === 0) this.#client.on("error", noop);
     const own = this.#ownClient;
     if (own !== undefined) {
-      // A server that hangs accepts the connection and never answers.
-      const silent = (): Error => new Error(`it did not answer within ${RESPONSE_TIMEOUT_MS / 1000} s`);
-      await withTimeout(firstAttempt(own).then(() => this.#serverKey(key)), RESPONSE_TIMEOUT_MS / 1000, silent);
+      await answerWithin(RESPONSE_TIMEOUT_MS / 1000, firstAttempt(own).then(() => this.#serverKey(key)));
       return;
     }
     if (!this.#client.isOpen) await this.#client.connect();
@@ -261,15 +258,27 @@ function checkUrl(url: string | URL): string {
 }
 
 /** Reads the options of a client. Its own type has them; {@linkcode RedisClientLike} has not. */
-function readServer(options: unknown): { address: string; user: string } {
-  if (typeof options !== "object" || options === null) return { address: "", user: "" };
+function readServer(options: unknown): Server {
+  if (typeof options !== "object" || options === null) return UNKNOWN_SERVER;
   const socket: unknown = Reflect.get(options, "socket");
   const url = URL.parse(textOf(options, "url"));
   const host = url?.hostname || textOf(socket, "host") || "localhost";
   const port = url?.port || textOf(socket, "port") || "6379";
   return {
-    address: textOf(socket, "path") || `${host}:${port}`,
+    address: textOf(socket, "path") || addressOf(host, port),
     user: decodeURIComponent(url?.username ?? "") || textOf(options, "username"),
+  };
+}
+
+/** Reads the nodes of a cluster. Only the first user is left out of messages. */
+function readCluster(cluster: RedisClusterLike): Server {
+  const masters = cluster.masters.map((master) => textOf(master, "address")).filter(Boolean);
+  // The client of redis 6.3.1 keeps its options here.
+  const { rootNodes = [], defaults = {} } = Object(Reflect.get(cluster, "_options"));
+  const nodes: Server[] = Array.isArray(rootNodes) ? rootNodes.map(readServer) : [];
+  return {
+    address: (masters.length > 0 ? masters : nodes.map(({ address }) => address)).join(", "),
+    user: nodes.find(({ user }) => user !== "")?.user ?? textOf(defaults, "username"),
   };
 }
 

@@ -34,7 +34,7 @@ import {
   type SessionContent,
   type StoredSession,
 } from "./_kv_session.ts";
-import { openError } from "./_open_error.ts";
+import { answerWithin, openError } from "./_open_error.ts";
 import { emptyRecord, idInUseError, normalizeTimestamp, unreadableError } from "./_records.ts";
 
 /** The options of {@linkcode DenoKvStore}. */
@@ -48,9 +48,10 @@ export interface DenoKvStoreOptions {
   prefix?: Deno.KvKey;
 }
 
-/** A {@linkcode RecordChange} whose values are encoded as text. */
+/** The part of a session that the list of its user repeats. */
 type ListedHeader = Pick<EncodedRecord, "expiresAt" | "meta">;
 
+/** A {@linkcode RecordChange} whose values are encoded as text. */
 type EncodedChange = Omit<RecordChange, "ifVersion" | "set"> & { set: ReadonlyMap<string, string | undefined> };
 
 /** A write, made in one commit. */
@@ -69,6 +70,9 @@ interface Write {
    */
   plan: (version: number, ...stored: StoredSession[]) => SessionContent[] | undefined;
 }
+
+/** How long `init()` waits for an answer, in seconds. */
+const INIT_TIMEOUT_S = 10;
 
 /** How long a write is retried, in milliseconds. */
 const RETRY_TIMEOUT_MS = 5000;
@@ -188,13 +192,15 @@ export class DenoKvStore implements CountingStore, PrincipalListStore, PingableS
    * Checks that the database answers, see {@linkcode SessionStore.init}. The application has opened
    * it.
    *
-   * @throws {SessionStoreError} if the database does not answer, for example because it was closed
+   * @throws {SessionStoreError} if the database fails, for example because it was closed, or does
+   * not answer within ten seconds
    */
   async init(): Promise<void> {
     try {
-      await this.ping();
+      await answerWithin(INIT_TIMEOUT_S, this.ping());
     } catch (cause) {
-      throw openError({ where: "Deno KV", advice: "pass an open database: `await Deno.openKv(path)`" }, cause);
+      const advice = "pass an open database that answers: `await Deno.openKv(path)`";
+      throw openError({ backend: "Deno KV", advice }, cause);
     }
   }
 

@@ -31,7 +31,7 @@ import {
   encodeTexts,
 } from "./_postgres_row.ts";
 import { postgresSchema, quoteTable, userIndexName } from "./_postgres_schema.ts";
-import { openError } from "./_open_error.ts";
+import { answerWithin, openError, type Server } from "./_open_error.ts";
 import { emptyRecord, idInUseError, normalizeTimestamp, withoutDetails } from "./_records.ts";
 import { ServerClock } from "./_server_clock.ts";
 
@@ -169,8 +169,8 @@ export class PostgresStore implements CountingStore, PrincipalListStore, Pingabl
   readonly #send: (text: string, parameters: PostgresParameter[]) => Promise<PostgresRows>;
   /** The client that the store opened itself. */
   readonly #client: PostgresClient | undefined;
-  /** The address of the server and the user, for the error of `init()`. */
-  readonly #server: { address: string; user: string };
+  /** The server and the user, for the error of `init()`. */
+  readonly #server: Server;
   readonly #table: string;
   readonly #userIndex: string;
   /** The SQL that creates the table; `undefined` if the application creates it. */
@@ -237,10 +237,12 @@ export class PostgresStore implements CountingStore, PrincipalListStore, Pingabl
     return this.#ready ??= this.#prepareInTime().catch((error) => {
       this.#ready = undefined;
       if (error instanceof SessionStoreError) throw error;
-      const { address, user } = this.#server;
-      const where = `PostgreSQL${address && ` at ${address}`}`;
-      throw openError({ where, user, advice: "check the address, the user, and its rights in the database" }, error);
+      throw this.#openError("check the address, the user, and its rights in the database", error);
     });
+  }
+
+  #openError(advice: string, cause: unknown): SessionStoreError {
+    return openError({ backend: "PostgreSQL", server: this.#server, advice }, cause);
   }
 
   /**
@@ -455,13 +457,10 @@ export class PostgresStore implements CountingStore, PrincipalListStore, Pingabl
     await this.#cleanup;
   }
 
-  /**
-   * With several hosts in its URL, postgres.js 3.4.9 tries them for ever if none can be reached.
-   */
-  async #prepareInTime(): Promise<void> {
-    const silent = (): Error => new Error(`it did not answer within ${INIT_TIMEOUT_SECONDS} s`);
+  #prepareInTime(): Promise<void> {
+    const client = this.#client;
     const prepared = this.#prepareTable();
-    await (this.#client === undefined ? prepared : withTimeout(prepared, INIT_TIMEOUT_SECONDS, silent));
+    return client === undefined ? prepared : answerWithin(INIT_TIMEOUT_SECONDS, prepared, () => client.abandon());
   }
 
   async #prepareTable(): Promise<void> {
@@ -473,9 +472,9 @@ export class PostgresStore implements CountingStore, PrincipalListStore, Pingabl
       hasTable = false;
     }
     if (this.#migration === undefined) {
-      throw new SessionStoreError(
-        "init",
-        `Cannot init: the table ${this.#table} does not exist; create it with the SQL of postgresSchema(), or omit \`migrate: false\``,
+      throw this.#openError(
+        `create the table ${this.#table} with the SQL of postgresSchema(), or omit \`migrate: false\``,
+        new Error("the table does not exist"),
       );
     }
     try {

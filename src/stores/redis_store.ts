@@ -205,9 +205,10 @@ export class RedisStore implements CountingStore, PrincipalStore, PingableStore,
     return this.#opening ??= this.#open().catch((error) => {
       this.#opening = undefined;
       if (error instanceof TypeError) throw error;
-      const { address, user } = this.#redis.server;
-      const where = `${this.#redis.isCluster ? "Redis Cluster" : "Redis"}${address && ` at ${address}`}`;
-      throw openError({ where, user, advice: "check the address, and that Redis runs and accepts this client" }, error);
+      const { server, isCluster } = this.#redis;
+      const backend = isCluster ? "Redis Cluster" : "Redis";
+      const advice = "check the address, and that Redis runs and accepts this client";
+      throw openError({ backend, server, advice }, error);
     });
   }
 

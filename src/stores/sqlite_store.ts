@@ -184,8 +184,8 @@ type ListedRow = [sid: string, meta: string, expiresAt: number];
  * Do not delete or replace the file while it is open, because no other process would see the
  * writes of this one. Every write checks that the file is still there, and reads check it once a
  * second. (On Windows, an open file cannot be deleted, and nothing is checked.) The call that
- * notices the loss rejects, because its write may be lost. The next call opens the file that is at
- * `path` then, or creates an empty one.
+ * notices the loss rejects, because its write may be lost. The next call except `ping()` opens the
+ * file that is at `path` then, or creates an empty one.
  *
  * A session that was created by {@linkcode SqliteStore.create} has no expiry.
  *
@@ -280,9 +280,17 @@ export class SqliteStore implements CountingStore, PrincipalListStore, PingableS
    * from it. The pages that SQLite has cached are released first, because a cached page would be
    * found even if the file were damaged.
    *
+   * Opens nothing, because that would create a missing file. So it rejects before the first other
+   * call, and after the file was deleted or replaced, until `init()` or another call opens it.
+   *
+   * @throws {SessionStoreError} if the file is not open, or was deleted or replaced
    * @throws {Error} if the file cannot be read
    */
   async ping(): Promise<void> {
+    await this.#connecting;
+    if (this.#connection === undefined && !this.#closed) {
+      throw new SessionStoreError("ping", `Cannot ping: ${this.#path} is not open; call init()`);
+    }
     await this.#write("ping", ({ db, read }) => {
       db.exec("PRAGMA shrink_memory");
       read.get("");
@@ -651,7 +659,7 @@ export class SqliteStore implements CountingStore, PrincipalListStore, PingableS
     } catch (cause) {
       db?.close();
       const advice = "check the path, and that this process may read and write the file";
-      throw openError({ where: `SQLite at ${this.#path}`, advice }, cause);
+      throw openError({ backend: "SQLite", server: { address: this.#path, user: "" }, advice }, cause);
     }
   }
 }

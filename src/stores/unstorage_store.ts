@@ -10,6 +10,7 @@ import { cloneValue, toObject } from "../util/clone_value.ts";
 import { KeyedMutex } from "../util/keyed_mutex.ts";
 import { checkOptionNames } from "../util/option_names.ts";
 import { decodeKey, decodeValues, encodeAscii, encodeValues } from "./_codec.ts";
+import { answerWithin, openError } from "./_open_error.ts";
 import { idInUseError, unreadableError, withoutDetails } from "./_records.ts";
 
 /** The options of {@linkcode UnstorageStore}. */
@@ -34,6 +35,8 @@ export interface UnstorageLike {
   removeItem(key: string): Promise<void>;
   /** Lists the keys that begin with a prefix and a colon. */
   getKeys(prefix?: string): Promise<string[]>;
+  /** Returns the driver of a key. The error of `init()` names it. */
+  getMount?(key?: string): { driver: { name?: string } };
 }
 
 /**
@@ -64,14 +67,14 @@ const CLOCK_SKEW_S = 10 * 60;
  */
 const MAX_TTL_S = 2 ** 31 - 1;
 
+/** How long `init()` waits for the storage, in seconds. */
+const INIT_TIMEOUT_S = 10;
+
 /** How long a write waits for one other write to the same session, in seconds. */
 const MAX_WAIT_S = 10;
 
-/**
- * How many keys a driver may list at most. If a list has as many, there may be more: the S3 driver
- * lists 1,000.
- */
-const MIN_LIST_SIZE = 1000;
+/** A list with this many keys may be incomplete: the S3 driver lists 1,000 at most. */
+const POSSIBLY_INCOMPLETE_SIZE = 1000;
 
 /** How many items `clear()` and `removeExpired()` process concurrently. */
 const BATCH_SIZE = 100;
@@ -84,7 +87,8 @@ const mutexes = new WeakMap<UnstorageLike, KeyedMutex>();
  * as MongoDB, MySQL, Upstash, S3 or a file system. The application creates the storage with its
  * driver, and disposes of it. This module itself does not depend on unstorage.
  *
- * The storage needs no transactions, so this store promises less than the others:
+ * The storage needs no transactions, so this store promises less than the others. `docs/STORES.md`
+ * tells the rest, and lists the drivers that sessions must not be kept in.
  *
  * - **Within one process**, every write is atomic: concurrent writes to different keys are all
  *   kept, and no write brings back a session that was removed. That includes several stores, if
@@ -94,9 +98,6 @@ const mutexes = new WeakMap<UnstorageLike, KeyedMutex>();
  *   removes the session in between, for example because the user signs out, the write brings it
  *   back. Route the requests of a session to one process, or use a `RedisStore` or a
  *   `PostgresStore`.
- * - **The driver decides** what a crash loses, how large a session may be, and when a write is
- *   visible elsewhere. Some drivers report a failure as a missing item, or write in a way that
- *   readers see half of it. `docs/STORES.md` lists the drivers that sessions must not be kept in.
  *
  * Each session is one item. Its key is the prefix and the SHA-256 hash of the session id, so ids
  * that differ in case stay different in every backend, and a list of the keys does not disclose an
@@ -174,24 +175,28 @@ export class UnstorageStore implements PingableStore, AsyncDisposable {
    * by writing, reading and removing one item. Some drivers ignore writes, for example a driver
    * that is read-only.
    *
-   * @throws {SessionStoreError} if the storage fails, or does not keep or remove the item
+   * @throws {SessionStoreError} if the storage fails, does not keep or remove the item, or does not
+   * answer within ten seconds
    */
   async init(): Promise<void> {
+    try {
+      await answerWithin(INIT_TIMEOUT_S, this.#probe());
+    } catch (cause) {
+      const driver = this.#storage.getMount?.(`${this.#prefix}:`).driver.name;
+      const backend = driver === undefined ? "unstorage" : `unstorage with the driver ${driver}`;
+      const advice = "check the options of the driver, and that it can reach the backend, write and remove";
+      throw openError({ backend, advice }, cause);
+    }
+  }
+
+  async #probe(): Promise<void> {
     // Another process may run the same check.
     const item = `${this.#prefix}:probe-${crypto.randomUUID()}`;
-    let problem = "ignores or changes what is written to it; check that its driver can write and remove, and that " +
-      "a write is visible immediately";
-    let cause: unknown;
-    try {
-      await this.#setItem(item, PROBE, CLOCK_SKEW_S);
-      const kept = await this.#getItem(item);
-      await this.#removeItem(item);
-      if (kept === PROBE && await this.#getItem(item) === undefined) return;
-    } catch (error) {
-      problem = "failed; check the options of its driver, and that the backend can be reached";
-      cause = error;
-    }
-    throw new SessionStoreError("init", `Cannot open the sessions in unstorage: the storage ${problem}`, { cause });
+    await this.#setItem(item, PROBE, CLOCK_SKEW_S);
+    const kept = await this.#getItem(item);
+    await this.#removeItem(item);
+    if (kept === PROBE && await this.#getItem(item) === undefined) return;
+    throw new Error("it ignores or changes what is written to it, or shows a write late");
   }
 
   /** Does nothing, because the application disposes of the storage. */
@@ -281,7 +286,7 @@ export class UnstorageStore implements PingableStore, AsyncDisposable {
       items = (await this.#listItems()).filter((item) => !removed.has(item));
       await inBatches(items, (item) => this.#remove(item));
       for (const item of items) removed.add(item);
-    } while (items.length >= MIN_LIST_SIZE);
+    } while (items.length >= POSSIBLY_INCOMPLETE_SIZE);
   }
 
   /**
@@ -289,8 +294,9 @@ export class UnstorageStore implements PingableStore, AsyncDisposable {
    * live, call this once a day or so, in one process. It reads every session, one hundred
    * concurrently.
    *
-   * Keeps sessions without a readable expiry: those that were not created by the middleware, and
-   * those of an `EncryptedStore`.
+   * Keeps sessions without a readable expiry: those that were not created by the middleware, those
+   * of an `EncryptedStore`, and empty ones, which remain if a process ends while it creates a
+   * session.
    *
    * @returns how many sessions were removed
    */
@@ -416,8 +422,8 @@ function unlessUnreadable(error: unknown): undefined {
 }
 
 /**
- * Calls an asynchronous function for each item, a number of them concurrently. One item that fails
- * does not keep the others from being processed, unless all that run with it fail too.
+ * Calls an asynchronous function for each item, a batch of them concurrently. Stops after a batch in
+ * which every call failed; otherwise continues.
  *
  * @throws the first error
  */

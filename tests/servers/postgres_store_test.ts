@@ -2,7 +2,7 @@ import postgres from "npm:postgres@3.4.9";
 import { SessionGoneError, type SessionRecord, SessionStoreError, UnreadableRecordError } from "@alosaur/session";
 import { postgresSchema, PostgresStore, type PostgresStoreOptions } from "@alosaur/session/postgres";
 import { testSessionStore } from "@alosaur/session/testing";
-import { assert, assertEquals, assertRejects } from "../helpers/assert.ts";
+import { assert, assertEquals, assertMatch, assertRejects } from "../helpers/assert.ts";
 import { FakeClock } from "../helpers/clock.ts";
 import { Captured } from "../helpers/console.ts";
 import { start } from "../helpers/request.ts";
@@ -123,7 +123,8 @@ if (await postgresIsThere("the tests of PostgresStore")) {
     await using schema = await ownSchema();
     const table = schema.table("Made_elsewhere");
     await using store = new PostgresStore(POSTGRES_URL, { table, migrate: false });
-    await assertRejects(() => store.init(), SessionStoreError, "does not exist");
+    const message = /^Cannot open the sessions in PostgreSQL at .+: the table does not exist; create the table /;
+    assertMatch((await assertRejects(() => store.init(), SessionStoreError)).message, message);
     await using sql = client(POSTGRES_URL);
     await sql.query(postgresSchema(table));
     // init() can be called again after a failure.

@@ -1,4 +1,5 @@
 import { DatabaseSync } from "node:sqlite";
+import { existsSync } from "node:fs";
 import { assert, assertEquals, assertRejects, assertStringIncludes, assertThrows } from "../helpers/assert.ts";
 import { FakeClock } from "../helpers/clock.ts";
 import { read, signUp, start, visit } from "../helpers/request.ts";
@@ -726,6 +727,30 @@ Deno.test("SqliteStore.ping() notices at once that its file was deleted, and rej
   assertEquals(operation, "ping");
   await store[Symbol.asyncDispose]();
   await assertRejects(() => store.ping(), SessionStoreError, "closed");
+});
+
+Deno.test("SqliteStore.ping() opens and creates nothing, and rejects until another call has opened the file", {
+  ignore: Deno.build.os === "windows",
+}, async () => {
+  using folder = new Folder();
+  await using store = new SqliteStore(folder.file, { synchronous: "normal" });
+  const assertNotOpen = async (): Promise<void> => {
+    const { operation } = await assertRejects(() => store.ping(), SessionStoreError, "is not open; call init()");
+    assertEquals(operation, "ping");
+  };
+  const files = (): string[] => ["", "-wal", "-shm"].filter((suffix) => existsSync(folder.file + suffix));
+  await assertNotOpen();
+  assertEquals(files(), []);
+  const init = store.init();
+  await store.ping();
+  await init;
+
+  for (const suffix of ["", "-wal", "-shm"]) Deno.removeSync(folder.file + suffix);
+  await assertRejects(() => store.ping(), SessionStoreError, "was deleted or replaced");
+  await assertNotOpen();
+  assertEquals(files(), []);
+  await store.create("a");
+  await store.ping();
 });
 
 Deno.test("SqliteStore notices that its file was deleted or replaced", {

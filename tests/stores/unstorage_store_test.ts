@@ -252,7 +252,11 @@ Deno.test("UnstorageStore.init() finds a driver that does not keep what is writt
   }
   await t.step("fails", async () => {
     const store = new UnstorageStore(storageOf({ setItem: fail }));
-    const error = await assertRejects(() => store.init(), SessionStoreError, "the storage failed; check the options");
+    const error = await assertRejects(
+      () => store.init(),
+      SessionStoreError,
+      "the backend cannot be reached; check the options",
+    );
     assert(error.cause instanceof Error && error.cause.message === "the backend cannot be reached");
   });
   await t.step("a working one, also if two processes open it at the same time", async () => {
