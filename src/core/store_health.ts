@@ -29,7 +29,8 @@ const DEFAULT_TIMEOUT = 5;
  */
 export async function checkHealth(store: SessionStore, seconds: number = DEFAULT_TIMEOUT): Promise<StoreHealth> {
   // Not `store.constructor`, which a proxy that wraps methods may wrap too.
-  const name: string = Object.getPrototypeOf(store)?.constructor?.name || "SessionStore";
+  const className: string = Object.getPrototypeOf(store)?.constructor?.name || "Object";
+  const name = className === "Object" ? "SessionStore" : className;
   const startedAt = performance.now();
   try {
     const call = Promise.try((): unknown => isPingableStore(store) ? store.ping() : store.exist(newSessionId()));

@@ -57,7 +57,7 @@ interface Trace {
   readonly expiresAt: number;
 }
 
-/** What this process remembers about the sessions of a basic store, and the store does not keep. */
+/** State of the sessions of a basic store that the store does not keep. The process keeps it. */
 export class BasicStoreState {
   /** Runs the operations on a session one after the other. */
   readonly mutex: KeyedMutex;

@@ -1,5 +1,6 @@
 /** `middleware.health()`, with stores that answer, fail and hang. */
 import { MemoryStore, SessionMiddleware, type SessionStore, SessionStoreError } from "../../mod.ts";
+import { checkHealth } from "../../src/core/store_health.ts";
 import { EncryptedStore } from "../../src/stores/encrypted_store.ts";
 import { assert, assertEquals, assertInstanceOf, assertMatch, assertRejects } from "../helpers/assert.ts";
 import { start } from "../helpers/request.ts";
@@ -97,4 +98,12 @@ Deno.test("health() names a store that has no class", async () => {
     ),
   });
   assertEquals((await start({}, bare).health()).store, "SessionStore");
+});
+
+Deno.test("checkHealth() calls a store that is a plain object a SessionStore", async () => {
+  const plain = {
+    ...new BasicStore(),
+    exist: (): Promise<boolean> => Promise.resolve(false),
+  } as unknown as SessionStore;
+  assertEquals((await checkHealth(plain)).store, "SessionStore");
 });
