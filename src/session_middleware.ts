@@ -129,9 +129,7 @@ export class SessionMiddleware implements MiddlewareTarget {
     const session = this.#sessionOn(context);
     if (session === undefined) return;
     const state = stateOf(session);
-    if (context.response.error === undefined) {
-      return state.mayResendCookie ? this.#settleAndCheck(state) : state.writes?.settle();
-    }
+    if (context.response.error === undefined) return state.settle();
     state.reportLostCookie();
     // An error of ours would replace that of the application.
     return state.writes?.idle();
@@ -191,11 +189,6 @@ export class SessionMiddleware implements MiddlewareTarget {
    */
   health(): Promise<StoreHealth> {
     return checkHealth(this.#services.store, this.#services.options.storeTimeout);
-  }
-
-  async #settleAndCheck(state: SessionState): Promise<void> {
-    await state.writes?.settle();
-    await state.checkResentCookie();
   }
 
   async #attachLater(context: HttpContext, loading: Promise<LoadedSession | undefined>): Promise<void> {

@@ -52,7 +52,6 @@ export class SessionState {
   /** The id that the session will have once it is created. */
   #nextId: string | undefined = undefined;
   #isDestroyed = false;
-  #mayResendCookie = false;
   /** Why the session is not available to this request. */
   #outage: SessionStoreError | undefined = undefined;
 
@@ -83,13 +82,17 @@ export class SessionState {
     if (this.#loaded !== undefined) resendCookie(this.#services, this.#cookie, this.#loaded);
   }
 
-  /** Whether the response sends a cookie again, or a write under way may do so. */
-  get mayResendCookie(): boolean {
-    return this.#mayResendCookie || this.#cookie.isResendPending;
+  /**
+   * Waits for the writes. Then drops a cookie that is only sent again, if the session has got a new
+   * id in the meantime.
+   *
+   * @throws the error of the first failed write whose promise the application did not await
+   */
+  settle(): MaybePromise<void> {
+    return this.#queue?.settle().then(() => this.#checkResentCookie()) ?? this.#checkResentCookie();
   }
 
-  /** Drops a cookie that is only sent again, if the session has got a new id in the meantime. */
-  checkResentCookie(): MaybePromise<void> {
+  #checkResentCookie(): MaybePromise<void> {
     if (!this.#cookie.isResendPending) return;
     return this.current && checkResentCookie(this.#services, this.#cookie, this.current);
   }
@@ -230,9 +233,7 @@ export class SessionState {
   touch(): Promise<void> {
     return this.#writes.run("touch", () => {
       const session = this.#requireWritable("touch");
-      if (session === undefined) return noop;
-      this.#mayResendCookie = true;
-      return () => touchSession(this.#services, this.#cookie, session);
+      return session === undefined ? noop : () => touchSession(this.#services, this.#cookie, session);
     });
   }
 
@@ -261,7 +262,6 @@ export class SessionState {
     meta: Partial<SessionMeta>,
     sendsCookie: boolean,
   ): () => MaybePromise<void> {
-    this.#mayResendCookie ||= sendsCookie;
     const write = sendsCookie ? writeLifetime : writeMeta;
     return () => write(this.#services, this.#cookie, session, operation, meta);
   }

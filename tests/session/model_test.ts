@@ -24,7 +24,6 @@ import {
 } from "../../mod.ts";
 import { ResponseCookie } from "../../src/cookie/response_cookie.ts";
 import { LoadedSession } from "../../src/core/loaded_session.ts";
-import { SessionState } from "../../src/core/session_state.ts";
 import { SessionRepository } from "../../src/persistence/session_repository.ts";
 import { KeyedMutex } from "../../src/util/keyed_mutex.ts";
 import { readSecrets } from "../../src/secrets.ts";
@@ -925,7 +924,7 @@ const FAULTS: Record<string, () => Disposable[]> = {
   ],
   "a late response sends a cookie again that was replaced": () => [
     plant(SessionRepository.prototype, "isCurrent", { value: () => true }),
-    plant(SessionState.prototype, "checkResentCookie", { value: () => {} }),
+    plant(ResponseCookie.prototype, "isResendPending", { get: () => false }),
   ],
   "an update waits without a limit for another whose function hangs": () => [
     plant(KeyedMutex.prototype, "run", {
