@@ -49,6 +49,7 @@ export { HttpContext as Context } from "./deps.ts";
 export type { MiddlewareTarget } from "./deps.ts";
 export {
   HeadersSentError,
+  type SessionEnd,
   SessionError,
   SessionGoneError,
   SessionNotSupportedError,
@@ -81,6 +82,7 @@ export type {
   SessionValues,
   Updater,
 } from "./src/session_types.ts";
+export type { Watch, WatchedStore } from "./src/watched_store.ts";
 export { SessionMiddleware } from "./src/session_middleware.ts";
 export type {
   ListedSession,

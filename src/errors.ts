@@ -68,8 +68,29 @@ export class UnreadableRecordError extends SessionStoreError {
 }
 
 /**
+ * How a session has ended, or why its signal has aborted although the session continues:
+ *
+ * - `"destroyed"`: `session.destroy()` of this process
+ * - `"revoked"`: `middleware.sessions` of this process, or a sign-in with `maxSessionsPerPrincipal`
+ * - `"expired"`
+ * - `"cleared"`: `session.clear()`, which unbinds the session from its user
+ * - `"rebound"`: the session was bound to another user
+ * - `"gone"`: another process has destroyed or revoked it, or the store has lost it or cannot read it
+ */
+export type SessionEnd = "destroyed" | "revoked" | "expired" | "cleared" | "rebound" | "gone";
+
+const END_MESSAGES: Record<SessionEnd, string> = {
+  destroyed: "The session has ended: it was destroyed",
+  revoked: "The session has ended: it was revoked",
+  expired: "The session has ended: it has expired",
+  cleared: "The session was cleared and is no longer bound to its user",
+  rebound: "The session was bound to another user",
+  gone: "The session has ended: the store does not have it any more",
+};
+
+/**
  * A write was refused because the session was destroyed or has expired. Nothing was written, and no
- * session was created.
+ * session was created. Also the reason of a `session.signal` that has aborted.
  *
  * Alosaur responds with status 409 if the application does not catch it. A store rejects with this
  * error if a write finds its record missing or expired.
@@ -78,15 +99,26 @@ export class SessionGoneError extends SessionError {
   static {
     defineName(this, "SessionGoneError");
   }
+  readonly #end: SessionEnd | undefined;
 
   /**
    * Creates the error.
    *
    * @param operation the operation that was refused, such as `"set"`
-   * @param options `cause`: the underlying error
+   * @param options `cause`: the underlying error; `end`: how the session has ended, if known
    */
-  constructor(operation: string, options?: ErrorOptions) {
-    super(operation, `Cannot ${operation}: the session was destroyed or has expired`, options);
+  constructor(operation: string, options?: ErrorOptions & { end?: SessionEnd }) {
+    const { end } = options ?? {};
+    const message = end === undefined
+      ? `Cannot ${operation}: the session was destroyed or has expired`
+      : END_MESSAGES[end];
+    super(operation, message, options);
+    this.#end = end;
+  }
+
+  /** How the session has ended; `undefined` for a refused write, which does not know it. */
+  get end(): SessionEnd | undefined {
+    return this.#end;
   }
 
   /** The status of Alosaur's response if the error is not caught: 409 Conflict. */

@@ -110,6 +110,29 @@ export class Session<TData extends object = SessionData> {
     return toDate(meta?.principal === undefined ? undefined : meta.signedInAt ?? meta.boundAt);
   }
 
+  /**
+   * Aborts when the session ends, for a stream or a WebSocket that must not outlive it (OWASP ASVS
+   * 5.0, 7.4.1): when it is destroyed, revoked or expires, and when `clear()` unbinds it from its user
+   * or it is bound to another user. The {@linkcode SessionGoneError.end} of its `reason` says which.
+   * A new id does not end a session, and a sign-in does not end that of a visitor.
+   *
+   * This process ends it at once. What another process does is known as soon as the store tells of it,
+   * or within some five seconds; see docs/STORES.md. An expiry aborts it within a second. Without a
+   * session, it follows the one that this request creates.
+   *
+   * All requests of a session receive the same signal. Remove your listener when you no longer need
+   * it, for example when a socket closes.
+   *
+   * @example A stream that ends with the session
+   * ```ts ignore
+   * const stream = readable.pipeThrough(new TextEncoderStream(), { signal: session.signal });
+   * return new Response(stream);
+   * ```
+   */
+  get signal(): AbortSignal {
+    return this.#state.signal;
+  }
+
   /** The name of the device or browser; `undefined` if `setLabel()` or `regenerate()` set none. */
   get label(): string | undefined {
     return this.#state.observed?.meta.label;

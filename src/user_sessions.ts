@@ -314,7 +314,7 @@ export class UserSessions {
     isKept: KeepRule = () => false,
   ): Promise<boolean> {
     const { sid, expiresAt } = session;
-    const deletion = this.#repository.delete(sid, expiresAt, (newSid) => isKept(newSid, session));
+    const deletion = this.#repository.delete(sid, expiresAt, "revoked", (newSid) => isKept(newSid, session));
     const lastId = await this.#reporter.reportFailures(operation, sid, deletion);
     if (lastId === undefined) return false;
     this.#reporter.emitEnded("revoked", lastId, principal);

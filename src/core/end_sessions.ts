@@ -55,7 +55,7 @@ async function endOwnSession({ repository, reporter }: SessionServices, session:
   // Also one that an earlier write of this request found gone, because another request may have
   // given it a new id.
   if (session.ended !== undefined && session.ended !== "gone") return;
-  session.id = await repository.delete(session.id, session.expiresAt);
+  session.id = await repository.delete(session.id, session.expiresAt, "destroyed");
   session.ended = "destroyed";
   reporter.emitEnded("destroyed", session.id, session.meta.principal);
 }
@@ -71,7 +71,9 @@ async function endPresentedSession({ signer, repository, reporter }: SessionServ
     if (typeof found === "string") {
       // An earlier call may have ended it in this process only, because the store failed. An id whose
       // grace period has passed must not end the session that replaced it.
-      if (found === "unknown" && !repository.isCurrent(id)) await repository.delete(id, expiresAt, () => true);
+      if (found === "unknown" && !repository.isCurrent(id)) {
+        await repository.delete(id, expiresAt, "destroyed", () => true);
+      }
       return;
     }
     ({ id, record: { expiresAt }, meta: { principal } } = found);
@@ -79,5 +81,5 @@ async function endPresentedSession({ signer, repository, reporter }: SessionServ
     // The record could be read again, for example if its key comes back.
     if (!(error instanceof UnreadableRecordError)) throw error;
   }
-  reporter.emitEnded("destroyed", await repository.delete(id, expiresAt), principal);
+  reporter.emitEnded("destroyed", await repository.delete(id, expiresAt, "destroyed"), principal);
 }

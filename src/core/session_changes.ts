@@ -13,6 +13,7 @@ import { chain, type MaybePromise, noop } from "../util/maybe_promise.ts";
 import { computeExpiry, cookieExpiry, effectiveExpiry, isCookieDue } from "./lifetime.ts";
 import { LoadedSession } from "./loaded_session.ts";
 import { lookUp } from "./look_up.ts";
+import { followSession } from "./session_signal.ts";
 import { detailsMeta, forgottenDetails, initialMeta, renewedMeta, type SessionDetails } from "./session_meta.ts";
 import type { SessionServices } from "./session_services.ts";
 
@@ -40,15 +41,17 @@ export function newSession(
  * @param failed is called before the error is thrown
  */
 export function createRecord(
-  { repository, reporter, enforceSessionLimit }: SessionServices,
+  services: SessionServices,
   cookie: ResponseCookie,
   session: LoadedSession,
   record: SessionRecord,
   failed = noop,
 ): MaybePromise<void> {
+  const { repository, reporter, enforceSessionLimit } = services;
   const { id, meta: { principal } } = session;
   return chain(() => repository.create(id, record), () => {
     reporter.emitCreated(id, principal);
+    followSession(services, cookie, session);
     return principal === undefined ? undefined : enforceSessionLimit(principal, session, cookie);
   }, (error) => {
     session.ended = { error: error as Error };
@@ -185,12 +188,23 @@ export async function touchSession(
   });
   const meta: Partial<SessionMeta> = { seenAt: Date.now() };
   if (session.isRenewalDelivered) meta.replaces = undefined;
-  const write = isCookieDue(services.options, session) ? writeLifetime : writeMeta;
-  await write(services, cookie, session, "touch", meta);
+  await writeActivity(services, cookie, session, "touch", meta, isCookieDue(services.options, session));
+}
+
+/** Writes activity, and sends the cookie again if that is due. */
+export function writeActivity(
+  services: SessionServices,
+  cookie: ResponseCookie,
+  session: LoadedSession,
+  operation: string,
+  meta: Partial<SessionMeta>,
+  sendsCookie: boolean,
+): MaybePromise<void> {
+  return (sendsCookie ? writeLifetime : writeMeta)(services, cookie, session, operation, meta);
 }
 
 /** Writes metadata that changes how long the cookie lasts, and sends the cookie again. */
-export async function writeLifetime(
+async function writeLifetime(
   services: SessionServices,
   cookie: ResponseCookie,
   session: LoadedSession,

@@ -29,11 +29,12 @@ import {
   sendCookie,
   signIn,
   touchSession,
-  writeLifetime,
+  writeActivity,
   writeMeta,
 } from "./session_changes.ts";
 import type { SessionDetails } from "./session_meta.ts";
 import type { SessionServices } from "./session_services.ts";
+import { sessionSignal } from "./session_signal.ts";
 import { loadValues, NO_VALUES, reloadValues, type Values, withoutUndefined } from "./session_values.ts";
 import { updateSession } from "./session_update.ts";
 import { checkKey, checkLabel, checkMaxAge, copyValues, readRegenerateOptions, unavailableError } from "./validate.ts";
@@ -114,7 +115,7 @@ export class SessionState {
       const seenAt = Date.now();
       const meta: Partial<SessionMeta> = { seenAt, ...(sendsCookie && cookieIsSent && deliveryMeta(session, seenAt)) };
       if (session.isRenewalDelivered) meta.replaces = undefined;
-      return this.#writeActivity("touch", session, meta, sendsCookie);
+      return () => writeActivity(this.#services, this.#cookie, session, "touch", meta, sendsCookie);
     }).catch(noop);
   }
 
@@ -154,6 +155,14 @@ export class SessionState {
 
   get isAvailable(): boolean {
     return this.#outage === undefined;
+  }
+
+  /** A signal that aborts when the session ends. */
+  get signal(): AbortSignal {
+    this.#markPrivate();
+    if (this.#outage !== undefined) return AbortSignal.abort(unavailableError("signal", this.#outage));
+    if (this.#isDestroyed) return AbortSignal.abort(new SessionGoneError("signal", { end: "destroyed" }));
+    return sessionSignal(this.#services, this.#cookie, this.#loaded, !this.isNew);
   }
 
   /** The session, if it is live, for an application that reads it. */
@@ -243,7 +252,8 @@ export class SessionState {
       const session = this.#requireWritable("setMaxAge");
       if (session === undefined) return this.#create("setMaxAge", new Map(), { maxAge });
       const now = Date.now();
-      return this.#writeActivity("setMaxAge", session, { seenAt: now, ...ownLifetime(maxAge, now) }, true);
+      const meta = { seenAt: now, ...ownLifetime(maxAge, now) };
+      return () => writeActivity(this.#services, this.#cookie, session, "setMaxAge", meta, true);
     });
   }
 
@@ -254,16 +264,6 @@ export class SessionState {
       if (session === undefined) return label === undefined ? noop : this.#create("setLabel", new Map(), { label });
       return () => writeMeta(this.#services, this.#cookie, session, "setLabel", { label });
     });
-  }
-
-  #writeActivity(
-    operation: string,
-    session: LoadedSession,
-    meta: Partial<SessionMeta>,
-    sendsCookie: boolean,
-  ): () => MaybePromise<void> {
-    const write = sendsCookie ? writeLifetime : writeMeta;
-    return () => write(this.#services, this.#cookie, session, operation, meta);
   }
 
   reload(): Promise<void> {

@@ -34,7 +34,17 @@ export class Administration {
 
   /** Ends all sessions. */
   revokeEverybody(): Promise<void> {
-    return withStoreErrors("revokeEverybody", () => this.#shared.clears.run(() => this.#shared.adapter.clear()));
+    return withStoreErrors("revokeEverybody", async () => {
+      const { clears, adapter, signals } = this.#shared;
+      try {
+        await clears.run(() => adapter.clear());
+      } catch (error) {
+        // It may have ended some sessions.
+        signals.lookUpAll();
+        throw error;
+      }
+      signals.endAll("revoked");
+    });
   }
 }
 

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { SessionGoneError, UnreadableRecordError } from "../errors.ts";
+import { type SessionEnd, SessionGoneError, UnreadableRecordError } from "../errors.ts";
 import {
   type ListedSession,
   type SessionMeta,
@@ -15,6 +15,8 @@ import {
 import type { KeyedMutex } from "../util/keyed_mutex.ts";
 import { chain, isPending, type MaybePromise, noop } from "../util/maybe_promise.ts";
 import { Administration, supported } from "./administration.ts";
+import { isUndelivered, withoutDelivery } from "./renewal_delivery.ts";
+import type { SessionSignals } from "./session_signals.ts";
 import { type SharedStore, sharedStoreOf } from "./shared_store.ts";
 import type {
   AdapterRecord,
@@ -98,6 +100,11 @@ export class SessionRepository {
     return this.#shared.userMutex;
   }
 
+  /** The sessions whose signals are in use. */
+  get signals(): SessionSignals {
+    return this.#shared.signals;
+  }
+
   /** Looks up a session. The result is synchronous if the store answers synchronously. */
   read(sid: string): MaybePromise<LookupHit | LookupMiss> {
     return this.#read(sid, 0);
@@ -170,7 +177,12 @@ export class SessionRepository {
    * store.
    */
   isCurrent(sid: string): boolean {
-    return this.#shared.ended.get(sid) === undefined && this.#shared.replaced.get(sid) === undefined;
+    return !this.isEnded(sid) && this.#shared.replaced.get(sid) === undefined;
+  }
+
+  /** Returns whether this process has ended the session. */
+  isEnded(sid: string): boolean {
+    return this.#shared.ended.get(sid) !== undefined;
   }
 
   /**
@@ -246,8 +258,10 @@ export class SessionRepository {
   /** Changes the metadata or the expiry, or removes all values. */
   change(session: SessionRef, operation: string, change: SessionChange): MaybePromise<void> {
     const { id } = session;
-    return this.#withMoveRetry(session, operation, (sid) => {
-      return this.#shared.adapter.change(sid, sid === id ? change : withoutDelivery(change));
+    return this.#withMoveRetry(session, operation, async (sid) => {
+      await this.#shared.adapter.change(sid, sid === id ? change : withoutDelivery(change));
+      if (change.clear) this.signals.end(sid, "cleared");
+      else if (change.expiresAt !== undefined) this.signals.setExpiry(sid, change.expiresAt);
     });
   }
 
@@ -274,6 +288,7 @@ export class SessionRepository {
       if (found === undefined || !("movedTo" in found) || found.movedTo !== newSid) throw error;
     }
     this.#shared.replaced.set(sid, { expiresAt: Infinity });
+    this.signals.move(sid, newSid, options.meta);
   }
 
   #mustOrder({ principal }: Partial<SessionMeta>): boolean {
@@ -297,37 +312,47 @@ export class SessionRepository {
   /**
    * Ends a session, even if it gets a new id in the meantime.
    *
+   * @param end the reason of its signal
    * @returns the last id that it had
    */
-  delete(sid: string, expiresAt: number): Promise<string>;
+  delete(sid: string, expiresAt: number, end: SessionEnd): Promise<string>;
   /**
    * Ends a session, even if it gets a new id in the meantime.
    *
+   * @param end the reason of its signal
    * @param isKept returns whether a new id that the session has got must not be ended
    * @returns the last id that the session had; `undefined` if `isKept` returned true
    */
   delete(
     sid: string,
     expiresAt: number,
+    end: SessionEnd,
     isKept: (sid: string) => MaybePromise<boolean>,
   ): Promise<string | undefined>;
   async delete(
     sid: string,
     expiresAt: number,
+    end: SessionEnd,
     isKept?: (sid: string) => MaybePromise<boolean>,
   ): Promise<string | undefined> {
     const ids = new Set([sid]);
     let lastId = sid;
-    // The loop also visits the ids that it adds. It follows every move and not only `MAX_MOVES`,
-    // because a session may move many times during a long request. It ends if traces form a circle.
-    for (const id of ids) {
-      lastId = id;
-      this.#shared.ended.set(id, { expiresAt });
-      await withStoreErrors("destroy", () => this.#shared.adapter.delete(id));
-      const found = await withStoreErrors("destroy", () => this.#shared.adapter.read(id));
-      if (found === undefined || !("movedTo" in found)) break;
-      if (isKept !== undefined && await isKept(found.movedTo)) return undefined;
-      ids.add(found.movedTo);
+    try {
+      // The loop also visits the ids that it adds. It follows every move and not only `MAX_MOVES`,
+      // because a session may move many times during a long request. It ends if traces form a circle.
+      for (const id of ids) {
+        lastId = id;
+        this.#shared.ended.set(id, { expiresAt });
+        await withStoreErrors("destroy", () => this.#shared.adapter.delete(id));
+        const found = await withStoreErrors("destroy", () => this.#shared.adapter.read(id));
+        if (found === undefined || !("movedTo" in found)) break;
+        this.signals.move(id, found.movedTo, {});
+        if (isKept !== undefined && await isKept(found.movedTo)) return undefined;
+        ids.add(found.movedTo);
+      }
+    } finally {
+      // Also if the store failed, because this process refuses the session from now on.
+      this.signals.end(lastId, end);
     }
     return lastId;
   }
@@ -367,22 +392,4 @@ export class SessionRepository {
       await this.#withMoveRetry(session, operation, run, key, moves + 1);
     });
   }
-}
-
-/**
- * Returns whether a record belongs to a session that `renewalTimeout` has renewed, and no request
- * has presented the new id. The client may not have received it. Until then the old id still leads
- * to the session, even if its grace period has passed, and is not reuse.
- */
-function isUndelivered(oldId: string, { meta }: Pick<LookupHit, "meta">): boolean {
-  return meta.replaces === oldId;
-}
-
-/**
- * Returns the change for a session that has got a new id. The request has presented the former id,
- * so it does not know whether the new one was delivered, and it does not send the new cookie.
- */
-function withoutDelivery({ meta, ...change }: SessionChange): SessionChange {
-  const { replaces: _, sentAt: __, maxAgeSent: ___, ...kept } = meta ?? {};
-  return { ...change, meta: kept };
 }

@@ -11,6 +11,7 @@ import { KeyedMutex } from "../util/keyed_mutex.ts";
 import { BasicStoreAdapter, BasicStoreState } from "./basic_store_adapter.ts";
 import { Clears } from "./clears.ts";
 import { RecordStoreAdapter } from "./record_store_adapter.ts";
+import { SessionSignals } from "./session_signals.ts";
 import type { StoreAdapter } from "./store_adapter.ts";
 import { findTimeout, WaitTimeoutError, withStoreTimeout } from "./store_timeout.ts";
 
@@ -50,6 +51,8 @@ export class SharedStore {
   /** The session ids that this process has replaced. */
   readonly replaced: ExpiringMap<{ expiresAt: number }> = new ExpiringMap(MAX_REPLACED);
   readonly clears: Clears = new Clears();
+  /** The sessions whose signals are in use. */
+  readonly signals: SessionSignals;
   readonly #updateMutex = this.#createMutex(
     () => this.#timeoutSeconds === Infinity ? DEFAULT_MAX_WAIT : this.#timeoutSeconds,
     (seconds) => new WaitTimeoutError(seconds),
@@ -65,6 +68,7 @@ export class SharedStore {
 
   constructor(store: SessionStore) {
     this.#store = store;
+    this.signals = new SessionSignals(store, () => this.adapter);
     this.#capabilities = this.#adapt((store) => store);
   }
 

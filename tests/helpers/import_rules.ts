@@ -14,7 +14,14 @@ export type SourceFiles = ReadonlyMap<string, string>;
 export const LAYERS: readonly (readonly [name: string, paths: readonly string[]])[] = [
   [
     "contract",
-    ["src/session_store.ts", "src/session_record.ts", "src/admin_store.ts", "src/errors.ts", "deps.ts"],
+    [
+      "src/session_store.ts",
+      "src/session_record.ts",
+      "src/admin_store.ts",
+      "src/watched_store.ts",
+      "src/errors.ts",
+      "deps.ts",
+    ],
   ],
   ["util", ["src/util/"]],
   ["persistence", ["src/persistence/"]],
@@ -44,6 +51,7 @@ const STORES_MAY_IMPORT: readonly string[] = [
   "src/session_store.ts",
   "src/session_record.ts",
   "src/admin_store.ts",
+  "src/watched_store.ts",
   "src/errors.ts",
   "src/util/",
 ];
