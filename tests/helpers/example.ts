@@ -56,9 +56,10 @@ export function exampleCommand(
   });
 }
 
-function permissionsFor({ SESSION_DIR: directory }: Record<string, string>): string[] {
+function permissionsFor({ SESSION_DIR: directory, STORE_URL: url }: Record<string, string>): string[] {
   const files = directory === undefined ? [] : [`--allow-read=${directory}`, `--allow-write=${directory}`];
-  return ["--allow-net=0.0.0.0", "--allow-env=PORT,SESSION_SECRET,SESSION_DIR", ...files];
+  const net = url === undefined ? "" : `,${new URL(url).host}`;
+  return [`--allow-net=0.0.0.0${net}`, "--allow-env=PORT,SESSION_SECRET,SESSION_DIR,STORE_URL", ...files];
 }
 
 /** Starts an example on a free port and waits until it says that it serves. */
