@@ -104,3 +104,4 @@ export type { SessionSecret } from "./src/secrets.ts";
 export { MemoryStore } from "./src/stores/memory_store.ts";
 export type { MemoryStoreOptions } from "./src/stores/memory_store.ts";
 export type { UserPage, UserSession, UserSessions } from "./src/user_sessions.ts";
+export type { Watch, WatchedStore } from "./src/watched_store.ts";

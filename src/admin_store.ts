@@ -67,7 +67,10 @@ export interface PrincipalListStore extends PrincipalStore {
   listPrincipals(page: { after?: string; limit: number }): Promise<SignedInUser[]>;
 }
 
-/** The names of all methods that a store can have. */
+/**
+ * The names of all methods that a store can have, except `watch()`. If a caller stopped waiting for
+ * that one, as it does for the others, nobody would end the watch that begins later.
+ */
 export const ALL_METHODS: readonly string[] = [
   ...STORE_METHODS,
   ...RECORD_METHODS,

@@ -25,6 +25,7 @@ import { deadlineChecks } from "./record_store/deadline_checks.ts";
 import { moveChecks } from "./record_store/move_checks.ts";
 import { recordChecks } from "./record_store/record_checks.ts";
 import { recordConcurrencyChecks } from "./record_store/record_concurrency_checks.ts";
+import { watchChecks } from "./watched_store/watch_checks.ts";
 
 /** The checks of one topic. They run in one `Deno.test`, each as a step. */
 export interface CheckGroup {
@@ -61,6 +62,7 @@ export const SUITE: readonly CheckGroup[] = [
   },
   { title: "PrincipalStore: sessions of a user", checks: principalChecks },
   { title: "PingableStore: health", checks: pingChecks },
+  { title: "WatchedStore: changes that any process makes", checks: watchChecks },
   { title: "CountingStore: number of sessions", checks: countChecks },
   { title: "PrincipalListStore: users who are signed in", checks: principalListChecks },
   { title: "middleware: in one instance", checks: ({ store }) => middlewareChecks(store, store) },

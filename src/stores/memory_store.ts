@@ -20,6 +20,7 @@ import { RESOLVED } from "../util/maybe_promise.ts";
 import { nextTask } from "../util/next_task.ts";
 import { checkOptionNames } from "../util/option_names.ts";
 import { ShardedMap } from "../util/sharded_map.ts";
+import type { Watch, WatchedStore } from "../watched_store.ts";
 import { PackedRecord } from "./_packed_record.ts";
 import { PrincipalIndex } from "./_principal_index.ts";
 import { emptyRecord, idInUseError, normalizeTimestamp } from "./_records.ts";
@@ -41,6 +42,11 @@ interface Trace {
   readonly movedTo: string;
   readonly graceUntil: number;
   readonly expiresAt: number;
+}
+
+/** A call of {@linkcode MemoryStore.watch}. An object, as two calls may pass the same function. */
+interface Watcher {
+  readonly changed: (sid: string | undefined) => void;
 }
 
 /** How many records a new session checks for expiry. */
@@ -75,7 +81,7 @@ const CHECKS_BEFORE_PAUSE = 10_000;
  * assertEquals(await store.getValue("an-id", "cart"), ["apple"]);
  * ```
  */
-export class MemoryStore implements CountingStore, PrincipalListStore, PingableStore, AsyncDisposable {
+export class MemoryStore implements CountingStore, PrincipalListStore, PingableStore, WatchedStore, AsyncDisposable {
   readonly #maxSessions: number;
   /** By session id, in the order in which sessions got their ids. */
   readonly #records: ShardedMap<PackedRecord>;
@@ -89,6 +95,9 @@ export class MemoryStore implements CountingStore, PrincipalListStore, PingableS
    * the first record.
    */
   #earliestExpirySeen = Infinity;
+  readonly #watchers = new Set<Watcher>();
+  /** Tells all watchers of a change. Without watchers, a write costs one comparison more. */
+  #tell: ((sid: string | undefined) => void) | undefined;
 
   /**
    * Creates an empty store.
@@ -126,8 +135,30 @@ export class MemoryStore implements CountingStore, PrincipalListStore, PingableS
     return RESOLVED;
   }
 
-  /** Does nothing, so that `await using` works as with every other store. */
+  /**
+   * Implements {@linkcode WatchedStore.watch}. Every write is told before it returns, and so is the
+   * session that a new one evicts.
+   */
+  watch(changed: (sid: string | undefined) => void): Promise<Watch> {
+    const watcher: Watcher = { changed };
+    this.#watchers.add(watcher);
+    this.#updateTell();
+    return Promise.resolve({
+      tellsAll: true,
+      keyOf: (sid) => sid,
+      confirm: () => RESOLVED,
+      [Symbol.asyncDispose]: (): Promise<void> => {
+        this.#watchers.delete(watcher);
+        this.#updateTell();
+        return RESOLVED;
+      },
+    });
+  }
+
+  /** Ends all watches. The sessions stay. */
   [Symbol.asyncDispose](): Promise<void> {
+    this.#watchers.clear();
+    this.#updateTell();
     return RESOLVED;
   }
 
@@ -160,12 +191,14 @@ export class MemoryStore implements CountingStore, PrincipalListStore, PingableS
       this.#users.add(packed.principal, sid);
       if (this.#records.size > this.#maxSessions) this.#evictOldest();
       else this.#records.releaseIterator();
+      this.#tell?.(sid);
     });
   }
 
   /** Implements {@linkcode SessionStore.delete}. */
   delete(sid: string): Promise<void> {
     this.#remove(sid);
+    this.#tell?.(sid);
     return Promise.resolve();
   }
 
@@ -218,6 +251,7 @@ export class MemoryStore implements CountingStore, PrincipalListStore, PingableS
       this.#users.delete(record.principal, sid);
       this.#users.add(next.principal, sid);
     }
+    this.#tell?.(sid);
     return true;
   }
 
@@ -233,6 +267,7 @@ export class MemoryStore implements CountingStore, PrincipalListStore, PingableS
       const record = this.#getLive(sid);
       if (record === undefined) throw new SessionGoneError("set");
       this.#records.set(sid, record.withValue(key, copy));
+      this.#tell?.(sid);
     });
   }
 
@@ -279,6 +314,8 @@ export class MemoryStore implements CountingStore, PrincipalListStore, PingableS
         return Math.max(sharedExpiry.expiresAt, graceUntil);
       },
     });
+    this.#tell?.(sid);
+    this.#tell?.(newSid);
     return true;
   }
 
@@ -337,6 +374,7 @@ export class MemoryStore implements CountingStore, PrincipalListStore, PingableS
     this.#records.clear();
     this.#traces.clear();
     this.#users.clear();
+    this.#tell?.(undefined);
     return Promise.resolve();
   }
 
@@ -364,7 +402,16 @@ export class MemoryStore implements CountingStore, PrincipalListStore, PingableS
 
   #evictOldest(): void {
     const oldest = this.#records.evictOldest();
-    if (oldest !== undefined) this.#users.delete(oldest[1].principal, oldest[0]);
+    if (oldest === undefined) return;
+    this.#users.delete(oldest[1].principal, oldest[0]);
+    this.#tell?.(oldest[0]);
+  }
+
+  #updateTell(): void {
+    const tell = (sid: string | undefined): void => {
+      for (const { changed } of this.#watchers) changed(sid);
+    };
+    this.#tell = this.#watchers.size === 0 ? undefined : tell;
   }
 
   /**

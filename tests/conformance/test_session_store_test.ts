@@ -14,6 +14,7 @@ import {
 } from "./defects/defect.ts";
 import { DEFECTS } from "./defects/defects.ts";
 import { editWritten } from "./defects/store_edits.ts";
+import { UNUSUAL_WATCHES } from "./defects/watch_defects.ts";
 
 /** Runs the checks whose `group title: check name` contains a text. Returns their errors. */
 async function runChecks(
@@ -38,6 +39,7 @@ Deno.test("testSessionStore() passes correct stores", async (t) => {
   const stores: [string, MakeStore, SessionStoreTestOptions][] = [
     ["a basic store", basicStore(() => ({})), { broken: unreachableStore }],
     ["a store with every capability", fullStore(() => ({})), { broken: unreachableStore }],
+    ...UNUSUAL_WATCHES.map(([name, create]): [string, MakeStore, SessionStoreTestOptions] => [name, create, {}]),
     ["a store in memory", () => new MemoryStore(), { shared: false }],
     [
       "a store that rejects values of more than 1,024 bytes",

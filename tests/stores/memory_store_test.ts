@@ -367,3 +367,53 @@ Deno.test("MemoryStore treats an expiry that is negative or not a number as expi
     assertEquals(store.readRecord(String(expiresAt)), { expired: true }, String(expiresAt));
   }
 });
+
+Deno.test("MemoryStore.watch() tells of every write before the call returns, and of evicted sessions", async () => {
+  const store = new MemoryStore({ maxSessions: 2 });
+  const told: (string | undefined)[] = [];
+  await using watch = await store.watch((sid) => told.push(sid));
+  assertEquals([watch.tellsAll, watch.keyOf("a")], [true, "a"]);
+  const calls: [() => unknown, (string | undefined)[]][] = [
+    [() => store.create("a"), ["a"]],
+    [() => store.setValue("a", "k", 1), ["a"]],
+    [() => store.changeRecord("a", { expiresAt: 8.64e15 }), ["a"]],
+    [() => store.moveRecord("a", "b", MOVE), ["a", "b"]],
+    [() => store.create("c"), ["c"]],
+    [() => store.create("d"), ["b", "d"]],
+    [() => store.delete("c"), ["c"]],
+    [() => store.clear(), [undefined]],
+  ];
+  for (const [call, expected] of calls) {
+    told.length = 0;
+    const returned = call();
+    assertEquals(told, expected, call.toString());
+    await returned;
+  }
+});
+
+Deno.test("MemoryStore.watch() tells of no read and of no write that was refused", async () => {
+  const store = new MemoryStore();
+  await store.create("a");
+  await store.create("b");
+  const told: (string | undefined)[] = [];
+  await using _ = await store.watch((sid) => told.push(sid));
+  await Promise.allSettled([
+    store.exist("a"),
+    store.readRecord("a"),
+    store.create("a"),
+    store.setValue("missing", "k", 1),
+    store.changeRecord("a", { ifVersion: 5 }),
+    store.moveRecord("a", "b", MOVE),
+  ]);
+  assertEquals(told, []);
+});
+
+Deno.test("MemoryStore ends its watches when it is disposed of", async () => {
+  const store = new MemoryStore();
+  const told: (string | undefined)[] = [];
+  const watch = await store.watch((sid) => told.push(sid));
+  await store[Symbol.asyncDispose]();
+  await store.create("a");
+  assertEquals(told, []);
+  await watch[Symbol.asyncDispose]();
+});

@@ -11,6 +11,7 @@ import { SessionMiddleware } from "../../session_middleware.ts";
 import { isPingableStore, isPrincipalStore, isRecordStore, type SessionStore } from "../../session_store.ts";
 import { close } from "../../util/close.ts";
 import { withTimeout } from "../../util/timeout.ts";
+import { isWatchedStore } from "../../watched_store.ts";
 import { type Check, skipped } from "../check.ts";
 import { expect, expectRejects, show } from "../expect.ts";
 import { expectNoSecrets } from "../fixtures.ts";
@@ -72,6 +73,7 @@ export function unreachableBackendChecks({ store: healthyStore, harness, options
       }
       if (isPrincipalStore(store)) calls.push(["listSessions()", () => store.listSessions("a user")]);
       if (isPingableStore(store)) calls.push(["ping()", () => store.ping()]);
+      if (isWatchedStore(store)) calls.push(["watch()", () => store.watch(() => {})]);
       if (isCountingStore(store)) calls.push(["countSessions()", () => store.countSessions()]);
       if (isPrincipalListStore(store)) {
         calls.push(["listPrincipals()", () => store.listPrincipals({ after: "a user", limit: 1 })]);

@@ -1,5 +1,5 @@
 /** Defective stores, and the correct stores from which they are built. */
-import { MemoryStore, type PingableStore, type SessionStore } from "../../../mod.ts";
+import { MemoryStore, type PingableStore, type SessionStore, type WatchedStore } from "../../../mod.ts";
 import { ALL_METHODS, type CountingStore, type PrincipalListStore } from "../../../src/admin_store.ts";
 import type { MakeStore, SessionStoreTestOptions } from "../../../src/testing.ts";
 import { BasicStore } from "../../helpers/stores.ts";
@@ -15,14 +15,16 @@ export interface Defect {
 }
 
 /** A store with every capability. */
-export type FullStore = CountingStore & PrincipalListStore & PingableStore;
+export type FullStore = CountingStore & PrincipalListStore & PingableStore & WatchedStore;
+
+const METHODS: readonly string[] = [...ALL_METHODS, "watch"];
 
 /** Every value of every session. */
 export type Backend = Map<string, Map<string, unknown>>;
 
 /** Returns a store that calls another one, except for some methods. */
 export function withMethods<S extends SessionStore>(correct: S, methods: Partial<S>): S {
-  const bound = ALL_METHODS.filter((name) => name in correct)
+  const bound = METHODS.filter((name) => name in correct)
     .map((name) => [name, (Reflect.get(correct, name) as () => unknown).bind(correct)]);
   return { ...Object.fromEntries(bound), ...methods };
 }
@@ -50,14 +52,14 @@ export const rejectUnreachable = (): Promise<never> => Promise.reject(new Error(
 export const unreachableStore = (): SessionStore =>
   withMethods<FullStore>(
     new MemoryStore(),
-    Object.fromEntries(ALL_METHODS.map((name) => [name, rejectUnreachable])),
+    Object.fromEntries(METHODS.map((name) => [name, rejectUnreachable])),
   );
 
 /** Returns a store whose methods throw synchronously because the backend cannot be reached. */
 export const unreachableStoreThatThrows = (): SessionStore =>
   withMethods<FullStore>(
     new MemoryStore(),
-    Object.fromEntries(ALL_METHODS.map((name) => [name, throwing(new Error("the backend is unreachable"))])),
+    Object.fromEntries(METHODS.map((name) => [name, throwing(new Error("the backend is unreachable"))])),
   );
 
 /** Lets concurrent calls run. */

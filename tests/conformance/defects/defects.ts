@@ -14,6 +14,7 @@ import { SESSION_DEFECTS } from "./session_defects.ts";
 import { UNREACHABLE_BACKEND_DEFECTS } from "./unreachable_backend_defects.ts";
 import { VALUE_DEFECTS } from "./value_defects.ts";
 import { VERSION_DEFECTS } from "./version_defects.ts";
+import { WATCH_DEFECTS } from "./watch_defects.ts";
 
 export const DEFECTS: readonly Defect[] = [
   ...SESSION_DEFECTS,
@@ -29,5 +30,6 @@ export const DEFECTS: readonly Defect[] = [
   ...RECORD_CONCURRENCY_DEFECTS,
   ...PRINCIPAL_DEFECTS,
   ...PING_DEFECTS,
+  ...WATCH_DEFECTS,
   ...ADMIN_DEFECTS,
 ];

@@ -1,5 +1,12 @@
 /** Stores with a defect if their backend cannot be reached. */
-import { type PingableStore, type PrincipalStore, SessionGoneError, type SessionStore } from "../../../mod.ts";
+import {
+  MemoryStore,
+  type PingableStore,
+  type PrincipalStore,
+  SessionGoneError,
+  type SessionStore,
+  type WatchedStore,
+} from "../../../mod.ts";
 import { BasicStore } from "../../helpers/stores.ts";
 import { basicStore, type Defect, unreachableStore, withMethods } from "./defect.ts";
 
@@ -79,6 +86,17 @@ export const UNREACHABLE_BACKEND_DEFECTS: Defect[] = [
     options: {
       broken: () =>
         withMethods<PingableStore>(unreachableStore() as PingableStore, { ping: () => new Promise(() => {}) }),
+    },
+  },
+  {
+    name: "resolves watch() if its backend cannot be reached",
+    create: basicStore(() => ({})),
+    foundBy: "every method rejects",
+    options: {
+      broken: () =>
+        withMethods<WatchedStore>(unreachableStore() as WatchedStore, {
+          watch: () => new MemoryStore().watch(() => {}),
+        }),
     },
   },
   {

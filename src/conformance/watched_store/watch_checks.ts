@@ -1,0 +1,181 @@
+/**
+ * Checks of `watch()`.
+ *
+ * @module
+ */
+import { newSessionId } from "../../cookie/session_id.ts";
+import type { RecordChange } from "../../session_store.ts";
+import { isWatchedStore, type Watch, type WatchedStore } from "../../watched_store.ts";
+import { type Check, skipped, type StorePair } from "../check.ts";
+import { expect, expectEqual, show } from "../expect.ts";
+import type { TestedStores } from "../harness.ts";
+import { createRecord, createSessionOf, HOUR, META } from "../record_store/record_fixtures.ts";
+
+/** How many concurrent writes a check begins. */
+const WRITES = 100;
+
+/** What a check does to sessions, which are bound to the user "ada" and expire in an hour. */
+type Action = (store: WatchedStore, sids: readonly string[]) => Promise<unknown>;
+
+/** Checks that a store tells of the changes to records. */
+export function watchChecks(stores: TestedStores): Check[] {
+  const pairs = stores.pairsWith(isWatchedStore);
+  if (pairs.length > 0) return pairs.flatMap((pair) => [...changeChecks(pair), ...watchLifetimeChecks(pair)]);
+  return [skipped(
+    "changes that any process makes",
+    "the store is not a WatchedStore, it has no watch(); session.signal looks the session up every few seconds instead",
+  )];
+}
+
+/** A watch and the keys that it has told. */
+class Watcher implements AsyncDisposable {
+  readonly watch: Watch;
+  /** The keys, since the last call of {@linkcode forget}. */
+  readonly told: Set<string | undefined>;
+
+  private constructor(watch: Watch, told: Set<string | undefined>) {
+    this.watch = watch;
+    this.told = told;
+  }
+
+  static async start(store: WatchedStore): Promise<Watcher> {
+    const told = new Set<string | undefined>();
+    return new Watcher(await store.watch((key) => told.add(key)), told);
+  }
+
+  /** Forgets what was told of the writes that were acknowledged before. */
+  async forget(): Promise<void> {
+    await this.watch.confirm();
+    this.told.clear();
+  }
+
+  /** Fails unless a change was told of each session. */
+  async expectTold(sids: readonly string[], what: string): Promise<void> {
+    await this.watch.confirm();
+    const untold = sids.filter((sid) => !this.told.has(this.watch.keyOf(sid)));
+    expect(
+      this.told.has(undefined) || untold.length === 0,
+      `watch(): expected it to tell of ${what} before confirm() resolved, but it did not tell of ${untold.length} of ` +
+        `${sids.length} sessions; it told ${show([...this.told])}`,
+    );
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return Promise.resolve(this.watch[Symbol.asyncDispose]());
+  }
+}
+
+const change = (change: RecordChange): Action => (store, [sid = ""]) => store.changeRecord(sid, change);
+
+/** The changes that end a session or may do so. Every store must tell of them. */
+const ENDING: Record<string, Action> = {
+  "delete()": (store, [sid = ""]) => store.delete(sid),
+  "moveRecord(), under the old id": (store, [sid = ""]) =>
+    store.moveRecord(sid, newSessionId(), { meta: META, graceUntil: Date.now() + HOUR }),
+  "changeRecord() that unbinds the session from its user": change({ meta: { principal: undefined } }),
+  "changeRecord() that binds the session to another user": change({ meta: { principal: "bob" } }),
+  "changeRecord() that makes the expiry earlier": (store, [sid = ""]) =>
+    store.changeRecord(sid, { expiresAt: Date.now() + HOUR / 2 }),
+  "changeRecord() with an expiry that has passed": change({ expiresAt: 1 }),
+};
+
+/** All other writes. Stores whose watches have `tellsAll` must tell of them. */
+const OTHER: Record<string, Action> = {
+  "setValue()": (store, [sid = ""]) => store.setValue(sid, "key", 1),
+  "changeRecord() that sets a value": change({ set: new Map([["key", 1]]) }),
+  "changeRecord() that removes all values": change({ clear: true }),
+  "changeRecord() that makes the expiry later": (store, [sid = ""]) =>
+    store.changeRecord(sid, { expiresAt: Date.now() + 2 * HOUR, meta: { seenAt: Date.now() } }),
+};
+
+function changeChecks({ where, a, b }: StorePair<WatchedStore>): Check[] {
+  const tells = (name: string, actions: Record<string, Action>, applies: (watch: Watch) => boolean): Check => ({
+    name: `${name}, ${where}`,
+    run: async () => {
+      await using watcher = await Watcher.start(b);
+      if (!applies(watcher.watch)) return;
+      for (const [what, act] of Object.entries(actions)) {
+        const sid = await createSessionOf(a, "ada", Date.now() + HOUR);
+        await watcher.forget();
+        await act(a, [sid]);
+        await watcher.expectTold([sid], what);
+      }
+    },
+  });
+  return [
+    tells("watch() tells of every change that ends a session or may do so", ENDING, () => true),
+    tells("watch() tells of every other write if its watch says so", OTHER, ({ tellsAll }) => tellsAll),
+    {
+      name: `watch() tells of every session that clear() removes, ${where}`,
+      run: async () => {
+        const sids = [await createRecord(a), await createSessionOf(b, "ada")];
+        await using watcher = await Watcher.start(b);
+        await watcher.forget();
+        await a.clear();
+        await watcher.expectTold(sids, "clear()");
+      },
+    },
+    {
+      name: `confirm() resolves after every earlier write was told, ${where}`,
+      run: async () => {
+        const sids: string[] = [];
+        for (let i = 0; i < WRITES; i++) sids.push(await createRecord(a));
+        await using watcher = await Watcher.start(b);
+        await watcher.forget();
+        // Each session has its own confirm(), which begins as soon as the write is acknowledged.
+        await Promise.all(sids.map(async (sid) => {
+          await a.delete(sid);
+          await watcher.expectTold([sid], `one of ${WRITES} concurrent calls of delete()`);
+        }));
+      },
+    },
+    {
+      name: `keyOf() tells sessions apart, and is the same each time, ${where}`,
+      run: async () => {
+        await using watcher = await Watcher.start(b);
+        const { watch } = watcher;
+        const sids = Array.from({ length: WRITES }, newSessionId);
+        const keys = sids.map((sid) => watch.keyOf(sid));
+        expectEqual(new Set(keys).size, WRITES, "number of different keys");
+        expectEqual(sids.map((sid) => watch.keyOf(sid)), keys, "keyOf() of the same session ids");
+      },
+    },
+  ];
+}
+
+function watchLifetimeChecks({ where, a, b }: StorePair<WatchedStore>): Check[] {
+  return [
+    {
+      name: `nothing is told after a watch was disposed of, ${where}`,
+      run: async () => {
+        const watcher = await Watcher.start(b);
+        await using other = await Watcher.start(b);
+        const sid = await createRecord(a);
+        await watcher.forget();
+        await watcher[Symbol.asyncDispose]();
+        watcher.told.clear();
+        await a.delete(sid);
+        await other.expectTold([sid], "delete()");
+        expectEqual([...watcher.told], [], "what was told after the watch was disposed of");
+      },
+    },
+    {
+      name: `two watches are told the same, and one keeps being told when the other is disposed of, ${where}`,
+      run: async () => {
+        const sids = [await createRecord(a), await createRecord(a)];
+        const [first = "", second = ""] = sids;
+        await using watcher = await Watcher.start(b);
+        {
+          await using other = await Watcher.start(b);
+          await Promise.all([watcher.forget(), other.forget()]);
+          await a.delete(first);
+          await watcher.expectTold([first], "delete() to the first watch");
+          await other.expectTold([first], "delete() to the second watch");
+        }
+        await watcher.forget();
+        await a.delete(second);
+        await watcher.expectTold([second], "delete() after another watch was disposed of");
+      },
+    },
+  ];
+}
