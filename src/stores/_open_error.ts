@@ -28,17 +28,19 @@ interface Unopened {
 }
 
 /**
- * Creates the error. Administrators read it at startup. It names the backend, its address, the
- * reason and what to do.
+ * Creates the error of `init()`, or of `watch()`. Administrators read it at startup. It names the
+ * backend, its address, the reason and what to do.
  */
 export function openError(
   { backend, server: { address, user } = UNKNOWN_SERVER, advice }: Unopened,
   cause: unknown,
+  operation: "init" | "watch" = "init",
 ): SessionStoreError {
   const { message = "", code = "" }: { message?: string; code?: unknown } = Object(cause);
   const reason = withoutUser(message || String(code) || "it failed", user);
   const where = `${backend}${address && ` at ${address}`}`;
-  return new SessionStoreError("init", `Cannot open the sessions in ${where}: ${reason}; ${advice}`, { cause });
+  const action = operation === "init" ? "open" : "watch";
+  return new SessionStoreError(operation, `Cannot ${action} the sessions in ${where}: ${reason}; ${advice}`, { cause });
 }
 
 /**

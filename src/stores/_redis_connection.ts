@@ -4,7 +4,7 @@
  * @module
  */
 import { createHash } from "node:crypto";
-import { createClient, type RedisClientType } from "npm:redis@6.3.1";
+import { createClient, type RedisClientOptions, type RedisClientType } from "npm:redis@6.3.1";
 import { noop } from "../util/maybe_promise.ts";
 import { withTimeout } from "../util/timeout.ts";
 import { addressOf, answerWithin, type Server, UNKNOWN_SERVER } from "./_open_error.ts";
@@ -52,7 +52,7 @@ const MAX_RECONNECT_DELAY_MS = 250;
 /**
  * How long a connection may leave every command unanswered before it is replaced, in milliseconds.
  */
-const RESPONSE_TIMEOUT_MS = 5000;
+export const RESPONSE_TIMEOUT_MS = 5000;
 
 /** How many keys a script is run on that runs on all keys. Redis does nothing else meanwhile. */
 const KEYS_PER_COMMAND = 250;
@@ -128,6 +128,19 @@ export class RedisConnection {
     return "masters" in client ? readCluster(client) : readServer(Reflect.get(client, "options"));
   }
 
+  /**
+   * Returns the options with which the client was created, or a client of the pool, so that another
+   * connection to the same server can be opened. `undefined` if the client does not tell them.
+   */
+  async clientOptions(): Promise<RedisClientOptions | undefined> {
+    const execute: unknown = Reflect.get(this.#client, "execute");
+    const client: unknown = typeof execute === "function"
+      ? { options: await execute.call(this.#client, ({ options }: RedisClientType) => options) }
+      : this.#client;
+    const options: unknown = Reflect.get(Object(client), "options");
+    return typeof options === "object" && options !== null ? options : undefined;
+  }
+
   /** Connects, and checks that the server answers a command on a key. */
   async open(key: string): Promise<void> {
     // The calls that fail report the failure, so the event is ignored. Without a listener, it would
@@ -135,11 +148,11 @@ export class RedisConnection {
     if (this.#client.listenerCount("error") === 0) this.#client.on("error", noop);
     const own = this.#ownClient;
     if (own !== undefined) {
-      await answerWithin(RESPONSE_TIMEOUT_MS / 1000, firstAttempt(own).then(() => this.#serverKey(key)));
+      await answerWithin(RESPONSE_TIMEOUT_MS / 1000, firstAttempt(own).then(() => this.serverKey(key)));
       return;
     }
     if (!this.#client.isOpen) await this.#client.connect();
-    await this.#serverKey(key);
+    await this.serverKey(key);
   }
 
   /**
@@ -170,7 +183,7 @@ export class RedisConnection {
     prefix: string,
     args: string[],
   ): Promise<{ replies: unknown[]; added: number }> {
-    const serverPrefix = await this.#serverKey(prefix);
+    const serverPrefix = await this.serverKey(prefix);
     const client = this.#client;
     const replies = "masters" in client
       ? await Promise.all(
@@ -188,7 +201,8 @@ export class RedisConnection {
     this.#successor?.destroy();
   }
 
-  async #serverKey(key: string): Promise<string> {
+  /** Returns a key as the server sees it. A client may add a prefix to every key. */
+  async serverKey(key: string): Promise<string> {
     const sentAt = performance.now();
     const [serverKey, micros] = await this.run(ECHO_KEY, [key]) as [unknown, number];
     this.clock.observe(micros / 1000, sentAt);
@@ -287,13 +301,18 @@ function textOf(object: unknown, name: string): string {
   return typeof object === "object" && object !== null ? String(Reflect.get(object, name) ?? "") : "";
 }
 
+/** Returns the delay before another attempt to connect, in milliseconds. */
+export function reconnectDelay(retries: number): number {
+  return Math.min(2 ** retries * 25, MAX_RECONNECT_DELAY_MS) * (0.5 + Math.random() / 2);
+}
+
 function createOwnClient(url: string): RedisClientType {
   return createClient({
     url,
     // While Redis is down, commands fail immediately instead of being queued.
     disableOfflineQueue: true,
     socket: {
-      reconnectStrategy: (retries) => Math.min(2 ** retries * 25, MAX_RECONNECT_DELAY_MS) * (0.5 + Math.random() / 2),
+      reconnectStrategy: reconnectDelay,
     },
     // Only Redis Enterprise has these notifications, and they need the permission to read the
     // environment.
@@ -314,7 +333,7 @@ async function firstAttempt(client: RedisClientType): Promise<void> {
 }
 
 /** Returns whether a server has refused a command, and done nothing, because it is a replica. */
-function saysReplica(error: unknown): boolean {
+export function saysReplica(error: unknown): boolean {
   return error instanceof Error && /\b(READONLY|MASTERDOWN)\b/.test(error.message);
 }
 
@@ -323,7 +342,8 @@ function saysNotCached(error: unknown): boolean {
   return error instanceof Error && error.message.startsWith("NOSCRIPT");
 }
 
-async function evaluate(
+/** Runs a script, in one round trip if the server has cached it. */
+export async function evaluate(
   client: RedisScripting,
   { sha, text }: Script,
   keys: string[],

@@ -19,7 +19,8 @@ import { toObject } from "../util/clone_value.ts";
 import { noop } from "../util/maybe_promise.ts";
 import { checkOptionNames } from "../util/option_names.ts";
 import { retry } from "../util/retry.ts";
-import { openError } from "./_open_error.ts";
+import type { Watch, WatchedStore } from "../watched_store.ts";
+import { openError, type Server } from "./_open_error.ts";
 import { emptyRecord, idInUseError, normalizeTimestamp } from "./_records.ts";
 import { type RedisClientLike, type RedisClusterLike, RedisConnection, type Script } from "./_redis_connection.ts";
 import {
@@ -69,6 +70,7 @@ import {
   VERSION,
 } from "./_redis_record.ts";
 import { COUNT, REMOVE_OLDER } from "./_redis_scan.ts";
+import { RedisWatch } from "./_redis_watch.ts";
 
 export type { RedisClientLike, RedisClusterLike, RedisScripting } from "./_redis_connection.ts";
 
@@ -152,12 +154,14 @@ class MoveConflictError extends SessionStoreError {}
  * await store.init();
  * ```
  */
-export class RedisStore implements CountingStore, PrincipalStore, PingableStore, AsyncDisposable {
+export class RedisStore implements CountingStore, PrincipalStore, PingableStore, WatchedStore, AsyncDisposable {
   readonly #redis: RedisConnection;
   readonly #prefix: string;
   readonly #epochKey: string;
   /** The latest epoch that this process has seen. */
   #epoch = 0;
+  /** The watches that begin before the store is disposed of. */
+  #watches = new Set<RedisWatch>();
   #opening: Promise<void> | undefined;
 
   /**
@@ -205,11 +209,14 @@ export class RedisStore implements CountingStore, PrincipalStore, PingableStore,
     return this.#opening ??= this.#open().catch((error) => {
       this.#opening = undefined;
       if (error instanceof TypeError) throw error;
-      const { server, isCluster } = this.#redis;
-      const backend = isCluster ? "Redis Cluster" : "Redis";
       const advice = "check the address, and that Redis runs and accepts this client";
-      throw openError({ backend, server, advice }, error);
+      throw openError({ ...this.#backend, advice }, error);
     });
+  }
+
+  get #backend(): { backend: string; server: Server } {
+    const { server, isCluster } = this.#redis;
+    return { backend: isCluster ? "Redis Cluster" : "Redis", server };
   }
 
   async #open(): Promise<void> {
@@ -223,6 +230,42 @@ export class RedisStore implements CountingStore, PrincipalStore, PingableStore,
    */
   async ping(): Promise<void> {
     await this.#readEpoch();
+  }
+
+  /**
+   * Tells of every change to a session, see {@linkcode WatchedStore.watch}. Opens another connection
+   * with the options of the client. The user needs the permission `+client|tracking`. If the
+   * connection is lost, or the server has become a replica, the watch connects again.
+   *
+   * Note: Redis tells of sessions with the same keys in its other databases too.
+   *
+   * @throws {SessionStoreError} if Redis cannot be reached, is a replica, or refuses to tell of
+   * changes, or if the client does not tell its options; and always on a cluster. A cluster does not
+   * tell of every change after a failover.
+   */
+  async watch(changed: (sid: string | undefined) => void): Promise<Watch> {
+    if (this.#redis.isCluster) {
+      const reason = new Error("after a failover, it does not tell of every change");
+      throw openError({ ...this.#backend, advice: "use a single Redis server to watch sessions" }, reason, "watch");
+    }
+    const watches = this.#watches;
+    try {
+      const [records, epoch, options] = await Promise.all([
+        this.#redis.serverKey(this.#sessionKey("")),
+        this.#redis.serverKey(this.#epochKey),
+        this.#redis.clientOptions(),
+      ]);
+      if (options === undefined) {
+        throw new TypeError("the client does not tell its options, so no other connection can be opened");
+      }
+      if (watches !== this.#watches) throw new Error("the store was closed");
+      const watch = new RedisWatch(options, { records, epoch }, changed, watches);
+      await watch.open();
+      return watch;
+    } catch (error) {
+      const advice = "check that Redis runs, and that the user has the permission +client|tracking";
+      throw openError({ ...this.#backend, advice }, error, "watch");
+    }
   }
 
   /** Returns whether there is a live session, see {@linkcode SessionStore.exist}. */
@@ -530,13 +573,15 @@ export class RedisStore implements CountingStore, PrincipalStore, PingableStore,
   }
 
   /**
-   * Closes the store's own connection. A pending call rejects. A client of the application stays
-   * open.
+   * Closes the store's own connection, and ends all watches. A pending call rejects. A client of the
+   * application stays open.
    */
-  [Symbol.asyncDispose](): Promise<void> {
+  async [Symbol.asyncDispose](): Promise<void> {
     this.#opening = undefined;
     this.#redis.close();
-    return Promise.resolve();
+    const watches = this.#watches;
+    this.#watches = new Set();
+    await Promise.all(Array.from(watches, (watch) => watch[Symbol.asyncDispose]()));
   }
 
   #sessionKey(sid: string): string {

@@ -1,4 +1,5 @@
 /** Sessions over TLS, on servers whose certificate was issued by the test's own authority. */
+import { createClient } from "npm:redis@6.3.1";
 import { assert, assertEquals, assertMatch, assertRejects } from "../helpers/assert.ts";
 import { useStore } from "../helpers/permissions.ts";
 import { PostgresStore } from "@alosaur/session/postgres";
@@ -81,6 +82,17 @@ if (withRedis) {
     await expectNetSuffices(tls.directory, url, imports, `new RedisStore("${url}")`);
     await using store = new RedisStore(url);
     await expectRefused(store);
+
+    // The connection of a watch has the options of the client.
+    const ca = await Deno.readTextFile(`${tls.directory}/ca.pem`);
+    const client = createClient({ url, socket: { tls: true, ca } });
+    {
+      await using watched = new RedisStore(client);
+      await watched.init();
+      await using watch = await watched.watch(() => {});
+      await watch.confirm();
+    }
+    await client.close();
   });
 }
 

@@ -1,0 +1,229 @@
+/**
+ * A connection to Redis over which it tells of changes to sessions.
+ *
+ * @module
+ */
+import { clearInterval, setInterval, setTimeout } from "node:timers";
+import { BasicClientSideCache, createClient, type RedisClientOptions, type RedisClientType } from "npm:redis@6.3.1";
+import { SessionStoreError } from "../errors.ts";
+import { noop } from "../util/maybe_promise.ts";
+import type { Watch } from "../watched_store.ts";
+import { answerWithin } from "./_open_error.ts";
+import { evaluate, reconnectDelay, RESPONSE_TIMEOUT_MS, saysReplica, script } from "./_redis_connection.ts";
+
+/** The keys of a store, as the server sees them. */
+export interface WatchedKeys {
+  /** The beginning of the key of every record. The session id follows. */
+  readonly records: string;
+  /** The key of the epoch. A change to it concerns all records. */
+  readonly epoch: string;
+}
+
+/**
+ * Succeeds on a master only, and changes nothing. The key of the epoch has no expiry to remove.
+ *
+ * A replica learns of a write after the master has acknowledged it, so an answer of a replica does
+ * not prove that every acknowledged write was told.
+ */
+const CONFIRM = script(`redis.call('PERSIST', KEYS[1])`);
+
+/** Changes a record that does not exist before or after. */
+const PROBE = script(`
+  redis.call('HSET', KEYS[1], 'probe', '')
+  redis.call('DEL', KEYS[1])`);
+
+/** Receives the notices of one connection. Redis begins to send them when it is connected. */
+class Notices extends BasicClientSideCache {
+  readonly #keys: WatchedKeys;
+  readonly #tell: (sid: string | undefined) => void;
+
+  constructor(keys: WatchedKeys, tell: (sid: string | undefined) => void) {
+    super();
+    this.#keys = keys;
+    this.#tell = tell;
+  }
+
+  override trackingOn(): string[] {
+    const { records, epoch } = this.#keys;
+    return ["CLIENT", "TRACKING", "ON", "BCAST", "PREFIX", records, "PREFIX", epoch];
+  }
+
+  /** @param changed a key, or `null` if all keys were removed */
+  override invalidate(changed: unknown): void {
+    const { records, epoch } = this.#keys;
+    const key = changed === null ? epoch : String(changed);
+    if (key === epoch) this.#tell(undefined);
+    else if (key.startsWith(records)) this.#tell(key.slice(records.length));
+  }
+}
+
+/**
+ * Tells of every change to a record, over a connection of its own. If that is lost, it connects
+ * again until it is disposed of. It does not keep the process alive.
+ */
+export class RedisWatch implements Watch {
+  readonly tellsAll = true;
+  readonly #options: RedisClientOptions;
+  readonly #keys: WatchedKeys;
+  readonly #changed: (sid: string | undefined) => void;
+  /** The connected client; `undefined` while nothing is told. */
+  #client: RedisClientType | undefined;
+  /** The client of the latest attempt to connect. */
+  #latest: RedisClientType | undefined;
+  #isDisposed = false;
+  /**
+   * Asks regularly, because a machine that disappears does not close its connections. Nobody would
+   * notice that nothing is told any more.
+   */
+  readonly #heartbeat = setInterval(() => this.confirm().catch(noop), RESPONSE_TIMEOUT_MS).unref();
+  /** The id that was changed to find out whether changes are told, until it is told. */
+  #untold: string | undefined;
+  readonly #all: Set<RedisWatch>;
+
+  /**
+   * Creates a watch. Does not connect yet.
+   *
+   * @param options the options of the store's client
+   * @param all all watches of the store. This one adds itself until it is disposed of.
+   */
+  constructor(
+    options: RedisClientOptions,
+    keys: WatchedKeys,
+    changed: (sid: string | undefined) => void,
+    all: Set<RedisWatch>,
+  ) {
+    this.#options = ownOptions(options);
+    this.#keys = keys;
+    this.#changed = changed;
+    this.#all = all.add(this);
+  }
+
+  /** Connects. If that fails, the watch is disposed of. */
+  async open(): Promise<void> {
+    try {
+      await this.#connect();
+      await this.#probe();
+    } catch (error) {
+      await this[Symbol.asyncDispose]();
+      throw error;
+    }
+  }
+
+  /** Returns the session id. */
+  keyOf(sid: string): string {
+    return sid;
+  }
+
+  /** Implements {@linkcode Watch.confirm}. Replaces a connection that does not answer. */
+  async confirm(): Promise<void> {
+    const client = this.#client;
+    if (client === undefined) throw notTold("the connection to Redis is lost");
+    try {
+      await answerWithin(RESPONSE_TIMEOUT_MS / 1000, this.#ask(client), () => this.#lose(client));
+    } catch (error) {
+      // In place of a replica, the address may lead to the new master by now.
+      if (saysReplica(error) || !client.isReady) this.#lose(client);
+      throw notTold("Redis has not confirmed it", error);
+    }
+  }
+
+  /** Closes the connection. */
+  [Symbol.asyncDispose](): Promise<void> {
+    this.#isDisposed = true;
+    this.#all.delete(this);
+    clearInterval(this.#heartbeat);
+    this.#latest?.destroy();
+    this.#client = undefined;
+    return Promise.resolve();
+  }
+
+  async #connect(): Promise<void> {
+    const clientSideCache = new Notices(this.#keys, (sid) => this.#tell(sid));
+    // createClient() has taken 130 milliseconds, because it makes a class for new options.
+    const client: RedisClientType = this.#latest?.duplicate({ clientSideCache }) ??
+      createClient({ ...this.#options, clientSideCache });
+    this.#latest = client;
+    client.on("error", () => this.#lose(client));
+    const connected = client.connect();
+    try {
+      await answerWithin(RESPONSE_TIMEOUT_MS / 1000, connected.then(() => this.#ask(client)));
+      if (this.#isDisposed) throw new Error("the watch was disposed of");
+      // Until now, nobody would have noticed that it was lost.
+      if (!client.isReady) throw new Error("the connection was lost");
+    } catch (error) {
+      client.destroy();
+      // An attempt that has begun may still succeed.
+      connected.then(() => client.destroy(), noop);
+      throw error;
+    }
+    client.unref();
+    this.#client = client;
+  }
+
+  /** Checks that a change is told. A proxy may accept the command and forward no notices. */
+  async #probe(): Promise<void> {
+    const client = this.#client;
+    const sid = `probe ${crypto.randomUUID()}`;
+    this.#untold = sid;
+    if (client !== undefined) await evaluate(client, PROBE, [this.#keys.records + sid], []);
+    await this.confirm();
+    if (this.#untold !== undefined) {
+      throw new Error("it does not tell of changes, although it has accepted the command; a proxy may not support it");
+    }
+  }
+
+  async #ask(client: RedisClientType): Promise<void> {
+    await evaluate(client, CONFIRM, [this.#keys.epoch], []);
+  }
+
+  /** Gives a connection up, and tells that anything may have changed. */
+  #lose(client: RedisClientType): void {
+    if (this.#client !== client) return;
+    this.#client = undefined;
+    client.destroy();
+    this.#tell(undefined);
+    this.#reconnect();
+  }
+
+  async #reconnect(): Promise<void> {
+    for (let retries = 0; !this.#isDisposed; retries++) {
+      await new Promise((resolve) => setTimeout(resolve, reconnectDelay(retries)).unref());
+      if (this.#isDisposed) return;
+      const isConnected = await this.#connect().then(() => true, () => false);
+      // Redis has not told of the changes that were made in between.
+      if (isConnected) return this.#tell(undefined);
+    }
+  }
+
+  #tell(sid: string | undefined): void {
+    if (sid !== undefined && sid === this.#untold) this.#untold = undefined;
+    else if (!this.#isDisposed) this.#changed(sid);
+  }
+}
+
+/**
+ * Returns the options that say where the server is and how to sign in. The others could add a
+ * prefix to keys, convert answers, queue commands while the connection is lost, or close a
+ * connection over which nothing is told for a while.
+ */
+function ownOptions(options: RedisClientOptions): RedisClientOptions {
+  const { url, username, password, credentialsProvider, database, name } = options;
+  return {
+    url,
+    username,
+    password,
+    credentialsProvider,
+    database,
+    name,
+    RESP: 3,
+    disableOfflineQueue: true,
+    maintNotifications: "disabled",
+    // Each connection has a client of its own, so that the watch knows when one is lost.
+    socket: { ...options.socket, socketTimeout: undefined, reconnectStrategy: false } as RedisClientOptions["socket"],
+  };
+}
+
+function notTold(reason: string, cause?: unknown): SessionStoreError {
+  const message = `Cannot confirm that all changes to sessions were told: ${reason}`;
+  return new SessionStoreError("watch", message, { cause });
+}

@@ -1,0 +1,376 @@
+import { type EventEmitter, once } from "node:events";
+import { createClient, createClientPool } from "npm:redis@6.3.1";
+import { SessionStoreError, type Watch } from "@alosaur/session";
+import { type RedisClientLike, RedisStore } from "@alosaur/session/redis";
+import { assert, assertEquals, assertRejects, assertStringIncludes } from "../helpers/assert.ts";
+import { FakeTimers } from "../helpers/timers.ts";
+import { nextTask } from "../../src/util/next_task.ts";
+import { faultyProxy } from "./_faulty_proxy.ts";
+import { startProcess } from "./_process.ts";
+import { findRedisServer, type OwnRedis, startRedis, until } from "./_redis.ts";
+import { asCluster, record } from "./_redis_client.ts";
+import { isThere } from "./_require.ts";
+
+const MINUTE = 60_000;
+
+/** A watch, and what it has told. */
+interface Watching extends AsyncDisposable {
+  watch: Watch;
+  told: (string | undefined)[];
+}
+
+async function watching(store: RedisStore): Promise<Watching> {
+  const told: (string | undefined)[] = [];
+  const watch = await store.watch((sid) => told.push(sid));
+  return { watch, told, [Symbol.asyncDispose]: () => watch[Symbol.asyncDispose]() };
+}
+
+async function opened(clientOrUrl: RedisClientLike | string): Promise<RedisStore> {
+  const store = new RedisStore(clientOrUrl);
+  await store.init();
+  return store;
+}
+
+/** Returns the ids of the connections over which a server tells of changes. */
+async function watchConnections(redis: OwnRedis): Promise<string[]> {
+  const clients = (await redis.cli("CLIENT", "LIST")).split("\n");
+  return clients.filter((client) => / flags=\w*B/.test(client)).map((client) => /id=(\d+)/.exec(client)?.[1] ?? "");
+}
+
+/** Waits until a watch has lost its connection and has another one. */
+async function untilBack({ watch, told }: Watching): Promise<void> {
+  await until(
+    "the watch has another connection",
+    async () =>
+      told.filter((sid) => sid === undefined).length >= 2 && await watch.confirm().then(() => true, () => false),
+  );
+}
+
+/** Fails unless a write is told. */
+async function assertTold({ watch, told }: Watching, store: RedisStore): Promise<void> {
+  const sid = crypto.randomUUID();
+  await store.create(sid);
+  await watch.confirm();
+  assert(told.includes(sid), String(told));
+}
+
+/**
+ * Returns the port of a proxy that replaces a text in what clients send by another one of the same
+ * length.
+ */
+function replacingProxy(port: number, from: string, to: string): { port: number } & Disposable {
+  const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+  (async () => {
+    for await (const client of listener) {
+      const server = await Deno.connect({ port });
+      const replace = new TransformStream<Uint8Array<ArrayBuffer>, Uint8Array<ArrayBuffer>>({
+        transform: (chunk, controller) =>
+          controller.enqueue(new TextEncoder().encode(new TextDecoder().decode(chunk).replace(from, to))),
+      });
+      client.readable.pipeThrough(replace).pipeTo(server.writable).catch(() => {});
+      server.readable.pipeTo(client.writable).catch(() => {});
+    }
+  })();
+  return { port: listener.addr.port, [Symbol.dispose]: () => listener.close() };
+}
+
+if (await isThere("redis", "the watches of RedisStore", findRedisServer)) {
+  Deno.test("RedisStore.watch() tells of the writes of another process", async () => {
+    await using redis = await startRedis();
+    await using store = await opened(redis.url);
+    await using watched = await watching(store);
+    const { watch, told } = watched;
+    assertEquals([watch.tellsAll, watch.keyOf("a")], [true, "a"]);
+    await using process = startProcess("@alosaur/session/redis", "RedisStore", redis.url);
+    const cookie = String(await process.tell("signUp"));
+    told.length = 0;
+    await process.tell("logout", cookie);
+    await watch.confirm();
+    assertEquals(new Set(told).size, 1);
+    assert(told[0] !== undefined && cookie.includes(told[0]));
+  });
+
+  Deno.test("RedisStore.watch() tells of sessions only, and of clear() at once", async () => {
+    await using redis = await startRedis();
+    await using store = await opened(redis.url);
+    await using other = new RedisStore(redis.url, { prefix: "session:id" });
+    await other.init();
+    await using watched = await watching(store);
+    const { watch, told } = watched;
+    await store.createRecord("a", record(MINUTE, { principal: "ada" }));
+    await store.createRecord("id:é", record(MINUTE, { principal: "id:a" }));
+    await other.create("b");
+    await redis.cli("SET", "session:epochal", "");
+    await watch.confirm();
+    assertEquals(new Set(told), new Set(["a", "id:é"]));
+    told.length = 0;
+    await store.clear();
+    await watch.confirm();
+    assertEquals(told[0], undefined);
+    for (const flush of ["FLUSHDB", "FLUSHALL"]) {
+      told.length = 0;
+      await redis.cli(flush);
+      await watch.confirm();
+      assertEquals(told, [undefined]);
+    }
+  });
+
+  Deno.test("RedisStore.watch() tells of all 10,000 writes of two stores, and leaves no connection open", async () => {
+    await using redis = await startRedis();
+    await using one = await opened(redis.url);
+    await using two = await opened(redis.url);
+    const stores = [one, two] as const;
+    {
+      await using watched = await watching(one);
+      const told = new Set<string | undefined>();
+      await using second = await two.watch((sid) => told.add(sid));
+      await watched.watch.confirm();
+      watched.told.length = 0;
+      for (let i = 0; i < 10_000; i += 100) {
+        await Promise.all(Array.from({ length: 100 }, (_, j) => stores[j % 2]?.create(String(i + j))));
+      }
+      await Promise.all([watched.watch.confirm(), second.confirm()]);
+      assertEquals([new Set(watched.told).size, told.size], [10_000, 10_000]);
+      assert(!told.has(undefined));
+      assertEquals((await watchConnections(redis)).length, 2);
+    }
+    await until("both connections are closed", async () => (await watchConnections(redis)).length === 0);
+  });
+
+  Deno.test("RedisStore.watch() tells that anything may have changed when its connection is lost, and when it is back", async (t) => {
+    await using redis = await startRedis();
+    await using store = await opened(redis.url);
+    await t.step("the connection is killed", async () => {
+      await using watched = await watching(store);
+      const [id = ""] = await watchConnections(redis);
+      assertEquals(await redis.cli("CLIENT", "KILL", "ID", id), "1");
+      await untilBack(watched);
+      assertEquals(watched.told, [undefined, undefined]);
+      await assertTold(watched, store);
+      assertEquals((await watchConnections(redis)).length, 1);
+    });
+    await t.step("the server is killed and restarted", async () => {
+      await using watched = await watching(store);
+      redis.signal("SIGKILL");
+      await until("the watch knows", () => watched.told.length === 1);
+      await assertRejects(() => watched.watch.confirm(), SessionStoreError, "the connection to Redis is lost");
+      await redis.restart();
+      await untilBack(watched);
+      assertEquals(watched.told, [undefined, undefined]);
+      await until("the store works", () => store.exist("a").then(() => true, () => false));
+      await assertTold(watched, store);
+    });
+    await t.step("the server is silent", async () => {
+      await using asked = await watching(store);
+      await using unasked = await watching(store);
+      redis.signal("SIGSTOP");
+      await assertRejects(() => asked.watch.confirm(), SessionStoreError, "Redis has not confirmed it");
+      await until("both watches know", () => asked.told.length > 0 && unasked.told.length > 0);
+      await assertRejects(() => asked.watch.confirm(), SessionStoreError, "the connection to Redis is lost");
+      redis.signal("SIGCONT");
+      await Promise.all([untilBack(asked), untilBack(unasked)]);
+      await assertTold(asked, store);
+      await assertTold(unasked, store);
+    });
+    await t.step("the connection is lost while confirm() waits", async () => {
+      await using watched = await watching(store);
+      const [id = ""] = await watchConnections(redis);
+      await redis.cli("CLIENT", "PAUSE", "60000", "WRITE");
+      const rejects = assertRejects(() => watched.watch.confirm(), SessionStoreError, "Redis has not confirmed it");
+      await redis.cli("CLIENT", "KILL", "ID", id);
+      await rejects;
+      await redis.cli("CLIENT", "UNPAUSE");
+      await untilBack(watched);
+    });
+  });
+
+  Deno.test("RedisStore.watch() leaves a server that has become a replica, and follows its URL to the new master", async () => {
+    await using one = await startRedis({ "repl-diskless-sync-delay": "0" });
+    await using two = await startRedis({ "repl-diskless-sync-delay": "0" });
+    const target = { port: one.port };
+    await using proxy = faultyProxy(target);
+    await using store = await opened(`redis://127.0.0.1:${proxy.port}`);
+    await using watched = await watching(store);
+    await one.cli("REPLICAOF", "127.0.0.1", String(two.port));
+    await assertRejects(() => watched.watch.confirm(), SessionStoreError);
+    // A replica also tells that it removes its data.
+    assertEquals(new Set(watched.told), new Set([undefined]));
+    await assertRejects(() => store.watch(() => {}), SessionStoreError, "read only replica");
+    target.port = two.port;
+    await untilBack(watched);
+    await assertTold(watched, store);
+    assertEquals([(await watchConnections(one)).length, (await watchConnections(two)).length], [0, 1]);
+  });
+
+  Deno.test("RedisStore.watch() works with every kind of client of one server, and never closes it", async (t) => {
+    await using redis = await startRedis();
+    await redis.cli("ACL", "SETUSER", "app", "on", ">s3cret", "~*", "+@all");
+    const url = `redis://app:s3cret@127.0.0.1:${redis.port}/3`;
+    const socket = {
+      host: "127.0.0.1",
+      port: redis.port,
+      tls: false,
+      socketTimeout: 500,
+      reconnectStrategy: () => 10,
+    } as const;
+    const clients: [string, RedisClientLike & { close(): Promise<unknown>; connect(): Promise<unknown> }][] = [
+      ["a client with a URL", createClient({ url })],
+      ["a client with RESP 2", createClient({ url, RESP: 2 })],
+      ["a client with a prefix", createClient({ url, keyPrefix: "app:" })],
+      ["a client that is told of changes itself", createClient({ url, emitInvalidate: true })],
+      ["a client with a cache", createClient({ url, clientSideCache: { ttl: 0, maxEntries: 0 } })],
+      [
+        "a client with options",
+        createClient({ socket, username: "app", password: "s3cret", database: 2, pingInterval: 20 }),
+      ],
+      ["a pool", createClientPool({ url }, { minimum: 1, maximum: 2 })],
+    ];
+    for (const [name, client] of clients) {
+      await t.step(name, async () => {
+        {
+          await using store = await opened(client);
+          await using watched = await watching(store);
+          await assertTold(watched, store);
+          const [id = ""] = (await watchConnections(redis)).slice(-1);
+          await redis.cli("CLIENT", "KILL", "ID", id);
+          await untilBack(watched);
+          await assertTold(watched, store);
+          // A watch whose connection is idle keeps it.
+          if (name === "a client with options") {
+            for (let pings = 0; pings < 40; pings++) await once(client as unknown as EventEmitter, "ping-interval");
+          }
+          assertEquals(watched.told.filter((sid) => sid === undefined).length, 2);
+        }
+        await until("the connection is closed", async () => (await watchConnections(redis)).length === 0);
+        assertEquals(client.isOpen, true);
+        await client.close();
+      });
+    }
+  });
+
+  Deno.test("RedisStore.watch() rejects with the reason and what to do, and names no user and no password", async (t) => {
+    await using redis = await startRedis();
+    const at = `Cannot watch the sessions in Redis at 127.0.0.1:${redis.port}: `;
+    const failure = async (store: RedisStore): Promise<string> => {
+      const error = await assertRejects(
+        () => store.watch(() => {}),
+        SessionStoreError,
+        "Cannot watch the sessions in ",
+      );
+      assertEquals(error.operation, "watch");
+      assert(error.cause instanceof Error);
+      assert(!/s3cret|\bapp\b/.test(error.message), error.message);
+      return error.message;
+    };
+    await t.step("the user lacks the permission, until it is given", async () => {
+      const allowed = ["-@all", "+evalsha", "+eval", "+hello", "+@read", "+@write", "+time"];
+      await redis.cli("ACL", "SETUSER", "app", "on", ">s3cret", "~session:*", ...allowed);
+      await using store = await opened(`redis://app:s3cret@127.0.0.1:${redis.port}`);
+      const message = await failure(store);
+      assertStringIncludes(message, `${at}NOPERM`);
+      assertStringIncludes(message, "; check that Redis runs, and that the user has the permission +client|tracking");
+      assertEquals((await watchConnections(redis)).length, 0);
+      await redis.cli("ACL", "SETUSER", "app", "+client|tracking");
+      await using watched = await watching(store);
+      await assertTold(watched, store);
+    });
+    await t.step("Redis cannot be reached", async () => {
+      await using store = new RedisStore("redis://app:s3cret@127.0.0.1:1");
+      await assertRejects(() => store.init(), SessionStoreError);
+      assertStringIncludes(await failure(store), "Cannot watch the sessions in Redis at 127.0.0.1:1: ");
+    });
+    await t.step("a cluster", async () => {
+      const client = await createClient({ url: redis.url }).connect();
+      assertStringIncludes(
+        await failure(await opened(asCluster(client) as unknown as RedisClientLike)),
+        "Cannot watch the sessions in Redis Cluster: after a failover, it does not tell of every change; use a single",
+      );
+      await client.close();
+    });
+    await t.step("a client that does not tell its options", async () => {
+      const client = await createClient({ url: redis.url }).connect();
+      const store = await opened(
+        new Proxy(client, {
+          get: (target, name) => {
+            const member: unknown = Reflect.get(target, name, target);
+            return name === "options" ? undefined : typeof member === "function" ? member.bind(target) : member;
+          },
+        }),
+      );
+      assertStringIncludes(await failure(store), "the client does not tell its options");
+      await client.close();
+    });
+    await t.step("a proxy forwards no notices", async () => {
+      using proxy = replacingProxy(redis.port, "PREFIX\r\n$11\r\nsession:id:", "PREFIX\r\n$11\r\nsession:xx:");
+      await using store = await opened(`redis://127.0.0.1:${proxy.port}`);
+      assertStringIncludes(await failure(store), "it does not tell of changes, although it has accepted the command");
+      await until("the connection is closed", async () => (await watchConnections(redis)).length === 0);
+    });
+  });
+
+  Deno.test("RedisStore ends its watches when it is disposed of, also one that is just beginning", async () => {
+    await using redis = await startRedis();
+    const client = await createClient({ url: redis.url }).connect();
+    const store = await opened(client);
+    const watched = await watching(store);
+    const beginning = [store.watch(() => {}), store.watch(() => {})];
+    await store[Symbol.asyncDispose]();
+    for (const watch of beginning) await assertRejects(() => watch, SessionStoreError, "Cannot watch the sessions");
+    await assertRejects(() => watched.watch.confirm(), SessionStoreError, "the connection to Redis is lost");
+    await store.create("a");
+    await until("all connections are closed", async () => (await watchConnections(redis)).length === 0);
+    assertEquals(watched.told, []);
+    await watched.watch[Symbol.asyncDispose]();
+    // The store can be used again.
+    await using again = await watching(store);
+    await assertTold(again, store);
+    await client.close();
+  });
+
+  Deno.test("RedisStore ends a watch that is connecting when it is disposed of", async () => {
+    await using redis = await startRedis();
+    const target = { port: redis.port };
+    await using proxy = faultyProxy(target);
+    const store = await opened(`redis://127.0.0.1:${proxy.port}`);
+    // A server that accepts connections and answers nothing.
+    using silent = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+    target.port = silent.addr.port;
+    {
+      // Only disposal ends the attempt, because its timeout is never reached.
+      using _ = new FakeTimers();
+      const rejects = assertRejects(() => store.watch(() => {}), SessionStoreError, "Cannot watch the sessions");
+      while (proxy.open < 2) await nextTask();
+      await store[Symbol.asyncDispose]();
+      await rejects;
+    }
+    await until("all connections are closed", () => proxy.open === 0);
+    assertEquals(proxy.clients, 2);
+  });
+
+  Deno.test("RedisStore.watch() does not keep the process alive", async () => {
+    await using redis = await startRedis();
+    const code = `
+      import { createClient } from "npm:redis@6.3.1";
+      import { RedisStore } from "@alosaur/session/redis";
+      const client = createClient({ url: "${redis.url}" });
+      const store = new RedisStore(client);
+      await store.init();
+      const watch = await store.watch(() => {});
+      await watch.confirm();
+      await client.close();
+      console.log("done");`;
+    const config = new URL("../../deno.json", import.meta.url).pathname;
+    // The coverage of the child process does not belong to this run.
+    const { DENO_COVERAGE_DIR: _, ...env } = Deno.env.toObject();
+    await using process = new Deno.Command(Deno.execPath(), {
+      args: ["eval", "--quiet", "--config", config, code],
+      clearEnv: true,
+      env,
+      stdout: "piped",
+      // Only a process that stays alive is killed.
+      signal: AbortSignal.timeout(30_000),
+    }).spawn();
+    assertEquals((await new Response(process.stdout).text()).trim(), "done");
+    assertEquals((await process.status).success, true);
+  });
+}
