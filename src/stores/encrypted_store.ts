@@ -8,6 +8,7 @@ import { SessionGoneError, SessionStoreError } from "../errors.ts";
 import type { PingableStore, PrincipalStore, RecordStore, SessionMeta, SessionStore } from "../session_store.ts";
 import { toObject } from "../util/clone_value.ts";
 import { close } from "../util/close.ts";
+import type { WatchedStore } from "../watched_store.ts";
 import { emptyRecord, idInUseError } from "./_records.ts";
 import { type DerivedKey, type EncryptionKey, readKeys, SessionCipher } from "./_session_cipher.ts";
 
@@ -17,7 +18,7 @@ export type { EncryptionKey };
 const MAX_ATTEMPTS = 1000;
 
 /** A store with every capability. */
-type FullStore = CountingStore & PrincipalListStore & PingableStore;
+type FullStore = CountingStore & PrincipalListStore & PingableStore & WatchedStore;
 
 type Keys = readonly [DerivedKey, ...DerivedKey[]];
 
@@ -92,6 +93,11 @@ export class EncryptedStore implements SessionStore, AsyncDisposable {
   declare readonly listSessions?: PrincipalStore["listSessions"];
   /** Implements {@linkcode PingableStore.ping}. Present if the underlying store has it. */
   declare readonly ping?: PingableStore["ping"];
+  /**
+   * Implements {@linkcode WatchedStore.watch}. Present if the underlying store has it. Session ids
+   * are not encrypted, so the keys that it tells are those of the underlying store.
+   */
+  declare readonly watch?: WatchedStore["watch"];
   /** Implements {@linkcode CountingStore.countSessions}. Present if the underlying store has it. */
   declare readonly countSessions?: CountingStore["countSessions"];
   /**
@@ -183,6 +189,9 @@ export class EncryptedStore implements SessionStore, AsyncDisposable {
 function optionalMethods(store: FullStore, keys: Keys): Omit<FullStore, keyof SessionStore> {
   return {
     ping: () => store.ping(),
+
+    // Session ids are not encrypted.
+    watch: (changed) => store.watch(changed),
 
     createRecord: async (sid, { values, expiresAt, meta }) => {
       await store.createRecord(sid, { values: encryptValues(keys, sid, values), expiresAt, meta: markMeta(meta) });

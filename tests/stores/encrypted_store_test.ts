@@ -86,7 +86,7 @@ function encrypted(...keys: EncryptionKey[]): { underlying: MemoryStore; store: 
 
 Deno.test("EncryptedStore has the optional capabilities of the underlying store", () => {
   const record = ["createRecord", "readRecord", "changeRecord", "moveRecord"];
-  const capabilities = ["listSessions", "countSessions", "listPrincipals", "ping"];
+  const capabilities = ["listSessions", "countSessions", "listPrincipals", "ping", "watch"];
   const names = [...record, ...capabilities];
   const has = (store: SessionStore): string[] => names.filter((name) => name in store);
   assertEquals(has(new EncryptedStore(new MemoryStore(), KEY)), names);
