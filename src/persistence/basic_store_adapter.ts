@@ -168,6 +168,7 @@ export class BasicStoreAdapter implements StoreAdapter {
   change(sid: string, { clear, meta, expiresAt }: SessionChange): Promise<void> {
     return this.#exclusively(sid, async () => {
       const stored = await this.#getLive("change", sid);
+      const traceExpiry = this.#extendTraces(sid, expiresAt);
       if (clear) {
         for (const storedKey of Object.keys(stored)) {
           if (storedKey !== RESERVED_KEY) await this.#setValue("clear", sid, storedKey, undefined);
@@ -175,7 +176,6 @@ export class BasicStoreAdapter implements StoreAdapter {
       }
       const reserved = { ...reservedValue("change", stored), ...meta, ...expiryField(expiresAt) };
       await this.#setValue("change", sid, RESERVED_KEY, withoutUndefined(reserved));
-      const traceExpiry = this.#state.traceExpiry.get(sid);
       if (traceExpiry !== undefined && expiresAt !== undefined) traceExpiry.expiresAt = expiresAt;
     });
   }
@@ -186,6 +186,7 @@ export class BasicStoreAdapter implements StoreAdapter {
       const { finished } = clears;
       const stored = await this.#getLive("regenerate", sid);
       const reserved = { ...reservedValue("regenerate", stored), ...meta, ...expiryField(expiresAt) };
+      const traceExpiry = this.#extendTraces(sid, expiresAt) ?? { expiresAt: 0 };
       const values = new Map(Object.entries(stored));
       values.delete(RESERVED_KEY);
       for (const [key, value] of set) values.set(toStoredKey(key), value);
@@ -195,7 +196,6 @@ export class BasicStoreAdapter implements StoreAdapter {
         if (clears.overlap(finished)) throw new SessionGoneError("regenerate");
       });
       // The new record is complete, so lookups of the old id may now lead to it.
-      const traceExpiry = this.#state.traceExpiry.get(sid) ?? { expiresAt: 0 };
       traceExpiry.expiresAt = reserved.expiresAt ?? traceExpiry.expiresAt;
       this.#state.traceExpiry.set(newSid, traceExpiry);
       this.#state.traces.set(sid, {
@@ -254,6 +254,17 @@ export class BasicStoreAdapter implements StoreAdapter {
       throw new SessionGoneError(operation);
     }
     return stored;
+  }
+
+  /**
+   * Returns the expiry of the traces of a live session, extended to the one that is about to be
+   * written. It is extended before the write, because the former one may pass until the store has
+   * answered, and traces that have expired are lost.
+   */
+  #extendTraces(sid: string, expiresAt = 0): { expiresAt: number } | undefined {
+    const traceExpiry = this.#state.traceExpiry.get(sid);
+    if (traceExpiry !== undefined) traceExpiry.expiresAt = Math.max(traceExpiry.expiresAt, expiresAt);
+    return traceExpiry;
   }
 
   /** Writes one value of an existing record. */

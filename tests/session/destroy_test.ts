@@ -1,5 +1,6 @@
 /** `destroy()`, and signing out. */
 import { assert, assertEquals, assertInstanceOf, assertNotEquals, assertRejects } from "../helpers/assert.ts";
+import { FakeClock } from "../helpers/clock.ts";
 import { microtasks } from "../helpers/microtasks.ts";
 import { cookieOf, onlyCookie, open, optionalCookieOf, read, renew, signUp, start, visit } from "../helpers/request.ts";
 import { BasicStore, countRecords, delayReads, failing, probe, STORES, working } from "../helpers/stores.ts";
@@ -237,4 +238,22 @@ Deno.test("Session.destroy() on a basic store removes both records of a session 
   gate.resolve();
   await Promise.all([renewal, end]);
   assertEquals(store.records.size, 0);
+});
+
+Deno.test("Session.destroy() on a basic store ends a session that got another lifetime from a late answer", async () => {
+  using clock = new FakeClock();
+  const { store, probe: seen } = probe(new BasicStore());
+  const middleware = start({ maxAge: 60 }, store);
+  const cookie = await signUp(middleware);
+  const { session } = await open(middleware, cookie);
+  const next = await renew(middleware, cookie);
+  clock.tick(50_000);
+  seen.before = (method) => {
+    // The former deadline passes while the store creates the record.
+    if (method === "create") clock.tick(20_000);
+  };
+  const last = await renew(middleware, next, { maxAge: 600 });
+  assertEquals(await read(middleware, last), "ada");
+  await session.destroy();
+  assertEquals(await read(middleware, last), undefined);
 });

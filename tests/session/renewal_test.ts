@@ -2,7 +2,7 @@
 import { assertEquals, assertNotEquals } from "../helpers/assert.ts";
 import { FakeClock } from "../helpers/clock.ts";
 import { cookieOf, eventNames, idOf, open, read, signIn, signUp, start, visit } from "../helpers/request.ts";
-import { delayReads, failing, probe, STORES, working } from "../helpers/stores.ts";
+import { BasicStore, delayReads, failing, probe, STORES, working } from "../helpers/stores.ts";
 import { MemoryStore, type SessionEvent } from "../../mod.ts";
 
 for (const [name, make] of STORES) {
@@ -116,4 +116,22 @@ Deno.test("renewalTimeout reports a session that ended during the renewal, and g
   };
   assertEquals((await open(middleware, cookie)).session.isNew, true);
   assertEquals(eventNames(events), ["refused unknown"]);
+});
+
+Deno.test("renewalTimeout on a basic store accepts the old id of a session that the store extends with a late answer", async () => {
+  using clock = new FakeClock();
+  const store = new BasicStore();
+  const middleware = start({ maxAge: 60, rolling: true, renewalTimeout: 20 }, store);
+  const cookie = await signUp(middleware);
+  clock.tick(50_000);
+  // The response is lost.
+  await visit(middleware, { cookie });
+  clock.tick(10_000);
+  store.setValue = async (...args) => {
+    await BasicStore.prototype.setValue.apply(store, args);
+    // The store has written the activity, but answers after the former deadline.
+    clock.tick(51_000);
+  };
+  await visit(middleware, { cookie });
+  assertEquals(await read(middleware, cookie), "ada");
 });
