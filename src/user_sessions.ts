@@ -313,8 +313,8 @@ export class UserSessions {
     session: ListedSession,
     isKept: KeepRule = () => false,
   ): Promise<boolean> {
-    const { sid, expiresAt } = session;
-    const deletion = this.#repository.delete(sid, expiresAt, "revoked", (newSid) => isKept(newSid, session));
+    const { sid } = session;
+    const deletion = this.#repository.delete(sid, "revoked", (newSid) => isKept(newSid, session));
     const lastId = await this.#reporter.reportFailures(operation, sid, deletion);
     if (lastId === undefined) return false;
     this.#reporter.emitEnded("revoked", lastId, principal);

@@ -55,7 +55,7 @@ async function endOwnSession({ repository, reporter }: SessionServices, session:
   // Also one that an earlier write of this request found gone, because another request may have
   // given it a new id.
   if (session.ended !== undefined && session.ended !== "gone") return;
-  session.id = await repository.delete(session.id, session.expiresAt, "destroyed");
+  session.id = await repository.delete(session.id, "destroyed");
   session.ended = "destroyed";
   reporter.emitEnded("destroyed", session.id, session.meta.principal);
 }
@@ -64,7 +64,6 @@ async function endPresentedSession({ signer, repository, reporter }: SessionServ
   const verified = signer.verify(cookie);
   if (typeof verified === "string") return;
   let { id } = verified;
-  let expiresAt = Infinity;
   let principal: string | undefined;
   try {
     const found = await repository.read(id);
@@ -72,14 +71,14 @@ async function endPresentedSession({ signer, repository, reporter }: SessionServ
       // An earlier call may have ended it in this process only, because the store failed. An id whose
       // grace period has passed must not end the session that replaced it.
       if (found === "unknown" && !repository.isCurrent(id)) {
-        await repository.delete(id, expiresAt, "destroyed", () => true);
+        await repository.delete(id, "destroyed", () => true);
       }
       return;
     }
-    ({ id, record: { expiresAt }, meta: { principal } } = found);
+    ({ id, meta: { principal } } = found);
   } catch (error) {
     // The record could be read again, for example if its key comes back.
     if (!(error instanceof UnreadableRecordError)) throw error;
   }
-  reporter.emitEnded("destroyed", await repository.delete(id, expiresAt, "destroyed"), principal);
+  reporter.emitEnded("destroyed", await repository.delete(id, "destroyed"), principal);
 }

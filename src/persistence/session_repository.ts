@@ -315,7 +315,7 @@ export class SessionRepository {
    * @param end the reason of its signal
    * @returns the last id that it had
    */
-  delete(sid: string, expiresAt: number, end: SessionEnd): Promise<string>;
+  delete(sid: string, end: SessionEnd): Promise<string>;
   /**
    * Ends a session, even if it gets a new id in the meantime.
    *
@@ -325,13 +325,11 @@ export class SessionRepository {
    */
   delete(
     sid: string,
-    expiresAt: number,
     end: SessionEnd,
     isKept: (sid: string) => MaybePromise<boolean>,
   ): Promise<string | undefined>;
   async delete(
     sid: string,
-    expiresAt: number,
     end: SessionEnd,
     isKept?: (sid: string) => MaybePromise<boolean>,
   ): Promise<string | undefined> {
@@ -342,7 +340,8 @@ export class SessionRepository {
       // because a session may move many times during a long request. It ends if traces form a circle.
       for (const id of ids) {
         lastId = id;
-        this.#shared.ended.set(id, { expiresAt });
+        // Not only until the expiry that the caller knows, because another request may have extended it.
+        this.#shared.ended.set(id, { expiresAt: Infinity });
         await withStoreErrors("destroy", () => this.#shared.adapter.delete(id));
         const found = await withStoreErrors("destroy", () => this.#shared.adapter.read(id));
         if (found === undefined || !("movedTo" in found)) break;

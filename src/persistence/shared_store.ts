@@ -17,7 +17,7 @@ import { findTimeout, WaitTimeoutError, withStoreTimeout } from "./store_timeout
 
 /**
  * The maximum size of {@linkcode SharedStore.ended}. Only lookups that run while a session is being
- * ended need an entry.
+ * ended need an entry, and sessions that the store failed to remove.
  */
 const MAX_ENDED = 10_000;
 

@@ -29,7 +29,7 @@ Deno.test("SessionRepository.delete() ends if the traces of a session form a cir
   const circles: [string, string][][] = [[["a", "a"]], [["a", "b"], ["b", "c"], ["c", "b"]]];
   for (const traces of circles) {
     const store = new TraceStore(traces);
-    assertEquals(await new SessionRepository(store, undefined).delete("a", Infinity, "destroyed"), traces.at(-1)?.[0]);
+    assertEquals(await new SessionRepository(store, undefined).delete("a", "destroyed"), traces.at(-1)?.[0]);
     assertEquals(store.deleted, traces.map(([sid]) => sid));
   }
 });
@@ -37,6 +37,6 @@ Deno.test("SessionRepository.delete() ends if the traces of a session form a cir
 Deno.test("SessionRepository.delete() ends a session that has got many ids since", async () => {
   const store = new TraceStore(Array.from({ length: 40 }, (_, i) => [`id ${i}`, `id ${i + 1}`]));
   await store.create("id 40");
-  assertEquals(await new SessionRepository(store, undefined).delete("id 0", Infinity, "destroyed"), "id 40");
+  assertEquals(await new SessionRepository(store, undefined).delete("id 0", "destroyed"), "id 40");
   assertEquals(await store.exist("id 40"), false);
 });

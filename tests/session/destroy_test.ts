@@ -114,6 +114,21 @@ for (const [name, make] of STORES) {
     assertNotEquals(events[0]?.session, undefined);
   });
 
+  Deno.test(`Session.destroy() on ${name} ends a session in this process if the store failed, however long it lasts`, async () => {
+    using clock = new FakeClock();
+    const { store, probe: seen } = probe(make());
+    const middleware = start({ maxAge: 60, rolling: true, onEvent: () => {} }, store);
+    const cookie = await signUp(middleware);
+    const { session } = await open(middleware, cookie);
+    clock.tick(50_000);
+    // Another request extends the session, which this one does not know.
+    assertEquals(await read(middleware, cookie), "ada");
+    seen.before = failing("delete");
+    await assertRejects(() => session.destroy(), SessionStoreError);
+    clock.tick(10_000);
+    assertEquals(await read(middleware, cookie), undefined);
+  });
+
   Deno.test(`Session.destroy() on ${name} ends the session for requests under way, and for a lookup that is answered late`, async () => {
     const { store, probe: seen } = probe(make());
     const middleware = start({}, store);
