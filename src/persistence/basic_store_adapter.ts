@@ -97,10 +97,7 @@ export class BasicStoreAdapter implements StoreAdapter {
     // A record without an expiry was not created completely, so no client has its cookie.
     if (stored === undefined || reserved === undefined) return this.#state.traces.get(sid);
     const { expiresAt, ...meta } = reserved;
-    if (Date.now() >= expiresAt) {
-      await this.#deleteExpired(sid);
-      return { expired: true };
-    }
+    if (Date.now() >= expiresAt) return await this.#deleteExpired(sid) ? { expired: true } : await this.read(sid);
     const values = new Map<string, unknown>();
     for (const [storedKey, value] of Object.entries(stored)) {
       const key = fromStoredKey(storedKey);
@@ -309,17 +306,22 @@ export class BasicStoreAdapter implements StoreAdapter {
   /**
    * Removes an expired record. Nothing else ever would, because a basic store does not handle
    * expiry.
+   *
+   * @returns `false` if another request has extended or moved the session meanwhile
    */
-  async #deleteExpired(sid: string): Promise<void> {
+  async #deleteExpired(sid: string): Promise<boolean> {
     try {
-      await this.#exclusively(sid, async () => {
-        // A concurrent write may have extended the session.
+      return await this.#exclusively(sid, async () => {
         const stored = await this.#get("destroy", sid);
         const expiresAt = stored && reservedValue("destroy", stored)?.expiresAt;
-        if (expiresAt !== undefined && Date.now() >= expiresAt) await this.#store.delete(sid);
+        if (expiresAt === undefined) return this.#state.traces.get(sid) === undefined;
+        if (Date.now() < expiresAt) return false;
+        await this.#store.delete(sid);
+        return true;
       });
     } catch {
-      // The session has ended in any case. The next lookup tries again.
+      // The session has expired in any case. The next lookup tries to remove it again.
+      return true;
     }
   }
 

@@ -116,11 +116,20 @@ export class SessionRepository {
   }
 
   // A method, because a closure would allocate 50 bytes at each read, even if nothing is pending.
-  async #readLater(sid: string, found: AdapterResult, moves: number): Promise<LookupHit | LookupMiss> {
+  async #readLater(
+    sid: string,
+    found: AdapterResult,
+    moves: number,
+    isRetry = false,
+  ): Promise<LookupHit | LookupMiss> {
     const { finished } = this.#shared.clears;
     const answer = await withStoreErrors("get", () => found);
     // All sessions were ended in the meantime, and the answer may be from before.
     if (finished !== this.#shared.clears.finished) return await this.#read(sid, moves);
+    // The session was live when the store read it. Another request may have extended it since.
+    if (!isRetry && answer !== undefined && "values" in answer && Date.now() >= answer.expiresAt) {
+      return await this.#readLater(sid, this.#shared.adapter.read(sid), moves, true);
+    }
     return await this.#resolveTrace(sid, answer, moves);
   }
 

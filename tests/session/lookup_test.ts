@@ -2,8 +2,15 @@
 import { assert, assertEquals, assertRejects } from "../helpers/assert.ts";
 import { FakeClock } from "../helpers/clock.ts";
 import { cookieOf, eventNames, open, read, renew, signUp, start, visit } from "../helpers/request.ts";
-import { BasicStore, delayReads, probe } from "../helpers/stores.ts";
-import { MemoryStore, SecurityContext, type SessionEvent, SessionGoneError, SessionMiddleware } from "../../mod.ts";
+import { delayReads, probe, STORES } from "../helpers/stores.ts";
+import {
+  MemoryStore,
+  SecurityContext,
+  type Session,
+  type SessionEvent,
+  SessionGoneError,
+  SessionMiddleware,
+} from "../../mod.ts";
 
 Deno.test("SessionMiddleware ignores a session id anywhere but in the cookie", async () => {
   const { store, probe: seen } = probe(new MemoryStore());
@@ -67,25 +74,37 @@ Deno.test("SessionMiddleware re-signs no cookie if the client also sent the re-s
   assertEquals(response.headers.getSetCookie(), []);
 });
 
-Deno.test("SessionMiddleware on a basic store keeps a record whose deadline was extended while it was looked up", async () => {
-  using clock = new FakeClock();
-  const store = new BasicStore();
-  const middleware = start({ idleTimeout: 60 }, store);
-  const cookie = await signUp(middleware);
-  const { session } = await open(middleware, cookie);
-  clock.tick(5000);
-  // The store has read the record, but answers after its deadline. Meanwhile another request
-  // extends the deadline.
-  const slow = delayReads(store);
-  const late = open(middleware, cookie);
-  await slow.asked;
-  slow.stop();
-  await session.touch();
-  clock.tick(55_000);
-  slow.release();
-  assertEquals((await late).session.isNew, true);
-  assertEquals(await read(middleware, cookie), "ada");
-});
+for (const [name, make] of STORES) {
+  Deno.test(`SessionMiddleware on ${name} finds a session whose deadline was extended while it was looked up`, async (t) => {
+    const extensions: [string, (session: Session) => Promise<void>][] = [
+      ["touch()", (session) => session.touch()],
+      ["setMaxAge()", (session) => session.setMaxAge(600)],
+      ["regenerate()", (session) => session.regenerate({ maxAge: 600, graceSeconds: 60 })],
+    ];
+    for (const [how, extend] of extensions) {
+      await t.step(how, async () => {
+        using clock = new FakeClock();
+        const store = make();
+        const middleware = start({ maxAge: 60, rolling: true }, store);
+        const cookie = await signUp(middleware);
+        const { session, finish } = await open(middleware, cookie);
+        clock.tick(5000);
+        // The store has read the record, but answers after its deadline. Meanwhile another request
+        // extends the deadline.
+        const slow = delayReads(store);
+        const late = read(middleware, cookie);
+        await slow.asked;
+        slow.stop();
+        await extend(session);
+        await finish();
+        clock.tick(55_000);
+        slow.release();
+        assertEquals(await late, "ada");
+        assertEquals(await read(middleware, cookie), "ada");
+      });
+    }
+  });
+}
 
 Deno.test("SessionMiddleware does not report an old id and the new one of the same session as ambiguous", async () => {
   const events: SessionEvent[] = [];
