@@ -8,7 +8,7 @@ import type { VerifiedId } from "../cookie/signer.ts";
 import { SessionGoneError, SessionStoreError } from "../errors.ts";
 import type { LookupMiss } from "../persistence/session_repository.ts";
 import { isPending, type MaybePromise } from "../util/maybe_promise.ts";
-import { effectiveExpiry } from "./lifetime.ts";
+import { computeExpiry, effectiveExpiry, isActivityDue } from "./lifetime.ts";
 import { LoadedSession } from "./loaded_session.ts";
 import { type Lookup, lookUp } from "./look_up.ts";
 import { renewedMeta } from "./session_meta.ts";
@@ -132,14 +132,18 @@ export class SessionLoader {
   }
 
   async #renew(session: LoadedSession): Promise<LoadedSession | undefined> {
-    const { repository, reporter } = this.#services;
+    const { options, repository, reporter } = this.#services;
     const { id: oldId, meta } = session;
     const id = newSessionId();
+    const now = Date.now();
     // Only the changed properties, because another request may be unbinding the session from its
-    // user.
-    const changed = { ...renewedMeta(session.csrfSeed, meta), replaces: oldId };
+    // user. With the activity of this request, because a store may accept the old id only until the
+    // expiry that the session has now, and the client may never receive the new id.
+    const activity = isActivityDue(options, session) ? { seenAt: now } : undefined;
+    const changed = { ...renewedMeta(session.csrfSeed, meta, now), replaces: oldId, ...activity };
+    const expiresAt = activity && computeExpiry(options, { ...meta, ...activity });
     try {
-      await repository.renew(oldId, id, { meta: changed, graceUntil: changed.renewedAt + RENEWAL_GRACE_MS });
+      await repository.renew(oldId, id, { meta: changed, expiresAt, graceUntil: now + RENEWAL_GRACE_MS });
     } catch (error) {
       if (error instanceof SessionStoreError) {
         // The session was found, so the request continues with the id that it has.
@@ -153,6 +157,7 @@ export class SessionLoader {
     reporter.emitRenewed(id, oldId, meta.principal);
     session.id = id;
     session.meta = { ...meta, ...changed };
+    session.expiresAt = expiresAt ?? session.expiresAt;
     session.needsResign = true;
     return session;
   }

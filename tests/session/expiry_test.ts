@@ -208,11 +208,15 @@ for (const [name, make] of STORES) {
   Deno.test(`SessionMiddleware on ${name} finds nothing, and fails no request, if a session expires during the lookup`, async (t) => {
     using clock = new FakeClock();
     const { store, probe: seen } = probe(make());
-    const middleware = start({ maxAge: 60, rolling: true, renewalTimeout: 20 }, store);
-    const methods = name === "MemoryStore" ? ["moveRecord", "changeRecord"] : ["create", "delete", "setValue"];
-    for (const method of methods) {
+    const renewal = { maxAge: 60, renewalTimeout: 20 };
+    const activity = { maxAge: 60, rolling: true };
+    const calls: [method: string, options: Partial<SessionOptions>][] = name === "MemoryStore"
+      ? [["moveRecord", renewal], ["changeRecord", activity]]
+      : [["create", renewal], ["delete", renewal], ["setValue", renewal]];
+    for (const [method, options] of calls) {
       await t.step(`during ${method}()`, async () => {
         seen.before = working;
+        const middleware = start(options, store);
         const cookie = await signUp(middleware);
         clock.tick(50_000);
         let expired = false;

@@ -2,8 +2,9 @@
 import { assertEquals, assertNotEquals } from "../helpers/assert.ts";
 import { FakeClock } from "../helpers/clock.ts";
 import { cookieOf, eventNames, idOf, open, read, signIn, signUp, start, visit } from "../helpers/request.ts";
+import { LOCAL_STORES } from "../helpers/local_stores.ts";
 import { BasicStore, delayReads, failing, probe, STORES, working } from "../helpers/stores.ts";
-import { MemoryStore, type SessionEvent } from "../../mod.ts";
+import { MemoryStore, type SessionEvent, type SessionOptions } from "../../mod.ts";
 
 for (const [name, make] of STORES) {
   Deno.test(`renewalTimeout on ${name} renews the id by itself, with a grace of 30 seconds`, async () => {
@@ -100,6 +101,24 @@ for (const [name, make] of STORES) {
     assertEquals(eventNames(events), ["storeFailed"]);
     seen.before = working;
     assertNotEquals(cookieOf(await visit(middleware, { cookie })), cookie);
+  });
+}
+
+for (const [name, make] of LOCAL_STORES) {
+  Deno.test(`renewalTimeout on ${name} accepts the old id after a lost response, as long as the session is live`, async (t) => {
+    const limits: Partial<SessionOptions>[] = [{ idleTimeout: 1800 }, { maxAge: 1800, rolling: true }];
+    for (const options of limits) {
+      await t.step(Object.keys(options).join(" and "), async () => {
+        using clock = new FakeClock();
+        const middleware = start({ ...options, renewalTimeout: 900 }, await make());
+        const cookie = await signUp(middleware);
+        clock.tick(1_700_000);
+        // The response is lost.
+        await visit(middleware, { cookie });
+        clock.tick(1_799_999);
+        assertEquals(await read(middleware, cookie), "ada");
+      });
+    }
   });
 }
 
