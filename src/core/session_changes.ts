@@ -88,10 +88,11 @@ export function moveSession(
     // With a grace period the CSRF token does not change, so that open forms keep working.
     const renewed = renewedMeta(graceSeconds > 0 ? session.csrfSeed : undefined, session.meta, now);
     const changed = detailsMeta(details, now, session.meta);
-    const meta = { ...renewed, ...changed };
-    const expiresAt = "maxAgeSince" in changed
-      ? computeExpiry(services.options, { ...session.meta, ...meta })
-      : undefined;
+    const setsLifetime = "maxAgeSince" in changed;
+    // With the activity of now. The one that this request knows may be older than that of another
+    // request, and would end the session early.
+    const meta = { ...renewed, ...changed, ...(setsLifetime && { seenAt: now }) };
+    const expiresAt = setsLifetime ? computeExpiry(services.options, { ...session.meta, ...meta }) : undefined;
     const move: RenewOptions = { meta, expiresAt, set: values, graceUntil: now + graceSeconds * 1000 };
     await services.repository.move(session, id, move);
     const previous = session.id;
@@ -148,7 +149,10 @@ export function clearSession(
   session: LoadedSession,
 ): MaybePromise<void> {
   return session.run("clear", cookie, async () => {
-    const meta: Partial<SessionMeta> = { principal: undefined, ...forgottenDetails(session.meta, Date.now()) };
+    const now = Date.now();
+    const meta: Partial<SessionMeta> = { principal: undefined, ...forgottenDetails(session.meta, now) };
+    // With the activity of now, as in `moveSession()`.
+    if (meta.maxAgeSince !== undefined) meta.seenAt = now;
     const expiresAt = meta.maxAgeSince && computeExpiry(options, { ...session.meta, ...meta });
     await repository.change(session, "clear", { clear: true, meta, expiresAt });
     session.meta = { ...session.meta, ...meta };

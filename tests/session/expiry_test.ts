@@ -178,6 +178,32 @@ for (const [name, make] of STORES) {
     assertEquals(await read(middleware, cookie), undefined);
   });
 
+  Deno.test(`idleTimeout on ${name} counts from the last request, also if an earlier one then changes the session`, async (t) => {
+    const changes: [string, (session: Session) => Promise<void>][] = [
+      ["regenerate({ principal })", (session) => session.regenerate({ principal: "ada", set: { user: "ada" } })],
+      ["regenerate({ maxAge })", (session) => session.regenerate({ maxAge: 600 })],
+      ["clear()", async (session) => {
+        await session.clear();
+        await session.regenerate({ set: { user: "ada" } });
+      }],
+    ];
+    for (const [how, change] of changes) {
+      await t.step(how, async () => {
+        using clock = new FakeClock();
+        const middleware = start({ idleTimeout: 60 }, make());
+        const cookie = await signUp(middleware);
+        await visit(middleware, { cookie }, ({ security }) => security.session.setMaxAge(300));
+        const { session, finish } = await open(middleware, cookie);
+        clock.tick(40_000);
+        await visit(middleware, { cookie });
+        await change(session);
+        const next = cookieOf(await finish());
+        clock.tick(59_999);
+        assertEquals(await read(middleware, next), "ada");
+      });
+    }
+  });
+
   Deno.test(`absoluteTimeout on ${name} ends a session whatever its activity`, async () => {
     using clock = new FakeClock();
     const middleware = start({ maxAge: 100, rolling: true, absoluteTimeout: 250 }, make());
