@@ -1,10 +1,8 @@
 /** The value of a register, `undefined` if it is empty. A register is one key of one session. */
 export type Value = string | undefined;
 
-/** An operation on a register, between two ticks of the logical clock. */
-export interface Operation {
-  /** Describes the operation in a report. */
-  what: string;
+/** Something that a request did between two ticks of the logical clock. */
+export interface Span {
   /**
    * The number of the request. The operations of one request run in the order in which they
    * started.
@@ -14,6 +12,12 @@ export interface Operation {
   startedAt: number;
   /** The tick at which it ended. */
   endedAt: number;
+}
+
+/** An operation on a register. */
+export interface Operation extends Span {
+  /** Describes the operation in a report. */
+  what: string;
   /** Whether the operation may never have happened. */
   maybe: boolean;
   /** The value that it read, if that is known. */
@@ -58,6 +62,7 @@ export function isLinearizable(operations: readonly Operation[]): boolean {
   return search((1n << BigInt(operations.length)) - 1n, undefined);
 }
 
-function isBefore(one: Operation, other: Operation): boolean {
+/** Returns whether one certainly took effect before the other. */
+export function isBefore(one: Span, other: Span): boolean {
   return one.endedAt < other.startedAt || (one.by === other.by && one.startedAt < other.startedAt);
 }

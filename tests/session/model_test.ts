@@ -13,6 +13,7 @@ import { contextOf, merged, SECRET, setCookies, signUp, start, visit } from "../
 import { STORES } from "../helpers/stores.ts";
 import {
   MemoryStore,
+  type RegenerateOptions,
   type Session,
   type SessionCreated,
   type SessionEvent,
@@ -35,11 +36,13 @@ import {
   isDead,
   isReached,
   isUndelivered,
+  LABEL,
+  type Lifetime,
   ModelSession,
   type Move,
   PRINCIPAL,
 } from "../helpers/model.ts";
-import type { Operation, Value } from "../helpers/model_linearizable.ts";
+import { isBefore, type Operation, type Value } from "../helpers/model_linearizable.ts";
 
 const SEED = Number(Deno.env.get("FC_SEED") ?? crypto.getRandomValues(new Int32Array(1))[0]);
 const RUNS = Number(Deno.env.get("FC_RUNS") ?? 1000);
@@ -57,6 +60,12 @@ interface Act {
   awaited: boolean;
   /** How far the clock moves if the operation is `tick`. */
   seconds: number;
+  /** The lifetime that `setMaxAge()` sets; `regenerate()` sets none if it is `undefined`. */
+  maxAge: number | null | undefined;
+  /** Whether `setLabel()` and `regenerate()` set a label. `setLabel()` removes it otherwise. */
+  hasLabel: boolean;
+  /** What is written to the other key together with `key`; `regenerate()` writes neither if it is `undefined`. */
+  other: "value" | "nothing" | undefined;
 }
 
 /** One request: its client, its cookie and its operations. */
@@ -78,15 +87,19 @@ const KINDS = {
   has: 1,
   reload: 1,
   set: 4,
+  setSeveral: 2,
   delete: 1,
   update: 3,
   hang: 1,
   take: 2,
   clear: 1,
   touch: 1,
+  setMaxAge: 2,
+  setLabel: 1,
   regenerate: 1,
   regenerateWithGrace: 2,
   signIn: 1,
+  signInAgain: 1,
   destroy: 2,
   tick: 2,
 };
@@ -102,6 +115,9 @@ const actsOf = (kind: fc.Arbitrary<Act["kind"]>, maxLength: number): fc.Arbitrar
       key: fc.constantFrom(...KEYS),
       awaited: fc.boolean(),
       seconds: fc.constantFrom(1, 4, 5, 20, 40, 60),
+      maxAge: fc.constantFrom(undefined, undefined, undefined, 10, 40, 600, null),
+      hasLabel: fc.constantFrom(false, false, true),
+      other: fc.constantFrom(undefined, undefined, "value", "nothing"),
     }),
     { maxLength },
   );
@@ -321,6 +337,8 @@ interface Write {
   operations: [key: string, operation: Operation][];
   /** The id that the request had when it began the write. */
   held: Id | undefined;
+  /** The time at which it began. */
+  begunAt: number;
   /** When the session expires, as far as the request knows. */
   until: number;
   /** Whether it must not succeed. */
@@ -332,6 +350,17 @@ interface Write {
   learn?: (result: unknown) => void;
   destroys: boolean;
   signsIn: boolean;
+  /** The session whose activity it writes. */
+  touches?: ModelSession;
+  /** The lifetime that it sets, if it sets one. */
+  lifetime?: Lifetime;
+  /** Whether its response must carry the cookie with that lifetime. */
+  sendsLifetime: boolean;
+  /**
+   * For a sign-in of the user whom the session is bound to, as far as the request knows. The session
+   * then keeps its label and its lifetime.
+   */
+  confirms?: { isCertain: boolean };
 }
 
 /** One request, which compares what it sees with the model. */
@@ -355,6 +384,11 @@ class Visit {
   readonly #view = new Map<string, { since: number; value: () => Value }>();
   /** When the session expires, as far as the request knew while it was alive. */
   #until = 0;
+  /** The last lifetime that the request has set together with the cookie. */
+  #sentLifetime: Lifetime | undefined;
+  /** The tick and the time at which it arrived. */
+  #startedAt = 0;
+  #arrivedAt = 0;
   #pending = 0;
   readonly #moves: Move[] = [];
   /** The automatic renewal, before anything else. */
@@ -385,7 +419,8 @@ class Visit {
     this.#log(
       "arrives" + (presented === undefined ? "" : ` with session ${world.sessions.indexOf(presented.session)}`),
     );
-    const startedAt = world.tick();
+    const startedAt = this.#startedAt = world.tick();
+    this.#arrivedAt = world.now;
     presented?.session.enter(world.now);
     const wasDead = presented === undefined || isDead(presented, world.now);
     const until = presented?.session.livesUntil ?? 0;
@@ -395,9 +430,9 @@ class Visit {
 
     const mayFind = presented !== undefined && !wasDead;
     if (presented !== undefined) presented.wasPresented = true;
-    if (mayFind) presented.session.finding++;
+    if (mayFind) presented.session.active++;
     await middleware.onPreRequest(context);
-    if (mayFind) presented.session.finding--;
+    if (mayFind) presented.session.active--;
     const session = this.#session = context.security.session;
     presented?.session.moves.delete(this.#renewal);
     if (session.isNew) {
@@ -440,10 +475,11 @@ class Visit {
     this.#found = id;
     if (id === presented) id.wasFound = true;
     model.see(world.now);
-    this.#expect(Number(session.expiresAt) <= model.endsBy, "a session lasts longer than it may");
+    this.#expect(Number(session.expiresAt) <= model.endsBy(startedAt), "a session lasts longer than it may");
     this.#noteExpiry(session);
     await this.#read(session, startedAt);
     this.#noteRead(PRINCIPAL, "reads", startedAt, session.principal);
+    this.#noteRead(LABEL, "reads", startedAt, session.label);
   }
 
   /** Notes all values, as the store has them now. */
@@ -504,6 +540,7 @@ class Visit {
         if (this.#model === undefined && session.expiresAt !== undefined) this.#onCreated(session);
         this.#noteExpiry(session);
         for (const [key, operation] of write.operations) this.#model?.note(key, operation);
+        if (write.lifetime !== undefined) this.#model?.setLifetime(write.lifetime);
         if (write.move !== undefined) this.#model?.moves.add(write.move);
         // Reads while the function hangs would wait for it.
         if (!awaited && kind !== "hang") {
@@ -521,21 +558,25 @@ class Visit {
   }
 
   /** Creates a write and its operations on the model. */
-  #begin(session: Session, { kind, key }: Act): Write & { call: () => Promise<unknown> } {
+  #begin(session: Session, act: Act): Write & { call: () => Promise<unknown> } {
+    const { kind, key } = act;
     const world = this.#world;
     const startedAt = world.tick();
     const model = this.#model;
     const held = model && session.expiresAt !== undefined ? world.ids.get(signer.handle(session.sessionId)) : undefined;
+    const signsIn = kind === "signIn" || kind === "signInAgain";
     const write: Write = {
       what: `${kind} ${key}`,
       operations: [],
       held,
+      begunAt: world.now,
       until: Math.min(Number(session.expiresAt ?? 0), model?.livesUntil ?? 0),
       // A sign-in whose id was replaced begins a session of its own.
-      tooLate: this.#destroyed || (kind !== "signIn" && model !== undefined && session.expiresAt === undefined) ||
-        (kind !== "signIn" && this.#pending === 0 && held !== undefined && isDead(held, world.now)),
+      tooLate: this.#destroyed || (!signsIn && model !== undefined && session.expiresAt === undefined) ||
+        (!signsIn && this.#pending === 0 && held !== undefined && isDead(held, world.now, this.#startedAt)),
       destroys: kind === "destroy",
-      signsIn: kind === "signIn",
+      signsIn,
+      sendsLifetime: false,
       updates: kind === "update" || kind === "hang" || kind === "take",
     };
     const onRegister = (key: string, written: Value): Operation => {
@@ -554,7 +595,71 @@ class Visit {
     const move = (seconds: number): void => {
       if (model !== undefined) this.#moves.push(write.move = this.#move(seconds));
     };
+    const values = (): Record<string, Value> => {
+      const written: Record<string, Value> = { [key]: world.newValue() };
+      for (const other of KEYS) {
+        if (other !== key) written[other] = act.other === "value" ? world.newValue() : undefined;
+      }
+      for (const [key, value] of Object.entries(written)) onRegister(key, value);
+      write.what += ` with ${JSON.stringify(written)}`;
+      return written;
+    };
+    const label = (): Value => {
+      const label = act.hasLabel ? world.newValue() : undefined;
+      write.what += ` with the label ${label}`;
+      write.learn = () => {
+        this.#expect(session.expiresAt === undefined || session.label === label, `${write.what}: ${session.label}`);
+      };
+      return label;
+    };
+    /** It writes the time at which it runs as that of the last activity. */
+    const touch = (): void => {
+      if (model !== undefined) model.active++;
+      write.touches = model;
+    };
+    const lifetime = (maxAge: number | null | undefined, countsAnew: boolean | undefined): void => {
+      const created = model?.created ?? { from: world.now, to: world.now };
+      // `setMaxAge()` counts from its call, and the others from the time at which they run.
+      const to = kind === "setMaxAge" ? world.now : Infinity;
+      const since = countsAnew === false ? created : { from: countsAnew ? world.now : created.from, to };
+      const keepsExpiry = kind === "clear" && countsAnew !== true;
+      const span = { by: this.#number, startedAt, endedAt: Infinity, maybe: true };
+      write.lifetime = { ...span, maxAge, since, countsAnew, keepsExpiry };
+      touch();
+      if (maxAge !== undefined) write.what += ` with the lifetime ${maxAge}`;
+    };
+    // The lifetime of the options applies again. It counts from now if the request knows of another.
+    const forgetLifetime = (): void => {
+      const known = new Set(model?.lifetimes(this.#startedAt).map(({ countsAnew }) => countsAnew));
+      lifetime(undefined, known.size === 1 ? known.values().next().value : undefined);
+    };
+    const details = (): RegenerateOptions => {
+      const { maxAge } = act;
+      if (maxAge !== undefined) lifetime(maxAge, true);
+      else if (signsIn && model !== undefined) forgetLifetime();
+      write.sendsLifetime = write.lifetime !== undefined;
+      const options: RegenerateOptions = { maxAge };
+      if (act.other !== undefined) options.set = values();
+      if (act.hasLabel) options.label = label();
+      if (act.hasLabel || signsIn) onRegister(LABEL, options.label);
+      return options;
+    };
     switch (kind) {
+      case "setSeveral": {
+        const written = values();
+        return { ...write, call: () => session.set(written) };
+      }
+      case "setLabel": {
+        const set = label();
+        onRegister(LABEL, set);
+        return { ...write, call: () => session.setLabel(set) };
+      }
+      case "setMaxAge": {
+        const { maxAge = null } = act;
+        lifetime(maxAge, true);
+        write.sendsLifetime = true;
+        return { ...write, call: () => session.setMaxAge(maxAge) };
+      }
       case "set": {
         const value = world.newValue();
         write.what += ` to ${value}`;
@@ -590,22 +695,30 @@ class Visit {
         return { ...write, call: () => session.take<string>(key) };
       }
       case "clear":
-        for (const key of [...KEYS, PRINCIPAL]) onRegister(key, undefined);
+        for (const key of [...KEYS, PRINCIPAL, LABEL]) onRegister(key, undefined);
+        forgetLifetime();
         return { ...write, call: () => session.clear() };
       case "touch":
-        model?.see(world.now);
+        touch();
         return { ...write, call: () => session.touch() };
-      case "regenerate":
+      case "regenerate": {
+        const options = details();
         move(0);
-        return { ...write, call: () => session.regenerate() };
-      case "regenerateWithGrace":
+        return { ...write, call: () => session.regenerate(options) };
+      }
+      case "regenerateWithGrace": {
+        const options = { ...details(), graceSeconds: GRACE };
         move(GRACE);
-        return { ...write, call: () => session.regenerate({ graceSeconds: GRACE }) };
-      case "signIn": {
-        move(0);
-        const principal = world.newValue();
+        return { ...write, call: () => session.regenerate(options) };
+      }
+      case "signIn":
+      case "signInAgain": {
+        const principal = (kind === "signInAgain" ? session.principal : undefined) ?? world.newValue();
+        if (principal === session.principal) write.confirms = { isCertain: this.#pending === 0 };
         onRegister(PRINCIPAL, principal);
-        return { ...write, call: () => session.regenerate({ principal }) };
+        const options = { ...details(), principal };
+        move(0);
+        return { ...write, call: () => session.regenerate(options) };
       }
       default:
         return {
@@ -624,6 +737,7 @@ class Visit {
     const world = this.#world;
     const model = this.#model;
     const endedAt = world.tick();
+    this.#noteTouch(write);
     if (write.move !== undefined) model?.moves.delete(write.move);
     if (outcome instanceof Error) {
       this.#log(`${write.what}: ${outcome.name}`);
@@ -634,19 +748,57 @@ class Visit {
       const { next, session } = write.held ?? {};
       const wasReplaced = next !== undefined && next.by !== this.#number && !session?.destroying;
       this.#expect(
-        !write.signsIn || !wasReplaced || this.#destroyed || world.now >= write.until,
+        !write.signsIn || !wasReplaced || this.#destroyed || world.now >= Math.min(write.until, model?.livesUntil ?? 0),
         `${write.what} was refused, because another request had replaced the id`,
       );
       for (const [key, operation] of write.operations) model?.forget(key, operation);
+      if (write.lifetime !== undefined) model?.forgetLifetime(write.lifetime);
       if (write.move !== undefined) this.#moves.splice(this.#moves.indexOf(write.move), 1);
       return;
     }
     this.#log(`${write.what}: done`);
     this.#expect(write.destroys || !write.tooLate, `${write.what} succeeded, and the session or its id was dead`);
     for (const [, operation] of write.operations) Object.assign(operation, { endedAt, maybe: false });
+    if (write.lifetime !== undefined) this.#noteLifetime(write.lifetime, endedAt, false);
+    if (write.confirms !== undefined) this.#noteConfirmation(write, write.confirms.isCertain);
+    if (write.sendsLifetime && write.lifetime?.maybe === false) {
+      const sent = this.#sentLifetime;
+      if (sent === undefined || sent.startedAt < write.lifetime.startedAt) this.#sentLifetime = write.lifetime;
+    }
     if (outcome !== undefined) write.learn?.(outcome.value);
     if (model === undefined || !write.destroys || write.held === undefined) return;
     if (isReached(write.held, world.now, this.#number)) model.destroyed = true;
+  }
+
+  /** Notes that a `touch()` has ended. */
+  #noteTouch({ touches }: Write): void {
+    if (touches === undefined) return;
+    touches.active--;
+    touches.see(this.#world.now);
+  }
+
+  /** Notes that a write of the lifetime has ended. */
+  #noteLifetime(lifetime: Lifetime, endedAt: number, maybe: boolean): void {
+    const { from, to } = lifetime.since;
+    Object.assign(lifetime, { endedAt, maybe, since: { from, to: Math.min(to, this.#world.now) } });
+  }
+
+  /** Notes that the user of a session has signed in again, which keeps the label and the lifetime. */
+  #noteConfirmation({ operations, lifetime }: Write, isCertain: boolean): void {
+    const model = this.#model;
+    // Another request may have bound the session to another user in the meantime.
+    const isSame = isCertain &&
+      !model?.registers.get(PRINCIPAL)?.some(({ by, wrote, endedAt }) =>
+        by !== this.#number && wrote !== undefined && endedAt > this.#startedAt
+      );
+    for (const [key, operation] of operations) {
+      if (key !== LABEL || operation.wrote?.value !== undefined) continue;
+      operation.maybe = true;
+      if (isSame) model?.forget(key, operation);
+    }
+    if (lifetime === undefined || lifetime.maxAge !== undefined) return;
+    lifetime.maybe = true;
+    if (isSame) model?.forgetLifetime(lifetime);
   }
 
   /** Ends the request, with all writes that it did not await. */
@@ -670,8 +822,10 @@ class Visit {
         continue;
       }
       // It is unknown which of the writes failed.
+      this.#noteTouch(write);
       if (write.move !== undefined) this.#model?.moves.delete(write.move);
       for (const [, operation] of write.operations) operation.endedAt = this.#world.tick();
+      if (write.lifetime !== undefined) this.#noteLifetime(write.lifetime, this.#world.tick(), true);
     }
     return error;
   }
@@ -692,16 +846,18 @@ class Visit {
     const hash = sid === undefined ? undefined : signer.handle(sid);
     const hasEnded = session.expiresAt === undefined && this.#model !== undefined;
     // If the session has only expired, its cookie does no harm.
-    const isGone = hasEnded && this.#world.now < this.#until;
+    const isGone = hasEnded && this.#world.now < Math.min(this.#until, this.#model?.livesUntil ?? 0);
     this.#expect(
       !isGone || sid === undefined,
       "a request sends the cookie of a session although it knows that it is gone",
     );
+    if (cookie !== undefined && !hasEnded) this.#checkMaxAge(cookie.attributes["max-age"]);
     if (this.#own !== undefined) {
       // If the request has learned a later id, its own cookie would replace the cookie of that id
       // in the browser.
       const isReplaced = signer.handle(session.sessionId) !== this.#own;
-      const isDropped = this.#ownIsRenewal && !this.#isUnchanged(this.#world.ids.get(this.#own));
+      const isDropped = this.#ownIsRenewal &&
+        !(this.#isUnchanged(this.#world.ids.get(this.#own)) && this.#isOnlyLifetime);
       const isMissing = hash === undefined && !hasEnded && !isReplaced && !isDropped;
       this.#expect(!isMissing, "a response lacks the cookie of the id that the request created");
       this.#expect(
@@ -712,8 +868,14 @@ class Visit {
     }
     const presented = this.#presentedId;
     const mustReceive = this.#graced && presented !== undefined && isUndelivered(presented) && !hasEnded;
-    if (mustReceive && this.#isUnchanged(this.#found)) {
+    if (mustReceive && this.#isUnchanged(this.#found) && this.#isOnlyLifetime) {
       this.#expect(hash !== undefined, "a response lacks the cookie of a renewal that the client has not received");
+    }
+    if (this.#sentLifetime !== undefined && !this.#graced && !hasEnded && this.#isUnchanged(this.#found)) {
+      // The activity of another request may have shortened the session again.
+      const mayHaveExpired = this.#world.now >= (this.#model?.livesUntil ?? 0);
+      const isSent = hash !== undefined || mayHaveExpired || !this.#isOnlyLifetime;
+      this.#expect(isSent, "a response lacks the cookie with the lifetime that was set");
     }
     // Without an id, the session had expired before the request could see it.
     if (hash === undefined || this.#found === undefined) return;
@@ -728,13 +890,36 @@ class Visit {
         "a request with an id from before regenerate() was given the new one",
       );
     } else {
-      this.#expect(this.#world.options.rolling === true, "a response has a cookie that nobody asked for");
+      const isAsked = this.#world.options.rolling === true || this.#model?.hadOwnLifetime === true;
+      this.#expect(isAsked, "a response has a cookie that nobody asked for");
     }
+  }
+
+  /** Compares the `Max-Age` of the cookie with the lifetimes that the request may have known. */
+  #checkMaxAge(sent: string | true | undefined): void {
+    const maxAge = sent === undefined ? undefined : Number(sent);
+    const own = this.#sentLifetime;
+    const model = this.#model;
+    const isKnown = model === undefined ||
+      model.lifetimes(this.#startedAt).some((lifetime) =>
+        !(own !== undefined && isBefore(lifetime, own)) &&
+        model.sends(lifetime, maxAge, this.#arrivedAt, this.#world.now)
+      );
+    this.#expect(isKnown, `a response has a cookie with the Max-Age ${maxAge}`);
   }
 
   /** Returns whether the id is certainly the current one of a session that nobody is ending. */
   #isUnchanged(id: Id | undefined): boolean {
     return id !== undefined && id.next === undefined && !id.session.destroying && id.session.moves.size === 0;
+  }
+
+  /**
+   * Whether certainly no other request has set the lifetime since this one arrived. Otherwise the
+   * cookie may be dropped, because that of the other request must not be replaced.
+   */
+  get #isOnlyLifetime(): boolean {
+    const lifetimes = this.#model?.lifetimes(this.#startedAt) ?? [];
+    return lifetimes.every(({ by, endedAt }) => by === this.#number || endedAt < this.#startedAt);
   }
 
   get #presentedId(): Id | undefined {
@@ -776,30 +961,73 @@ class Visit {
     const world = this.#world;
     const former = this.#model;
     this.#expect(former !== undefined && former.moved.some(({ by }) => by !== this.#number), "the id was not replaced");
-    const model = this.#model = new ModelSession(world.options, world.now);
+    // The sign-in, and the writes that wait behind it, belong to the new session.
+    const writes = [...this.#forgotten, ...this.#awaited];
+    const first = writes.findIndex(({ move, operations }) =>
+      move !== undefined && this.#moves.includes(move) &&
+      operations.some(([key, { wrote }]) => key === PRINCIPAL && wrote?.value === principal)
+    );
+    const signIn = writes[first];
+    const model = this.#model = new ModelSession(world.options, signIn?.begunAt ?? 0, world.now);
     world.sessions.push(model);
     this.#own = session;
     const id = world.idOf(session, model);
     model.destroying = this.#destroyed;
     this.#log(`begins session ${world.sessions.length - 1} of its own`);
-    // The sign-in, and the writes that wait behind it, belong to the new session.
-    const writes = [...this.#forgotten, ...this.#awaited];
-    const first = writes.findIndex(({ operations }) =>
-      operations.some(([key, { wrote }]) => key === PRINCIPAL && wrote?.value === principal)
-    );
-    const signIn = writes[first];
     if (signIn?.move !== undefined) this.#moves.splice(0, this.#moves.indexOf(signIn.move) + 1);
+    if (signIn !== undefined) this.#continueFormer(signIn, former, model);
+    this.#sentLifetime = undefined;
+    for (const write of writes.slice(0, first)) write.sendsLifetime = false;
     for (const write of writes.slice(first)) {
-      const { operations, move } = write;
+      const { operations, move, lifetime } = write;
       if (move !== undefined && former.moves.delete(move) && write !== signIn) model.moves.add(move);
       if (write !== signIn) write.held = id;
       for (const [key, operation] of operations) {
         former.forget(key, operation);
         model.note(key, operation);
       }
+      if (lifetime !== undefined) {
+        former.forgetLifetime(lifetime);
+        if (lifetime.maxAge === undefined) {
+          Object.assign(lifetime, { since: { from: model.created.from, to: Infinity }, countsAnew: undefined });
+        }
+        model.setLifetime(lifetime);
+      }
     }
     const [[, { startedAt }] = [PRINCIPAL, { startedAt: 0 }]] = signIn?.operations ?? [];
-    for (const [key, { since }] of this.#view) if (since < startedAt) this.#view.delete(key);
+    for (const [key, { since }] of this.#view) {
+      if (since < startedAt) this.#view.set(key, { since: startedAt, value: () => undefined });
+    }
+  }
+
+  /** Notes what a session of its own may have taken over from the one before. */
+  #continueFormer(signIn: Write, former: ModelSession, model: ModelSession): void {
+    const { confirms, lifetime, operations } = signIn;
+    if (lifetime !== undefined && lifetime.maxAge === undefined) {
+      former.forgetLifetime(lifetime);
+      signIn.lifetime = undefined;
+    }
+    if (confirms === undefined) return;
+    confirms.isCertain = false;
+    const [[, { startedAt }] = [PRINCIPAL, { startedAt: 0 }]] = operations;
+    for (const key of [...KEYS, LABEL]) {
+      // The values that the request knows are those of all its writes, also of later ones that wait
+      // behind the sign-in.
+      for (const { by, read, wrote } of former.registers.get(key) ?? []) {
+        if (by !== this.#number) continue;
+        model.note(key, {
+          what: "continues",
+          by,
+          startedAt: startedAt - 0.5,
+          endedAt: this.#world.tick(),
+          maybe: true,
+          wrote: wrote ?? read,
+        });
+      }
+    }
+    for (const continued of former.lifetimes(this.#startedAt)) {
+      model.setLifetime({ ...continued, startedAt: 0, endedAt: 0, maybe: true });
+    }
   }
 
   #noteExpiry(session: Session): void {
@@ -831,7 +1059,9 @@ async function runWaves(
   for (const client of [0, 1]) {
     // Time passes, so that the session is soon due for renewal, if the options ask for that.
     const kinds: Act["kind"][] = ["set", "signIn", "tick"];
-    const acts = kinds.map((kind): Act => ({ kind, key: "a", awaited: true, seconds: 20 }));
+    const acts = kinds.map((kind): Act => {
+      return { kind, key: "a", awaited: true, seconds: 20, maxAge: undefined, hasLabel: false, other: undefined };
+    });
     await world.request({ client, age: 0, acts, lost: false });
   }
 
@@ -904,10 +1134,13 @@ function plant<T extends object>(prototype: T, name: keyof T & string, descripto
   return { [Symbol.dispose]: () => void Object.defineProperty(prototype, name, real) };
 }
 
-const { renew } = SessionRepository.prototype;
+const { renew, move, setAll, change } = SessionRepository.prototype;
 const { run } = KeyedMutex.prototype;
 
-/** Faults that users of other libraries have reported. The model must find each of them. */
+/**
+ * Faults that users of other libraries have reported, and a few of our own. The model must find each
+ * of them.
+ */
 const FAULTS: Record<string, () => Disposable[]> = {
   "a sign-in fails if another one has replaced the id": () => [
     plant(SessionRepository.prototype, "findReplacement", { value: () => Promise.resolve(undefined) }),
@@ -937,6 +1170,29 @@ const FAULTS: Record<string, () => Disposable[]> = {
   ],
   "destroy() clears a cookie that was not presented": () => [
     plant(ResponseCookie.prototype, "presented", { get: () => ["sid=any"] }),
+  ],
+  "regenerate() does not store the lifetime": () => [
+    plant(SessionRepository.prototype, "move", {
+      value: function (this: SessionRepository, ...[session, newSid, options]: Parameters<typeof move>): Promise<void> {
+        const { maxAge: _, ...meta } = options.meta;
+        return move.call(this, session, newSid, { ...options, meta });
+      },
+    }),
+  ],
+  "set() writes only one of several values": () => [
+    plant(SessionRepository.prototype, "setAll", {
+      value: function (this: SessionRepository, ...[session, operation, values]: Parameters<typeof setAll>): unknown {
+        return setAll.call(this, session, operation, new Map(Array.from(values).slice(0, 1)));
+      },
+    }),
+  ],
+  "clear() keeps the label": () => [
+    plant(SessionRepository.prototype, "change", {
+      value: function (this: SessionRepository, ...[session, operation, changed]: Parameters<typeof change>): unknown {
+        const { label: _, ...meta } = changed.meta ?? {};
+        return change.call(this, session, operation, changed.clear ? { ...changed, meta } : changed);
+      },
+    }),
   ],
 };
 
