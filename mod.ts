@@ -82,7 +82,6 @@ export type {
   SessionValues,
   Updater,
 } from "./src/session_types.ts";
-export type { Watch, WatchedStore } from "./src/watched_store.ts";
 export { SessionMiddleware } from "./src/session_middleware.ts";
 export type {
   ListedSession,

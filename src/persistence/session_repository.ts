@@ -332,11 +332,7 @@ export class SessionRepository {
    * @param isKept returns whether a new id that the session has got must not be ended
    * @returns the last id that the session had; `undefined` if `isKept` returned true
    */
-  delete(
-    sid: string,
-    end: SessionEnd,
-    isKept: (sid: string) => MaybePromise<boolean>,
-  ): Promise<string | undefined>;
+  delete(sid: string, end: SessionEnd, isKept: (sid: string) => MaybePromise<boolean>): Promise<string | undefined>;
   async delete(
     sid: string,
     end: SessionEnd,

@@ -6,8 +6,10 @@
 import process from "node:process";
 import { clearTimeout, setTimeout } from "node:timers";
 import postgres from "npm:postgres@3.4.9";
+import { noop } from "../util/maybe_promise.ts";
 import { addressOf, type Server, UNKNOWN_SERVER } from "./_open_error.ts";
 import { ConnectionSlots } from "./_postgres_slots.ts";
+import type { PostgresListener } from "./_postgres_watch.ts";
 
 /** A parameter of a query. */
 export type PostgresParameter = string | number | boolean | null;
@@ -36,6 +38,11 @@ export interface ServerLimits {
    */
   graceMs: number;
 }
+
+/** Options of postgres.js, of which its types do not know `onnotify`. */
+type ListenerOptions = postgres.Options<Record<string, never>> & {
+  onnotify: (channel: string, payload: string) => void;
+};
 
 const DEFAULT_LIMITS: ServerLimits = { silenceMs: 5_000, pendingQueries: 10_000, graceMs: 5_000 };
 
@@ -124,6 +131,11 @@ export class PostgresClient implements AsyncDisposable {
     }
   }
 
+  /** Opens a connection that receives notifications. */
+  listener(onNotify: (payload: string) => void, onClose: () => void): PostgresListener {
+    return toListener(open(this.#url, 1, noop, listenerOptions(onNotify, onClose)));
+  }
+
   /**
    * Closes the connections without waiting for pending queries. Further queries open new ones.
    *
@@ -198,6 +210,37 @@ export function readServer(sql: object): Server {
   return { address: database === user ? servers : `${servers}/${database}`, user: String(user ?? "") };
 }
 
+/**
+ * Opens a connection like those of an application's client, which receives notifications.
+ *
+ * @throws {TypeError} if the client does not tell its options, as that of a transaction
+ */
+export function listenerOf(sql: object, onNotify: (payload: string) => void, onClose: () => void): PostgresListener {
+  const options: Partial<ListenerOptions> = Object(Reflect.get(sql, "options"));
+  if (options.host === undefined) throw new TypeError("Cannot listen: the client is not one of postgres()");
+  return toListener(postgres({ ...options, ...listenerOptions(onNotify, onClose) }));
+}
+
+/** The options of a client with one connection, which stays open. */
+function listenerOptions(onNotify: (payload: string) => void, onClose: () => void): ListenerOptions {
+  return {
+    max: 1,
+    // Never.
+    idle_timeout: 0,
+    max_lifetime: 0,
+    fetch_types: false,
+    onnotify: (_channel, payload) => onNotify(payload),
+    onclose: onClose,
+  };
+}
+
+function toListener(sql: ReturnType<typeof postgres>): PostgresListener {
+  return {
+    listen: (channel) => sql.unsafe(`LISTEN ${channel}`),
+    close: () => sql.end({ timeout: 0 }),
+  };
+}
+
 /** A set of connections that are replaced together. */
 class Pool {
   readonly sql: ReturnType<typeof postgres>;
@@ -259,6 +302,7 @@ function open(
   url: string,
   maxConnections: number | undefined,
   onConnected: () => void,
+  options: Partial<ListenerOptions> = {},
 ): ReturnType<typeof postgres> {
   const { env } = process;
   // postgres.js reads the environment only here, and this call is synchronous, so nobody else sees
@@ -278,6 +322,7 @@ function open(
       fetch_types: false,
       onparameter: onConnected,
       onnotice: () => {},
+      ...options,
     });
   } catch (error) {
     if (!(error instanceof TypeError || error instanceof URIError)) throw error;

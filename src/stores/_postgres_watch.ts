@@ -61,6 +61,7 @@ function sha256(text: string): string {
  * the order of the commits.
  */
 export class PostgresWatch implements Watch {
+  readonly tellsAll = false;
   readonly #name: string;
   readonly #channel: PostgresChannel;
   readonly #changed: (key: string | undefined) => void;
@@ -72,12 +73,10 @@ export class PostgresWatch implements Watch {
 
   /**
    * @param table the table, as in `PostgresStoreOptions`
-   * @param tellsAll whether the store notifies of every write
    * @param onEnd is called when the watch is disposed
    */
   constructor(
     table: string,
-    readonly tellsAll: boolean,
     channel: PostgresChannel,
     changed: (key: string | undefined) => void,
     onEnd: () => void,
@@ -169,16 +168,12 @@ export class PostgresWatch implements Watch {
     arrival.promise.catch(() => {});
     this.#probes.set(payload, arrival);
     const timer = setTimeout(() => {
-      arrival.reject(
-        new Error(
-          "PostgreSQL does not tell of changes: a notification did not arrive within 5 s. " +
-            "If a pooler in transaction mode is in between, connect without it",
-        ),
-      );
+      arrival.reject(new Error(`a notification did not arrive within ${ARRIVAL_MS / 1000} s`));
+      // A machine that disappears does not close its connections.
+      if (this.#isListening) this.#onLost();
     }, ARRIVAL_MS);
     try {
-      await this.#channel.notify(payload);
-      await arrival.promise;
+      await Promise.all([this.#channel.notify(payload), arrival.promise]);
     } finally {
       clearTimeout(timer);
       this.#probes.delete(payload);

@@ -19,8 +19,15 @@ import { noop } from "../util/maybe_promise.ts";
 import { checkOptionNames } from "../util/option_names.ts";
 import { retry } from "../util/retry.ts";
 import { withTimeout } from "../util/timeout.ts";
+import type { Watch, WatchedStore } from "../watched_store.ts";
 import { decodeKey, encodeKey } from "./_codec.ts";
-import { PostgresClient, type PostgresParameter, type PostgresRows, readServer } from "./_postgres_client.ts";
+import {
+  listenerOf,
+  PostgresClient,
+  type PostgresParameter,
+  type PostgresRows,
+  readServer,
+} from "./_postgres_client.ts";
 import {
   decodeJsonValue,
   decodeMeta,
@@ -31,6 +38,7 @@ import {
   encodeTexts,
 } from "./_postgres_row.ts";
 import { postgresSchema, quoteTable, userIndexName } from "./_postgres_schema.ts";
+import { channelOf, EVERYTHING, payloadOf, type PostgresChannel, PostgresWatch } from "./_postgres_watch.ts";
 import { answerWithin, openError, type Server } from "./_open_error.ts";
 import { emptyRecord, idInUseError, normalizeTimestamp, withoutDetails } from "./_records.ts";
 import { ServerClock } from "./_server_clock.ts";
@@ -165,13 +173,20 @@ const CLEANUP_BATCH = 1000;
  * app.use(/\//, new SessionMiddleware(store, { secret, storeTimeout: 5 }));
  * ```
  */
-export class PostgresStore implements CountingStore, PrincipalListStore, PingableStore, AsyncDisposable {
+export class PostgresStore implements CountingStore, PrincipalListStore, PingableStore, WatchedStore, AsyncDisposable {
   readonly #send: (text: string, parameters: PostgresParameter[]) => Promise<PostgresRows>;
   /** The client that the store opened itself. */
   readonly #client: PostgresClient | undefined;
   /** The server and the user, for the error of `init()`. */
   readonly #server: Server;
+  /** Opens a connection that receives notifications. */
+  readonly #openListener: PostgresChannel["open"];
+  readonly #watches = new Set<PostgresWatch>();
+  /** The name of the table in the options. */
+  readonly #name: string;
   readonly #table: string;
+  /** The channel of the notifications. */
+  readonly #channel: string;
   readonly #userIndex: string;
   /** The SQL that creates the table; `undefined` if the application creates it. */
   readonly #migration: string | undefined;
@@ -199,6 +214,8 @@ export class PostgresStore implements CountingStore, PrincipalListStore, Pingabl
     checkOptionNames("create a PostgresStore", options, { table: true, migrate: true, max: true });
     const { table = "sessions", migrate = true, max } = options;
     this.#table = quoteTable("create a PostgresStore", table);
+    this.#name = table;
+    this.#channel = channelOf(table);
     this.#userIndex = userIndexName(table);
     if (typeof migrate !== "boolean") {
       throw new TypeError(`Cannot create a PostgresStore: \`migrate\` must be a boolean; received a ${typeof migrate}`);
@@ -211,6 +228,7 @@ export class PostgresStore implements CountingStore, PrincipalListStore, Pingabl
       }
       const client = this.#client = new PostgresClient(sqlOrUrl, max);
       this.#send = (text, parameters) => client.query(text, parameters);
+      this.#openListener = (onNotify, onClose) => client.listener(onNotify, onClose);
       this.#server = client.server;
     } else {
       if (typeof sqlOrUrl?.unsafe !== "function") {
@@ -222,6 +240,7 @@ export class PostgresStore implements CountingStore, PrincipalListStore, Pingabl
         throw new TypeError("Cannot create a PostgresStore: `max` needs a URL; pass it to `postgres()` instead");
       }
       this.#send = (text, parameters) => sqlOrUrl.unsafe(text, parameters, { prepare: true }).raw();
+      this.#openListener = (onNotify, onClose) => listenerOf(sqlOrUrl, onNotify, onClose);
       this.#server = readServer(sqlOrUrl);
     }
   }
@@ -250,6 +269,31 @@ export class PostgresStore implements CountingStore, PrincipalListStore, Pingabl
    */
   async ping(): Promise<void> {
     await this.#checkTable();
+  }
+
+  /**
+   * Implements {@linkcode WatchedStore.watch}, with `LISTEN` on a connection of its own. Writes tell
+   * of sessions that are deleted, moved, taken from their user, or end earlier. Other writes do not,
+   * because PostgreSQL commits those that `NOTIFY` one after the other.
+   *
+   * @throws {SessionStoreError} if the server cannot be reached, or a pooler in transaction mode is in
+   * between
+   */
+  async watch(changed: (key: string | undefined) => void): Promise<Watch> {
+    const channel: PostgresChannel = {
+      open: this.#openListener,
+      notify: (payload) => this.#query(`SELECT ${this.#notify("$1")}`, [payload]),
+    };
+    const watch = new PostgresWatch(this.#name, channel, changed, () => this.#watches.delete(watch));
+    this.#watches.add(watch);
+    try {
+      await watch.open();
+    } catch (cause) {
+      const advice =
+        "pass a URL or a client of postgres() that leads to the server, without a pooler in transaction mode";
+      throw openError({ backend: "PostgreSQL", server: this.#server, advice }, cause, "watch");
+    }
+    return watch;
   }
 
   /** Implements {@linkcode SessionStore.exist}. */
@@ -285,7 +329,10 @@ export class PostgresStore implements CountingStore, PrincipalListStore, Pingabl
 
   /** Implements {@linkcode SessionStore.delete}. */
   async delete(sid: string): Promise<void> {
-    await this.#query(`DELETE FROM ${this.#table} WHERE id = $1 AND moved_to IS NULL`, [encodeKey(sid)]);
+    await this.#query(
+      `DELETE FROM ${this.#table} WHERE id = $1 AND moved_to IS NULL RETURNING ${this.#notify("$2")}`,
+      [encodeKey(sid), payloadOf(sid)],
+    );
   }
 
   /** Implements {@linkcode SessionStore.get}. The result has no prototype. */
@@ -366,7 +413,15 @@ export class PostgresStore implements CountingStore, PrincipalListStore, Pingabl
         INSERT INTO ${this.#table} (id, data, meta, version, expires_at, moved_to, grace_until)
         SELECT $1, '{}', '{}', 0, greatest(expires_at, $8), $5, $8 FROM written
       )`,
-      [encodeKey(newSid), encodeTexts(set), encodeMeta(meta), normalizeTimestamp(move.graceUntil), expiresAt],
+      [
+        encodeKey(newSid),
+        encodeTexts(set),
+        encodeMeta(meta),
+        normalizeTimestamp(move.graceUntil),
+        expiresAt,
+        payloadOf(sid),
+      ],
+      this.#notify("$10"),
     ).catch((error) => {
       if (!hasCode(error, "23505")) throw error; // unique_violation
       throw idInUseError("regenerate");
@@ -427,7 +482,11 @@ export class PostgresStore implements CountingStore, PrincipalListStore, Pingabl
   async clear(): Promise<void> {
     // Read committed follows a row to the id that it is moved to meanwhile. At a higher level, the
     // statement fails as long as other processes write.
-    await this.#query(`SET LOCAL transaction_isolation = 'read committed'; DELETE FROM ${this.#table}`, []);
+    await this.#query(
+      `SET LOCAL transaction_isolation = 'read committed'; DELETE FROM ${this.#table};
+      NOTIFY ${this.#channel}, '${EVERYTHING}'`,
+      [],
+    );
   }
 
   /**
@@ -453,6 +512,7 @@ export class PostgresStore implements CountingStore, PrincipalListStore, Pingabl
    * Closes the connections that the store opened itself, and waits until a running cleanup ends.
    */
   async [Symbol.asyncDispose](): Promise<void> {
+    await Promise.all(Array.from(this.#watches, (watch) => watch[Symbol.asyncDispose]()));
     await this.#client?.[Symbol.asyncDispose]();
     await this.#cleanup;
   }
@@ -516,12 +576,17 @@ export class PostgresStore implements CountingStore, PrincipalListStore, Pingabl
   async #change(operation: string, sid: string, change: RecordChange): Promise<boolean> {
     const { ifVersion, clear = false, set = [], meta = {} } = change;
     const expiresAt = change.expiresAt === undefined ? null : normalizeTimestamp(change.expiresAt);
-    const parameters = [clear, encodeTexts(set), encodeMeta(meta), expiresAt];
+    const parameters: PostgresParameter[] = [clear, encodeTexts(set), encodeMeta(meta), expiresAt];
+    // A change that takes the session from its user, or that ends it earlier, is told.
+    let notify: string | undefined;
+    if (clear || "principal" in meta) notify = this.#notify("$9");
+    else if (expiresAt !== null) notify = `CASE WHEN $8 < judged.expires_at THEN ${this.#notify("$9")} END`;
+    if (notify !== undefined) parameters.push(payloadOf(sid));
     const assignments = `version = session.version + 1,
           data = jsonb_strip_nulls(CASE WHEN $5 THEN '{}' ELSE data END || $6::text::jsonb),
           meta = jsonb_strip_nulls(meta || $7::text::jsonb), expires_at = coalesce($8, session.expires_at)`;
     const isRepeatable = ifVersion === undefined && expiresAt === null;
-    if (isRepeatable && await this.#writeDirectly(sid, assignments, parameters)) return true;
+    if (isRepeatable && await this.#writeDirectly(sid, assignments, parameters, notify)) return true;
     return await this.#writeIfVersion(
       operation,
       sid,
@@ -533,6 +598,7 @@ export class PostgresStore implements CountingStore, PrincipalListStore, Pingabl
         RETURNING session.id
       )`,
       parameters,
+      notify,
     );
   }
 
@@ -543,11 +609,16 @@ export class PostgresStore implements CountingStore, PrincipalListStore, Pingabl
    *
    * @returns whether the session was live when it was written; if not, the caller finds out why
    */
-  async #writeDirectly(sid: string, assignments: string, parameters: PostgresParameter[]): Promise<boolean> {
+  async #writeDirectly(
+    sid: string,
+    assignments: string,
+    parameters: PostgresParameter[],
+    notify = "NULL",
+  ): Promise<boolean> {
     const now = `$2 + greatest(0, ${SERVER_TIME} - $3)`;
     const query = `UPDATE ${this.#table} AS session SET ${assignments}
       WHERE id = $1 AND moved_to IS NULL AND expires_at > ${now} AND $4::bigint IS NULL
-      RETURNING 1, expires_at > ${now}, expires_at, NULL, ${SERVER_TIME}`;
+      RETURNING 1, expires_at > ${now}, expires_at, NULL, ${SERVER_TIME}, ${notify}`;
     const rows = await this.#enqueue(sid, () => this.#sendTimed(query, sid, [null, ...parameters]));
     return rows[0] !== undefined && decodeText(rows[0][1]) === "t";
   }
@@ -559,6 +630,7 @@ export class PostgresStore implements CountingStore, PrincipalListStore, Pingabl
    * @param written the CTE `written`, which writes to the session if `judged` allows it, and returns
    * the row. Other CTEs may surround it. `$4` is the version, or `null`.
    * @param parameters `$5` and following
+   * @param notify an expression that tells of the write
    * @returns `false` if the session has another version
    */
   async #writeIfVersion(
@@ -567,6 +639,7 @@ export class PostgresStore implements CountingStore, PrincipalListStore, Pingabl
     ifVersion: number | undefined,
     written: string,
     parameters: PostgresParameter[],
+    notify = "NULL",
   ): Promise<boolean> {
     // The statement may wait for the lock of the row until the session has expired. It therefore
     // locks the row first, and then compares the expiry with the clock. A comparison in the WHERE
@@ -581,7 +654,8 @@ export class PostgresStore implements CountingStore, PrincipalListStore, Pingabl
       ),
       ${written}
       SELECT (SELECT count(*) FROM written), live, expires_at,
-        CASE WHEN live IS NULL THEN (SELECT version FROM ${this.#table} WHERE id = $1 AND ${LIVE}) END, ${SERVER_TIME}
+        CASE WHEN live IS NULL THEN (SELECT version FROM ${this.#table} WHERE id = $1 AND ${LIVE}) END, ${SERVER_TIME},
+        CASE WHEN (SELECT count(*) FROM written) > 0 THEN ${notify} END
       FROM (SELECT) AS one LEFT JOIN judged ON true`;
     const send = (): Promise<PostgresRows> => this.#sendTimed(query, sid, [ifVersion ?? null, ...parameters]);
     for (let attempt = 0; attempt < 2; attempt++) {
@@ -674,6 +748,11 @@ export class PostgresStore implements CountingStore, PrincipalListStore, Pingabl
       // (in_failed_sql_transaction). The application needs the first error.
       throw withoutDetails(hasCode(error, "25P02") ? transientError : error);
     }
+  }
+
+  /** Returns the expression that sends a notification. */
+  #notify(payload: string): string {
+    return `pg_notify('${this.#channel}', ${payload})`;
   }
 
   /**

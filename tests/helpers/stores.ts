@@ -95,6 +95,17 @@ export function probe<S extends SessionStore>(store: S): { store: S; probe: Prob
   return { store: proxy, probe: seen };
 }
 
+/** Returns a store without some of its methods. */
+export function without<S extends SessionStore>(store: S, ...names: string[]): S {
+  return new Proxy(store, {
+    has: (target, name) => !names.includes(String(name)) && name in target,
+    get: (target, name): unknown => {
+      const member: unknown = names.includes(String(name)) ? undefined : Reflect.get(target, name);
+      return typeof member === "function" ? member.bind(target) : member;
+    },
+  });
+}
+
 /** A {@linkcode Probe.before} that lets every call through. */
 export function working(): void {}
 

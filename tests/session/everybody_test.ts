@@ -5,7 +5,17 @@ import { everyOrder } from "../helpers/every_order.ts";
 import { LOCAL_STORES, WRITES } from "../helpers/local_stores.ts";
 import { microtasks } from "../helpers/microtasks.ts";
 import { eventNames, open, optionalCookieOf, read, renew, signIn, signUp, start, visit } from "../helpers/request.ts";
-import { BasicStore, countRecords, delayReads, failing, probe, STORES, waiting, working } from "../helpers/stores.ts";
+import {
+  BasicStore,
+  countRecords,
+  delayReads,
+  failing,
+  probe,
+  STORES,
+  waiting,
+  without,
+  working,
+} from "../helpers/stores.ts";
 import { FakeTimers, outcomeOf, quiet } from "../helpers/timers.ts";
 import {
   MemoryStore,
@@ -21,17 +31,6 @@ import {
 /** Returns whether a Cookie header leads to a session. */
 async function isLive(server: SessionMiddleware, cookie: string | undefined): Promise<boolean> {
   return cookie !== undefined && !(await open(server, cookie)).session.isNew;
-}
-
-/** A store without some methods of `MemoryStore`. */
-function without(...names: string[]): SessionStore {
-  return new Proxy(new MemoryStore(), {
-    has: (target, name) => !names.includes(String(name)) && name in target,
-    get: (target, name): unknown => {
-      const member: unknown = names.includes(String(name)) ? undefined : Reflect.get(target, name);
-      return typeof member === "function" ? member.bind(target) : member;
-    },
-  });
 }
 
 Deno.test("middleware.sessions.count() counts the live sessions, and those of users", async () => {
@@ -99,9 +98,9 @@ Deno.test("middleware.sessions says which capability a store lacks", async () =>
   const cases: [SessionStore, "count" | "users", string][] = [
     [new BasicStore(), "count", "Cannot count: this store does not count its sessions"],
     [new BasicStore(), "users", "Cannot users: this store does not list the users without reading all sessions"],
-    [without("countSessions"), "count", "Cannot count: this store does not count its sessions"],
+    [without(new MemoryStore(), "countSessions"), "count", "Cannot count: this store does not count its sessions"],
     [
-      without("listPrincipals"),
+      without(new MemoryStore(), "listPrincipals"),
       "users",
       "Cannot users: this store does not list the users without reading all sessions",
     ],

@@ -14,7 +14,6 @@ import {
   type SessionStore,
   SessionStoreError,
   type Watch,
-  type WatchedStore,
 } from "../../mod.ts";
 
 /** How the session has ended by its signal; `undefined` if it has not aborted. */
@@ -292,13 +291,13 @@ Deno.test("session.signal reports no event and no error where nothing fails", as
 });
 
 /** A store whose changes the test tells. */
-class ToldStore extends MemoryStore implements WatchedStore {
+class ToldStore extends MemoryStore {
   changed: ((key: string | undefined) => void) | undefined;
   watches = 0;
   disposed = 0;
   /** What `watch()` and `confirm()` fail with. */
   failure: Error | undefined;
-  watch(changed: (key: string | undefined) => void): Promise<Watch> {
+  override watch(changed: (key: string | undefined) => void): Promise<Watch> {
     this.watches++;
     const confirm = (): Promise<void> => this.failure === undefined ? Promise.resolve() : Promise.reject(this.failure);
     return confirm().then(() => {

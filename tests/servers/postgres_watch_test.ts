@@ -1,0 +1,174 @@
+/** `PostgresStore.watch()`, and the signals of sessions that another process ends. */
+import { PostgresStore } from "@alosaur/session/postgres";
+import postgres from "npm:postgres@3.4.9";
+import { SessionStoreError } from "../../mod.ts";
+import { newSessionId } from "../../src/cookie/session_id.ts";
+import { sharedStoreOf } from "../../src/persistence/shared_store.ts";
+import { assert, assertEquals, assertRejects } from "../helpers/assert.ts";
+import { open, renew, signIn, start, visit } from "../helpers/request.ts";
+import {
+  client,
+  ownSchema,
+  ownServer,
+  pooler,
+  POSTGRES_URL,
+  postgresCanBeStarted,
+  postgresIsThere,
+} from "./_postgres.ts";
+import { until } from "./_redis.ts";
+import { isThere } from "./_require.ts";
+
+const record = () => ({
+  values: new Map([["a", 1]]),
+  expiresAt: Date.now() + 60_000,
+  meta: { createdAt: Date.now(), seenAt: Date.now(), renewedAt: Date.now(), principal: "ada" },
+});
+
+/** The connections that listen to a table. */
+async function listeners(url = POSTGRES_URL): Promise<number[]> {
+  await using sql = client(url);
+  const rows = await sql.query("SELECT pid FROM pg_stat_activity WHERE query LIKE 'LISTEN sessions_%' ORDER BY pid");
+  return rows.map(({ pid }) => Number(pid));
+}
+
+if (await postgresIsThere("the tests of PostgresStore.watch()")) {
+  Deno.test("PostgresStore.watch() tells of every deletion and move, and of no id in the clear", async () => {
+    await using schema = await ownSchema();
+    const table = schema.table();
+    await using here = new PostgresStore(POSTGRES_URL, { table });
+    await using there = new PostgresStore(POSTGRES_URL, { table });
+    await here.init();
+    const ids = Array.from({ length: 1000 }, newSessionId);
+    await Promise.all(ids.map((id) => there.createRecord(id, record())));
+    const told = new Set<string | undefined>();
+    await using watch = await here.watch((key) => told.add(key));
+    await Promise.all(
+      ids.map((id, i) =>
+        i % 2 === 0 ? there.delete(id) : there.moveRecord(id, newSessionId(), { meta: {}, graceUntil: Date.now() })
+      ),
+    );
+    await watch.confirm();
+    assertEquals(ids.filter((id) => !told.has(watch.keyOf(id))), []);
+    assertEquals(ids.filter((id) => told.has(id)), []);
+  });
+
+  Deno.test("PostgresStore.watch() needs a client of postgres() that is no transaction", async () => {
+    await using schema = await ownSchema();
+    const sql = postgres(POSTGRES_URL, { max: 2, fetch_types: false, onnotice: () => {} });
+    try {
+      const store = new PostgresStore(sql, { table: schema.table() });
+      await store.init();
+      const told: unknown[] = [];
+      const watch = await store.watch((key) => told.push(key));
+      await store.createRecord("a", record());
+      await store.delete("a");
+      await watch.confirm();
+      assertEquals(told, [watch.keyOf("a")]);
+      await watch[Symbol.asyncDispose]();
+      await assertRejects(() => watch.confirm(), Error, "is lost");
+      await sql.begin(async (transaction) => {
+        const inside = new PostgresStore(transaction, { table: schema.table() });
+        await assertRejects(() => inside.watch(() => {}), SessionStoreError, "Cannot watch the sessions in PostgreSQL");
+      });
+    } finally {
+      await sql.end();
+    }
+  });
+
+  Deno.test("session.signal on PostgresStore aborts when another process ends the session, also during a reconnect", async () => {
+    await using schema = await ownSchema();
+    const table = schema.table();
+    await using store = new PostgresStore(POSTGRES_URL, { table });
+    await using other = new PostgresStore(POSTGRES_URL, { table });
+    await store.init();
+    const [here, there] = [start({}, store), start({}, other)];
+    const before = await listeners();
+    const cookies = await Promise.all(Array.from({ length: 5 }, () => signIn(here, "ada")));
+    const opened = await Promise.all(cookies.map((cookie) => open(here, cookie)));
+    const signals = opened.map(({ session }) => session.signal);
+    await until("the store listens", async () => (await listeners()).length === before.length + 1);
+    const [destroyed = "", cleared = "", rebound = "", renewed = "", revoked = ""] = cookies;
+    const ends = (): unknown[] => signals.map(({ aborted, reason }) => aborted ? reason.end : undefined);
+    const lookups = countReads(store);
+
+    await visit(there, { cookie: destroyed }, ({ security: { session } }) => session.destroy());
+    await visit(there, { cookie: cleared }, ({ security: { session } }) => session.clear());
+    await renew(there, rebound, { principal: "grace" });
+    await renew(there, renewed);
+    await until("it is told", () => ends().filter((end) => end !== undefined).length === 3);
+    assertEquals(ends(), ["gone", "cleared", "rebound", undefined, undefined]);
+    assert(lookups.count < 12, `${lookups.count} lookups`);
+
+    const [pid] = (await listeners()).filter((pid) => !before.includes(pid));
+    await using sql = client(POSTGRES_URL);
+    await sql.query(`SELECT pg_terminate_backend(${pid})`);
+    await visit(there, { cookie: revoked }, async () => void await there.sessions.revokeAll("ada"));
+    await until("it is told", () => ends().every((end) => end !== undefined));
+    assertEquals(ends(), ["gone", "cleared", "rebound", "gone", "gone"]);
+    await until("nobody listens any more", async () => (await listeners()).length === before.length);
+    assertEquals(sharedStoreOf(store).signals.size, 0);
+  });
+
+  const hasPooler = await isThere("postgres", "the test of PostgresStore.watch() through PgBouncer", async () => {
+    await Deno.stat("/usr/sbin/pgbouncer").catch(() => {
+      throw new Error("no /usr/sbin/pgbouncer");
+    });
+  });
+  if (hasPooler) {
+    Deno.test("PostgresStore.watch() refuses a pooler in transaction mode, which swallows what is told", async () => {
+      await using schema = await ownSchema();
+      await using pgbouncer = await pooler(POSTGRES_URL);
+      await using store = new PostgresStore(pgbouncer.url, { table: schema.table() });
+      await store.init();
+      const error = await assertRejects(() => store.watch(() => {}), SessionStoreError, "pooler in transaction mode");
+      assert(error.cause instanceof Error);
+      const events: string[] = [];
+      const middleware = start({ onEvent: (event) => events.push(event.type) }, store);
+      const { session } = await open(middleware, await signIn(middleware, "ada"));
+      const { signal } = session;
+      await until("it is reported", () => events.includes("storeFailed"));
+      await new PostgresStore(POSTGRES_URL, { table: schema.table() }).clear();
+      await until("it is looked up", () => signal.aborted);
+      assertEquals(signal.reason.end, "gone");
+    });
+  }
+}
+
+if (await postgresCanBeStarted("the test of PostgresStore.watch() after a crash")) {
+  Deno.test("PostgresStore.watch() tells of changes again after the server was silent, and after it has crashed", async () => {
+    await using server = await ownServer();
+    await server.start();
+    await using store = new PostgresStore(server.url);
+    await store.init();
+    const told: unknown[] = [];
+    await using watch = await store.watch((key) => told.push(key));
+    await server.signalBackends("SIGSTOP");
+    await assertRejects(() => watch.confirm(), Error, "did not arrive within 5 s");
+    await server.signalBackends("SIGCONT");
+    await until("it listens again", () => told.length > 1);
+    await watch.confirm();
+    assertEquals(told.splice(0), [undefined, undefined]);
+
+    await server.stop("SIGKILL");
+    await until("the loss is told", () => told.length > 0);
+    await assertRejects(() => watch.confirm(), Error, "is lost");
+    assertEquals(told, [undefined]);
+    await server.start();
+    await until("the return is told", () => told.length > 1);
+    await store.createRecord("a", record());
+    await store.delete("a");
+    await watch.confirm();
+    assertEquals(told, [undefined, undefined, watch.keyOf("a")]);
+  });
+}
+
+/** Counts the lookups of a store. */
+function countReads(store: PostgresStore): { readonly count: number } {
+  const real = store.readRecord.bind(store);
+  const reads = { count: 0 };
+  store.readRecord = (sid) => {
+    reads.count++;
+    return real(sid);
+  };
+  return reads;
+}
