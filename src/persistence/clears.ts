@@ -14,13 +14,18 @@ export class Clears {
     return this.#finished;
   }
 
+  /** Whether a call is running. */
+  get isRunning(): boolean {
+    return this.#running > 0;
+  }
+
   /**
    * Returns whether a call is running, or has finished in the meantime.
    *
    * @param finished how many calls had finished before
    */
   overlap(finished: number): boolean {
-    return this.#running > 0 || this.#finished !== finished;
+    return this.isRunning || this.#finished !== finished;
   }
 
   /** Runs a call. If it fails, it may have ended sessions nevertheless. */

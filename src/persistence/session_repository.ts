@@ -346,7 +346,7 @@ export class SessionRepository {
       for (const id of ids) {
         lastId = id;
         // Not only until the expiry that the caller knows, because another request may have extended it.
-        this.#shared.ended.set(id, { expiresAt: Infinity });
+        this.#shared.ended.set(id, { expiresAt: Infinity, end });
         await withStoreErrors("destroy", () => this.#shared.adapter.delete(id));
         const found = await withStoreErrors("destroy", () => this.#shared.adapter.read(id));
         if (found === undefined || !("movedTo" in found)) break;

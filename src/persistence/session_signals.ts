@@ -84,6 +84,7 @@ type Lookup = { id: string; record: AdapterRecord } | "gone" | "expired";
 export class SessionSignals {
   readonly #store: SessionStore;
   readonly #adapter: () => StoreAdapter;
+  readonly #endOf: (sid: string) => SessionEnd | undefined;
   /** By the current id, as far as this process knows. */
   readonly #sessions = new Map<string, Set<HeldSession>>();
   /** The ids by what the store calls them when it tells of a change. */
@@ -98,10 +99,18 @@ export class SessionSignals {
   #confirmedAt = -Infinity;
   #report: SignalSource["report"] = noop;
 
-  /** @param adapter returns the operations on the store */
-  constructor(store: SessionStore, adapter: () => StoreAdapter) {
+  /**
+   * @param adapter returns the operations on the store
+   * @param endOf returns how this process has ended a session, or is about to
+   */
+  constructor(
+    store: SessionStore,
+    adapter: () => StoreAdapter,
+    endOf: (sid: string) => SessionEnd | undefined,
+  ) {
     this.#store = store;
     this.#adapter = adapter;
+    this.#endOf = endOf;
   }
 
   /** How many sessions are held. */
@@ -213,7 +222,8 @@ export class SessionSignals {
       held.checkedAt = now;
       held.hasFailed = false;
       if (typeof found === "string") {
-        if (held.isStored || found === "expired") this.#abort(id, held, found);
+        // The store may tell of a deletion before it has answered this process.
+        if (held.isStored || found === "expired") this.#abort(id, held, this.#endOf(id) ?? found);
         continue;
       }
       held.isStored = true;

@@ -4,7 +4,7 @@
  * @module
  */
 import { type CountingStore, isCountingStore, isPrincipalListStore, type PrincipalListStore } from "../admin_store.ts";
-import { SessionStoreError } from "../errors.ts";
+import { type SessionEnd, SessionStoreError } from "../errors.ts";
 import { isPrincipalStore, isRecordStore, type PrincipalStore, type SessionStore } from "../session_store.ts";
 import { ExpiringMap } from "../util/expiring_map.ts";
 import { KeyedMutex } from "../util/keyed_mutex.ts";
@@ -47,7 +47,7 @@ export class SharedStore {
     (seconds) => new SessionStoreError("limit", `Cannot limit: ${new WaitTimeoutError(seconds).message}`),
   );
   /** The sessions that this process has ended, by their id. */
-  readonly ended: ExpiringMap<{ expiresAt: number }> = new ExpiringMap(MAX_ENDED);
+  readonly ended: ExpiringMap<{ expiresAt: number; end: SessionEnd }> = new ExpiringMap(MAX_ENDED);
   /** The session ids that this process has replaced. */
   readonly replaced: ExpiringMap<{ expiresAt: number }> = new ExpiringMap(MAX_REPLACED);
   readonly clears: Clears = new Clears();
@@ -68,7 +68,7 @@ export class SharedStore {
 
   constructor(store: SessionStore) {
     this.#store = store;
-    this.signals = new SessionSignals(store, () => this.adapter);
+    this.signals = new SessionSignals(store, () => this.adapter, (sid) => this.#endOf(sid));
     this.#capabilities = this.#adapt((store) => store);
   }
 
@@ -87,6 +87,11 @@ export class SharedStore {
     if (seconds >= this.#timeoutSeconds) return;
     this.#timeoutSeconds = seconds;
     this.#capabilities = this.#adapt((store) => withStoreTimeout(store, seconds));
+  }
+
+  /** Returns how this process has ended a session, or is about to. */
+  #endOf(sid: string): SessionEnd | undefined {
+    return this.ended.get(sid)?.end ?? (this.clears.isRunning ? "revoked" : undefined);
   }
 
   /**

@@ -2,7 +2,7 @@
 import { assert, assertEquals, assertInstanceOf, assertStrictEquals } from "../helpers/assert.ts";
 import { FakeClock } from "../helpers/clock.ts";
 import { cookieOf, idOf, open, renew, signIn, signUp, start, visit } from "../helpers/request.ts";
-import { delayReads, failing, probe, STORES, waiting, working } from "../helpers/stores.ts";
+import { BasicStore, delayReads, failing, probe, STORES, waiting, without, working } from "../helpers/stores.ts";
 import { FakeTimers, quiet } from "../helpers/timers.ts";
 import {
   MemoryStore,
@@ -38,7 +38,12 @@ function twoProcesses(
   return [start(options, store), start(options, probe(store).store)];
 }
 
-for (const [name, make] of STORES) {
+const SILENT: [name: string, make: () => SessionStore] = [
+  "a store that tells of no changes",
+  () => without(new MemoryStore(), "watch"),
+];
+
+for (const [name, make] of [...STORES, SILENT]) {
   const endings: [
     end: string,
     name: string,
@@ -264,7 +269,7 @@ Deno.test("session.signal does not abort while the store fails, and is right onc
 
 Deno.test("session.signal looks a session up once every few seconds, however many requests have asked for it", async () => {
   using timers = new FakeTimers();
-  const { store, probe: control } = probe(new MemoryStore());
+  const { store, probe: control } = probe(new BasicStore());
   const middleware = start({}, store);
   const cookie = await signUp(middleware);
   const opened = await Promise.all(Array.from({ length: 50 }, () => open(middleware, cookie)));
