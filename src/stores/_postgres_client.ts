@@ -44,7 +44,10 @@ type ListenerOptions = postgres.Options<Record<string, never>> & {
   onnotify: (channel: string, payload: string) => void;
 };
 
-const DEFAULT_LIMITS: ServerLimits = { silenceMs: 5_000, pendingQueries: 10_000, graceMs: 5_000 };
+/** How many queries may be pending. */
+export const MAX_PENDING_QUERIES = 10_000;
+
+const DEFAULT_LIMITS: ServerLimits = { silenceMs: 5_000, pendingQueries: MAX_PENDING_QUERIES, graceMs: 5_000 };
 
 /**
  * How many retired pools may wait for a silent server. Each holds as many of the server's
@@ -110,9 +113,7 @@ export class PostgresClient implements AsyncDisposable {
     this.#replaceSilentPool();
     for (let isRetry = false;; isRetry = true) {
       const pool = this.#pool;
-      if (pool.pendingQueries.size >= this.#limits.pendingQueries) {
-        throw new Error("Cannot query PostgreSQL: too many queries are pending; the server does not respond");
-      }
+      if (pool.pendingQueries.size >= this.#limits.pendingQueries) throw overloadError();
       try {
         return await pool.query(text, parameters);
       } catch (error) {
@@ -195,6 +196,11 @@ export class PostgresClient implements AsyncDisposable {
     clearTimeout(pool.timer);
     return pool.closed ??= pool.sql.end({ timeout: seconds }).then(() => void this.#retired.delete(pool));
   }
+}
+
+/** Creates the error of a query while too many others are pending. */
+export function overloadError(): Error {
+  return new Error("Cannot query PostgreSQL: too many queries are pending; the server does not respond");
 }
 
 /**

@@ -15,14 +15,17 @@ import type {
   StoredRecord,
 } from "../session_store.ts";
 import { toObject } from "../util/clone_value.ts";
-import { noop } from "../util/maybe_promise.ts";
+import { type MaybePromise, noop, RESOLVED } from "../util/maybe_promise.ts";
 import { checkOptionNames } from "../util/option_names.ts";
 import { retry } from "../util/retry.ts";
 import { withTimeout } from "../util/timeout.ts";
 import type { Watch, WatchedStore } from "../watched_store.ts";
 import { decodeKey, encodeKey } from "./_codec.ts";
+import { LookupBatches } from "./_lookup_batches.ts";
 import {
   listenerOf,
+  MAX_PENDING_QUERIES,
+  overloadError,
   PostgresClient,
   type PostgresParameter,
   type PostgresRows,
@@ -94,6 +97,22 @@ export interface PostgresStoreOptions {
   max?: number;
 }
 
+/** A row of a result. */
+type Row = PostgresRows[number];
+
+/** The columns that {@linkcode PostgresStore.readRecord} needs. */
+const RECORD_COLUMNS = "data, meta, version, expires_at, moved_to, grace_until";
+
+/** How many sessions one statement reads at most. */
+const MAX_LOOKUPS = 100;
+
+/**
+ * The classes of errors that may come from one row of a statement: data_exception, an error of a
+ * function in a view or a policy, a system error such as a block that the disk cannot read, and an
+ * internal error such as a damaged value.
+ */
+const ROW_ERROR = /^(22|P0|58|XX)/;
+
 /** The condition for a row to be a live session. `$2` is the current time. */
 const LIVE = "moved_to IS NULL AND expires_at > $2";
 
@@ -108,6 +127,12 @@ const TRANSIENT = new Set<unknown>(["40001", "40P01", "53300"]);
 
 /** The errors of a statement that the server does not allow: insufficient_privilege, read_only_sql_transaction. */
 const NOT_ALLOWED = new Set<unknown>(["42501", "25006"]);
+
+/**
+ * The error of every statement in a transaction of the application after the first error, which is
+ * the one that the application needs.
+ */
+const IN_FAILED_TRANSACTION = "25P02";
 
 /** How long a statement is retried after such an error, in milliseconds. */
 const RETRY_MS = 5000;
@@ -147,6 +172,9 @@ const CLEANUP_BATCH = 1000;
  *   PgBouncer before 1.21 does not support prepared statements. For it, pass `prepare: false` to
  *   the client, or `?prepare=false` in the URL. Every call then takes two round trips. With
  *   prepared statements, only the first call of a method on each connection does.
+ * - Concurrent lookups share statements. While two are pending, further lookups wait, for two
+ *   milliseconds at most, and are then sent as one statement. A lookup finds everything that was
+ *   written before it began.
  * - Expired rows are removed in the background, after a session was created, at most once a minute.
  *   If your processes run for less than a minute, call {@linkcode PostgresStore.removeExpired}
  *   regularly.
@@ -196,6 +224,7 @@ export class PostgresStore implements CountingStore, PrincipalListStore, Pingabl
    */
   readonly #serverClock = new ServerClock();
   #ready: Promise<void> | undefined;
+  readonly #lookups = new LookupBatches<Row>((ids) => this.#readRows(ids), MAX_LOOKUPS);
   /** The last pending write to each session. */
   readonly #writes = new Map<string, Promise<void>>();
   #lastCleanup = Date.now();
@@ -346,11 +375,8 @@ export class PostgresStore implements CountingStore, PrincipalListStore, Pingabl
    * more.
    */
   async readRecord(sid: string): Promise<StoredRecord | SessionTrace | undefined> {
-    const rows = await this.#query(
-      `SELECT data, meta, version, expires_at, moved_to, grace_until FROM ${this.#table} WHERE id = $1`,
-      [encodeKey(sid)],
-    );
-    const row = rows[0];
+    if (this.#lookups.pending >= MAX_PENDING_QUERIES) throw overloadError();
+    const row = await this.#lookups.get(encodeKey(sid));
     if (row === undefined) return undefined;
     const expiresAt = decodeNumber(row[3]);
     const expired = Date.now() >= expiresAt;
@@ -513,6 +539,9 @@ export class PostgresStore implements CountingStore, PrincipalListStore, Pingabl
    */
   async [Symbol.asyncDispose](): Promise<void> {
     await Promise.all(Array.from(this.#watches, (watch) => watch[Symbol.asyncDispose]()));
+    this.#lookups.flush();
+    // postgres.js sends a query one microtask after it was created.
+    await RESOLVED;
     await this.#client?.[Symbol.asyncDispose]();
     await this.#cleanup;
   }
@@ -570,6 +599,37 @@ export class PostgresStore implements CountingStore, PrincipalListStore, Pingabl
     );
     this.#serverClock.observe(decodeNumber(rows[0]?.[0]), sentAt);
     return decodeNumber(rows[0]?.[1]) > 0;
+  }
+
+  /** Reads the rows of encoded ids, in one statement if possible. */
+  async #readRows(ids: string[]): Promise<MaybePromise<Row | undefined>[]> {
+    const [id = ""] = ids;
+    if (ids.length === 1) return [await this.#readRow(id)];
+    // encodeKey() escapes the characters that would end an element of the array. The subquery has
+    // the same plan as the statement for one id. For `id = ANY($1)`, PostgreSQL may prepare to read
+    // the whole table while it is small, and do that until it has statistics of a larger one.
+    const query = `SELECT session.* FROM unnest($1::text::text[]) AS wanted (id), LATERAL (
+        SELECT ${RECORD_COLUMNS}, id FROM ${this.#table} WHERE id = wanted.id LIMIT 1
+      ) AS session`;
+    let rows: PostgresRows;
+    try {
+      rows = await this.#query(query, [`{${ids.map((id) => `"${id}"`).join()}}`]);
+    } catch (error) {
+      if (!ROW_ERROR.test(String(codeOf(error)))) throw error;
+      return ids.map((id) => this.#readRow(id, error));
+    }
+    const byId = new Map(Array.from(rows, (row) => [decodeText(row[6]), row]));
+    return ids.map((id) => byId.get(id));
+  }
+
+  /** @param batchError the error of a statement that should have read the row before */
+  async #readRow(id: string, batchError?: unknown): Promise<Row | undefined> {
+    try {
+      const rows = await this.#query(`SELECT ${RECORD_COLUMNS} FROM ${this.#table} WHERE id = $1`, [id]);
+      return rows[0];
+    } catch (error) {
+      throw batchError !== undefined && hasCode(error, IN_FAILED_TRANSACTION) ? batchError : error;
+    }
   }
 
   /** Changes a session; see {@linkcode RecordStore.changeRecord}. */
@@ -744,9 +804,7 @@ export class PostgresStore implements CountingStore, PrincipalListStore, Pingabl
     try {
       return checkResult(await retry(() => this.#send(query, parameters), deadline, isTransient));
     } catch (error) {
-      // In a transaction of the application, every statement after the first error fails
-      // (in_failed_sql_transaction). The application needs the first error.
-      throw withoutDetails(hasCode(error, "25P02") ? transientError : error);
+      throw withoutDetails(hasCode(error, IN_FAILED_TRANSACTION) ? transientError : error);
     }
   }
 

@@ -9,7 +9,7 @@ import { type Client, client, POSTGRES_URL, sleep } from "./_postgres.ts";
 export interface Holder extends AsyncDisposable {
   /** Runs statements in the transaction. */
   query: Client["query"];
-  /** Waits until that many connections wait for a lock while they use the table. */
+  /** Waits until at least that many connections wait for a lock while they use the table. */
   waiting(connections: number): Promise<void>;
 }
 
@@ -25,7 +25,7 @@ export async function hold(table: string, statements: string): Promise<Holder> {
           `SELECT count(DISTINCT pid) FROM pg_locks AS waiting JOIN pg_locks AS used USING (pid)
           WHERE NOT waiting.granted AND used.relation = '${table}'::regclass`,
         );
-        if (Number(row?.count) === connections) return;
+        if (Number(row?.count) >= connections) return;
         await sleep(5);
       }
     },
