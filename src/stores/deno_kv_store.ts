@@ -17,7 +17,7 @@ import type {
 import { toObject } from "../util/clone_value.ts";
 import { ExpiringMap } from "../util/expiring_map.ts";
 import { KeyedMutex } from "../util/keyed_mutex.ts";
-import { noop } from "../util/maybe_promise.ts";
+import { type MaybePromise, noop } from "../util/maybe_promise.ts";
 import { checkOptionNames } from "../util/option_names.ts";
 import { retry } from "../util/retry.ts";
 import { withTimeout } from "../util/timeout.ts";
@@ -34,6 +34,7 @@ import {
   type SessionContent,
   type StoredSession,
 } from "./_kv_session.ts";
+import { LookupBatches } from "./_lookup_batches.ts";
 import { answerWithin, openError } from "./_open_error.ts";
 import { emptyRecord, idInUseError, normalizeTimestamp, unreadableError } from "./_records.ts";
 
@@ -101,6 +102,9 @@ const MAX_EXPIRE_IN_MS = 1e15;
 /** How many entries `clear()` removes in one commit. */
 const CLEAR_BATCH_SIZE = 100;
 
+/** How many keys Deno KV accepts in one lookup. */
+const GET_BATCH_SIZE = 10;
+
 /** How many entries Deno KV returns in one call, from one snapshot. */
 const LIST_BATCH_SIZE = 1000;
 
@@ -121,6 +125,9 @@ const LIST_BATCH_SIZE = 1000;
  * - A lookup takes one call. It never uses the cache. The first lookup that finds the session
  *   expired takes two: it also marks the session, so that a write that was sent before the expiry
  *   and is executed later cannot extend it.
+ * - Concurrent lookups share calls. While two are pending, further lookups wait, for two
+ *   milliseconds at most, and then take one call for ten sessions, and one more for each that is
+ *   larger than 64 KiB. A lookup finds everything that was written before it began.
  * - A new session takes one call.
  * - A write takes one call if this process has recently read or written the session. Otherwise, or
  *   if the session is larger than 64 KiB, it takes two. It takes three if another process has
@@ -161,6 +168,7 @@ export class DenoKvStore implements CountingStore, PrincipalListStore, PingableS
    * there was no other. Versionstamps grow, and a session from before the last `clear()` has ended.
    */
   #epoch = "";
+  readonly #lookups = new LookupBatches<StoredSession>((sids) => this.#readAll(sids), GET_BATCH_SIZE);
   /** The sessions that were read or written last, by session id. */
   readonly #cache = new ExpiringMap<{ stored: StoredSession; expiresAt: number }>(MAX_CACHED);
 
@@ -517,6 +525,27 @@ export class DenoKvStore implements CountingStore, PrincipalListStore, PingableS
   }
 
   async #readStored(sid: string): Promise<StoredSession> {
+    return await this.#lookups.get(sid) ?? NOTHING;
+  }
+
+  /** Reads sessions, in one call if possible. */
+  async #readAll(sids: string[]): Promise<MaybePromise<StoredSession>[]> {
+    const [sid = ""] = sids;
+    if (sids.length === 1) return [await this.#readChunks(sid)];
+    try {
+      const firsts = await this.#kv.getMany<Uint8Array[]>(sids.map((sid) => [...this.#sessionKey(sid), 0]));
+      return firsts.map((first, i) => {
+        const stored = first.versionstamp === null ? NOTHING : decodeSession([first]);
+        // Without its further chunks, a large session is unreadable.
+        return stored.unreadable ? this.#readChunks(sids[i] ?? "") : stored;
+      });
+    } catch {
+      // One of the keys may be the reason.
+      return sids.map((sid) => this.#readChunks(sid));
+    }
+  }
+
+  async #readChunks(sid: string): Promise<StoredSession> {
     // If there are fewer than 100 entries, Deno KV reads all of them in one call, from one
     // snapshot. A session has 13 at most.
     return decodeSession(await Array.fromAsync(this.#kv.list<Uint8Array>({ prefix: this.#sessionKey(sid) })));

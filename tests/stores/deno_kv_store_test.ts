@@ -27,7 +27,7 @@ testSessionStore("DenoKvStore", () => new DenoKvStore(handles[++stores % 2 === 0
 interface Watch {
   kv: Deno.Kv;
   /** The calls that reached the database, in order. */
-  calls: ("get" | "list" | "commit")[];
+  calls: ("get" | "getMany" | "list" | "commit")[];
   /** The entries that the last commit set, with their time until expiry. */
   set: { key: Deno.KvKey; expireIn?: number }[];
   /** Replaces a commit. By default it makes the real one. */
@@ -112,6 +112,86 @@ Deno.test("DenoKvStore makes the documented number of database calls", async (t)
       assertEquals<string[]>(calls, expected);
     });
   }
+});
+
+Deno.test("DenoKvStore reads ten sessions in one call if their lookups are made at the same time", async (t) => {
+  using kv = await Deno.openKv(":memory:");
+  const { kv: watchedKv, calls } = watched(kv);
+  const [store, writer] = [new DenoKvStore(watchedKv), new DenoKvStore(kv)];
+  const look = (sid: string): Promise<unknown> =>
+    store.readRecord(sid).then((found) => {
+      if (found === undefined) return "missing";
+      if ("values" in found) return found.values.get("k");
+      return "movedTo" in found ? `moved to ${found.movedTo}` : "expired";
+    }, (error) => error.name);
+  const expected = new Map<string, unknown>();
+  for (let i = 0; i < 20; i++) {
+    await writer.createRecord(`live ${i}`, record(8e15, [["k", i]]));
+    expected.set(`live ${i}`, i).set(`none ${i}`, "missing");
+  }
+  const ids = [...expected.keys()];
+
+  await t.step("live and missing ones", async () => {
+    for (let round = 0; round < 3; round++) {
+      calls.length = 0;
+      assertEquals(await Promise.all(ids.map(look)), [...expected.values()]);
+      assertEquals(calls, ["list", "list", ...Array(4).fill("getMany")]);
+    }
+  });
+
+  await t.step("those that take more than one entry, or fail", async () => {
+    const long = "x".repeat(200_000);
+    await writer.createRecord("long", record(8e15, [["k", long]]));
+    await writer.createRecord("expired", record(0));
+    await writer.createRecord("old", record(8e15, [["k", "new"]]));
+    await writer.moveRecord("old", "new", { meta: {}, graceUntil: 8e15 });
+    await writer.createRecord("torn", record(8e15, [["k", long]]));
+    await kv.delete(["session", "id", "torn", 1]);
+    await kv.set(["session", "id", "other", 0], "not bytes");
+    await kv.set(["session", "id", "late", 1], new Uint8Array(1));
+    const states: [string, unknown][] = [
+      ["long", long],
+      ["expired", "expired"],
+      ["old", "moved to new"],
+      ["new", "new"],
+      ["torn", "UnreadableRecordError"],
+      ["other", "UnreadableRecordError"],
+      ["late", "missing"],
+      // Deno KV refuses keys of more than 2 KiB.
+      ["a".repeat(3000), "TypeError"],
+    ];
+    // Each is looked up beside others, first and not first.
+    for (const order of [states, states.toReversed()]) {
+      const all = [...expected].slice(0, 5).concat(order);
+      assertEquals(await Promise.all(all.map(([sid]) => look(sid))), all.map(([, outcome]) => outcome));
+    }
+  });
+
+  await t.step("one session, of which each lookup has a copy", async () => {
+    calls.length = 0;
+    const all = await Promise.all(Array.from({ length: 5 }, () => store.readRecord("live 1")));
+    assertEquals(calls, ["list", "list", "list"]);
+    for (const found of all) {
+      assert(found !== undefined && "values" in found);
+      assertEquals([found.values, found.meta], [new Map([["k", 1]]), META]);
+      found.values.clear();
+      found.meta.seenAt = 0;
+    }
+    assertEquals(await look("live 1"), 1);
+  });
+
+  await t.step("after a write that was acknowledged before", async () => {
+    let stopped = false;
+    const others = ids.map(async (sid) => {
+      while (!stopped) await look(sid);
+    });
+    for (let i = 0; i < 50; i++) {
+      await store.setValue("live 0", "k", -i);
+      assertEquals(await look("live 0"), -i);
+    }
+    stopped = true;
+    await Promise.all(others);
+  });
 });
 
 Deno.test("DenoKvStore caches the last 256 sessions and serializes the writes to each", async () => {
