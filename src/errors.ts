@@ -75,7 +75,8 @@ export class UnreadableRecordError extends SessionStoreError {
  * - `"expired"`
  * - `"cleared"`: `session.clear()`, which unbinds the session from its user
  * - `"rebound"`: the session was bound to another user
- * - `"gone"`: another process has destroyed or revoked it, or the store has lost it or cannot read it
+ * - `"gone"`: the store does not have it any more, because another process has destroyed or revoked
+ *   it; or it cannot read it, or could not create it
  */
 export type SessionEnd = "destroyed" | "revoked" | "expired" | "cleared" | "rebound" | "gone";
 
@@ -85,7 +86,7 @@ const END_MESSAGES: Record<SessionEnd, string> = {
   expired: "The session has ended: it has expired",
   cleared: "The session was cleared and is no longer bound to its user",
   rebound: "The session was bound to another user",
-  gone: "The session has ended: the store does not have it any more",
+  gone: "The session has ended: the store no longer finds it",
 };
 
 /**

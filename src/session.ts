@@ -116,9 +116,9 @@ export class Session<TData extends object = SessionData> {
    * or it is bound to another user. The {@linkcode SessionGoneError.end} of its `reason` says which.
    * A new id does not end a session, and a sign-in does not end that of a visitor.
    *
-   * This process ends it at once. What another process does is known as soon as the store tells of it,
-   * or within some five seconds; see docs/STORES.md. An expiry aborts it within a second. Without a
-   * session, it follows the one that this request creates.
+   * If this process ends the session, the signal aborts at once; after an expiry, within a second. If
+   * another process does, it depends on the store: within milliseconds or six seconds, see
+   * docs/STORES.md. Without a session, it follows the one that this request creates.
    *
    * All requests of a session receive the same signal. Remove your listener when you no longer need
    * it, for example when a socket closes.

@@ -6,7 +6,7 @@
 import type { HttpContext, MiddlewareTarget } from "../deps.ts";
 import { CookiePolicy } from "./cookie/cookie_policy.ts";
 import { Signer } from "./cookie/signer.ts";
-import { isActivityDue } from "./core/lifetime.ts";
+import { effectiveExpiry, isActivityDue } from "./core/lifetime.ts";
 import type { LoadedSession } from "./core/loaded_session.ts";
 import { SessionLoader } from "./core/session_loader.ts";
 import type { SessionServices } from "./core/session_services.ts";
@@ -96,6 +96,10 @@ export class SessionMiddleware implements MiddlewareTarget {
       repository,
       reporter,
       cookies: new CookiePolicy(resolved, reporter),
+      signalPolicy: {
+        expiryOf: ({ expiresAt, meta }) => effectiveExpiry(resolved, expiresAt, meta),
+        report: (error) => reporter.emitStoreFailed("watch", error),
+      },
       enforceSessionLimit: async (principal, session, cookie) => {
         if (!(await sessions.limit(principal, session.id))) session.markGone(cookie);
       },

@@ -49,6 +49,8 @@ export interface SessionMeta {
    * cookie must be sent again.
    */
   maxAgeSent?: number;
+  /** When `clear()` was last called. What began before, such as a stream, ends with it. */
+  clearedAt?: number;
   /**
    * The older session id that the CSRF token is still derived from. Absent if the token is derived
    * from the current id.
@@ -131,6 +133,7 @@ export const META_TYPES = {
   maxAge: "number",
   maxAgeSince: "number",
   maxAgeSent: "number",
+  clearedAt: "number",
   csrfSeed: "string",
   replaces: "string",
   encrypted: "number",

@@ -13,7 +13,7 @@ import { chain, type MaybePromise, noop } from "../util/maybe_promise.ts";
 import { computeExpiry, cookieExpiry, effectiveExpiry, isCookieDue } from "./lifetime.ts";
 import { LoadedSession } from "./loaded_session.ts";
 import { lookUp } from "./look_up.ts";
-import { followSession } from "./session_signal.ts";
+import { expectCreation, onCreated, onNotCreated } from "./session_signal.ts";
 import { detailsMeta, forgottenDetails, initialMeta, renewedMeta, type SessionDetails } from "./session_meta.ts";
 import type { SessionServices } from "./session_services.ts";
 
@@ -32,7 +32,9 @@ export function newSession(
   const meta = initialMeta(details, before);
   const expiresAt = computeExpiry(options, meta);
   if (meta.createdAt >= expiresAt) throw new SessionGoneError("create");
-  return new LoadedSession(id, expiresAt, meta, { values });
+  const session = new LoadedSession(id, expiresAt, meta, { values });
+  expectCreation(session);
+  return session;
 }
 
 /**
@@ -51,10 +53,11 @@ export function createRecord(
   const { id, meta: { principal } } = session;
   return chain(() => repository.create(id, record), () => {
     reporter.emitCreated(id, principal);
-    followSession(services, cookie, session);
+    onCreated(services, cookie, session);
     return principal === undefined ? undefined : enforceSessionLimit(principal, session, cookie);
   }, (error) => {
     session.ended = { error: error as Error };
+    onNotCreated(services, session);
     cookie.cancel();
     failed();
     throw error;
@@ -137,6 +140,7 @@ export async function signIn(
     const record = { values, expiresAt: own.expiresAt, meta: own.meta };
     // The same object, because writes that wait in the queue belong to it.
     session.restart(own);
+    expectCreation(session);
     sendCookie(services, cookie, session);
     await createRecord(services, cookie, session, record);
   }
@@ -150,7 +154,8 @@ export function clearSession(
 ): MaybePromise<void> {
   return session.run("clear", cookie, async () => {
     const now = Date.now();
-    const meta: Partial<SessionMeta> = { principal: undefined, ...forgottenDetails(session.meta, now) };
+    const clearedAt = Math.max(now, (session.meta.clearedAt ?? 0) + 1);
+    const meta: Partial<SessionMeta> = { principal: undefined, clearedAt, ...forgottenDetails(session.meta, now) };
     // With the activity of now, as in `moveSession()`.
     if (meta.maxAgeSince !== undefined) meta.seenAt = now;
     const expiresAt = meta.maxAgeSince && computeExpiry(options, { ...session.meta, ...meta });

@@ -8,6 +8,7 @@ import type { ResponseCookie } from "../cookie/response_cookie.ts";
 import type { Signer } from "../cookie/signer.ts";
 import type { Reporter } from "../events.ts";
 import type { ResolvedOptions } from "../options.ts";
+import type { SignalPolicy } from "../persistence/held_session.ts";
 import type { SessionRepository } from "../persistence/session_repository.ts";
 import type { SessionStore } from "../session_store.ts";
 import type { LoadedSession } from "./loaded_session.ts";
@@ -20,6 +21,7 @@ export interface SessionServices {
   readonly repository: SessionRepository;
   readonly reporter: Reporter;
   readonly cookies: CookiePolicy;
+  readonly signalPolicy: SignalPolicy;
   /**
    * If a user has more sessions than `maxSessionsPerPrincipal`, ends the oldest ones. If later
    * sign-ins have ended `session` itself, marks it as gone.

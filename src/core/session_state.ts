@@ -162,7 +162,7 @@ export class SessionState {
     this.#markPrivate();
     if (this.#outage !== undefined) return AbortSignal.abort(unavailableError("signal", this.#outage));
     if (this.#isDestroyed) return AbortSignal.abort(new SessionGoneError("signal", { end: "destroyed" }));
-    return sessionSignal(this.#services, this.#cookie, this.#loaded, !this.isNew);
+    return sessionSignal(this.#services, this.#cookie, this.#loaded);
   }
 
   /** The session, if it is live, for an application that reads it. */

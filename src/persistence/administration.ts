@@ -37,13 +37,15 @@ export class Administration {
     return withStoreErrors("revokeEverybody", async () => {
       const { clears, adapter, signals } = this.#shared;
       try {
-        await clears.run(() => adapter.clear());
+        await clears.run(async () => {
+          await adapter.clear();
+          signals.endAll("revoked");
+        });
       } catch (error) {
         // It may have ended some sessions.
         signals.lookUpAll();
         throw error;
       }
-      signals.endAll("revoked");
     });
   }
 }

@@ -186,12 +186,12 @@ export class SessionRepository {
    * store.
    */
   isCurrent(sid: string): boolean {
-    return !this.isEnded(sid) && this.#shared.replaced.get(sid) === undefined;
+    return this.endOf(sid) === undefined && this.#shared.replaced.get(sid) === undefined;
   }
 
-  /** Returns whether this process has ended the session. */
-  isEnded(sid: string): boolean {
-    return this.#shared.ended.get(sid) !== undefined;
+  /** Returns how this process has ended a session; `undefined` if it has not. */
+  endOf(sid: string): SessionEnd | undefined {
+    return this.#shared.ended.get(sid)?.end;
   }
 
   /**

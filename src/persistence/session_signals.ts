@@ -3,76 +3,52 @@
  *
  * @module
  */
-import { type SessionEnd, SessionGoneError, SessionStoreError, UnreadableRecordError } from "../errors.ts";
+import { type SessionEnd, SessionGoneError, UnreadableRecordError } from "../errors.ts";
 import type { SessionMeta, SessionStore } from "../session_store.ts";
 import { isFollowed } from "../util/followed_signal.ts";
-import { callAsync, noop } from "../util/maybe_promise.ts";
-import { withTimeout } from "../util/timeout.ts";
-import { isWatchedStore, type Watch } from "../watched_store.ts";
+import { HeldSession, type SignalSource } from "./held_session.ts";
 import type { AdapterRecord, StoreAdapter } from "./store_adapter.ts";
-import { StoreTimeoutError } from "./store_timeout.ts";
+import { StoreWatch } from "./store_watch.ts";
 
 /** How often the expiry of the sessions is compared with the clock, in milliseconds. */
 const TICK_MS = 1000;
 
+/** After how many ticks a session is looked up again if the store does not tell of changes. */
+const LOOK_UP_TICKS = 5;
+
 /**
- * How often a session is looked up if the store does not tell of changes, in milliseconds; and how
- * often it is checked whether the store still tells of them, and whether a signal is still in use.
+ * After how many ticks a session is looked up again if the store tells of changes. Others may change
+ * a table without telling, such as an administrator or an older version of this package.
  */
-const LOOK_UP_MS = 5000;
+const TOLD_LOOK_UP_TICKS = 300;
 
-/** How long a lookup or a confirmation may take, in seconds. */
-const TIMEOUT_SECONDS = 5;
+/** After how many ticks a lookup without an answer is given up. */
+const GIVE_UP_TICKS = 5;
 
-/** How long to wait before a store that refused to tell of changes is asked again, in milliseconds. */
-const WATCH_RETRY_MS = 60_000;
+/** After how many ticks it is checked again whether a signal is still in use. */
+const FOLLOWED_TICKS = 30;
 
-/** The session of a request that asks for its signal. */
-export interface SignalSource {
-  readonly id: string;
-  readonly principal: string | undefined;
-  readonly expiresAt: number;
-  /** Whether the store has had its record. If not, the record may be on its way. */
-  readonly isStored: boolean;
-  /** Returns when the session of a record expires. */
-  expiryOf(record: AdapterRecord): number;
-  /** Reports that the store does not tell of changes. */
-  report(error: SessionStoreError): void;
+/** How many lookups run at the same time. More would delay those of requests. */
+const MAX_LOOKUPS = 64;
+
+/**
+ * How long a session is held after its expiry while the store fails, in milliseconds. Activity that
+ * this process does not know of may have extended it.
+ */
+const UNKNOWN_MS = 60_000;
+
+/** What a lookup has found. */
+type Found = { id: string; record: AdapterRecord } | "gone" | "expired";
+
+/** A lookup that is running. */
+interface Lookup {
+  /** The tick at which it began. */
+  readonly since: number;
+  /** Whether a change was told meanwhile, which its answer may not contain. */
+  isRepeated: boolean;
+  /** Whether this process has changed the session meanwhile, which its answer may contradict. */
+  isOutdated: boolean;
 }
-
-/** A session whose signal is in use. */
-class HeldSession {
-  readonly controller: AbortController;
-  principal: string | undefined;
-  expiresAt: number;
-  isStored: boolean;
-  /** When the session was checked last, in milliseconds of `performance.now()`. */
-  checkedAt = performance.now();
-  /** Whether the last lookup failed, so that it has to be repeated. */
-  hasFailed = false;
-  readonly expiryOf: SignalSource["expiryOf"];
-  #signal: WeakRef<AbortSignal> | undefined;
-
-  constructor({ principal, expiresAt, isStored, expiryOf }: SignalSource, controller: AbortController) {
-    this.controller = controller;
-    this.principal = principal;
-    this.expiresAt = expiresAt;
-    this.isStored = isStored;
-    this.expiryOf = expiryOf;
-  }
-
-  /** The signal for the application. It is derived, so that {@linkcode isFollowed} knows of it. */
-  get signal(): AbortSignal {
-    let signal = this.#signal?.deref();
-    if (signal === undefined) {
-      signal = AbortSignal.any([this.controller.signal]);
-      this.#signal = new WeakRef(signal);
-    }
-    return signal;
-  }
-}
-
-type Lookup = { id: string; record: AdapterRecord } | "gone" | "expired";
 
 /**
  * The sessions of a store whose signals are in use in this process.
@@ -82,23 +58,18 @@ type Lookup = { id: string; record: AdapterRecord } | "gone" | "expired";
  * every move, because a signal belongs to the session and not to its id.
  */
 export class SessionSignals {
-  readonly #store: SessionStore;
   readonly #adapter: () => StoreAdapter;
   readonly #endOf: (sid: string) => SessionEnd | undefined;
+  readonly #watch: StoreWatch;
   /** By the current id, as far as this process knows. */
-  readonly #sessions = new Map<string, Set<HeldSession>>();
-  /** The ids by what the store calls them when it tells of a change. */
+  readonly #sessions = new Map<string, HeldSession>();
+  /** The ids by what the store calls them when it tells of a change, where that is another text. */
   readonly #ids = new Map<string, string>();
-  readonly #lookups = new Map<string, { isOutdated: boolean }>();
+  readonly #lookups = new Map<string, Lookup>();
+  /** The sessions whose lookup has to wait for others. */
+  readonly #due = new Set<string>();
   #timer: ReturnType<typeof setTimeout> | undefined;
-  #watch: Watch | undefined;
-  #isOpening = false;
-  #retryWatchAt = -Infinity;
-  /** Whether the store has confirmed lately that it tells of changes. */
-  #isTold = false;
-  #confirmedAt = -Infinity;
-  #report: SignalSource["report"] = noop;
-
+  #ticks = 0;
   /**
    * @param adapter returns the operations on the store
    * @param endOf returns how this process has ended a session, or is about to
@@ -108,7 +79,7 @@ export class SessionSignals {
     adapter: () => StoreAdapter,
     endOf: (sid: string) => SessionEnd | undefined,
   ) {
-    this.#store = store;
+    this.#watch = new StoreWatch(store, (key) => this.#onChanged(key), () => this.#onOpened());
     this.#adapter = adapter;
     this.#endOf = endOf;
   }
@@ -124,24 +95,35 @@ export class SessionSignals {
    * @param controller aborts signals that the application has already
    */
   hold(source: SignalSource, controller?: AbortController): AbortSignal {
-    const { id, principal } = source;
-    this.#report = source.report;
-    const sessions = this.#sessions.get(id) ?? new Set();
-    const existing = sessions.values().find((held) => held.principal === principal);
-    if (existing !== undefined && controller === undefined) return existing.signal;
-    const held = new HeldSession(source, controller ?? new AbortController());
-    sessions.add(held);
-    this.#sessions.set(id, sessions);
+    const { id, principal, clearedAt, policy } = source;
+    this.#watch.report = policy.report;
+    if (controller === undefined) {
+      const same = this.#heldBy(id).find((held) =>
+        held.principal === principal && held.clearedAt === clearedAt && held.policy === policy
+      );
+      if (same !== undefined) return same.signal;
+    }
+    const held = new HeldSession(source, controller ?? new AbortController(), this.#ticks);
+    held.next = this.#sessions.get(id);
+    this.#sessions.set(id, held);
     this.#index(id);
     this.#start();
-    // The session may have ended since the request has read it.
-    void this.#lookUp(id);
+    // The session may have ended since the request has read it. An answer that is under way does not
+    // concern this request.
+    this.#invalidate(id);
+    this.#lookUp(id);
     return held.signal;
+  }
+
+  /** This process has created the record of a session that it holds already. */
+  created(sid: string): void {
+    for (const held of this.#heldBy(sid)) held.isStored = true;
+    this.#lookUp(sid);
   }
 
   /** This process has ended a session. */
   end(sid: string, end: SessionEnd): void {
-    for (const held of this.#sessions.get(sid) ?? []) this.#abort(sid, held, end);
+    for (const held of this.#heldBy(sid)) this.#abort(held, end);
   }
 
   /** This process has ended all sessions. */
@@ -151,53 +133,67 @@ export class SessionSignals {
 
   /** This process has given a session another id, and perhaps another user. */
   move(sid: string, newSid: string, meta: Partial<SessionMeta>): void {
-    const wasLookedUp = this.#invalidate(sid);
     this.#rename(sid, newSid);
-    for (const held of this.#sessions.get(newSid) ?? []) {
-      if ("principal" in meta) this.#bind(newSid, held, meta.principal);
+    if ("principal" in meta) {
+      for (const held of this.#heldBy(newSid)) this.#bind(held, meta.principal);
     }
-    if (wasLookedUp) void this.#lookUp(newSid);
+    // Its expiry may be another one.
+    this.#lookUp(newSid);
   }
 
   /** This process has changed the expiry of a session. */
   setExpiry(sid: string, expiresAt: number): void {
-    const sessions = this.#sessions.get(sid);
     // A later expiry is found when the former one is reached.
-    if (sessions?.values().some((held) => expiresAt < held.expiresAt)) void this.#lookUp(sid);
+    if (this.#heldBy(sid).some((held) => expiresAt < held.expiresAt)) this.#lookUp(sid);
   }
 
   /** Looks all sessions up, because any of them may have ended. */
   lookUpAll(): void {
-    for (const sid of this.#sessions.keys()) void this.#lookUp(sid);
+    for (const sid of this.#sessions.keys()) this.#lookUp(sid);
   }
 
-  /** Makes the result of a running lookup invalid. Returns whether there is one. */
-  #invalidate(sid: string): boolean {
+  /** Makes the answer of a running lookup invalid, if it says that the session lives. */
+  #invalidate(sid: string): void {
     const running = this.#lookups.get(sid);
     if (running !== undefined) running.isOutdated = true;
-    return running !== undefined;
   }
 
-  async #lookUp(sid: string): Promise<void> {
-    // Its answer may be from before the change.
-    if (this.#invalidate(sid)) return;
-    const lookup = { isOutdated: false };
+  #lookUp(sid: string): void {
+    if (!this.#sessions.has(sid)) return;
+    const running = this.#lookups.get(sid);
+    if (running !== undefined) running.isRepeated = true;
+    else if (this.#lookups.size < MAX_LOOKUPS) void this.#runLookup(sid);
+    else this.#due.add(sid);
+  }
+
+  async #runLookup(sid: string): Promise<void> {
+    const lookup: Lookup = { since: this.#ticks, isRepeated: false, isOutdated: false };
     this.#lookups.set(sid, lookup);
+    const startedAt = Date.now();
+    let found: Found | undefined;
     try {
-      do {
-        lookup.isOutdated = false;
-        const found = await withTimeout(this.#find(sid), TIMEOUT_SECONDS, () => new StoreTimeoutError(TIMEOUT_SECONDS));
-        if (!lookup.isOutdated) this.#apply(sid, found);
-      } while (lookup.isOutdated && this.#sessions.has(sid));
+      found = await this.#find(sid);
     } catch {
-      // The store failed, which says nothing about the session. The next tick tries again.
-      for (const held of this.#sessions.get(sid) ?? []) held.hasFailed = true;
-    } finally {
-      this.#lookups.delete(sid);
+      // The store failed, which says nothing about the session.
+    }
+    // Otherwise it was given up.
+    if (this.#lookups.get(sid) !== lookup) return;
+    this.#lookups.delete(sid);
+    if (found === undefined) this.#onLookupFailed(sid);
+    else if (!this.#apply(sid, found, lookup, startedAt)) this.#lookUp(sid);
+    for (const next of this.#due) {
+      if (this.#lookups.size >= MAX_LOOKUPS) break;
+      this.#due.delete(next);
+      this.#lookUp(next);
     }
   }
 
-  async #find(sid: string): Promise<Lookup> {
+  /** The next tick tries again. */
+  #onLookupFailed(sid: string): void {
+    for (const held of this.#heldBy(sid)) held.hasFailed = true;
+  }
+
+  async #find(sid: string): Promise<Found> {
     const ids = new Set([sid]);
     try {
       // The loop also visits the ids that it adds.
@@ -214,64 +210,98 @@ export class SessionSignals {
     return "gone";
   }
 
-  #apply(sid: string, found: Lookup): void {
-    const now = performance.now();
-    if (typeof found === "object" && found.id !== sid) this.#rename(sid, found.id);
-    const id = typeof found === "object" ? found.id : sid;
-    for (const held of this.#sessions.get(id) ?? []) {
-      held.checkedAt = now;
+  /** Applies the answer of a lookup. Returns whether it was final. */
+  #apply(sid: string, found: Found, lookup: Lookup, startedAt: number): boolean {
+    if (typeof found === "object" && found.id !== sid) {
+      this.#rename(sid, found.id);
+      // What happened to the new id so far was told before its name was known.
+      this.#lookUp(found.id);
+      return true;
+    }
+    let isFinal = !lookup.isRepeated;
+    for (const held of this.#heldBy(sid)) {
+      held.lookedUp = this.#ticks;
       held.hasFailed = false;
       if (typeof found === "string") {
         // The store may tell of a deletion before it has answered this process.
-        if (held.isStored || found === "expired") this.#abort(id, held, this.#endOf(id) ?? found);
-        continue;
+        if (held.isStored || found === "expired") this.#abort(held, this.#endOf(sid) ?? found);
+        else if (Date.now() >= held.expiresAt) this.#abort(held, "expired");
+      } else if (lookup.isOutdated) isFinal = false;
+      else {
+        held.isStored = true;
+        held.expiresAt = held.policy.expiryOf(found.record);
+        if (startedAt >= held.expiresAt) this.#abort(held, "expired");
+        // The answer arrived after the expiry, which activity may have extended meanwhile.
+        else if (Date.now() >= held.expiresAt) isFinal = false;
+        else if (found.record.meta.clearedAt !== held.clearedAt) this.#abort(held, "cleared");
+        else this.#bind(held, found.record.meta.principal);
       }
-      held.isStored = true;
-      held.expiresAt = held.expiryOf(found.record);
-      if (Date.now() >= held.expiresAt) this.#abort(id, held, "expired");
-      else this.#bind(id, held, found.record.meta.principal);
     }
+    return isFinal;
   }
 
-  #bind(sid: string, held: HeldSession, principal: string | undefined): void {
+  #bind(held: HeldSession, principal: string | undefined): void {
     if (held.principal === principal) return;
     // A sign-in does not end what the visitor has begun before.
     if (held.principal === undefined) held.principal = principal;
-    else this.#abort(sid, held, principal === undefined ? "cleared" : "rebound");
+    else this.#abort(held, principal === undefined ? "cleared" : "rebound");
   }
 
-  #abort(sid: string, held: HeldSession, end: SessionEnd): void {
-    this.#drop(sid, held);
-    held.controller.abort(new SessionGoneError("signal", { end }));
+  #abort(held: HeldSession, end: SessionEnd): void {
+    try {
+      this.#drop(held);
+    } finally {
+      held.controller.abort(new SessionGoneError("signal", { end }));
+    }
   }
 
-  #drop(sid: string, held: HeldSession): void {
-    const sessions = this.#sessions.get(sid);
-    sessions?.delete(held);
-    if (sessions?.size !== 0) return;
-    this.#sessions.delete(sid);
-    if (this.#watch !== undefined) this.#ids.delete(this.#watch.keyOf(sid));
+  /** Returns what is held of a session: one, except for a moment after it was bound to another user. */
+  #heldBy(sid: string): readonly HeldSession[] {
+    const first = this.#sessions.get(sid);
+    if (first === undefined) return [];
+    const all = [first];
+    for (let { next } = first; next !== undefined; next = next.next) all.push(next);
+    return all;
+  }
+
+  #drop(held: HeldSession): void {
+    const { id } = held;
+    const first = this.#sessions.get(id);
+    if (first !== held) {
+      for (let other = first; other !== undefined; other = other.next) {
+        if (other.next === held) other.next = held.next;
+      }
+    } else if (held.next !== undefined) this.#sessions.set(id, held.next);
+    else this.#remove(id);
     if (this.#sessions.size === 0) this.#stop();
   }
 
   #rename(sid: string, newSid: string): void {
-    const sessions = this.#sessions.get(sid);
-    if (sessions === undefined) return;
-    // A request that has loaded the session by its new id may hold it already.
-    for (const held of this.#sessions.get(newSid) ?? []) sessions.add(held);
-    this.#sessions.set(newSid, sessions);
-    this.#sessions.delete(sid);
-    if (this.#watch !== undefined) this.#ids.delete(this.#watch.keyOf(sid));
+    const moved = this.#heldBy(sid);
+    if (moved.length === 0) return;
+    this.#remove(sid);
+    for (const held of moved) {
+      held.id = newSid;
+      // A request that has loaded the session by its new id may hold it already.
+      held.next = this.#sessions.get(newSid);
+      this.#sessions.set(newSid, held);
+    }
     this.#index(newSid);
   }
 
+  #remove(sid: string): void {
+    this.#sessions.delete(sid);
+    if (this.#ids.size > 0) this.#ids.delete(this.#watch.keyOf(sid));
+  }
+
   #index(sid: string): void {
-    if (this.#watch !== undefined) this.#ids.set(this.#watch.keyOf(sid), sid);
+    const key = this.#watch.keyOf(sid);
+    if (key !== sid) this.#ids.set(key, sid);
   }
 
   #start(): void {
     if (this.#timer === undefined) this.#schedule();
-    void this.#openWatch();
+    this.#watch.open();
   }
 
   #schedule(): void {
@@ -282,77 +312,49 @@ export class SessionSignals {
   #stop(): void {
     clearTimeout(this.#timer);
     this.#timer = undefined;
+    this.#due.clear();
     this.#ids.clear();
-    const watch = this.#watch;
-    this.#watch = undefined;
-    this.#isTold = false;
-    watch?.[Symbol.asyncDispose]().then(noop, noop);
+    this.#watch.close();
   }
 
   #tick(): void {
     this.#schedule();
-    const now = performance.now();
-    if (now - this.#confirmedAt >= LOOK_UP_MS) {
-      this.#confirmedAt = now;
-      if (this.#watch === undefined) void this.#openWatch();
-      else void this.#confirm(this.#watch);
+    const ticks = ++this.#ticks;
+    this.#watch.tick();
+    for (const [sid, { since }] of this.#lookups) {
+      if (ticks - since < GIVE_UP_TICKS) continue;
+      this.#lookups.delete(sid);
+      this.#onLookupFailed(sid);
     }
-    for (const [sid, sessions] of this.#sessions) {
-      let isDue = false;
-      for (const held of sessions) {
-        isDue ||= held.hasFailed || Date.now() >= held.expiresAt;
-        if (now - held.checkedAt < LOOK_UP_MS) continue;
-        held.checkedAt = now;
-        if (isFollowed(held.controller.signal)) isDue ||= !this.#isTold;
-        else this.#drop(sid, held);
-      }
-      // Not while a lookup is running, which a slow store would then never finish.
-      if (isDue && !this.#lookups.has(sid)) void this.#lookUp(sid);
+    const now = Date.now();
+    for (const first of this.#sessions.values()) {
+      for (let held: HeldSession | undefined = first; held !== undefined; held = held.next) this.#check(held, now);
     }
   }
 
-  async #openWatch(): Promise<void> {
-    const store = this.#store;
-    if (this.#watch !== undefined || this.#isOpening || performance.now() < this.#retryWatchAt) return;
-    if (!isWatchedStore(store)) return;
-    this.#isOpening = true;
-    try {
-      const watch = await callAsync(() => store.watch((key) => this.#onChanged(key)));
-      this.#watch = watch;
-      if (this.#sessions.size === 0) return this.#stop();
-      for (const sid of this.#sessions.keys()) this.#index(sid);
-      this.#isTold = true;
-      this.#confirmedAt = performance.now();
-      this.lookUpAll();
-    } catch (cause) {
-      this.#retryWatchAt = performance.now() + WATCH_RETRY_MS;
-      const advice = "sessions whose signal is in use are looked up every few seconds instead";
-      this.#report(
-        new SessionStoreError("watch", `Cannot watch: the store does not tell of changes; ${advice}`, { cause }),
-      );
-    } finally {
-      this.#isOpening = false;
+  #check(held: HeldSession, now: number): void {
+    const ticks = this.#ticks;
+    if (ticks - held.followed >= FOLLOWED_TICKS) {
+      if (!isFollowed(held.controller.signal)) return this.#drop(held);
+      held.followed = ticks;
     }
+    const interval = this.#watch.isTold ? TOLD_LOOK_UP_TICKS : LOOK_UP_TICKS;
+    const isDue = held.hasFailed || now >= held.expiresAt || ticks - held.lookedUp >= interval;
+    if (!isDue) return;
+    if (held.hasFailed && now >= held.expiresAt + UNKNOWN_MS) this.#abort(held, "expired");
+    // Not while a lookup is running, which a slow store would then never finish.
+    else if (!this.#lookups.has(held.id)) this.#lookUp(held.id);
   }
 
-  async #confirm(watch: Watch): Promise<void> {
-    const confirmed = await withTimeout(
-      watch.confirm(),
-      TIMEOUT_SECONDS,
-      () => new StoreTimeoutError(TIMEOUT_SECONDS),
-    ).then(() => true, () => false);
-    if (watch === this.#watch) this.#isTold = confirmed;
-  }
-
+  /** @param key the key of one session; `undefined` if any of them may have changed */
   #onChanged(key: string | undefined): void {
-    if (key === undefined) {
-      // Until the store has confirmed that it tells of changes again.
-      this.#isTold = false;
-      this.#confirmedAt = -Infinity;
-      this.lookUpAll();
-      return;
-    }
-    const sid = this.#ids.get(key);
-    if (sid !== undefined) void this.#lookUp(sid);
+    if (key === undefined) this.lookUpAll();
+    else this.#lookUp(this.#ids.get(key) ?? key);
+  }
+
+  #onOpened(): void {
+    if (this.#sessions.size === 0) return this.#stop();
+    for (const sid of this.#sessions.keys()) this.#index(sid);
+    this.lookUpAll();
   }
 }

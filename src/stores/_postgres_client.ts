@@ -3,6 +3,8 @@
  *
  * @module
  */
+import { once } from "node:events";
+import { connect, type Socket } from "node:net";
 import process from "node:process";
 import { clearTimeout, setTimeout } from "node:timers";
 import postgres from "npm:postgres@3.4.9";
@@ -39,9 +41,21 @@ export interface ServerLimits {
   graceMs: number;
 }
 
-/** Options of postgres.js, of which its types do not know `onnotify`. */
+/** How long an attempt to connect may take. */
+const CONNECT_TIMEOUT_SECONDS = 5;
+
+/** Where postgres.js connects to. */
+interface Address {
+  host: string[];
+  port: number[];
+  /** The path of a Unix socket. */
+  path?: string | false;
+}
+
+/** Options of postgres.js, of which its types do not know two. */
 type ListenerOptions = postgres.Options<Record<string, never>> & {
   onnotify: (channel: string, payload: string) => void;
+  socket: (address: Address) => Promise<Socket>;
 };
 
 /** How many queries may be pending. */
@@ -224,7 +238,10 @@ export function readServer(sql: object): Server {
 export function listenerOf(sql: object, onNotify: (payload: string) => void, onClose: () => void): PostgresListener {
   const options: Partial<ListenerOptions> = Object(Reflect.get(sql, "options"));
   if (options.host === undefined) throw new TypeError("Cannot listen: the client is not one of postgres()");
-  return toListener(postgres({ ...options, ...listenerOptions(onNotify, onClose) }));
+  const own = listenerOptions(onNotify, onClose);
+  // The application may reach the server in a way of its own.
+  if (options.socket !== undefined) own.socket = options.socket;
+  return toListener(postgres({ ...options, ...own }));
 }
 
 /** The options of a client with one connection, which stays open. */
@@ -237,12 +254,31 @@ function listenerOptions(onNotify: (payload: string) => void, onClose: () => voi
     fetch_types: false,
     onnotify: (_channel, payload) => onNotify(payload),
     onclose: onClose,
+    socket: connectQuietly,
   };
+}
+
+/** Connects to a server, with a socket that does not keep the process alive. */
+async function connectQuietly({ host: hosts, port: ports, path }: Address): Promise<Socket> {
+  const targets = path ? [{ path }] : hosts.map((host, i) => ({ host, port: ports[i] ?? 5432 }));
+  let failure: unknown;
+  for (const target of targets) {
+    const socket = connect(target);
+    try {
+      await once(socket, "connect", { signal: AbortSignal.timeout(CONNECT_TIMEOUT_SECONDS * 1000) });
+      // With TLS, postgres.js takes the name of the server from here.
+      return Object.assign(socket.unref(), target);
+    } catch (error) {
+      socket.destroy();
+      failure = error;
+    }
+  }
+  throw failure;
 }
 
 function toListener(sql: ReturnType<typeof postgres>): PostgresListener {
   return {
-    listen: (channel) => sql.unsafe(`LISTEN ${channel}`),
+    query: (text) => sql.unsafe(text),
     close: () => sql.end({ timeout: 0 }),
   };
 }
@@ -317,7 +353,7 @@ function open(
   try {
     return postgres(url, {
       ...(maxConnections === undefined ? {} : { max: maxConnections }),
-      connect_timeout: 5,
+      connect_timeout: CONNECT_TIMEOUT_SECONDS,
       // Firewalls drop idle connections. The timeout also closes a connection that opened after its
       // pool was replaced.
       idle_timeout: 300,

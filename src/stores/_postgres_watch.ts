@@ -5,16 +5,20 @@
  */
 import { createHash } from "node:crypto";
 import type { Watch } from "../watched_store.ts";
+import { answerWithin } from "./_open_error.ts";
 
 /** A connection that receives notifications. */
 export interface PostgresListener {
-  /** Runs a LISTEN. Rejects if the server cannot be reached. */
-  listen(channel: string): Promise<unknown>;
+  /** Runs a statement. */
+  query(text: string): Promise<unknown>;
+  /** Closes the connection. */
   close(): Promise<unknown>;
 }
 
 /** How a {@linkcode PostgresWatch} reaches the server. */
 export interface PostgresChannel {
+  /** Returns the name of the channel, a valid name in SQL. */
+  name(): Promise<string>;
   /**
    * Opens a connection.
    *
@@ -26,8 +30,8 @@ export interface PostgresChannel {
   notify(payload: string): Promise<unknown>;
 }
 
-/** How long a notification may take to arrive, in milliseconds. */
-const ARRIVAL_MS = 5000;
+/** How long a statement, or the arrival of a notification, may take, in seconds. */
+const ANSWER_SECONDS = 5;
 
 /** How long to wait before connecting again, in milliseconds. */
 const RECONNECT_MS = 250;
@@ -37,19 +41,12 @@ const PROBE = "probe:";
 /** The payload that says that any session may have changed. */
 export const EVERYTHING = "*";
 
-/** Returns the name of the channel of a table, such as `"sessions"` or `"auth.sessions"`. */
-export function channelOf(table: string): string {
-  // A name may have 63 bytes at most.
-  return `sessions_${sha256(table).slice(0, 32)}`;
-}
-
-/** Returns the payload for a session id. A hash, because every user of the database may listen. */
+/**
+ * Returns the payload for a session id: 128 bits of a hash, because every user of the database may
+ * listen.
+ */
 export function payloadOf(sid: string): string {
-  return sha256(sid);
-}
-
-function sha256(text: string): string {
-  return createHash("sha256").update(text).digest("hex");
+  return createHash("sha256").update(sid).digest("base64url").slice(0, 22);
 }
 
 /**
@@ -57,31 +54,21 @@ function sha256(text: string): string {
  *
  * A pooler in transaction mode accepts a LISTEN and then gives the connection to somebody else, so
  * nothing is ever told. Each connection is therefore proved with a notification from another one.
- * The same proves that everything before it was told, because PostgreSQL delivers notifications in
- * the order of the commits.
  */
 export class PostgresWatch implements Watch {
   readonly tellsAll = false;
-  readonly #name: string;
   readonly #channel: PostgresChannel;
   readonly #changed: (key: string | undefined) => void;
   readonly #onEnd: () => void;
   readonly #probes = new Map<string, PromiseWithResolvers<void>>();
+  #name = "";
+  /** The current connection, and the one that is being opened. */
   #listener: PostgresListener | undefined;
   #isListening = false;
   #isDisposed = false;
 
-  /**
-   * @param table the table, as in `PostgresStoreOptions`
-   * @param onEnd is called when the watch is disposed
-   */
-  constructor(
-    table: string,
-    channel: PostgresChannel,
-    changed: (key: string | undefined) => void,
-    onEnd: () => void,
-  ) {
-    this.#name = channelOf(table);
+  /** @param onEnd is called when the watch is disposed of */
+  constructor(channel: PostgresChannel, changed: (key: string | undefined) => void, onEnd: () => void) {
     this.#channel = channel;
     this.#changed = changed;
     this.#onEnd = onEnd;
@@ -101,9 +88,20 @@ export class PostgresWatch implements Watch {
     return payloadOf(sid);
   }
 
+  /**
+   * Sends a notification to itself. PostgreSQL delivers notifications in the order of the commits, so
+   * everything before it has been told.
+   */
   async confirm(): Promise<void> {
-    if (!this.#isListening) throw new Error("The connection that listens is lost");
-    await this.#probe();
+    const listener = this.#listener;
+    if (!this.#isListening || listener === undefined) throw new Error("The connection that listens is lost");
+    try {
+      await this.#probe((payload) => listener.query(`NOTIFY ${this.#name}, '${payload}'`));
+    } catch (error) {
+      // A machine that disappears does not close its connections.
+      if (listener === this.#listener) this.#onLost();
+      throw error;
+    }
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -115,29 +113,32 @@ export class PostgresWatch implements Watch {
   }
 
   async #connect(): Promise<void> {
-    let isLost = false;
-    const listener = this.#listener = this.#channel.open((payload) => this.#receive(payload), () => {
-      if (isLost) return;
-      isLost = true;
-      this.#failProbes();
-      if (this.#isListening) this.#onLost();
+    this.#name = await this.#channel.name();
+    const listener = this.#channel.open((payload) => this.#receive(payload), () => {
+      // postgres.js may tell much later that it has closed a connection.
+      if (listener === this.#listener) this.#onLost();
     });
+    this.#listener = listener;
     try {
-      await listener.listen(this.#name);
-      await this.#probe();
-      if (isLost) throw new Error("The connection that listens was lost");
+      await answerWithin(ANSWER_SECONDS, listener.query(`LISTEN ${this.#name}`));
+      await this.#probe((payload) => this.#channel.notify(payload));
+      if (listener !== this.#listener || this.#isDisposed) throw new Error("The connection that listens is lost");
     } catch (error) {
-      isLost = true;
-      void listener.close();
+      if (listener === this.#listener) this.#listener = undefined;
+      listener.close().catch(() => {});
       throw error;
     }
     this.#isListening = true;
   }
 
   #onLost(): void {
+    const wasListening = this.#isListening;
     this.#isListening = false;
-    void this.#listener?.close();
-    if (this.#isDisposed) return;
+    this.#listener?.close().catch(() => {});
+    this.#listener = undefined;
+    this.#failProbes();
+    // Otherwise `#connect()` fails.
+    if (!wasListening || this.#isDisposed) return;
     this.#changed(undefined);
     void this.#reconnect();
   }
@@ -146,13 +147,11 @@ export class PostgresWatch implements Watch {
     while (!this.#isDisposed) {
       try {
         await this.#connect();
+        // What happened meanwhile was not told.
+        return this.#changed(undefined);
       } catch {
         await new Promise<void>((resolve) => Deno.unrefTimer(setTimeout(resolve, RECONNECT_MS)));
-        continue;
       }
-      if (this.#isDisposed) return void await this.#listener?.close();
-      // What happened meanwhile was not told.
-      return this.#changed(undefined);
     }
   }
 
@@ -162,18 +161,17 @@ export class PostgresWatch implements Watch {
   }
 
   /** Resolves when a notification that is sent now has arrived. */
-  async #probe(): Promise<void> {
+  async #probe(send: (payload: string) => Promise<unknown>): Promise<void> {
     const payload = PROBE + crypto.randomUUID();
     const arrival = Promise.withResolvers<void>();
-    arrival.promise.catch(() => {});
     this.#probes.set(payload, arrival);
-    const timer = setTimeout(() => {
-      arrival.reject(new Error(`a notification did not arrive within ${ARRIVAL_MS / 1000} s`));
-      // A machine that disappears does not close its connections.
-      if (this.#isListening) this.#onLost();
-    }, ARRIVAL_MS);
+    const timer = setTimeout(
+      () => arrival.reject(new Error(`a notification did not arrive within ${ANSWER_SECONDS} s`)),
+      ANSWER_SECONDS * 1000,
+    );
+    Deno.unrefTimer(timer);
     try {
-      await Promise.all([this.#channel.notify(payload), arrival.promise]);
+      await Promise.all([send(payload), arrival.promise]);
     } finally {
       clearTimeout(timer);
       this.#probes.delete(payload);
@@ -181,6 +179,6 @@ export class PostgresWatch implements Watch {
   }
 
   #failProbes(): void {
-    for (const { reject } of this.#probes.values()) reject(new Error("The connection that listens was lost"));
+    for (const { reject } of this.#probes.values()) reject(new Error("The connection that listens is lost"));
   }
 }

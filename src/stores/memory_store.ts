@@ -146,7 +146,10 @@ export class MemoryStore implements CountingStore, PrincipalListStore, PingableS
     return Promise.resolve({
       tellsAll: true,
       keyOf: (sid) => sid,
-      confirm: () => RESOLVED,
+      confirm: () =>
+        this.#watchers.has(watcher)
+          ? RESOLVED
+          : Promise.reject(new Error("The watch has ended, or its store was closed")),
       [Symbol.asyncDispose]: (): Promise<void> => {
         this.#watchers.delete(watcher);
         this.#updateTell();

@@ -41,7 +41,7 @@ import {
   encodeTexts,
 } from "./_postgres_row.ts";
 import { postgresSchema, quoteTable, userIndexName } from "./_postgres_schema.ts";
-import { channelOf, EVERYTHING, payloadOf, type PostgresChannel, PostgresWatch } from "./_postgres_watch.ts";
+import { EVERYTHING, payloadOf, type PostgresChannel, PostgresWatch } from "./_postgres_watch.ts";
 import { answerWithin, openError, type Server } from "./_open_error.ts";
 import { emptyRecord, idInUseError, normalizeTimestamp, withoutDetails } from "./_records.ts";
 import { ServerClock } from "./_server_clock.ts";
@@ -210,10 +210,11 @@ export class PostgresStore implements CountingStore, PrincipalListStore, Pingabl
   /** Opens a connection that receives notifications. */
   readonly #openListener: PostgresChannel["open"];
   readonly #watches = new Set<PostgresWatch>();
-  /** The name of the table in the options. */
-  readonly #name: string;
   readonly #table: string;
-  /** The channel of the notifications. */
+  /**
+   * The name of the channel of the notifications, as an expression in SQL. Others may name the same
+   * table with its schema or without.
+   */
   readonly #channel: string;
   readonly #userIndex: string;
   /** The SQL that creates the table; `undefined` if the application creates it. */
@@ -243,8 +244,7 @@ export class PostgresStore implements CountingStore, PrincipalListStore, Pingabl
     checkOptionNames("create a PostgresStore", options, { table: true, migrate: true, max: true });
     const { table = "sessions", migrate = true, max } = options;
     this.#table = quoteTable("create a PostgresStore", table);
-    this.#name = table;
-    this.#channel = channelOf(table);
+    this.#channel = `'sessions_' || '${this.#table}'::regclass::oid`;
     this.#userIndex = userIndexName(table);
     if (typeof migrate !== "boolean") {
       throw new TypeError(`Cannot create a PostgresStore: \`migrate\` must be a boolean; received a ${typeof migrate}`);
@@ -310,10 +310,11 @@ export class PostgresStore implements CountingStore, PrincipalListStore, Pingabl
    */
   async watch(changed: (key: string | undefined) => void): Promise<Watch> {
     const channel: PostgresChannel = {
+      name: async () => decodeText((await this.#query(`SELECT ${this.#channel}`, []))[0]?.[0]),
       open: this.#openListener,
       notify: (payload) => this.#query(`SELECT ${this.#notify("$1")}`, [payload]),
     };
-    const watch = new PostgresWatch(this.#name, channel, changed, () => this.#watches.delete(watch));
+    const watch = new PostgresWatch(channel, changed, () => this.#watches.delete(watch));
     this.#watches.add(watch);
     try {
       await watch.open();
@@ -510,7 +511,7 @@ export class PostgresStore implements CountingStore, PrincipalListStore, Pingabl
     // statement fails as long as other processes write.
     await this.#query(
       `SET LOCAL transaction_isolation = 'read committed'; DELETE FROM ${this.#table};
-      NOTIFY ${this.#channel}, '${EVERYTHING}'`,
+      SELECT ${this.#notify(`'${EVERYTHING}'`)}`,
       [],
     );
   }
@@ -810,7 +811,7 @@ export class PostgresStore implements CountingStore, PrincipalListStore, Pingabl
 
   /** Returns the expression that sends a notification. */
   #notify(payload: string): string {
-    return `pg_notify('${this.#channel}', ${payload})`;
+    return `pg_notify(${this.#channel}, ${payload})`;
   }
 
   /**

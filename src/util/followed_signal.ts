@@ -4,8 +4,9 @@
  * @module
  */
 
-/** The name of the symbol under which Deno keeps the signals that `AbortSignal.any()` has derived. */
-const DEPENDENTS = "[[dependentSignals]]";
+/** The symbol under which Deno keeps the signals that `AbortSignal.any()` has derived from a signal. */
+const dependentsSymbol = Object.getOwnPropertySymbols(new AbortController().signal)
+  .find(({ description }) => description === "[[dependentSignals]]");
 
 /**
  * Returns whether a signal that `AbortSignal.any()` has derived from this one is still in use, that
@@ -15,11 +16,10 @@ const DEPENDENTS = "[[dependentSignals]]";
  * derives from a derived one. If Deno keeps them elsewhere one day, every signal counts as in use.
  */
 export function isFollowed(signal: AbortSignal): boolean {
-  const symbol = Object.getOwnPropertySymbols(signal).find(({ description }) => description === DEPENDENTS);
-  if (symbol === undefined) return true;
-  const dependents: Iterable<WeakRef<AbortSignal>> | null = Reflect.get(signal, symbol);
+  if (dependentsSymbol === undefined) return true;
+  const dependents: Iterable<WeakRef<AbortSignal>> | null = Reflect.get(signal, dependentsSymbol);
   if (dependents === null) return false;
-  if (typeof dependents[Symbol.iterator] !== "function") return true;
+  if (typeof dependents?.[Symbol.iterator] !== "function") return true;
   for (const dependent of dependents) if (dependent.deref() !== undefined) return true;
   return false;
 }

@@ -109,6 +109,44 @@ if (await postgresIsThere("the tests of PostgresStore.watch()")) {
     assertEquals(sharedStoreOf(store).signals.size, 0);
   });
 
+  Deno.test("PostgresStore.watch() is told of a table that others name without its schema", async () => {
+    await using schema = await ownSchema();
+    const table = schema.table();
+    await using here = new PostgresStore(POSTGRES_URL, { table });
+    await here.init();
+    const connection = { search_path: table.split(".")[0] };
+    const sql = postgres(POSTGRES_URL, { max: 1, fetch_types: false, onnotice: () => {}, connection });
+    try {
+      const there = new PostgresStore(sql);
+      await there.createRecord("a", record());
+      const told: unknown[] = [];
+      await using watch = await here.watch((key) => told.push(key));
+      await there.delete("a");
+      await watch.confirm();
+      assertEquals(told, [watch.keyOf("a")]);
+    } finally {
+      await sql.end();
+    }
+  });
+
+  Deno.test("session.signal on PostgresStore does not keep the process alive", async () => {
+    await using schema = await ownSchema();
+    const child = new Deno.Command(Deno.execPath(), {
+      args: [
+        "run",
+        "-A",
+        "--quiet",
+        `${import.meta.dirname}/_postgres_signal_process.ts`,
+        POSTGRES_URL,
+        schema.table(),
+      ],
+      signal: AbortSignal.timeout(30_000),
+      stderr: "inherit",
+    });
+    const { stdout, signal } = await child.output();
+    assertEquals([new TextDecoder().decode(stdout), signal], ["held 1\n", null]);
+  });
+
   const hasPooler = await isThere("postgres", "the test of PostgresStore.watch() through PgBouncer", async () => {
     await Deno.stat("/usr/sbin/pgbouncer").catch(() => {
       throw new Error("no /usr/sbin/pgbouncer");

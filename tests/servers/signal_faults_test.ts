@@ -37,10 +37,10 @@ async function missesNoEnding(here: PrincipalStore, there: PrincipalStore, fault
     signals.hold({
       id,
       principal: undefined,
+      clearedAt: undefined,
       expiresAt: now + 3_600_000,
       isStored: true,
-      expiryOf: ({ expiresAt }) => expiresAt,
-      report: () => {},
+      policy: { expiryOf: ({ expiresAt }) => expiresAt, report: () => {} },
     }),
   ]));
 
@@ -48,11 +48,18 @@ async function missesNoEnding(here: PrincipalStore, there: PrincipalStore, fault
   let refused = 0;
   let done = false;
   const endings = inTurn(ids.slice(0, SESSIONS * 0.9), async (id) => {
-    // Also a session that gets a new id first is ended.
-    for (let attempt = 0;; attempt++) {
+    // A third of the sessions get a new id first.
+    const moves = Math.random() < 0.33;
+    for (let current = id;;) {
       try {
-        await there.delete(id);
-        break;
+        const found = await there.readRecord(current);
+        if (found !== undefined && "movedTo" in found) current = found.movedTo;
+        else if (moves && current === id && found !== undefined) {
+          await there.moveRecord(current, newSessionId(), { meta: {}, graceUntil: Date.now() });
+        } else {
+          await there.delete(current);
+          break;
+        }
       } catch {
         refused++;
         await new Promise((resolve) => setTimeout(resolve, 20));

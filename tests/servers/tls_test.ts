@@ -117,5 +117,15 @@ if (withPostgres) {
     await expectNetSuffices(tls.directory, url, imports, `new PostgresStore("${url}?sslmode=verify-full")`);
     await using store = new PostgresStore(`${url}?sslmode=verify-full`);
     await expectRefused(store);
+    // The connection of a watch has the options of the URL.
+    await using trusted = new PostgresStore(`${url}?sslmode=require`);
+    await trusted.init();
+    await using watch = await trusted.watch(() => {});
+    await watch.confirm();
+    await using sql = client(server.url);
+    const [listening] = await sql.query(
+      "SELECT ssl FROM pg_stat_ssl JOIN pg_stat_activity USING (pid) WHERE query LIKE '%NOTIFY sessions_%' AND pid <> pg_backend_pid()",
+    );
+    assertEquals(listening, { ssl: true });
   });
 }

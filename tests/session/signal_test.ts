@@ -99,7 +99,7 @@ for (const [name, make] of [...STORES, SILENT]) {
     const cookie = await signUp(here);
     const opened = await open(here, cookie);
     await visit(here, { cookie }, ({ security: { session } }) => session.destroy());
-    assertEquals(endOf(opened.session.signal), "gone", "another request of this process");
+    assertEquals(endOf(opened.session.signal), "destroyed", "another request of this process");
 
     const remote = await signUp(here);
     const reader = await open(here, remote);

@@ -27,6 +27,7 @@ export const FULL_META: SessionMeta = {
   maxAge: 0,
   maxAgeSince: 1_700_000_000_006,
   maxAgeSent: 1_700_000_000_007,
+  clearedAt: 1_700_000_000_008,
   csrfSeed: "a seed",
   replaces: "an older id",
   encrypted: 1,
