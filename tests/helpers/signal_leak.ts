@@ -16,10 +16,12 @@ const middleware = start({}, store);
 const { signals } = sharedStoreOf(store);
 const timers = new FakeTimers();
 
-/** Runs 6 seconds of the timers and the garbage collector, and returns the bytes of the heap. */
+/** Runs the garbage collector and 31 seconds of the timers, and returns the bytes of the heap. */
 async function settle(): Promise<number> {
-  for (let seconds = 0; seconds < 6; seconds++) {
-    gc();
+  // A new WeakRef keeps its target until the end of the task.
+  await quiet();
+  gc();
+  for (let seconds = 0; seconds < 31; seconds++) {
     timers.tick(1000);
     await quiet();
   }
