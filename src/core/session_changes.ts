@@ -10,12 +10,13 @@ import type { ResolvedOptions } from "../options.ts";
 import type { RenewOptions } from "../persistence/store_adapter.ts";
 import type { SessionMeta, SessionRecord } from "../session_store.ts";
 import { chain, type MaybePromise, noop } from "../util/maybe_promise.ts";
-import { computeExpiry, cookieExpiry, effectiveExpiry, isCookieDue } from "./lifetime.ts";
+import { computeExpiry, cookieExpiry, deliveryMeta, effectiveExpiry, isCookieDue } from "./lifetime.ts";
 import { LoadedSession } from "./loaded_session.ts";
 import { lookUp } from "./look_up.ts";
 import { expectCreation, onCreated, onNotCreated } from "./session_signal.ts";
 import { detailsMeta, forgottenDetails, initialMeta, renewedMeta, type SessionDetails } from "./session_meta.ts";
 import type { SessionServices } from "./session_services.ts";
+import type { WriteQueue } from "./write_queue.ts";
 
 /**
  * Returns a session that has no record yet.
@@ -198,6 +199,26 @@ export async function touchSession(
   const meta: Partial<SessionMeta> = { seenAt: Date.now() };
   if (session.isRenewalDelivered) meta.replaces = undefined;
   await writeActivity(services, cookie, session, "touch", meta, isCookieDue(services.options, session));
+}
+
+/**
+ * Returns a function that writes the activity of a request.
+ *
+ * @param cookieIsSent whether the response can carry a cookie that is due
+ */
+export function recordActivity(
+  services: SessionServices,
+  cookie: ResponseCookie,
+  session: LoadedSession,
+  writes: WriteQueue,
+  cookieIsSent: boolean,
+): () => MaybePromise<void> {
+  const sendsCookie = isCookieDue(services.options, session);
+  const seenAt = Date.now();
+  const meta: Partial<SessionMeta> = { seenAt, ...(sendsCookie && cookieIsSent && deliveryMeta(session, seenAt)) };
+  if (session.isRenewalDelivered) meta.replaces = undefined;
+  writes.mayResendCookie ||= sendsCookie;
+  return () => writeActivity(services, cookie, session, "touch", meta, sendsCookie);
 }
 
 /** Writes activity, and sends the cookie again if that is due. */

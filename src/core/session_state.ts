@@ -11,12 +11,12 @@ import { newSessionId } from "../cookie/session_id.ts";
 import { SessionGoneError, type SessionStoreError } from "../errors.ts";
 import { isHeldByCaller } from "../persistence/running_update.ts";
 import type { ValueUpdater } from "../persistence/store_adapter.ts";
-import type { SessionMeta, SessionRecord, SessionStore } from "../session_store.ts";
+import type { SessionRecord, SessionStore } from "../session_store.ts";
 import type { RegenerateOptions } from "../session_types.ts";
 import { cloneValue } from "../util/clone_value.ts";
 import { type MaybePromise, noop } from "../util/maybe_promise.ts";
 import { signOut } from "./end_sessions.ts";
-import { deliveryMeta, isCookieDue, ownLifetime } from "./lifetime.ts";
+import { ownLifetime } from "./lifetime.ts";
 import type { LoadedSession } from "./loaded_session.ts";
 import {
   checkResentCookie,
@@ -25,6 +25,7 @@ import {
   moveSession,
   newSession,
   prepareCookie,
+  recordActivity,
   resendCookie,
   sendCookie,
   signIn,
@@ -84,13 +85,18 @@ export class SessionState {
   }
 
   /**
-   * Waits for the writes. Then drops a cookie that is only sent again, if the session has got a new
-   * id in the meantime.
-   *
-   * @throws the error of the first failed write whose promise the application did not await
+   * Waits for the writes, as {@linkcode WriteQueue.settle}. Then drops a cookie that is only sent
+   * again, if the session has got a new id in the meantime.
    */
   settle(): MaybePromise<void> {
-    return this.#queue?.settle().then(() => this.#checkResentCookie()) ?? this.#checkResentCookie();
+    const queue = this.#queue;
+    if (queue === undefined) return this.#checkResentCookie();
+    return queue.mayResendCookie || this.#cookie.isResendPending ? this.#settleAndCheck(queue) : queue.settle();
+  }
+
+  async #settleAndCheck(queue: WriteQueue): Promise<void> {
+    await queue.settle();
+    await this.#checkResentCookie();
   }
 
   #checkResentCookie(): MaybePromise<void> {
@@ -103,29 +109,21 @@ export class SessionState {
     this.#services.cookies.lost.reportUnsentAfterError(this.#cookie);
   }
 
-  /**
-   * Writes the activity of this request, and whether its response can carry a cookie that is due.
-   * Never fails: a failure of the store is reported, and a page that only reads can be served.
-   */
+  /** Writes the activity. Never fails: a failure is reported, and the page can be served. */
   recordActivity(cookieIsSent: boolean): Promise<void> {
     return this.#writes.run("touch", () => {
       const session = this.#requireWritable("touch");
       if (session === undefined) return noop;
-      const sendsCookie = isCookieDue(this.#services.options, session);
-      const seenAt = Date.now();
-      const meta: Partial<SessionMeta> = { seenAt, ...(sendsCookie && cookieIsSent && deliveryMeta(session, seenAt)) };
-      if (session.isRenewalDelivered) meta.replaces = undefined;
-      return () => writeActivity(this.#services, this.#cookie, session, "touch", meta, sendsCookie);
+      return recordActivity(this.#services, this.#cookie, session, this.#writes, cookieIsSent);
     }).catch(noop);
   }
 
-  /** Writes that the client has received the new id of the last renewal. Never fails either. */
+  /** Writes that the client has received the new id of its last renewal. Never fails. */
   confirmRenewal(): Promise<void> {
     return this.#writes.run("touch", () => {
       const session = this.#requireWritable("touch");
-      return session === undefined
-        ? noop
-        : () => writeMeta(this.#services, this.#cookie, session, "touch", { replaces: undefined });
+      if (session === undefined) return noop;
+      return () => writeMeta(this.#services, this.#cookie, session, "touch", { replaces: undefined });
     }).catch(noop);
   }
 
@@ -242,6 +240,7 @@ export class SessionState {
   touch(): Promise<void> {
     return this.#writes.run("touch", () => {
       const session = this.#requireWritable("touch");
+      this.#writes.mayResendCookie = true;
       return session === undefined ? noop : () => touchSession(this.#services, this.#cookie, session);
     });
   }
@@ -253,6 +252,7 @@ export class SessionState {
       if (session === undefined) return this.#create("setMaxAge", new Map(), { maxAge });
       const now = Date.now();
       const meta = { seenAt: now, ...ownLifetime(maxAge, now) };
+      this.#writes.mayResendCookie = true;
       return () => writeActivity(this.#services, this.#cookie, session, "setMaxAge", meta, true);
     });
   }

@@ -28,6 +28,8 @@ const MICROTASKS_TO_AWAIT = 3;
  * failures that the application did not handle.
  */
 export class WriteQueue {
+  /** Whether a write may send the cookie of the session again. */
+  mayResendCookie = false;
   readonly #onFailure: FailureListener;
   #last: Promise<Error | undefined> | undefined;
   #revision = 0;
