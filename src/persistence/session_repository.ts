@@ -15,6 +15,7 @@ import {
 import type { KeyedMutex } from "../util/keyed_mutex.ts";
 import { chain, isPending, type MaybePromise, noop } from "../util/maybe_promise.ts";
 import { Administration, supported } from "./administration.ts";
+import { followMoves } from "./follow_moves.ts";
 import { isUndelivered, withoutDelivery } from "./renewal_delivery.ts";
 import type { SessionSignals } from "./session_signals.ts";
 import { type SharedStore, sharedStoreOf } from "./shared_store.ts";
@@ -198,14 +199,12 @@ export class SessionRepository {
    * Returns an id and all ids that its session got later. Follows every move, even if the grace
    * period of an id has passed.
    */
-  async idsSince(sid: string): Promise<ReadonlySet<string>> {
-    const ids = new Set([sid]);
-    // The loop also visits the ids that it adds.
-    for (const id of ids) {
-      const found = await withStoreErrors("get", () => this.#shared.adapter.read(id));
-      if (found !== undefined && "movedTo" in found) ids.add(found.movedTo);
-    }
-    return ids;
+  idsSince(sid: string): Promise<ReadonlySet<string>> {
+    return withStoreErrors("get", async () => {
+      const ids = new Set<string>();
+      for await (const [id] of followMoves(() => this.#shared.adapter, sid)) ids.add(id);
+      return ids;
+    });
   }
 
   /** Creates a session with its first values. */

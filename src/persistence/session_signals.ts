@@ -6,6 +6,7 @@
 import { type SessionEnd, SessionGoneError, UnreadableRecordError } from "../errors.ts";
 import type { SessionMeta, SessionStore } from "../session_store.ts";
 import { isFollowed } from "../util/followed_signal.ts";
+import { followMoves } from "./follow_moves.ts";
 import { HeldSession, type SignalSource } from "./held_session.ts";
 import type { AdapterRecord, StoreAdapter } from "./store_adapter.ts";
 import { StoreWatch } from "./store_watch.ts";
@@ -70,6 +71,7 @@ export class SessionSignals {
   readonly #due = new Set<string>();
   #timer: ReturnType<typeof setTimeout> | undefined;
   #ticks = 0;
+
   /**
    * @param adapter returns the operations on the store
    * @param endOf returns how this process has ended a session, or is about to
@@ -194,15 +196,11 @@ export class SessionSignals {
   }
 
   async #find(sid: string): Promise<Found> {
-    const ids = new Set([sid]);
     try {
-      // The loop also visits the ids that it adds.
-      for (const id of ids) {
-        const found = await this.#adapter().read(id);
+      for await (const [id, found] of followMoves(this.#adapter, sid)) {
         if (found === undefined) break;
         if ("values" in found) return { id, record: found };
         if ("expired" in found) return "expired";
-        ids.add(found.movedTo);
       }
     } catch (error) {
       if (!(error instanceof UnreadableRecordError)) throw error;

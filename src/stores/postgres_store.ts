@@ -289,8 +289,8 @@ export class PostgresStore implements CountingStore, PrincipalListStore, Pingabl
     });
   }
 
-  #openError(advice: string, cause: unknown): SessionStoreError {
-    return openError({ backend: "PostgreSQL", server: this.#server, advice }, cause);
+  #openError(advice: string, cause: unknown, operation?: "watch"): SessionStoreError {
+    return openError({ backend: "PostgreSQL", server: this.#server, advice }, cause, operation);
   }
 
   /**
@@ -321,7 +321,7 @@ export class PostgresStore implements CountingStore, PrincipalListStore, Pingabl
     } catch (cause) {
       const advice =
         "pass a URL or a client of postgres() that leads to the server, without a pooler in transaction mode";
-      throw openError({ backend: "PostgreSQL", server: this.#server, advice }, cause, "watch");
+      throw this.#openError(advice, cause, "watch");
     }
     return watch;
   }

@@ -2,13 +2,10 @@
 import { assertEquals } from "../helpers/assert.ts";
 import { FakeClock } from "../helpers/clock.ts";
 import { idOf, open, renew, signIn, signUp, start, visit } from "../helpers/request.ts";
+import { endOf, seconds } from "../helpers/signals.ts";
 import { delayReads, failing, probe, waiting, working } from "../helpers/stores.ts";
 import { FakeTimers, quiet } from "../helpers/timers.ts";
-import { MemoryStore, type SessionEnd, type SessionGoneError, type Watch } from "../../mod.ts";
-
-function endOf({ aborted, reason }: AbortSignal): SessionEnd | undefined {
-  return aborted ? (reason as SessionGoneError).end : undefined;
-}
+import { MemoryStore, type Watch } from "../../mod.ts";
 
 /** Tells only what the test tells, as PostgreSQL tells no creations. */
 class ToldStore extends MemoryStore {
@@ -24,14 +21,6 @@ class ToldStore extends MemoryStore {
     });
   }
 }
-async function seconds(timers: FakeTimers, count: number, clock?: FakeClock): Promise<void> {
-  for (let i = 0; i < count; i++) {
-    clock?.tick(1000);
-    timers.tick(1000);
-    await quiet();
-  }
-}
-
 Deno.test("session.signal learns that a session has ended which another process has moved just before", async () => {
   using timers = new FakeTimers();
   const backend = new ToldStore();

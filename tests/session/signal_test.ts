@@ -2,27 +2,19 @@
 import { assert, assertEquals, assertInstanceOf, assertStrictEquals } from "../helpers/assert.ts";
 import { FakeClock } from "../helpers/clock.ts";
 import { cookieOf, idOf, open, renew, signIn, signUp, start, visit } from "../helpers/request.ts";
+import { endOf, seconds } from "../helpers/signals.ts";
 import { BasicStore, delayReads, failing, probe, STORES, waiting, without, working } from "../helpers/stores.ts";
 import { FakeTimers, quiet } from "../helpers/timers.ts";
 import {
   MemoryStore,
   type Session,
   type SessionEvent,
-  SessionGoneError,
   type SessionMiddleware,
   type SessionOptions,
   type SessionStore,
   SessionStoreError,
   type Watch,
 } from "../../mod.ts";
-
-/** How the session has ended by its signal; `undefined` if it has not aborted. */
-function endOf(signal: AbortSignal): string | undefined {
-  if (!signal.aborted) return undefined;
-  assertInstanceOf(signal.reason, SessionGoneError);
-  assertEquals(JSON.stringify(signal.reason), "{}");
-  return signal.reason.end;
-}
 
 async function signalOf(middleware: SessionMiddleware, cookie: string): Promise<AbortSignal> {
   const { session } = await open(middleware, cookie);
@@ -310,13 +302,6 @@ class ToldStore extends MemoryStore {
       const dispose = (): Promise<void> => Promise.resolve(void this.disposed++);
       return { tellsAll: true, keyOf: (sid) => `key of ${sid}`, confirm, [Symbol.asyncDispose]: dispose };
     });
-  }
-}
-
-async function seconds(timers: FakeTimers, count: number): Promise<void> {
-  for (let i = 0; i < count; i++) {
-    timers.tick(1000);
-    await quiet();
   }
 }
 
