@@ -69,7 +69,7 @@ export type {
   SessionUnreadable,
   SessionWriteFailed,
 } from "./src/events.ts";
-export type { SameSite, SessionOptions } from "./src/options.ts";
+export type { CacheOptions, SameSite, SessionOptions } from "./src/options.ts";
 export { Security, SecurityContext } from "./src/security_context.ts";
 export type { AuthenticationScheme, AuthInterface, Identity } from "./src/security_context.ts";
 export { Session } from "./src/session.ts";

@@ -228,12 +228,48 @@ export interface SessionOptions {
    */
   privateResponses?: boolean;
   /**
+   * Answers the lookups of requests from memory, as long as the store proves that it tells this
+   * process of every change. `{}` enables it with the defaults.
+   *
+   * A request may then see a session as it was up to `staleSeconds` ago: its values and its user, also
+   * if another process has ended it since. What this process has changed is seen at once. Only
+   * lookups are answered from memory. Writes, `update()`, `take()`, `reload()` and lists ask the store,
+   * and a write to a session that has ended rejects. Call `reload()` first where an action must not
+   * rely on an older state.
+   *
+   * It needs a store that tells of every change: `RedisStore`, except in a Cluster, or `PostgresStore`
+   * with `notify: "all"`. If several middlewares share a store, the smaller values apply.
+   *
+   * @default {undefined} every request asks the store
+   */
+  cache?: CacheOptions;
+  /**
    * Receives the events of sessions. It is not awaited, and its errors are ignored.
    *
    * @default {undefined} failed writes that are not awaited are logged to the console; nothing else
    * is reported
    */
   onEvent?: (event: SessionEvent) => unknown;
+}
+
+/** The option {@linkcode SessionOptions.cache}. */
+export interface CacheOptions {
+  /**
+   * How many sessions are kept in memory, an integer above 0. One takes about a kilobyte, and more if
+   * its values do.
+   *
+   * @default {10000}
+   */
+  sessions?: number;
+  /**
+   * How long after its acknowledgement a change of another process may be missing in what a request
+   * reads, in seconds, above 0 and at most 60. Fractions are allowed. Usually it is milliseconds. This
+   * is the limit also if the connection is lost over which the store tells of changes. Twice in this
+   * time, the store is asked whether it has told of everything.
+   *
+   * @default {2}
+   */
+  staleSeconds?: number;
 }
 
 /** The validated options, with their defaults. */
@@ -265,6 +301,7 @@ export interface ResolvedOptions {
   readonly onStoreError: "fail" | "anonymous";
   readonly storeTimeout: number | undefined;
   readonly privateResponses: boolean;
+  readonly cache: Required<CacheOptions> | undefined;
   readonly onEvent: ((event: SessionEvent) => unknown) | undefined;
 }
 

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { MAX_DATE_MS, type ResolvedOptions, type SessionOptions } from "./options.ts";
+import { type CacheOptions, MAX_DATE_MS, type ResolvedOptions, type SessionOptions } from "./options.ts";
 import { readSecrets } from "./secrets.ts";
 import { warnIfMilliseconds } from "./util/likely_milliseconds.ts";
 import { checkOptionNames } from "./util/option_names.ts";
@@ -23,6 +23,9 @@ const MAX_HOST_LENGTH = 253;
 const COOKIE_NAME_PATTERN = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/;
 const PATH_PATTERN = /^\/[\x20-\x3a\x3c-\x7e]*$/;
 const HOST_PATTERN = /^\.?[0-9A-Za-z]([0-9A-Za-z-]*[0-9A-Za-z])?(\.[0-9A-Za-z]([0-9A-Za-z-]*[0-9A-Za-z])?)*$/;
+
+/** The greatest `staleSeconds`. A longer time would save no more questions worth mentioning. */
+const MAX_STALE_SECONDS = 60;
 
 /** A check of one option, and the requirement to report if it fails. */
 type Check = readonly [isValid: (value: unknown) => boolean, requirement: string];
@@ -62,6 +65,7 @@ const TYPE_CHECKS: Readonly<Record<CheckedOption, Check>> = {
   onStoreError: [isOneOf("fail", "anonymous"), 'must be "fail" or "anonymous"'],
   storeTimeout: SECONDS,
   privateResponses: BOOLEAN,
+  cache: [(value) => typeof value === "object" && value !== null, "must be an object"],
   onEvent: [(value) => typeof value === "function", "must be a function"],
 };
 
@@ -80,6 +84,15 @@ const RANGE_CHECKS: Readonly<Partial<Record<CheckedOption, Check>>> = {
   storeTimeout: [
     (value) => Number(value) > 0 && Number(value) <= MAX_TIMER_SECONDS,
     `must be above 0 and at most ${MAX_TIMER_SECONDS} seconds`,
+  ],
+};
+
+/** The checks of the option `cache`. */
+const CACHE_CHECKS: Readonly<Record<keyof CacheOptions, Check>> = {
+  sessions: [isPositiveInteger, "must be an integer above 0"],
+  staleSeconds: [
+    (value) => Number(value) > 0 && Number(value) <= MAX_STALE_SECONDS,
+    `must be above 0 and at most ${MAX_STALE_SECONDS} seconds`,
   ],
 };
 
@@ -129,19 +142,31 @@ export function resolveOptions(options: SessionOptions): ResolvedOptions {
     onStoreError: options.onStoreError ?? "fail",
     storeTimeout: options.storeTimeout,
     privateResponses: options.privateResponses ?? true,
+    cache: options.cache && resolveCache(options.cache),
     onEvent: options.onEvent,
   };
 }
 
+function resolveCache(options: CacheOptions): Required<CacheOptions> {
+  const { sessions = 10_000, staleSeconds = 2 } = options;
+  checkOptionNames("start sessions", options, CACHE_CHECKS);
+  const isNumber: Check = [(value) => typeof value === "number", "must be a number"];
+  runChecks(options, { sessions: isNumber, staleSeconds: isNumber }, TypeError, "cache.");
+  runChecks(options, CACHE_CHECKS, RangeError, "cache.");
+  return { sessions, staleSeconds };
+}
+
+/** @param prefix what precedes the name of an option in the message */
 function runChecks(
-  options: SessionOptions,
+  options: object,
   checks: Readonly<Record<string, Check>>,
   errorClass: typeof TypeError | typeof RangeError,
+  prefix = "",
 ): void {
   for (const [option, [isValid, requirement]] of Object.entries(checks)) {
     const value: unknown = Reflect.get(options, option);
     if (value !== undefined && !isValid(value)) {
-      throw new errorClass(`Cannot start sessions: \`${option}\` ${requirement}`);
+      throw new errorClass(`Cannot start sessions: \`${prefix}${option}\` ${requirement}`);
     }
   }
 }

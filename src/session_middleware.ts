@@ -87,6 +87,8 @@ export class SessionMiddleware implements MiddlewareTarget {
     const ordersSignIns = resolved.maxSessionsPerPrincipal !== undefined;
     const repository = new SessionRepository(store, resolved.storeTimeout, ordersSignIns);
     const reporter = new Reporter(resolved.onEvent, (id) => signer.handle(id));
+    const report = (error: SessionStoreError): void => reporter.emitStoreFailed("watch", error);
+    if (resolved.cache !== undefined) repository.enableCache(resolved.cache, report);
     const sessions = new UserSessions(resolved, signer, repository, reporter);
     this.sessions = sessions;
     this.#services = {
@@ -98,7 +100,7 @@ export class SessionMiddleware implements MiddlewareTarget {
       cookies: new CookiePolicy(resolved, reporter),
       signalPolicy: {
         expiryOf: ({ expiresAt, meta }) => effectiveExpiry(resolved, expiresAt, meta),
-        report: (error) => reporter.emitStoreFailed("watch", error),
+        report,
       },
       enforceSessionLimit: async (principal, session, cookie) => {
         if (!(await sessions.limit(principal, session.id))) session.markGone(cookie);

@@ -9,16 +9,23 @@ import { isRecordStore, type RecordStore, type SessionStore } from "./session_st
  * Optional capability: the store tells this process of changes to records that any process has made.
  *
  * `session.signal` needs it to end at once if another process ends the session. Where a store does
- * not have it, the middleware looks the session up every few seconds instead.
+ * not have it, the middleware looks the session up every few seconds instead. The option `cache`
+ * needs it too, with {@linkcode WatchedStore.tellsAll}.
  */
 export interface WatchedStore extends RecordStore {
+  /**
+   * Whether {@linkcode watch} tells of every write to a record, whichever process makes it, and not
+   * only of those that end a session or may do so.
+   */
+  readonly tellsAll: boolean;
+
   /**
    * Begins to tell of changes. Once a write has been acknowledged to any process, `changed` is called
    * soon, at the latest before a {@linkcode Watch.confirm} resolves that began after the
    * acknowledgement.
    *
    * It is called at least for each record that was deleted, moved, unbound from its user or bound to
-   * another one, or whose expiry became earlier; and for each record if {@linkcode Watch.tellsAll}.
+   * another one, or whose expiry became earlier; and for each record that was written if {@linkcode tellsAll}.
    * It may be called for others, and more than once.
    *
    * @param changed receives the {@linkcode Watch.keyOf} of the session's id, of the old one if it was
@@ -32,9 +39,6 @@ export interface WatchedStore extends RecordStore {
 
 /** A running {@linkcode WatchedStore.watch}. Dispose it to end it. */
 export interface Watch extends AsyncDisposable {
-  /** Whether every write is told, and not only those that end a session or may do so. */
-  readonly tellsAll: boolean;
-
   /**
    * Returns what `changed` receives for a session id: the id itself, or a hash of it if others can
    * read along.

@@ -5,7 +5,7 @@
  */
 import type { ResponseCookie } from "../cookie/response_cookie.ts";
 import { SessionGoneError, SessionStoreError, UnreadableRecordError } from "../errors.ts";
-import type { LookupHit } from "../persistence/session_repository.ts";
+import type { LookupHit } from "../persistence/lookup.ts";
 import type { SessionMeta } from "../session_store.ts";
 import { chain, type MaybePromise } from "../util/maybe_promise.ts";
 

@@ -4,7 +4,7 @@
  * @module
  */
 import { SessionStoreError, UnreadableRecordError } from "../errors.ts";
-import type { LookupHit, LookupMiss } from "../persistence/session_repository.ts";
+import type { LookupHit, LookupMiss } from "../persistence/lookup.ts";
 import { isPending, type MaybePromise } from "../util/maybe_promise.ts";
 import type { SessionServices } from "./session_services.ts";
 
@@ -15,12 +15,14 @@ export type Lookup = LookupHit | LookupMiss | "unreadable";
  * Looks up a session, and reports failures of the store. The result is synchronous if the store
  * answers synchronously.
  *
+ * @param isKept whether later requests may get the answer from the cache
  * @returns `"unreadable"` if the record can never be read. The session then counts as ended,
  * because an error would lock the visitor out until the record expires.
  * @throws {SessionStoreError} if the store could not look
  */
-export function lookUp(services: SessionServices, id: string): MaybePromise<Lookup> {
-  const found = services.repository.read(id);
+export function lookUp(services: SessionServices, id: string, isKept = false): MaybePromise<Lookup> {
+  const { repository } = services;
+  const found = isKept ? repository.readCached(id) : repository.read(id);
   return isPending(found) ? awaitLookup(services, id, found) : found;
 }
 

@@ -6,7 +6,7 @@
 import { newSessionId } from "../cookie/session_id.ts";
 import type { VerifiedId } from "../cookie/signer.ts";
 import { SessionGoneError, SessionStoreError } from "../errors.ts";
-import type { LookupMiss } from "../persistence/session_repository.ts";
+import type { LookupHit, LookupMiss } from "../persistence/lookup.ts";
 import { isPending, type MaybePromise } from "../util/maybe_promise.ts";
 import { computeExpiry, effectiveExpiry, isActivityDue } from "./lifetime.ts";
 import { LoadedSession } from "./loaded_session.ts";
@@ -77,7 +77,24 @@ export class SessionLoader {
   }
 
   #lookUp(verified: VerifiedId): MaybePromise<LoadedSession | undefined> {
-    const found = lookUp(this.#services, verified.id);
+    return this.#recall(verified) ?? this.#ask(verified);
+  }
+
+  /**
+   * Returns a session from the cache, unless it has expired or something of it is about to be
+   * written. What is written must follow from what the store has now.
+   */
+  #recall(verified: VerifiedId): LoadedSession | undefined {
+    const hit = this.#services.repository.cached(verified.id);
+    const session = hit && this.#toLive(verified, hit);
+    if (session === undefined || session.isRenewalDelivered) return undefined;
+    const { options } = this.#services;
+    return isActivityDue(options, session) || this.#isRenewalDue(session) ? undefined : session;
+  }
+
+  /** Looks a session up in the store. */
+  #ask(verified: VerifiedId): MaybePromise<LoadedSession | undefined> {
+    const found = lookUp(this.#services, verified.id, true);
     return isPending(found) ? this.#toLoadedLater(verified, found) : this.#toLoadedSession(verified, found);
   }
 
@@ -97,11 +114,16 @@ export class SessionLoader {
     return await this.#renewIfDue(await found, headers);
   }
 
-  #toLoadedSession({ id, needsResign }: VerifiedId, found: Lookup): LoadedSession | undefined {
-    if (typeof found === "string") return this.#reportMiss(id, found);
+  #toLoadedSession(verified: VerifiedId, found: Lookup): LoadedSession | undefined {
+    if (typeof found === "string") return this.#reportMiss(verified.id, found);
+    return this.#toLive(verified, found) ?? this.#reportMiss(verified.id, "expired");
+  }
+
+  /** Returns a session that was found; `undefined` if it has expired. */
+  #toLive({ id, needsResign }: VerifiedId, found: LookupHit): LoadedSession | undefined {
     const { record, meta, viaOldId } = found;
     const expiresAt = effectiveExpiry(this.#services.options, record.expiresAt, meta);
-    if (Date.now() >= expiresAt) return this.#reportMiss(id, "expired");
+    if (Date.now() >= expiresAt) return undefined;
     // The client has not received the new id of its last renewal yet.
     const isUndelivered = found.id !== id && !viaOldId;
     return new LoadedSession(found.id, expiresAt, meta, record, viaOldId, needsResign || isUndelivered);
@@ -115,20 +137,20 @@ export class SessionLoader {
   }
 
   #renewIfDue(session: LoadedSession | undefined, headers: Headers): MaybePromise<LoadedSession | undefined> {
-    if (session === undefined || !this.#isRenewalDue(session, headers)) return session;
+    if (session === undefined || !this.#isRenewalDue(session)) return session;
+    // The response to an upgrade, such as to a WebSocket, carries no cookie, so the client would
+    // keep the old id.
+    if (headers.has("upgrade")) return session;
     return this.#renew(session).then((renewed) =>
       renewed !== undefined && Date.now() < renewed.expiresAt ? renewed : undefined
     );
   }
 
-  #isRenewalDue({ meta, viaOldId, needsResign }: LoadedSession, headers: Headers): boolean {
+  #isRenewalDue({ meta, viaOldId, needsResign }: LoadedSession): boolean {
     const { renewalTimeout } = this.#services.options;
     if (renewalTimeout === undefined || viaOldId || Date.now() - meta.renewedAt < renewalTimeout * 1000) return false;
     // The client has not received the new id of the last renewal yet.
-    if (needsResign && meta.replaces !== undefined) return false;
-    // The response to an upgrade, such as to a WebSocket, carries no cookie, so the client would
-    // keep the old id.
-    return !headers.has("upgrade");
+    return !(needsResign && meta.replaces !== undefined);
   }
 
   async #renew(session: LoadedSession): Promise<LoadedSession | undefined> {
@@ -152,7 +174,7 @@ export class SessionLoader {
       }
       if (!(error instanceof SessionGoneError)) throw error;
       // Another request has renewed or ended the session in the meantime.
-      return await this.#lookUp({ id: oldId, needsResign: session.needsResign });
+      return await this.#ask({ id: oldId, needsResign: session.needsResign });
     }
     reporter.emitRenewed(id, oldId, meta.principal);
     session.id = id;

@@ -4,7 +4,7 @@
  * @module
  */
 import type { ResponseCookie } from "../cookie/response_cookie.ts";
-import type { LookupHit } from "../persistence/session_repository.ts";
+import type { LookupHit } from "../persistence/lookup.ts";
 import { effectiveExpiry } from "./lifetime.ts";
 import type { LoadedSession } from "./loaded_session.ts";
 import { type Lookup, lookUp } from "./look_up.ts";

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { type SessionEnd, SessionGoneError, UnreadableRecordError } from "../errors.ts";
+import { type SessionEnd, SessionGoneError, type SessionStoreError, UnreadableRecordError } from "../errors.ts";
 import {
   type ListedSession,
   type SessionMeta,
@@ -16,43 +16,14 @@ import type { KeyedMutex } from "../util/keyed_mutex.ts";
 import { chain, isPending, type MaybePromise, noop } from "../util/maybe_promise.ts";
 import { Administration, supported } from "./administration.ts";
 import { followMoves } from "./follow_moves.ts";
+import type { LookupHit, LookupMiss, SessionRef } from "./lookup.ts";
 import { isUndelivered, withoutDelivery } from "./renewal_delivery.ts";
+import type { CacheLimits, SessionCache } from "./session_cache.ts";
 import type { SessionSignals } from "./session_signals.ts";
 import { type SharedStore, sharedStoreOf } from "./shared_store.ts";
-import type {
-  AdapterRecord,
-  CachedValue,
-  RenewOptions,
-  SessionChange,
-  StoreAdapter,
-  ValueUpdater,
-} from "./store_adapter.ts";
+import type { CachedValue, RenewOptions, SessionChange, StoreAdapter, ValueUpdater } from "./store_adapter.ts";
 import { encryptedError, toSessionError, withStoreErrors } from "./store_errors.ts";
 import { findTimeout } from "./store_timeout.ts";
-
-/** A session that was found. */
-export interface LookupHit {
-  /** Its current id. */
-  readonly id: string;
-  readonly record: AdapterRecord;
-  /** The metadata of the record, which a store may compute anew on each access. */
-  readonly meta: SessionMeta;
-  /** Whether it was looked up by an older id, within the grace period of that id. */
-  readonly viaOldId: boolean;
-}
-
-/** Why a validly signed id does not identify a live session. */
-export type LookupMiss = "unknown" | "expired" | "reuse";
-
-/**
- * A session's id, as far as the request knows. An operation that finds the session under a new id
- * stores that here.
- */
-export interface SessionRef {
-  id: string;
-  /** Whether the client presented an older id. */
-  viaOldId: boolean;
-}
 
 type AdapterResult = ReturnType<StoreAdapter["read"]>;
 
@@ -74,6 +45,7 @@ export class SessionRepository {
   readonly administration: Administration;
   readonly #shared: SharedStore;
   readonly #ordersSignIns: boolean;
+  #cache: SessionCache | undefined = undefined;
 
   /**
    * @param storeTimeout the timeout of each store call, in seconds; `undefined` for none. The
@@ -104,6 +76,29 @@ export class SessionRepository {
   /** The sessions whose signals are in use. */
   get signals(): SessionSignals {
     return this.#shared.signals;
+  }
+
+  /**
+   * Answers {@linkcode cached} from memory.
+   *
+   * @param report receives the error if the store does not tell of changes
+   * @throws {SessionNotSupportedError} if the store does not tell of every change
+   */
+  enableCache(limits: CacheLimits, report: (error: SessionStoreError) => void): void {
+    this.#cache = this.#shared.keepRecords(limits);
+    this.#shared.watch.report = report;
+  }
+
+  /** Returns a session that a recent {@linkcode readCached} has found, and that is unchanged. */
+  cached(sid: string): LookupHit | undefined {
+    const hit = this.#cache?.get(sid);
+    // This process refuses a session that it has ended, also if the store failed to.
+    return hit === undefined || this.#shared.ended.get(sid) !== undefined ? undefined : hit;
+  }
+
+  /** Looks up a session as {@linkcode read}, and keeps it for {@linkcode cached}. */
+  readCached(sid: string): MaybePromise<LookupHit | LookupMiss> {
+    return this.#cache === undefined ? this.read(sid) : this.#cache.fill(sid, () => this.read(sid));
   }
 
   /** Looks up a session. The result is synchronous if the store answers synchronously. */
@@ -169,16 +164,17 @@ export class SessionRepository {
    */
   findReplacement(sid: string): Promise<{ principal?: string } | undefined> {
     return withStoreErrors("regenerate", async () => {
-      let found = await this.#shared.adapter.read(sid);
-      if (found === undefined || !("movedTo" in found)) return undefined;
+      let last: Awaited<AdapterResult>;
       try {
-        for (let moves = 0; moves < MAX_MOVES && found !== undefined && "movedTo" in found; moves++) {
-          found = await this.#shared.adapter.read(found.movedTo);
+        for await (const [, found] of followMoves(() => this.#shared.adapter, sid)) {
+          const wasMoved = found !== undefined && "movedTo" in found;
+          if (last === undefined && !wasMoved) return undefined;
+          last = found ?? last;
         }
       } catch (error) {
-        if (!(error instanceof UnreadableRecordError)) throw error;
+        if (last === undefined || !(error instanceof UnreadableRecordError)) throw error;
       }
-      return found !== undefined && "values" in found ? { principal: found.meta.principal } : {};
+      return last !== undefined && "values" in last ? { principal: last.meta.principal } : {};
     });
   }
 

@@ -4,12 +4,12 @@
  * @module
  */
 import { type SessionEnd, SessionGoneError, UnreadableRecordError } from "../errors.ts";
-import type { SessionMeta, SessionStore } from "../session_store.ts";
+import type { SessionMeta } from "../session_store.ts";
 import { isFollowed } from "../util/followed_signal.ts";
 import { followMoves } from "./follow_moves.ts";
 import { HeldSession, type SignalSource } from "./held_session.ts";
 import type { AdapterRecord, StoreAdapter } from "./store_adapter.ts";
-import { StoreWatch } from "./store_watch.ts";
+import type { StoreWatch, WatchListener } from "./store_watch.ts";
 
 /** How often the expiry of the sessions is compared with the clock, in milliseconds. */
 const TICK_MS = 1000;
@@ -22,6 +22,9 @@ const LOOK_UP_TICKS = 5;
  * a table without telling, such as an administrator or an older version of this package.
  */
 const TOLD_LOOK_UP_TICKS = 300;
+
+/** How often the store is asked whether it still tells of changes, in milliseconds. */
+const CONFIRM_MS = 5000;
 
 /** After how many ticks a lookup without an answer is given up. */
 const GIVE_UP_TICKS = 5;
@@ -62,6 +65,13 @@ export class SessionSignals {
   readonly #adapter: () => StoreAdapter;
   readonly #endOf: (sid: string) => SessionEnd | undefined;
   readonly #watch: StoreWatch;
+  readonly #listener: WatchListener = {
+    onChanged: (key) => this.#onChanged(key),
+    onOpened: () => {
+      for (const sid of this.#sessions.keys()) this.#index(sid);
+      this.lookUpAll();
+    },
+  };
   /** By the current id, as far as this process knows. */
   readonly #sessions = new Map<string, HeldSession>();
   /** The ids by what the store calls them when it tells of a change, where that is another text. */
@@ -77,11 +87,11 @@ export class SessionSignals {
    * @param endOf returns how this process has ended a session, or is about to
    */
   constructor(
-    store: SessionStore,
+    watch: StoreWatch,
     adapter: () => StoreAdapter,
     endOf: (sid: string) => SessionEnd | undefined,
   ) {
-    this.#watch = new StoreWatch(store, (key) => this.#onChanged(key), () => this.#onOpened());
+    this.#watch = watch;
     this.#adapter = adapter;
     this.#endOf = endOf;
   }
@@ -299,7 +309,7 @@ export class SessionSignals {
 
   #start(): void {
     if (this.#timer === undefined) this.#schedule();
-    this.#watch.open();
+    this.#watch.add(this.#listener);
   }
 
   #schedule(): void {
@@ -312,13 +322,13 @@ export class SessionSignals {
     this.#timer = undefined;
     this.#due.clear();
     this.#ids.clear();
-    this.#watch.close();
+    this.#watch.remove(this.#listener);
   }
 
   #tick(): void {
     this.#schedule();
     const ticks = ++this.#ticks;
-    this.#watch.tick();
+    this.#watch.confirm(CONFIRM_MS);
     for (const [sid, { since }] of this.#lookups) {
       if (ticks - since < GIVE_UP_TICKS) continue;
       this.#lookups.delete(sid);
@@ -348,11 +358,5 @@ export class SessionSignals {
   #onChanged(key: string | undefined): void {
     if (key === undefined) this.lookUpAll();
     else this.#lookUp(this.#ids.get(key) ?? key);
-  }
-
-  #onOpened(): void {
-    if (this.#sessions.size === 0) return this.#stop();
-    for (const sid of this.#sessions.keys()) this.#index(sid);
-    this.lookUpAll();
   }
 }

@@ -4,16 +4,20 @@
  * @module
  */
 import { type CountingStore, isCountingStore, isPrincipalListStore, type PrincipalListStore } from "../admin_store.ts";
-import { type SessionEnd, SessionStoreError } from "../errors.ts";
+import { type SessionEnd, SessionNotSupportedError, SessionStoreError } from "../errors.ts";
 import { isPrincipalStore, isRecordStore, type PrincipalStore, type SessionStore } from "../session_store.ts";
 import { ExpiringMap } from "../util/expiring_map.ts";
 import { KeyedMutex } from "../util/keyed_mutex.ts";
+import { isWatchedStore } from "../watched_store.ts";
 import { BasicStoreAdapter, BasicStoreState } from "./basic_store_adapter.ts";
 import { Clears } from "./clears.ts";
+import { EvictingAdapter } from "./evicting_adapter.ts";
 import { RecordStoreAdapter } from "./record_store_adapter.ts";
+import { type CacheLimits, SessionCache } from "./session_cache.ts";
 import { SessionSignals } from "./session_signals.ts";
 import type { StoreAdapter } from "./store_adapter.ts";
 import { findTimeout, WaitTimeoutError, withStoreTimeout } from "./store_timeout.ts";
+import { StoreWatch } from "./store_watch.ts";
 
 /**
  * The maximum size of {@linkcode SharedStore.ended}. Only lookups that run while a session is being
@@ -51,6 +55,7 @@ export class SharedStore {
   /** The session ids that this process has replaced. */
   readonly replaced: ExpiringMap<{ expiresAt: number }> = new ExpiringMap(MAX_REPLACED);
   readonly clears: Clears = new Clears();
+  readonly watch: StoreWatch;
   /** The sessions whose signals are in use. */
   readonly signals: SessionSignals;
   readonly #updateMutex = this.#createMutex(
@@ -64,12 +69,14 @@ export class SharedStore {
   );
   readonly #store: SessionStore;
   #timeoutSeconds = Infinity;
+  #cache: SessionCache | undefined;
   #capabilities: Capabilities;
 
   constructor(store: SessionStore) {
     this.#store = store;
-    this.signals = new SessionSignals(store, () => this.adapter, (sid) => this.#endOf(sid));
-    this.#capabilities = this.#adapt((store) => store);
+    this.watch = new StoreWatch(store);
+    this.signals = new SessionSignals(this.watch, () => this.adapter, (sid) => this.#endOf(sid));
+    this.#capabilities = this.#adapt();
   }
 
   /** The operations of sessions on the store, with the timeout applied. */
@@ -86,7 +93,27 @@ export class SharedStore {
   limit(seconds: number): void {
     if (seconds >= this.#timeoutSeconds) return;
     this.#timeoutSeconds = seconds;
-    this.#capabilities = this.#adapt((store) => withStoreTimeout(store, seconds));
+    this.#capabilities = this.#adapt();
+  }
+
+  /**
+   * Keeps the records of lookups. The strictest limits that were set apply.
+   *
+   * @throws {SessionNotSupportedError} if the store does not tell of every change
+   */
+  keepRecords(limits: CacheLimits): SessionCache {
+    if (!isWatchedStore(this.#store) || !this.#store.tellsAll) {
+      throw new SessionNotSupportedError(
+        "cache",
+        "Cannot start sessions: `cache` needs a store that tells every process of every change. PostgresStore does " +
+          'with `notify: "all"`. RedisStore does, but not in a Cluster, which loses notices after a failover.',
+      );
+    }
+    if (this.#cache === undefined) {
+      this.#cache = new SessionCache(this.watch, limits);
+      this.#capabilities = this.#adapt();
+    } else this.#cache.limit(limits);
+    return this.#cache;
   }
 
   /** Returns how this process has ended a session, or is about to. */
@@ -113,12 +140,16 @@ export class SharedStore {
   }
 
   /** The capabilities are those of the store itself, also if its methods are wrapped. */
-  #adapt(wrap: <S extends SessionStore>(store: S) => S): Capabilities {
+  #adapt(): Capabilities {
     const store = this.#store;
+    const seconds = this.#timeoutSeconds;
+    const wrap = <S extends SessionStore>(store: S): S =>
+      seconds === Infinity ? store : withStoreTimeout(store, seconds);
+    const adapter = isRecordStore(store)
+      ? new RecordStoreAdapter(wrap(store), this.#updateMutex)
+      : new BasicStoreAdapter(wrap(store), this.#basicState);
     return {
-      adapter: isRecordStore(store)
-        ? new RecordStoreAdapter(wrap(store), this.#updateMutex)
-        : new BasicStoreAdapter(wrap(store), this.#basicState),
+      adapter: this.#cache === undefined ? adapter : new EvictingAdapter(adapter, this.#cache),
       principals: isPrincipalStore(store) ? wrap(store) : undefined,
       counting: isCountingStore(store) ? wrap(store) : undefined,
       principalLists: isPrincipalListStore(store) ? wrap(store) : undefined,

@@ -8,50 +8,56 @@ import type { SessionStore } from "../session_store.ts";
 import { noop } from "../util/maybe_promise.ts";
 import { isWatchedStore, type Watch } from "../watched_store.ts";
 
-/** After how many ticks a store is asked again whether it tells of changes. */
-const CONFIRM_TICKS = 5;
+/** How long a store may take to confirm that it tells of changes, in milliseconds. */
+const ANSWER_MS = 5000;
 
-/** How often in a row a store may fail to confirm it, before the watch is replaced. */
-const MAX_UNCONFIRMED = 12;
+/** How long a store may fail to confirm it before the watch is replaced, in milliseconds. */
+const MAX_UNCONFIRMED_MS = 60_000;
 
 /** How long to wait before a store that refused to tell of changes is asked again, in milliseconds. */
 const RETRY_MS = 60_000;
 
-/** The watch of a store, which is opened again if it is lost. Nothing happens if the store has none. */
+/** Receives the changes. */
+export interface WatchListener {
+  /** @param key the key of one session; `undefined` if any of them may have changed */
+  onChanged(key: string | undefined): void;
+  /** The store has begun to tell of changes. It has not told of earlier ones. */
+  onOpened(): void;
+}
+
+/** The time at which something happened, by two clocks. */
+interface Moment {
+  /** By the clock that is never adjusted, but may stand still while the machine is suspended. */
+  readonly steady: number;
+  readonly wall: number;
+}
+
+/**
+ * The watch of a store, which is opened again if it is lost. It is open while there are listeners.
+ * Nothing happens if the store has no `watch()`.
+ */
 export class StoreWatch {
   /** Reports that the store does not tell of changes. */
   report: (error: SessionStoreError) => void = noop;
   readonly #store: SessionStore;
-  readonly #onChanged: (key: string | undefined) => void;
-  readonly #onOpened: () => void;
+  readonly #listeners = new Set<WatchListener>();
   #watch: Watch | undefined;
   #isOpening = false;
   #retryAt = -Infinity;
   #isTold = false;
-  /** How many ticks ago the store was asked whether it tells of changes. */
-  #age = 0;
-  /** Whether it has not answered that question yet. */
-  #isAsking = false;
-  /** How often in a row it has failed to confirm it. */
-  #unconfirmed = 0;
+  /** When the store was last asked whether it tells of changes, by the steady clock. */
+  #askedAt = -Infinity;
+  /** The question that the store has not answered yet. */
+  #question: Moment | undefined;
+  /** The last question that it has answered. */
+  #confirmed: Moment | undefined;
+  /** Since when it has failed to confirm that it tells of changes, by the steady clock. */
+  #unconfirmedSince: number | undefined;
   /** The last refusal that was reported. */
   #reported: string | undefined;
 
-  /**
-   * @param onChanged as the argument of `WatchedStore.watch()`
-   * @param onOpened is called when the store has begun to tell of changes
-   */
-  constructor(store: SessionStore, onChanged: (key: string | undefined) => void, onOpened: () => void) {
+  constructor(store: SessionStore) {
     this.#store = store;
-    this.#onChanged = (key): void => {
-      if (key === undefined) {
-        // Until the store confirms that it tells of changes again.
-        this.#isTold = false;
-        this.#age = Infinity;
-      }
-      onChanged(key);
-    };
-    this.#onOpened = onOpened;
   }
 
   /** Whether the store has confirmed, when it was last asked, that it tells of changes. */
@@ -59,24 +65,89 @@ export class StoreWatch {
     return this.#isTold;
   }
 
+  /**
+   * How long ago the store was asked whether it has told of every change, and has then confirmed it,
+   * in milliseconds. `Infinity` if it has not, or if changes may have been missed since.
+   *
+   * It counts from the question: a change that was made between the two may not have been told.
+   */
+  get confirmedAge(): number {
+    const confirmed = this.#confirmed;
+    if (confirmed === undefined) return Infinity;
+    return Math.max(performance.now() - confirmed.steady, Date.now() - confirmed.wall);
+  }
+
   /** Returns what the store calls a session when it tells of a change. */
   keyOf(sid: string): string {
     return this.#watch?.keyOf(sid) ?? sid;
   }
 
+  /** Tells a listener of changes from now on, or from when the store has begun to tell of them. */
+  add(listener: WatchListener): void {
+    this.#listeners.add(listener);
+    this.#open();
+  }
+
+  /** Ends the watch if there is no other listener. */
+  remove(listener: WatchListener): void {
+    this.#listeners.delete(listener);
+    if (this.#listeners.size === 0) this.#close();
+  }
+
+  /**
+   * Asks the store whether it has told of every change, unless it was asked lately. Watches it again
+   * if the watch was lost.
+   *
+   * @param interval what "lately" means, in milliseconds
+   */
+  confirm(interval: number): void {
+    if (this.#watch === undefined) return this.#open();
+    const now = performance.now();
+    if (this.#question !== undefined) {
+      if (now - this.#question.steady >= ANSWER_MS) this.#onUnconfirmed();
+    } else if (now - this.#askedAt >= interval) void this.#ask(this.#watch);
+  }
+
+  async #ask(watch: Watch): Promise<void> {
+    const question = this.#question = { steady: performance.now(), wall: Date.now() };
+    this.#askedAt = question.steady;
+    const isConfirmed = await Promise.try(() => watch.confirm()).then(() => true, () => false);
+    // Changes may have been missed meanwhile, or the question was given up.
+    if (question !== this.#question) return;
+    if (!isConfirmed) return this.#onUnconfirmed();
+    this.#question = this.#unconfirmedSince = undefined;
+    this.#confirmed = question;
+    this.#isTold = true;
+  }
+
+  #onUnconfirmed(): void {
+    this.#forget();
+    this.#unconfirmedSince ??= this.#askedAt;
+    // The store may have been closed and opened again.
+    if (performance.now() - this.#unconfirmedSince >= MAX_UNCONFIRMED_MS) this.#close();
+  }
+
+  /** Until the store confirms again that it tells of changes. */
+  #forget(): void {
+    this.#question = this.#confirmed = undefined;
+    this.#isTold = false;
+  }
+
   /** Begins to watch the store, unless it is watched or has refused it lately. */
-  open(): void {
+  #open(): void {
     const store = this.#store;
     if (this.#watch !== undefined || this.#isOpening || performance.now() < this.#retryAt) return;
     if (!isWatchedStore(store)) return;
     this.#isOpening = true;
-    Promise.try(() => store.watch(this.#onChanged)).then((watch) => {
+    Promise.try(() => store.watch((key) => this.#onChanged(key))).then((watch) => {
       this.#isOpening = false;
       this.#watch = watch;
+      if (this.#listeners.size === 0) return this.#close();
+      this.#forget();
       this.#isTold = true;
-      this.#age = this.#unconfirmed = 0;
-      this.#reported = undefined;
-      this.#onOpened();
+      this.#askedAt = -Infinity;
+      this.#unconfirmedSince = this.#reported = undefined;
+      for (const listener of this.#listeners) listener.onOpened();
     }, (cause) => {
       this.#isOpening = false;
       this.#retryAt = performance.now() + RETRY_MS;
@@ -84,35 +155,19 @@ export class StoreWatch {
     });
   }
 
-  /** Asks the store every few ticks whether it still tells of changes. */
-  tick(): void {
-    if (this.#watch === undefined) this.open();
-    else if (++this.#age >= CONFIRM_TICKS) void this.#confirm(this.#watch);
-  }
-
-  /** Ends the watch. */
-  close(): void {
+  #close(): void {
     const watch = this.#watch;
     this.#watch = undefined;
-    this.#isTold = this.#isAsking = false;
+    this.#forget();
     if (watch !== undefined) Promise.try(() => watch[Symbol.asyncDispose]()).then(noop, noop);
   }
 
-  async #confirm(watch: Watch): Promise<void> {
-    this.#age = 0;
-    if (this.#isAsking) return this.#setTold(false);
-    this.#isAsking = true;
-    const isConfirmed = await Promise.try(() => watch.confirm()).then(() => true, () => false);
-    if (watch !== this.#watch) return;
-    this.#isAsking = false;
-    this.#setTold(isConfirmed);
-  }
-
-  #setTold(isTold: boolean): void {
-    this.#isTold = isTold;
-    this.#unconfirmed = isTold ? 0 : this.#unconfirmed + 1;
-    // The store may have been closed and opened again.
-    if (this.#unconfirmed >= MAX_UNCONFIRMED) this.close();
+  #onChanged(key: string | undefined): void {
+    if (key === undefined) {
+      this.#forget();
+      this.#askedAt = -Infinity;
+    }
+    for (const listener of this.#listeners) listener.onChanged(key);
   }
 
   /** Reports why the store does not tell of changes, once for each reason. */
@@ -120,9 +175,13 @@ export class StoreWatch {
     const reason = String(cause);
     if (reason === this.#reported) return;
     this.#reported = reason;
-    const advice = "sessions whose signal is in use are looked up every few seconds instead";
+    const advice =
+      "no lookup is answered from the cache, and sessions whose signal is in use are looked up every few " +
+      "seconds";
     this.report(
-      new SessionStoreError("watch", `Cannot watch: the store does not tell of changes; ${advice}`, { cause }),
+      new SessionStoreError("watch", `Cannot watch: the store does not tell of changes; meanwhile ${advice}`, {
+        cause,
+      }),
     );
   }
 }

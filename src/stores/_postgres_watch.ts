@@ -56,7 +56,6 @@ export function payloadOf(sid: string): string {
  * nothing is ever told. Each connection is therefore proved with a notification from another one.
  */
 export class PostgresWatch implements Watch {
-  readonly tellsAll = false;
   readonly #channel: PostgresChannel;
   readonly #changed: (key: string | undefined) => void;
   readonly #onEnd: () => void;

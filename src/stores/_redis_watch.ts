@@ -62,7 +62,6 @@ class Notices extends BasicClientSideCache {
  * again until it is disposed of. It does not keep the process alive.
  */
 export class RedisWatch implements Watch {
-  readonly tellsAll = true;
   readonly #options: RedisClientOptions;
   readonly #keys: WatchedKeys;
   readonly #changed: (sid: string | undefined) => void;

@@ -98,6 +98,8 @@ export class EncryptedStore implements SessionStore, AsyncDisposable {
    * are not encrypted, so the keys that it tells are those of the underlying store.
    */
   declare readonly watch?: WatchedStore["watch"];
+  /** Implements {@linkcode WatchedStore.tellsAll}. Present if the underlying store has it. */
+  declare readonly tellsAll?: WatchedStore["tellsAll"];
   /** Implements {@linkcode CountingStore.countSessions}. Present if the underlying store has it. */
   declare readonly countSessions?: CountingStore["countSessions"];
   /**
@@ -192,6 +194,7 @@ function optionalMethods(store: FullStore, keys: Keys): Omit<FullStore, keyof Se
 
     // Session ids are not encrypted.
     watch: (changed) => store.watch(changed),
+    tellsAll: store.tellsAll,
 
     createRecord: async (sid, { values, expiresAt, meta }) => {
       await store.createRecord(sid, { values: encryptValues(keys, sid, values), expiresAt, meta: markMeta(meta) });

@@ -82,6 +82,8 @@ const CHECKS_BEFORE_PAUSE = 10_000;
  * ```
  */
 export class MemoryStore implements CountingStore, PrincipalListStore, PingableStore, WatchedStore, AsyncDisposable {
+  /** Implements {@linkcode WatchedStore.tellsAll}. */
+  readonly tellsAll = true;
   readonly #maxSessions: number;
   /** By session id, in the order in which sessions got their ids. */
   readonly #records: ShardedMap<PackedRecord>;
@@ -144,7 +146,6 @@ export class MemoryStore implements CountingStore, PrincipalListStore, PingableS
     this.#watchers.add(watcher);
     this.#updateTell();
     return Promise.resolve({
-      tellsAll: true,
       keyOf: (sid) => sid,
       confirm: () =>
         this.#watchers.has(watcher)

@@ -95,6 +95,17 @@ export interface PostgresStoreOptions {
    * @default {10}
    */
   max?: number;
+  /**
+   * Which writes tell other processes of themselves.
+   *
+   * - `"endings"`: those that end a session, or may do so, which `session.signal` needs.
+   * - `"all"`: every write to a session, which the option `cache` of `SessionMiddleware` needs. Set it
+   *   in every process that writes to the table before the first one uses `cache`. PostgreSQL commits
+   *   such writes one after the other: see docs/STORES.md for what that costs.
+   *
+   * @default {"endings"}
+   */
+  notify?: "endings" | "all";
 }
 
 /** A row of a result. */
@@ -209,6 +220,8 @@ export class PostgresStore implements CountingStore, PrincipalListStore, Pingabl
   readonly #server: Server;
   /** Opens a connection that receives notifications. */
   readonly #openListener: PostgresChannel["open"];
+  /** Implements {@linkcode WatchedStore.tellsAll}: whether `notify` is `"all"`. */
+  readonly tellsAll: boolean;
   readonly #watches = new Set<PostgresWatch>();
   readonly #table: string;
   /**
@@ -236,19 +249,24 @@ export class PostgresStore implements CountingStore, PrincipalListStore, Pingabl
    *
    * @param sqlOrUrl a client that `postgres()` of `npm:postgres` returned, or a URL such as
    * `"postgres://user:password@host:5432/database"`
-   * @param options the table, whether `init()` creates it, and the number of connections
+   * @param options the table, whether `init()` creates it, the number of connections, and which
+   * writes are told
    * @throws {TypeError} if an argument or an option is invalid, or an option is unknown
    * @throws {RangeError} if `max` is not an integer from 1 to 1000
    */
   constructor(sqlOrUrl: PostgresSql | string, options: PostgresStoreOptions = {}) {
-    checkOptionNames("create a PostgresStore", options, { table: true, migrate: true, max: true });
-    const { table = "sessions", migrate = true, max } = options;
+    checkOptionNames("create a PostgresStore", options, { table: true, migrate: true, max: true, notify: true });
+    const { table = "sessions", migrate = true, max, notify = "endings" } = options;
     this.#table = quoteTable("create a PostgresStore", table);
     this.#channel = `'sessions_' || '${this.#table}'::regclass::oid`;
     this.#userIndex = userIndexName(table);
     if (typeof migrate !== "boolean") {
       throw new TypeError(`Cannot create a PostgresStore: \`migrate\` must be a boolean; received a ${typeof migrate}`);
     }
+    if (notify !== "endings" && notify !== "all") {
+      throw new TypeError('Cannot create a PostgresStore: `notify` must be "endings" or "all"');
+    }
+    this.tellsAll = notify === "all";
     if (max !== undefined) checkMax(max);
     if (migrate) this.#migration = postgresSchema(table);
     if (typeof sqlOrUrl === "string") {
@@ -302,8 +320,8 @@ export class PostgresStore implements CountingStore, PrincipalListStore, Pingabl
 
   /**
    * Implements {@linkcode WatchedStore.watch}, with `LISTEN` on a connection of its own. Writes tell
-   * of sessions that are deleted, moved, taken from their user, or end earlier. Other writes do not,
-   * because PostgreSQL commits those that `NOTIFY` one after the other.
+   * of sessions that are deleted, moved, taken from their user, or end earlier. Other writes do so
+   * only with `notify: "all"`, because PostgreSQL commits those that `NOTIFY` one after the other.
    *
    * @throws {SessionStoreError} if the server cannot be reached, or a pooler in transaction mode is in
    * between
@@ -638,9 +656,9 @@ export class PostgresStore implements CountingStore, PrincipalListStore, Pingabl
     const { ifVersion, clear = false, set = [], meta = {} } = change;
     const expiresAt = change.expiresAt === undefined ? null : normalizeTimestamp(change.expiresAt);
     const parameters: PostgresParameter[] = [clear, encodeTexts(set), encodeMeta(meta), expiresAt];
-    // A change that takes the session from its user, or that ends it earlier, is told.
+    // A change that takes the session from its user, or that ends it earlier, is told in any case.
     let notify: string | undefined;
-    if (clear || "principal" in meta) notify = this.#notify("$9");
+    if (this.tellsAll || clear || "principal" in meta) notify = this.#notify("$9");
     else if (expiresAt !== null) notify = `CASE WHEN $8 < judged.expires_at THEN ${this.#notify("$9")} END`;
     if (notify !== undefined) parameters.push(payloadOf(sid));
     const assignments = `version = session.version + 1,

@@ -214,6 +214,14 @@ export class RedisStore implements CountingStore, PrincipalStore, PingableStore,
     });
   }
 
+  /**
+   * Whether {@linkcode watch} tells of every write: `false` on a cluster, which has none. Implements
+   * {@linkcode WatchedStore.tellsAll}.
+   */
+  get tellsAll(): boolean {
+    return !this.#redis.isCluster;
+  }
+
   get #backend(): { backend: string; server: Server } {
     const { server, isCluster } = this.#redis;
     return { backend: isCluster ? "Redis Cluster" : "Redis", server };

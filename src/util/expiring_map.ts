@@ -15,14 +15,17 @@ const SWEEP_CHECKS = 4;
 export class ExpiringMap<V extends { readonly expiresAt: number }> {
   readonly #max: number;
   readonly #entries: ShardedMap<V>;
+  readonly #onRemoved: ((value: V) => void) | undefined;
 
   /**
    * @param max the maximum number of entries; a further one evicts the oldest (one of the oldest if
    * `max` is at least 100,000)
+   * @param onRemoved receives each entry that is removed, except by `clear()`
    */
-  constructor(max: number) {
+  constructor(max: number, onRemoved?: (value: V) => void) {
     this.#max = max;
     this.#entries = new ShardedMap(max);
+    this.#onRemoved = onRemoved;
   }
 
   /** Returns an entry, unless it has expired. */
@@ -34,10 +37,16 @@ export class ExpiringMap<V extends { readonly expiresAt: number }> {
   set(key: string, value: V): void {
     this.#sweep();
     this.#entries.set(key, value);
-    if (this.#entries.size > this.#max) this.#entries.evictOldest();
+    if (this.#entries.size <= this.#max) return;
+    const evicted = this.#entries.evictOldest();
+    if (evicted !== undefined) this.#onRemoved?.(evicted[1]);
   }
 
   delete(key: string): void {
+    if (this.#onRemoved !== undefined) {
+      const value = this.#entries.get(key);
+      if (value !== undefined) this.#onRemoved(value);
+    }
     this.#entries.delete(key);
   }
 
@@ -51,7 +60,7 @@ export class ExpiringMap<V extends { readonly expiresAt: number }> {
       const next = this.#entries.nextForSweep();
       if (next === undefined) return;
       const [key, { expiresAt }] = next;
-      if (now >= expiresAt) this.#entries.delete(key);
+      if (now >= expiresAt) this.delete(key);
     }
   }
 }

@@ -80,7 +80,7 @@ if (await isThere("redis", "the watches of RedisStore", findRedisServer)) {
     await using store = await opened(redis.url);
     await using watched = await watching(store);
     const { watch, told } = watched;
-    assertEquals([watch.tellsAll, watch.keyOf("a")], [true, "a"]);
+    assertEquals([store.tellsAll, watch.keyOf("a")], [true, "a"]);
     await using process = startProcess("@alosaur/session/redis", "RedisStore", redis.url);
     const cookie = String(await process.tell("signUp"));
     told.length = 0;

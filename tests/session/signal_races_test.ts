@@ -14,7 +14,6 @@ class ToldStore extends MemoryStore {
   override watch(changed: (key: string | undefined) => void): Promise<Watch> {
     this.changed = changed;
     return Promise.resolve({
-      tellsAll: false,
       keyOf: (sid: string) => sid,
       confirm: () => this.confirmImpl(),
       [Symbol.asyncDispose]: () => Promise.resolve(),

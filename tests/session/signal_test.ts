@@ -300,7 +300,7 @@ class ToldStore extends MemoryStore {
     return confirm().then(() => {
       this.changed = changed;
       const dispose = (): Promise<void> => Promise.resolve(void this.disposed++);
-      return { tellsAll: true, keyOf: (sid) => `key of ${sid}`, confirm, [Symbol.asyncDispose]: dispose };
+      return { keyOf: (sid) => `key of ${sid}`, confirm, [Symbol.asyncDispose]: dispose };
     });
   }
 }

@@ -372,7 +372,7 @@ Deno.test("MemoryStore.watch() tells of every write before the call returns, and
   const store = new MemoryStore({ maxSessions: 2 });
   const told: (string | undefined)[] = [];
   await using watch = await store.watch((sid) => told.push(sid));
-  assertEquals([watch.tellsAll, watch.keyOf("a")], [true, "a"]);
+  assertEquals([store.tellsAll, watch.keyOf("a")], [true, "a"]);
   const calls: [() => unknown, (string | undefined)[]][] = [
     [() => store.create("a"), ["a"]],
     [() => store.setValue("a", "k", 1), ["a"]],

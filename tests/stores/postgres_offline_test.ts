@@ -28,6 +28,8 @@ const written = Object.assign([["1", "t", "2000", "0", "1000"].map(encode)], { c
 Deno.test("PostgresStore rejects invalid arguments without repeating the URL", () => {
   // @ts-expect-error -- JavaScript can pass anything
   assertThrows(() => new PostgresStore(UNREACHABLE, { migrate: 1 }), TypeError, "`migrate`");
+  // @ts-expect-error -- the same
+  assertThrows(() => new PostgresStore(UNREACHABLE, { notify: true }), TypeError, '`notify` must be "endings"');
   for (const max of ["3", null, true]) {
     // @ts-expect-error -- the same
     assertThrows(() => new PostgresStore(UNREACHABLE, { max }), TypeError, "`max` must be a number");

@@ -47,3 +47,21 @@ Deno.test("ExpiringMap.set() removes expired entries", () => {
     Map.prototype.delete = deleted;
   }
 });
+
+Deno.test("ExpiringMap calls back for each entry that it removes, except by clear()", () => {
+  using clock = new FakeClock();
+  const removed: string[] = [];
+  const map = new ExpiringMap<{ expiresAt: number; name: string }>(2, ({ name }) => removed.push(name));
+  const add = (name: string, expiresAt = Infinity): void => map.set(name, { expiresAt, name });
+  add("a");
+  add("b");
+  add("c");
+  map.delete("b");
+  map.delete("b");
+  add("d", clock.now + 1);
+  clock.tick(1);
+  add("e");
+  assertEquals(removed, ["a", "b", "d"]);
+  map.clear();
+  assertEquals(removed.length, 3);
+});

@@ -26,7 +26,8 @@ export type Backend = Map<string, Map<string, unknown>>;
 export function withMethods<S extends SessionStore>(correct: S, methods: Partial<S>): S {
   const bound = METHODS.filter((name) => name in correct)
     .map((name) => [name, (Reflect.get(correct, name) as () => unknown).bind(correct)]);
-  return { ...Object.fromEntries(bound), ...methods };
+  const tellsAll = "tellsAll" in correct ? { tellsAll: correct.tellsAll } : {};
+  return { ...Object.fromEntries(bound), ...tellsAll, ...methods };
 }
 
 /** Creates a basic store with a defect. All instances share one backend. */
