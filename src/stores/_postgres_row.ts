@@ -33,7 +33,9 @@ export function decodeTexts(cell: Cell): Map<string, unknown> {
   try {
     const texts: unknown = JSON.parse(text);
     if (!isObject(texts)) throw new TypeError("expected an object");
-    return new Map(Object.entries(texts).map(([key, value]) => [decodeKey(key), decodeStored(value)]));
+    const values = new Map<string, unknown>();
+    for (const key of Object.keys(texts)) values.set(decodeKey(key), decodeStored(texts[key]));
+    return values;
   } catch {
     throw unreadableError("get");
   }
@@ -69,7 +71,11 @@ export function encodeMeta(meta: Partial<SessionMeta>): string {
  * @throws {UnreadableRecordError} if {@linkcode encodeMeta} has not written it
  */
 export function decodeMeta(cell: Cell): SessionMeta {
-  const meta: unknown = JSON.parse(decodeText(cell), (_, part) => typeof part === "string" ? decodeKey(part) : part);
+  const text = decodeText(cell);
+  // A reviver makes it take 1.5 instead of 0.4 µs.
+  const meta: unknown = text.includes("%")
+    ? JSON.parse(text, (_, part) => typeof part === "string" ? decodeKey(part) : part)
+    : JSON.parse(text);
   if (!isSessionMeta(meta)) throw unreadableError("get");
   return meta;
 }
