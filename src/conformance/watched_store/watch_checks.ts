@@ -7,7 +7,7 @@ import { newSessionId } from "../../cookie/session_id.ts";
 import type { RecordChange } from "../../session_store.ts";
 import { isWatchedStore, type Watch, type WatchedStore } from "../../watched_store.ts";
 import { type Check, skipped, type StorePair } from "../check.ts";
-import { expect, expectEqual, show } from "../expect.ts";
+import { expect, expectEqual, expectRejects, show } from "../expect.ts";
 import type { TestedStores } from "../harness.ts";
 import { createRecord, createSessionOf, HOUR, META } from "../record_store/record_fixtures.ts";
 
@@ -158,6 +158,18 @@ function watchLifetimeChecks({ where, a, b }: StorePair<WatchedStore>): Check[] 
         await a.delete(sid);
         await other.expectTold([sid], "delete()");
         expectEqual([...watcher.told], [], "what was told after the watch was disposed of");
+      },
+    },
+    {
+      name: `confirm() rejects after its watch was disposed of, ${where}`,
+      run: async () => {
+        const watcher = await Watcher.start(b);
+        await watcher[Symbol.asyncDispose]();
+        await expectRejects(
+          "confirm()",
+          () => watcher.watch.confirm(),
+          "its watch was disposed of, so nothing is told",
+        );
       },
     },
     {

@@ -43,7 +43,12 @@ function silentDuring(isSilent: (method: string, change: RecordChange) => boolea
 /** Creates a store that tells of its changes later, and whose `confirm()` resolves after `confirmDelay`. */
 function delayed(confirmDelay: number): MakeStore {
   return defectiveWatch(
-    () => ({ confirm: () => new Promise((resolve) => setTimeout(resolve, confirmDelay)) }),
+    ({ confirm }) => ({
+      confirm: async () => {
+        await new Promise((resolve) => setTimeout(resolve, confirmDelay));
+        await confirm();
+      },
+    }),
     (changed) => (key) => setTimeout(changed, 5, key),
   );
 }
@@ -160,6 +165,11 @@ export const WATCH_DEFECTS: Defect[] = [
     name: "tells of changes after a watch was disposed of",
     create: defectiveWatch(() => ({ [Symbol.asyncDispose]: () => Promise.resolve() })),
     foundBy: "nothing is told after a watch was disposed of",
+  },
+  {
+    name: "confirms that everything was told after a watch was disposed of",
+    create: defectiveWatch(() => ({ confirm: () => Promise.resolve() })),
+    foundBy: "confirm() rejects after its watch was disposed of",
   },
   {
     name: "tells only its latest watch",
