@@ -12,10 +12,12 @@
  * - `--cases=read,untouched`: only these cases
  * - `--rounds=5`, `--seconds=2` (the duration of one case on one server in a round),
  *   `--connections=64`, `--visitors=100`
+ * - `--before=FOLDER`: another checkout of this repository, whose servers are measured too
  * - `--config=FILE`: another deno.json, for example one that maps `alosaur/` to another Alosaur
  *
  * Only a complete run is saved to `results/http.json`, or to `results/http_alosaur.json` with
- * `--config`.
+ * `--config`. With `--before`, the comparison of `PostgresStore` is saved to
+ * `results/http_before_64.json`, with the number of connections in its name.
  *
  * @module
  */
@@ -37,9 +39,11 @@ const TITLES = {
   memory: "MemoryStore",
   sqlite: "SqliteStore",
   redis: "RedisStore",
+  redisCache: "RedisStore, cache",
   expressRedis: "express-session, connect-redis",
   fastifyRedis: "@fastify/session, connect-redis",
   postgres: "PostgresStore",
+  postgresCache: "PostgresStore, cache",
   expressPostgres: "express-session, connect-pg-simple",
   fastifyPostgres: "@fastify/session, connect-pg-simple",
 } as const;
@@ -79,11 +83,18 @@ export interface HttpResults {
   connections: number;
   visitors: number;
   servers: { name: ServerName; title: string; cases: Partial<Record<CaseName, Result>> }[];
+  /**
+   * Requests per second divided by those of another checkout (`--before`); the median over the
+   * rounds.
+   */
+  afterBefore?: { name: ServerName; cases: Partial<Record<CaseName, { ratio: number; ratioByCpuTime: number }>> }[];
   targets: Target[];
 }
 
 interface Server {
   name: ServerName;
+  /** Whether it is the server of another checkout. */
+  isBefore: boolean;
   process: Deno.ChildProcess;
   url: string;
   /** The path of the wrk script that sends the cookies of the visitors. */
@@ -100,6 +111,7 @@ const { values: options } = parseArgs({
     seconds: { type: "string" },
     connections: { type: "string", default: "64" },
     visitors: { type: "string", default: "100" },
+    before: { type: "string" },
     config: { type: "string" },
   },
 });
@@ -121,8 +133,10 @@ const servers: Server[] = [];
 const processes: Deno.ChildProcess[] = [];
 try {
   for (const name of wanted as ServerName[]) {
-    const server = await start(name);
-    if (server !== undefined) servers.push(server);
+    for (const isBefore of options.before === undefined ? [false] : [false, true]) {
+      const server = await start(name, isBefore);
+      if (server !== undefined) servers.push(server);
+    }
   }
   // Warms up V8's optimising compiler.
   for (const server of servers) for (const name of caseNames) await load(server, name, 1);
@@ -131,16 +145,16 @@ try {
   for (let round = 0; round < rounds; round++) {
     for (const caseName of caseNames) {
       for (const server of round % 2 === 0 ? servers : servers.toReversed()) {
-        const key = `${server.name} ${caseName}`;
+        const key = loadsKey(server.name, caseName, server.isBefore);
         measured.set(key, [...measured.get(key) ?? [], await load(server, caseName, seconds)]);
       }
     }
   }
   const results = summarize(measured);
   print(results);
-  const isComplete = !options.quick && options.servers === undefined && options.cases === undefined;
-  if (!isComplete) console.log("\nNot saved: the run was not complete.");
-  else await saveResults(options.config === undefined ? "http.json" : "http_alosaur.json", results);
+  const file = fileOf();
+  if (file === undefined) console.log("\nNot saved: the run was not complete.");
+  else await saveResults(file, results);
 } finally {
   for (const process of processes) {
     try {
@@ -153,6 +167,19 @@ try {
   await Deno.remove(folder, { recursive: true });
 }
 
+/** Returns the file for the results, if the run was complete. */
+function fileOf(): string | undefined {
+  const { quick, servers, cases, before, config } = options;
+  if (quick || cases !== undefined) return undefined;
+  if (before !== undefined) return servers === "postgres" ? `http_before_${connections}.json` : undefined;
+  if (servers !== undefined) return undefined;
+  return config === undefined ? "http.json" : "http_alosaur.json";
+}
+
+function loadsKey(name: ServerName, caseName: CaseName, isBefore: boolean): string {
+  return `${name} ${caseName} ${isBefore}`;
+}
+
 async function isInstalled(tool: string): Promise<boolean> {
   try {
     await new Deno.Command(tool, { args: ["--version"], stdout: "null", stderr: "null" }).output();
@@ -163,11 +190,13 @@ async function isInstalled(tool: string): Promise<boolean> {
 }
 
 /** Starts a server, signs up its visitors and verifies that it does the work of each case. */
-async function start(name: ServerName): Promise<Server | undefined> {
+async function start(name: ServerName, isBefore: boolean): Promise<Server | undefined> {
+  const root = isBefore ? Deno.realPathSync(options.before ?? "") : new URL("..", import.meta.url).pathname;
   const config = options.config === undefined ? [] : ["--config", options.config];
-  const script = new URL("http_server.ts", import.meta.url).pathname;
+  const script = `${root}/bench/http_server.ts`;
   const process = new Deno.Command("taskset", {
     args: ["-c", serverCore, Deno.execPath(), "run", "-A", "--quiet", ...config, script, name],
+    cwd: root,
     env: { NODE_ENV: "production", NO_COLOR: "1" },
     stdout: "piped",
     stderr: "piped",
@@ -185,9 +214,9 @@ async function start(name: ServerName): Promise<Server | undefined> {
   await verify(name, url, cookies[0] ?? "");
   // A server without sessions gets cookies of the same length.
   const sent = cookies.map((cookie) => cookie || `sid=${"A".repeat(68)}`);
-  const path = `${folder}/${name}.lua`;
+  const path = `${folder}/${name}${isBefore ? "_before" : ""}.lua`;
   await Deno.writeTextFile(path, luaOf(sent));
-  return { name, process, url, script: path };
+  return { name, isBefore, process, url, script: path };
 }
 
 async function portOf(output: ReadableStream<Uint8Array>): Promise<string | undefined> {
@@ -275,15 +304,18 @@ async function cpuSeconds(pid: number): Promise<number> {
 }
 
 function summarize(measured: Map<string, Load[]>): HttpResults {
-  const loads = (name: ServerName, caseName: CaseName): Load[] => measured.get(`${name} ${caseName}`) ?? [];
+  const loads = (name: ServerName, caseName: CaseName, isBefore = false): Load[] =>
+    measured.get(loadsKey(name, caseName, isBefore)) ?? [];
+  const rateByCpuTime = ({ rate, cpuShare }: Load): number => rate / cpuShare;
   /** Returns the ratio of two servers; the median over the rounds. */
   const ratioOf = (
     name: ServerName,
     other: ServerName,
     caseName: CaseName,
     valueOf: (load: Load) => number = ({ rate }) => rate,
+    isBefore = false,
   ): number => {
-    const others = loads(other, caseName).map(valueOf);
+    const others = loads(other, caseName, isBefore).map(valueOf);
     return median(loads(name, caseName).map((load, round) => valueOf(load) / (others[round] ?? NaN)));
   };
   const has = (...names: ServerName[]): boolean => names.every((name) => servers.some((s) => s.name === name));
@@ -300,15 +332,40 @@ function summarize(measured: Map<string, Load[]>): HttpResults {
     add("SqliteStore, read / MemoryStore, read", ratioOf("sqlite", "memory", "read"), 0.65);
   }
   for (
-    const [ours, express, fastify] of [
-      ["redis", "expressRedis", "fastifyRedis"],
-      ["postgres", "expressPostgres", "fastifyPostgres"],
+    const [ours, caseName, limit] of [
+      ["redis", "read", 2.5],
+      ["redis", "readWrite", 2],
+      ["redisCache", "read", 3.5],
+      ["postgres", "read", 3.5],
+      ["postgres", "readWrite", 2],
+      ["postgresCache", "read", 5],
     ] as const
   ) {
-    if (!has(ours, express, fastify)) continue;
-    for (const caseName of ["read", "readWrite"] as const) {
-      const ratio = Math.min(ratioOf(ours, express, caseName), ratioOf(ours, fastify, caseName));
-      add(`${TITLES[ours]}, ${caseName}: ours / the better of Express and Fastify`, ratio, 2);
+    const peers = ours.startsWith("redis")
+      ? ["expressRedis", "fastifyRedis"] as const
+      : ["expressPostgres", "fastifyPostgres"] as const;
+    if (!has(ours, ...peers)) continue;
+    const ratio = Math.min(...peers.map((peer) => ratioOf(ours, peer, caseName)));
+    add(`${TITLES[ours]}, ${caseName}: ours / the better of Express and Fastify`, ratio, limit);
+  }
+  for (const cached of ["redisCache", "postgresCache"] as const) {
+    if (has(cached, "memory")) {
+      add(`${TITLES[cached]}, read / MemoryStore, read`, ratioOf(cached, "memory", "read"), 0.9);
+    }
+  }
+  if (options.before !== undefined && has("postgres")) {
+    const isSingle = connections === 1;
+    add(
+      "PostgresStore, read: after / before",
+      ratioOf("postgres", "postgres", "read", undefined, true),
+      isSingle ? 0.97 : 2,
+    );
+    if (!isSingle) {
+      add(
+        "PostgresStore, readWrite: after / before",
+        ratioOf("postgres", "postgres", "readWrite", undefined, true),
+        1.2,
+      );
     }
   }
   return {
@@ -318,7 +375,7 @@ function summarize(measured: Map<string, Load[]>): HttpResults {
     seconds,
     connections,
     visitors,
-    servers: servers.map(({ name }) => ({
+    servers: servers.filter(({ isBefore }) => !isBefore).map(({ name }) => ({
       name,
       title: TITLES[name],
       cases: Object.fromEntries(caseNames.map((caseName) => {
@@ -328,15 +385,24 @@ function summarize(measured: Map<string, Load[]>): HttpResults {
           p99: median(all.map(({ p99 }) => p99)),
           cpuShare: median(all.map(({ cpuShare }) => cpuShare)),
           ratio: ratioOf(name, "plain", caseName),
-          ratioByCpuTime: ratioOf(name, "plain", caseName, ({ rate, cpuShare }) => rate / cpuShare),
+          ratioByCpuTime: ratioOf(name, "plain", caseName, rateByCpuTime),
         }];
       })),
     })),
+    ...(options.before === undefined ? {} : {
+      afterBefore: servers.filter(({ isBefore }) => isBefore).map(({ name }) => ({
+        name,
+        cases: Object.fromEntries(caseNames.map((caseName) => [caseName, {
+          ratio: ratioOf(name, name, caseName, undefined, true),
+          ratioByCpuTime: ratioOf(name, name, caseName, rateByCpuTime, true),
+        }])),
+      })),
+    }),
     targets,
   };
 }
 
-function print({ environment: { deno, cpu }, alosaur, servers, targets }: HttpResults): void {
+function print({ environment: { deno, cpu }, alosaur, servers, afterBefore = [], targets }: HttpResults): void {
   console.log(
     `Deno ${deno}, ${cpu}, ${alosaur} of Alosaur, ${connections} connections, ${rounds} rounds of ${seconds} s`,
   );
@@ -357,5 +423,11 @@ function print({ environment: { deno, cpu }, alosaur, servers, targets }: HttpRe
       }),
     ]),
   ]);
+  for (const { name, cases } of afterBefore) {
+    const ratios = Object.entries(cases).map(([caseName, { ratio, ratioByCpuTime }]) =>
+      `${caseName} ${ratio.toFixed(2)} (by CPU time ${ratioByCpuTime.toFixed(2)})`
+    );
+    console.log(`\n${TITLES[name]}, after / before: ${ratios.join(", ")}`);
+  }
   printTargets(targets);
 }

@@ -4,7 +4,7 @@
  * @module
  */
 import { createServer, type RequestListener } from "node:http";
-import { MemoryStore, SecurityContext, SessionMiddleware, type SessionStore } from "../mod.ts";
+import { MemoryStore, SecurityContext, SessionMiddleware, type SessionOptions, type SessionStore } from "../mod.ts";
 import { createApp, noop, plainPages, sessionPages } from "./application.ts";
 import type { PeerStore } from "./subjects/fastify.ts";
 
@@ -24,12 +24,10 @@ const SERVERS: Record<string, () => Promise<() => Promise<void>>> = {
       await Deno.remove(folder, { recursive: true });
     };
   },
-  redis: async () => await serveAlosaur(await openStore("Redis", REDIS_URL, { prefix: `${NAMESPACE}:` })),
-  postgres: async () => {
-    await createSchema();
-    await serveAlosaur(await openStore("Postgres", POSTGRES_URL, { table: `${NAMESPACE}.sessions` }));
-    return dropSchema;
-  },
+  redis: () => serveRedis(),
+  redisCache: () => serveRedis({ cache: {} }),
+  postgres: () => servePostgres(),
+  postgresCache: () => servePostgres({ cache: {} }),
   expressRedis: async () => await servePeer("express", await openPeerRedis()),
   fastifyRedis: async () => await servePeer("fastify", await openPeerRedis()),
   expressPostgres: async () => await servePeer("express", await openPeerPostgres()),
@@ -49,13 +47,28 @@ Deno.addSignalListener("SIGTERM", () => void remove().finally(() => Deno.exit())
  * Serves the Alosaur application, without sessions if there is no store. Alosaur prints the port
  * itself.
  */
-async function serveAlosaur(store: SessionStore | undefined): Promise<() => Promise<void>> {
+async function serveAlosaur(
+  store: SessionStore | undefined,
+  options: Partial<SessionOptions> = {},
+): Promise<() => Promise<void>> {
   await store?.init();
   const app = createApp([store === undefined ? plainPages("") : sessionPages("")], SecurityContext);
-  const middleware = store && new SessionMiddleware(store, { secret: SessionMiddleware.generateSecret() });
+  const middleware = store && new SessionMiddleware(store, { secret: SessionMiddleware.generateSecret(), ...options });
   app.use(/\//, middleware ?? noop);
   await app.listen({ hostname: "127.0.0.1", port: 0 });
   return async () => await store?.clear();
+}
+
+async function serveRedis(options?: Partial<SessionOptions>): Promise<() => Promise<void>> {
+  return await serveAlosaur(await openStore("Redis", REDIS_URL, { prefix: `${NAMESPACE}:` }), options);
+}
+
+async function servePostgres(options?: Partial<SessionOptions>): Promise<() => Promise<void>> {
+  await createSchema();
+  const notify = options?.cache === undefined ? {} : { notify: "all" };
+  const store = await openStore("Postgres", POSTGRES_URL, { table: `${NAMESPACE}.sessions`, ...notify });
+  await serveAlosaur(store, options);
+  return dropSchema;
 }
 
 /**
