@@ -34,7 +34,7 @@ import {
   type SessionContent,
   type StoredSession,
 } from "./_kv_session.ts";
-import { LookupBatches } from "./_lookup_batches.ts";
+import { Batches } from "./_batches.ts";
 import { answerWithin, openError } from "./_open_error.ts";
 import { emptyRecord, idInUseError, normalizeTimestamp, unreadableError } from "./_records.ts";
 
@@ -168,7 +168,10 @@ export class DenoKvStore implements CountingStore, PrincipalListStore, PingableS
    * there was no other. Versionstamps grow, and a session from before the last `clear()` has ended.
    */
   #epoch = "";
-  readonly #lookups = new LookupBatches<StoredSession>((sids) => this.#readAll(sids), GET_BATCH_SIZE);
+  readonly #lookups = new Batches<string, StoredSession>((sids) => this.#readAll(sids), {
+    queries: 2,
+    items: GET_BATCH_SIZE,
+  });
   /** The sessions that were read or written last, by session id. */
   readonly #cache = new ExpiringMap<{ stored: StoredSession; expiresAt: number }>(MAX_CACHED);
 

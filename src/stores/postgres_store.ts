@@ -21,7 +21,7 @@ import { retry } from "../util/retry.ts";
 import { withTimeout } from "../util/timeout.ts";
 import type { Watch, WatchedStore } from "../watched_store.ts";
 import { decodeKey, encodeKey } from "./_codec.ts";
-import { LookupBatches } from "./_lookup_batches.ts";
+import { Batches, type BatchLimits } from "./_batches.ts";
 import {
   listenerOf,
   MAX_PENDING_QUERIES,
@@ -111,11 +111,34 @@ export interface PostgresStoreOptions {
 /** A row of a result. */
 type Row = PostgresRows[number];
 
+/** A write to a session that does not lock it first. Its values and metadata are JSON. */
+interface DirectWrite {
+  /** The encoded id. */
+  readonly id: string;
+  readonly clear: boolean;
+  readonly set: string;
+  readonly meta: string;
+  /** The payload of the notification that tells of it, if it is told. */
+  readonly told: string | null;
+}
+
 /** The columns that {@linkcode PostgresStore.readRecord} needs. */
 const RECORD_COLUMNS = "data, meta, version, expires_at, moved_to, grace_until";
 
-/** How many sessions one statement reads at most. */
-const MAX_LOOKUPS = 100;
+/**
+ * With one query at a time, the server is idle while this process handles the result. More make the
+ * batches smaller.
+ */
+const LOOKUP_BATCHES: BatchLimits = { queries: 2, items: 100 };
+
+/**
+ * Fewer statements at a time commit fewer transactions, but with less than eight concurrent requests
+ * they make each of them wait.
+ */
+const WRITE_BATCHES: BatchLimits = { queries: 8, items: 50 };
+
+/** How many characters a write may have that is sent together with others, so that none waits long. */
+const MAX_BATCHED_LENGTH = 8192;
 
 /**
  * The classes of errors that may come from one row of a statement: data_exception, an error of a
@@ -123,6 +146,11 @@ const MAX_LOOKUPS = 100;
  * internal error such as a damaged value.
  */
 const ROW_ERROR = /^(22|P0|58|XX)/;
+
+/**
+ * The same for a write: also a constraint, a check option and a limit of the server.
+ */
+const WRITE_ERROR = /^(22|23|44|54|P0|58|XX)/;
 
 /** The condition for a row to be a live session. `$2` is the current time. */
 const LIVE = "moved_to IS NULL AND expires_at > $2";
@@ -186,6 +214,8 @@ const CLEANUP_BATCH = 1000;
  * - Concurrent lookups share statements. While two are pending, further lookups wait, for two
  *   milliseconds at most, and are then sent as one statement. A lookup finds everything that was
  *   written before it began.
+ *   While eight writes are pending, further small ones wait and are sent in the same way. Each is
+ *   still acknowledged by itself.
  * - Expired rows are removed in the background, after a session was created, at most once a minute.
  *   If your processes run for less than a minute, call {@linkcode PostgresStore.removeExpired}
  *   regularly.
@@ -238,7 +268,8 @@ export class PostgresStore implements CountingStore, PrincipalListStore, Pingabl
    */
   readonly #serverClock = new ServerClock();
   #ready: Promise<void> | undefined;
-  readonly #lookups = new LookupBatches<Row>((ids) => this.#readRows(ids), MAX_LOOKUPS);
+  readonly #lookups = new Batches<string, Row>((ids) => this.#readRows(ids), LOOKUP_BATCHES);
+  readonly #directWrites = new Batches<DirectWrite, Row>((writes) => this.#writeRows(writes), WRITE_BATCHES);
   /** The last pending write to each session. */
   readonly #writes = new Map<string, Promise<void>>();
   #lastCleanup = Date.now();
@@ -559,6 +590,7 @@ export class PostgresStore implements CountingStore, PrincipalListStore, Pingabl
   async [Symbol.asyncDispose](): Promise<void> {
     await Promise.all(Array.from(this.#watches, (watch) => watch[Symbol.asyncDispose]()));
     this.#lookups.flush();
+    this.#directWrites.flush();
     // postgres.js sends a query one microtask after it was created.
     await RESOLVED;
     await this.#client?.[Symbol.asyncDispose]();
@@ -655,23 +687,25 @@ export class PostgresStore implements CountingStore, PrincipalListStore, Pingabl
   async #change(operation: string, sid: string, change: RecordChange): Promise<boolean> {
     const { ifVersion, clear = false, set = [], meta = {} } = change;
     const expiresAt = change.expiresAt === undefined ? null : normalizeTimestamp(change.expiresAt);
-    const parameters: PostgresParameter[] = [clear, encodeTexts(set), encodeMeta(meta), expiresAt];
+    const write = { id: encodeKey(sid), clear, set: encodeTexts(set), meta: encodeMeta(meta) };
     // A change that takes the session from its user, or that ends it earlier, is told in any case.
+    const isTold = this.tellsAll || clear || "principal" in meta;
+    if (ifVersion === undefined && expiresAt === null) {
+      if (await this.#writeDirectly(sid, { ...write, told: isTold ? payloadOf(sid) : null })) return true;
+    }
+    const parameters: PostgresParameter[] = [clear, write.set, write.meta, expiresAt];
     let notify: string | undefined;
-    if (this.tellsAll || clear || "principal" in meta) notify = this.#notify("$9");
+    if (isTold) notify = this.#notify("$9");
     else if (expiresAt !== null) notify = `CASE WHEN $8 < judged.expires_at THEN ${this.#notify("$9")} END`;
     if (notify !== undefined) parameters.push(payloadOf(sid));
-    const assignments = `version = session.version + 1,
-          data = jsonb_strip_nulls(CASE WHEN $5 THEN '{}' ELSE data END || $6::text::jsonb),
-          meta = jsonb_strip_nulls(meta || $7::text::jsonb), expires_at = coalesce($8, session.expires_at)`;
-    const isRepeatable = ifVersion === undefined && expiresAt === null;
-    if (isRepeatable && await this.#writeDirectly(sid, assignments, parameters, notify)) return true;
     return await this.#writeIfVersion(
       operation,
       sid,
       ifVersion,
       `written AS (
-        UPDATE ${this.#table} AS session SET ${assignments}
+        UPDATE ${this.#table} AS session SET version = session.version + 1,
+          data = jsonb_strip_nulls(CASE WHEN $5 THEN '{}' ELSE data END || $6::text::jsonb),
+          meta = jsonb_strip_nulls(meta || $7::text::jsonb), expires_at = coalesce($8, session.expires_at)
         FROM judged
         WHERE session.id = $1 AND judged.live
         RETURNING session.id
@@ -688,18 +722,74 @@ export class PostgresStore implements CountingStore, PrincipalListStore, Pingabl
    *
    * @returns whether the session was live when it was written; if not, the caller finds out why
    */
-  async #writeDirectly(
-    sid: string,
-    assignments: string,
-    parameters: PostgresParameter[],
-    notify = "NULL",
-  ): Promise<boolean> {
+  async #writeDirectly(sid: string, write: DirectWrite): Promise<boolean> {
+    if (this.#directWrites.pending >= MAX_PENDING_QUERIES) throw overloadError();
+    const isSmall = write.set.length <= MAX_BATCHED_LENGTH;
+    const row = await this.#enqueue(sid, () => isSmall ? this.#directWrites.get(write) : this.#writeRow(write));
+    return row !== undefined && decodeText(row[1]) === "t";
+  }
+
+  /**
+   * Runs writes of {@linkcode #writeDirectly}, in one statement if possible. Each is to another
+   * session, see {@linkcode #enqueue}.
+   */
+  async #writeRows(writes: DirectWrite[]): Promise<MaybePromise<Row | undefined>[]> {
+    if (writes.length === 1) return writes.map((write) => this.#writeRow(write));
+    let rows: PostgresRows;
+    try {
+      rows = await this.#sendDirectly(
+        // A session that is locked is left out, and written by a statement of its own. Otherwise all
+        // would wait for its lock, and two batches could wait for each other. With the comparison with
+        // `batch`, PostgreSQL estimates one row instead of 100. It then looks the sessions up in the
+        // index if it would do so for one.
+        `(
+          SELECT each.* FROM jsonb_to_recordset($1::text::jsonb) AS each
+            (batch integer, id text, clear boolean, set jsonb, meta jsonb, told text)
+            JOIN ${this.#table} AS free ON free.id = each.id
+          WHERE each.batch = 1 FOR UPDATE OF free SKIP LOCKED
+        )`,
+        `[${writes.map(toJson).join()}]`,
+      );
+    } catch (error) {
+      if (!WRITE_ERROR.test(String(codeOf(error)))) throw error;
+      return writes.map((write) => this.#writeRow(write, error));
+    }
+    const byId = new Map(Array.from(rows, (row) => [decodeText(row[0]), row]));
+    return writes.map(({ id }) => byId.get(id));
+  }
+
+  /** @param batchError the error of a statement that should have written the row before */
+  async #writeRow({ id, clear, set, meta, told }: DirectWrite, batchError?: unknown): Promise<Row | undefined> {
+    const write = `(
+      SELECT $1::text AS id, $4::boolean AS clear, $5::text::jsonb AS set, $6::text::jsonb AS meta, $7::text AS told
+    )`;
+    try {
+      const rows = await this.#sendDirectly(write, id, [clear, set, meta, told]);
+      return rows[0];
+    } catch (error) {
+      throw batchError !== undefined && hasCode(error, IN_FAILED_TRANSACTION) ? batchError : error;
+    }
+  }
+  /**
+   * Sends the statement of {@linkcode #writeRow} or {@linkcode #writeRows}.
+   *
+   * @param writes the rows of the writes, in SQL
+   * @param first `$1`
+   * @param others `$4` and following
+   */
+  async #sendDirectly(writes: string, first: string, others: PostgresParameter[] = []): Promise<PostgresRows> {
     const now = `$2 + greatest(0, ${SERVER_TIME} - $3)`;
-    const query = `UPDATE ${this.#table} AS session SET ${assignments}
-      WHERE id = $1 AND moved_to IS NULL AND expires_at > ${now} AND $4::bigint IS NULL
-      RETURNING 1, expires_at > ${now}, expires_at, NULL, ${SERVER_TIME}, ${notify}`;
-    const rows = await this.#enqueue(sid, () => this.#sendTimed(query, sid, [null, ...parameters]));
-    return rows[0] !== undefined && decodeText(rows[0][1]) === "t";
+    const query = `UPDATE ${this.#table} AS session SET version = session.version + 1,
+        data = jsonb_strip_nulls(CASE WHEN write.clear THEN '{}' ELSE session.data END || write.set),
+        meta = jsonb_strip_nulls(session.meta || write.meta)
+      FROM ${writes} AS write
+      WHERE session.id = write.id AND session.moved_to IS NULL AND session.expires_at > ${now}
+      RETURNING session.id, session.expires_at > ${now}, ${SERVER_TIME},
+        CASE WHEN write.told IS NOT NULL THEN ${this.#notify("write.told")} END`;
+    const sentAt = performance.now();
+    const rows = await this.#query(query, [first, Date.now(), sentAt + this.#serverClock.offset, ...others]);
+    if (rows[0] !== undefined) this.#serverClock.observe(decodeNumber(rows[0][2]), sentAt);
+    return rows;
   }
 
   /**
@@ -785,7 +875,7 @@ export class PostgresStore implements CountingStore, PrincipalListStore, Pingabl
    * could undo a write of the next request. A write with a version is not queued, because it cannot
    * undo another write, and its version would become outdated while it waits.
    */
-  #enqueue(sid: string, send: () => Promise<PostgresRows>): Promise<PostgresRows> {
+  #enqueue<T>(sid: string, send: () => Promise<T>): Promise<T> {
     const previous = this.#writes.get(sid);
     const timeoutError = (): Error => new Error("An earlier write takes too long");
     const write = previous === undefined
@@ -863,6 +953,12 @@ function checkMax(max: number): void {
   if (!Number.isInteger(max) || max < 1 || max > 1000) {
     throw new RangeError("Cannot create a PostgresStore: `max` must be an integer from 1 to 1000");
   }
+}
+
+/** Returns a write as JSON. {@linkcode encodeKey} leaves nothing in the id that JSON escapes. */
+function toJson({ id, clear, set, meta, told }: DirectWrite): string {
+  const payload = told === null ? null : `"${told}"`;
+  return `{"batch":1,"id":"${id}","clear":${clear},"set":${set},"meta":${meta},"told":${payload}}`;
 }
 
 function hasCode(error: unknown, code: string): boolean {

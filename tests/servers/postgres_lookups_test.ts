@@ -1,70 +1,14 @@
 /** Lookups that are made at the same time, on a real PostgreSQL. */
 import postgres from "npm:postgres@3.4.9";
 import { UnreadableRecordError } from "@alosaur/session";
-import { type PostgresQuery, type PostgresSql, PostgresStore } from "@alosaur/session/postgres";
+import { PostgresStore } from "@alosaur/session/postgres";
 import { assert, assertEquals, assertRejects } from "../helpers/assert.ts";
 import { outcomeOf } from "../helpers/timers.ts";
 import { faultyProxy } from "./_faulty_proxy.ts";
 import { addressOf, client, ownSchema, pooler, POSTGRES_URL, postgresIsThere, through } from "./_postgres.ts";
+import { CountedStore, ODD_IDS, record } from "./_postgres_batches.ts";
 import { hold } from "./_postgres_locks.ts";
 import { isThere } from "./_require.ts";
-
-/** Ids with characters that mean something in SQL, in an array of PostgreSQL or in JSON. */
-const ODD_IDS = [
-  "",
-  " ",
-  "NULL",
-  "{}",
-  "a,b",
-  '"',
-  '","',
-  "\\",
-  '\\"',
-  "it's",
-  "$1",
-  "%",
-  "%0000",
-  "\0",
-  "\n",
-  "\ufeff",
-  "\ufeffa",
-  "\ud800",
-  "🍪",
-  "ä",
-  "a".repeat(1000),
-];
-
-function record(value: unknown, lifetime = 60_000): Parameters<PostgresStore["createRecord"]>[1] {
-  const now = Date.now();
-  const meta = { createdAt: now, seenAt: now, renewedAt: now };
-  return { values: new Map([["k", value]]), expiresAt: now + lifetime, meta };
-}
-
-/** A store on a client of which the test knows the statements. */
-class CountedStore extends PostgresStore {
-  /** The statements that were sent. */
-  readonly statements: string[];
-  readonly #sql: { end(): Promise<void> };
-
-  constructor(url: string, table: string, migrate = true) {
-    const sql = postgres(url, { max: 5, onnotice: () => {} });
-    const statements: string[] = [];
-    const counted: PostgresSql = {
-      unsafe(query, parameters, options): PostgresQuery {
-        statements.push(query);
-        return sql.unsafe(query, parameters, options);
-      },
-    };
-    super(counted, { table, migrate });
-    this.statements = statements;
-    this.#sql = sql;
-  }
-
-  override async [Symbol.asyncDispose](): Promise<void> {
-    await super[Symbol.asyncDispose]();
-    await this.#sql.end();
-  }
-}
 
 /** Returns the value of a session, how it has ended, or the name of the error. */
 async function look(store: PostgresStore, sid: string): Promise<unknown> {
@@ -181,7 +125,7 @@ if (await postgresIsThere("concurrent lookups in PostgreSQL")) {
           $$ BEGIN IF id = 'bad' THEN RAISE 'cannot read' USING ERRCODE = '${code}'; END IF; RETURN 0; END $$;
         CREATE VIEW ${view} AS SELECT id, data, meta, version + ${failing}(id) AS version, expires_at, moved_to,
           grace_until, principal FROM ${table}`);
-      return new CountedStore(POSTGRES_URL, view, false);
+      return new CountedStore(POSTGRES_URL, view, { migrate: false });
     };
     const lookAll = (store: PostgresStore): Promise<unknown[]> =>
       Promise.all(ids.map((sid) =>

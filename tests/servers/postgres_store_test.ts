@@ -79,6 +79,11 @@ if (await postgresIsThere("the tests of PostgresStore")) {
     neighbour: () => new PostgresStore(POSTGRES_URL, { table: schema.table("others") }),
     broken: () => new PostgresStore("postgres://127.0.0.1:1/test"),
   });
+  testSessionStore(
+    'PostgresStore with notify: "all"',
+    () => new PostgresStore(POSTGRES_URL, { table: schema.table("told"), notify: "all" }),
+    CLAIMS,
+  );
   // An application's client may transform names and values.
   testSessionStore(
     "PostgresStore on a client",

@@ -1,4 +1,4 @@
-import { LookupBatches } from "../../src/stores/_lookup_batches.ts";
+import { Batches } from "../../src/stores/_batches.ts";
 import { assertEquals, assertRejects } from "../helpers/assert.ts";
 import { outcomeOf, quiet } from "../helpers/timers.ts";
 
@@ -7,12 +7,12 @@ class Backend {
   /** The keys of each query, in the order in which they were sent. */
   readonly sent: string[][] = [];
   readonly #queries: PromiseWithResolvers<(string | undefined | Promise<string>)[]>[] = [];
-  readonly lookups = new LookupBatches<string>((keys) => {
+  readonly lookups = new Batches<string, string>((keys) => {
     this.sent.push(keys);
     const query = Promise.withResolvers<(string | undefined | Promise<string>)[]>();
     this.#queries.push(query);
     return query.promise;
-  }, 3);
+  }, { queries: 2, items: 3 });
 
   /** Begins a lookup of each key. Its outcome is the row, or the message of the error. */
   get(...keys: string[]): Promise<unknown>[] {
@@ -37,7 +37,7 @@ class Backend {
   }
 }
 
-Deno.test("LookupBatches sends two lookups at once, and those that wait meanwhile together", async () => {
+Deno.test("Batches sends two lookups at once, and those that wait meanwhile together", async () => {
   const backend = new Backend();
   const found = backend.get("a", "b", "c", "d");
   assertEquals(backend.sent, [["a"], ["b"]]);
@@ -53,7 +53,7 @@ Deno.test("LookupBatches sends two lookups at once, and those that wait meanwhil
   assertEquals(backend.lookups.pending, 0);
 });
 
-Deno.test("LookupBatches sends a key once that several wait for, and no more keys than the limit", async () => {
+Deno.test("Batches sends a key once that several wait for, and no more keys than the limit", async () => {
   const backend = new Backend();
   const found = backend.get("x", "y", "a", "b", "a", "c", "d", "a", "e");
   assertEquals(backend.lookups.pending, 9);
@@ -67,7 +67,7 @@ Deno.test("LookupBatches sends a key once that several wait for, and no more key
   assertEquals(backend.lookups.pending, 0);
 });
 
-Deno.test("LookupBatches rejects the lookups of a failed query, or of a failed row, alone", async () => {
+Deno.test("Batches rejects the lookups of a failed query, or of a failed row, alone", async () => {
   const backend = new Backend();
   const found = backend.get("x", "y", "a", "b", "a", "c", "d");
   await backend.fail(0, "lost");
@@ -83,7 +83,7 @@ Deno.test("LookupBatches rejects the lookups of a failed query, or of a failed r
   assertEquals(backend.lookups.pending, 0);
 });
 
-Deno.test("LookupBatches does not wait for queries that take long", async () => {
+Deno.test("Batches does not wait for queries that take long", async () => {
   const backend = new Backend();
   const [hung, hungToo, ...found] = backend.get("x", "y", "a", "b", "c", "d");
   await backend.hasSent(4);
@@ -104,7 +104,7 @@ Deno.test("LookupBatches does not wait for queries that take long", async () => 
   assertEquals(backend.lookups.pending, 1);
 });
 
-Deno.test("LookupBatches.flush() sends everything that waits", () => {
+Deno.test("Batches.flush() sends everything that waits", () => {
   const backend = new Backend();
   backend.get("x", "y", "a", "b", "c", "d", "e", "f", "g");
   backend.lookups.flush();
@@ -113,10 +113,10 @@ Deno.test("LookupBatches.flush() sends everything that waits", () => {
   assertEquals(backend.sent.length, 5);
 });
 
-Deno.test("LookupBatches rejects if the backend throws", async () => {
-  const lookups = new LookupBatches<string>(() => {
+Deno.test("Batches rejects if the backend throws", async () => {
+  const lookups = new Batches<string, string>(() => {
     throw new TypeError("no backend");
-  }, 3);
+  }, { queries: 2, items: 3 });
   for (let i = 0; i < 5; i++) await assertRejects(() => lookups.get("a"), TypeError, "no backend");
   assertEquals(lookups.pending, 0);
 });
