@@ -26,7 +26,7 @@ export interface PostgresChannel {
    * @param onClose is called if the connection is lost
    */
   open(onNotify: (payload: string) => void, onClose: () => void): PostgresListener;
-  /** Sends a notification over another connection. */
+  /** Sends a notification over another connection. Rejects if the server is read-only. */
   notify(payload: string): Promise<unknown>;
 }
 
@@ -60,7 +60,6 @@ export class PostgresWatch implements Watch {
   readonly #changed: (key: string | undefined) => void;
   readonly #onEnd: () => void;
   readonly #probes = new Map<string, PromiseWithResolvers<void>>();
-  #name = "";
   /** The current connection, and the one that is being opened. */
   #listener: PostgresListener | undefined;
   #isListening = false;
@@ -89,13 +88,15 @@ export class PostgresWatch implements Watch {
 
   /**
    * Sends a notification to itself. PostgreSQL delivers notifications in the order of the commits, so
-   * everything before it has been told.
+   * everything before it has been told. After a failover, the connection that listens may lead to
+   * another server than the writes of the store. The notification is sent as they are, and would not
+   * arrive.
    */
   async confirm(): Promise<void> {
     const listener = this.#listener;
     if (!this.#isListening || listener === undefined) throw new Error("The connection that listens is lost");
     try {
-      await this.#probe((payload) => listener.query(`NOTIFY ${this.#name}, '${payload}'`));
+      await this.#probe();
     } catch (error) {
       // A machine that disappears does not close its connections.
       if (listener === this.#listener) this.#onLost();
@@ -112,15 +113,15 @@ export class PostgresWatch implements Watch {
   }
 
   async #connect(): Promise<void> {
-    this.#name = await this.#channel.name();
+    const name = await this.#channel.name();
     const listener = this.#channel.open((payload) => this.#receive(payload), () => {
       // postgres.js may tell much later that it has closed a connection.
       if (listener === this.#listener) this.#onLost();
     });
     this.#listener = listener;
     try {
-      await answerWithin(ANSWER_SECONDS, listener.query(`LISTEN ${this.#name}`));
-      await this.#probe((payload) => this.#channel.notify(payload));
+      await answerWithin(ANSWER_SECONDS, listener.query(`LISTEN ${name}`));
+      await this.#probe();
       if (listener !== this.#listener || this.#isDisposed) throw new Error("The connection that listens is lost");
     } catch (error) {
       if (listener === this.#listener) this.#listener = undefined;
@@ -160,7 +161,7 @@ export class PostgresWatch implements Watch {
   }
 
   /** Resolves when a notification that is sent now has arrived. */
-  async #probe(send: (payload: string) => Promise<unknown>): Promise<void> {
+  async #probe(): Promise<void> {
     const payload = PROBE + crypto.randomUUID();
     const arrival = Promise.withResolvers<void>();
     this.#probes.set(payload, arrival);
@@ -170,7 +171,7 @@ export class PostgresWatch implements Watch {
     );
     Deno.unrefTimer(timer);
     try {
-      await Promise.all([send(payload), arrival.promise]);
+      await Promise.all([this.#channel.notify(payload), arrival.promise]);
     } finally {
       clearTimeout(timer);
       this.#probes.delete(payload);

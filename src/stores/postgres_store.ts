@@ -361,7 +361,7 @@ export class PostgresStore implements CountingStore, PrincipalListStore, Pingabl
     const channel: PostgresChannel = {
       name: async () => decodeText((await this.#query(`SELECT ${this.#channel}`, []))[0]?.[0]),
       open: this.#openListener,
-      notify: (payload) => this.#query(`SELECT ${this.#notify("$1")}`, [payload]),
+      notify: (payload) => this.#sendProbe(payload),
     };
     const watch = new PostgresWatch(channel, changed, () => this.#watches.delete(watch));
     this.#watches.add(watch);
@@ -373,6 +373,15 @@ export class PostgresStore implements CountingStore, PrincipalListStore, Pingabl
       throw this.#openError(advice, cause, "watch");
     }
     return watch;
+  }
+
+  /** Sends a notification, unless the server executes no writes. Those then go to another one. */
+  async #sendProbe(payload: string): Promise<void> {
+    const { length } = await this.#query(
+      `SELECT ${this.#notify("$1")} WHERE current_setting('transaction_read_only') = 'off'`,
+      [payload],
+    );
+    if (length === 0) throw new Error("the server is read-only");
   }
 
   /** Implements {@linkcode SessionStore.exist}. */

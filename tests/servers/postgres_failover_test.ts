@@ -4,6 +4,7 @@ import { PostgresStore } from "@alosaur/session/postgres";
 import { assertEquals, assertRejects } from "../helpers/assert.ts";
 import { type FaultyProxy, faultyProxy } from "./_faulty_proxy.ts";
 import { client, type OwnServer, ownServer, postgresCanBeStarted, sleep, through } from "./_postgres.ts";
+import { until } from "./_redis.ts";
 
 /** How many connections a store opens. */
 const MAX = 4;
@@ -144,5 +145,50 @@ if (await postgresCanBeStarted("failover of a PostgreSQL")) {
     const error = await assertRejects(() => store.create("a"), Error, "read-only transaction");
     assertEquals(Reflect.get(error, "code"), "25006");
     await sql.end();
+  });
+
+  Deno.test("PostgresStore.watch() leaves a server that became read-only, and tells of changes on the new one", async () => {
+    await using pair = await ownPair();
+    const { first, second } = pair;
+    await using store = new PostgresStore(pair.url, { notify: "all" });
+    await store.init();
+    await store.create("a");
+    const told: unknown[] = [];
+    await using watch = await store.watch((key) => told.push(key));
+    await watch.confirm();
+    await makeReadOnly(first);
+    await assertRejects(() => watch.confirm(), Error, "read-only");
+    assertEquals(told.splice(0), [undefined]);
+    pair.switchOver();
+    await createMany(store, "b");
+    await until("it tells of changes again", () => told.includes(undefined));
+    await watch.confirm();
+    await using other = new PostgresStore(second.url, { notify: "all" });
+    await other.setValue("b1", "k", 1);
+    await watch.confirm();
+    assertEquals(told.at(-1), watch.keyOf("b1"));
+  });
+
+  Deno.test("PostgresStore.watch() confirms nothing while the store writes to another server than the one that tells", async () => {
+    await using pair = await ownPair();
+    const { second } = pair;
+    await using store = new PostgresStore(pair.url, { max: 1, notify: "all" });
+    await store.init();
+    const told: unknown[] = [];
+    await using watch = await store.watch((key) => told.push(key));
+    // A DNS name leads to the new server, and the old one is still alive and accepts writes.
+    pair.switchOver();
+    await using sql = client(pair.first.url);
+    await sql.query(`SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+      WHERE backend_type = 'client backend' AND query NOT LIKE 'LISTEN%' AND pid <> pg_backend_pid()`);
+    await until("the store writes to the new server", () => store.create("a").then(() => true, () => false));
+    assertEquals(await exists(second, "a"), true);
+    await assertRejects(() => watch.confirm(), Error, "did not arrive");
+    await until("it listens on the new server", () => told.length >= 2);
+    await watch.confirm();
+    await using other = new PostgresStore(second.url, { notify: "all" });
+    await other.setValue("a", "k", 1);
+    await watch.confirm();
+    assertEquals(told.at(-1), watch.keyOf("a"));
   });
 }
