@@ -9,7 +9,14 @@ import { SessionStoreError } from "../errors.ts";
 import { noop } from "../util/maybe_promise.ts";
 import type { Watch } from "../watched_store.ts";
 import { answerWithin } from "./_open_error.ts";
-import { evaluate, reconnectDelay, RESPONSE_TIMEOUT_MS, saysReplica, script } from "./_redis_connection.ts";
+import {
+  evaluate,
+  reconnectDelay,
+  RESPONSE_TIMEOUT_MS,
+  saysReplica,
+  type Script,
+  script,
+} from "./_redis_connection.ts";
 
 /** The keys of a store, as the server sees them. */
 export interface WatchedKeys {
@@ -27,10 +34,13 @@ export interface WatchedKeys {
  */
 const CONFIRM = script(`redis.call('PERSIST', KEYS[1])`);
 
-/** Changes a record that does not exist before or after. */
-const PROBE = script(`
+/** Changes a record that does not exist before or after. Run it as the store runs its writes. */
+export const PROBE: Script = script(`
   redis.call('HSET', KEYS[1], 'probe', '')
   redis.call('DEL', KEYS[1])`);
+
+/** The beginning of the ids of such records. No session id contains a space. */
+const PROBE_ID = "probe ";
 
 /** Receives the notices of one connection. Redis begins to send them when it is connected. */
 class Notices extends BasicClientSideCache {
@@ -75,24 +85,28 @@ export class RedisWatch implements Watch {
    * notice that nothing is told any more.
    */
   readonly #heartbeat = setInterval(() => this.confirm().catch(noop), RESPONSE_TIMEOUT_MS).unref();
-  /** The id that was changed to find out whether changes are told, until it is told. */
-  #untold: string | undefined;
+  readonly #probe: (sid: string) => Promise<unknown>;
+  /** The ids that were changed to find out whether changes are told, until they are told. */
+  readonly #untold = new Set<string>();
   readonly #all: Set<RedisWatch>;
 
   /**
    * Creates a watch. Does not connect yet.
    *
    * @param options the options of the store's client
+   * @param probe runs {@linkcode PROBE} for an id
    * @param all all watches of the store. This one adds itself until it is disposed of.
    */
   constructor(
     options: RedisClientOptions,
     keys: WatchedKeys,
+    probe: (sid: string) => Promise<unknown>,
     changed: (sid: string | undefined) => void,
     all: Set<RedisWatch>,
   ) {
     this.#options = ownOptions(options);
     this.#keys = keys;
+    this.#probe = probe;
     this.#changed = changed;
     this.#all = all.add(this);
   }
@@ -101,7 +115,7 @@ export class RedisWatch implements Watch {
   async open(): Promise<void> {
     try {
       await this.#connect();
-      await this.#probe();
+      await this.confirm();
     } catch (error) {
       await this[Symbol.asyncDispose]();
       throw error;
@@ -113,17 +127,30 @@ export class RedisWatch implements Watch {
     return sid;
   }
 
-  /** Implements {@linkcode Watch.confirm}. Replaces a connection that does not answer. */
+  /**
+   * Implements {@linkcode Watch.confirm}. Replaces a connection that does not answer, or over which
+   * nothing is told: a proxy may accept the command and forward no notices, and after a failover the
+   * connection may lead to another server than the writes of the store.
+   */
   async confirm(): Promise<void> {
     const client = this.#client;
     if (client === undefined) throw notTold("the connection to Redis is lost");
+    const sid = PROBE_ID + crypto.randomUUID();
+    this.#untold.add(sid);
     try {
-      await answerWithin(RESPONSE_TIMEOUT_MS / 1000, this.#ask(client), () => this.#lose(client));
+      // Also if the store's own connection fails, because this one may be silent.
+      const answered = this.#probe(sid).finally(() => this.#ask(client));
+      await answerWithin(RESPONSE_TIMEOUT_MS / 1000, answered, () => this.#lose(client));
     } catch (error) {
       // In place of a replica, the address may lead to the new master by now.
       if (saysReplica(error) || !client.isReady) this.#lose(client);
+      this.#untold.delete(sid);
       throw notTold("Redis has not confirmed it", error);
     }
+    // Redis answers after it has told of the change.
+    if (!this.#untold.delete(sid)) return;
+    this.#lose(client);
+    throw notTold("it does not tell of changes, although it has accepted the command; a proxy may not support it");
   }
 
   /** Closes the connection. */
@@ -159,18 +186,6 @@ export class RedisWatch implements Watch {
     this.#client = client;
   }
 
-  /** Checks that a change is told. A proxy may accept the command and forward no notices. */
-  async #probe(): Promise<void> {
-    const client = this.#client;
-    const sid = `probe ${crypto.randomUUID()}`;
-    this.#untold = sid;
-    if (client !== undefined) await evaluate(client, PROBE, [this.#keys.records + sid], []);
-    await this.confirm();
-    if (this.#untold !== undefined) {
-      throw new Error("it does not tell of changes, although it has accepted the command; a proxy may not support it");
-    }
-  }
-
   async #ask(client: RedisClientType): Promise<void> {
     await evaluate(client, CONFIRM, [this.#keys.epoch], []);
   }
@@ -195,7 +210,7 @@ export class RedisWatch implements Watch {
   }
 
   #tell(sid: string | undefined): void {
-    if (sid !== undefined && sid === this.#untold) this.#untold = undefined;
+    if (sid?.startsWith(PROBE_ID)) this.#untold.delete(sid);
     else if (!this.#isDisposed) this.#changed(sid);
   }
 }

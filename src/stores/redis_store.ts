@@ -70,7 +70,7 @@ import {
   VERSION,
 } from "./_redis_record.ts";
 import { COUNT, REMOVE_OLDER } from "./_redis_scan.ts";
-import { RedisWatch } from "./_redis_watch.ts";
+import { PROBE, RedisWatch } from "./_redis_watch.ts";
 
 export type { RedisClientLike, RedisClusterLike, RedisScripting } from "./_redis_connection.ts";
 
@@ -267,7 +267,8 @@ export class RedisStore implements CountingStore, PrincipalStore, PingableStore,
         throw new TypeError("the client does not tell its options, so no other connection can be opened");
       }
       if (watches !== this.#watches) throw new Error("the store was closed");
-      const watch = new RedisWatch(options, { records, epoch }, changed, watches);
+      const probe = (sid: string): Promise<unknown> => this.#redis.run(PROBE, [this.#sessionKey(sid)]);
+      const watch = new RedisWatch(options, { records, epoch }, probe, changed, watches);
       await watch.open();
       return watch;
     } catch (error) {

@@ -202,6 +202,26 @@ if (await isThere("redis", "the watches of RedisStore", findRedisServer)) {
     assertEquals([(await watchConnections(one)).length, (await watchConnections(two)).length], [0, 1]);
   });
 
+  Deno.test("RedisStore.watch() confirms nothing while the store writes to another server than the one that tells", async () => {
+    await using one = await startRedis();
+    await using two = await startRedis();
+    const target = { port: one.port };
+    await using proxy = faultyProxy(target);
+    await using store = await opened(`redis://127.0.0.1:${proxy.port}`);
+    await using watched = await watching(store);
+    // A DNS name leads to the new server, and the old one is still alive and accepts writes.
+    target.port = two.port;
+    const told = await watchConnections(one);
+    const clients = (await one.cli("CLIENT", "LIST")).matchAll(/^id=(\d+)/gm);
+    for (const [, id = ""] of clients) if (!told.includes(id)) await one.cli("CLIENT", "KILL", "ID", id);
+    await until("the store writes to the new server", () => store.create("a").then(() => true, () => false));
+    assertEquals(await two.cli("EXISTS", "session:id:a"), "1");
+    await assertRejects(() => watched.watch.confirm(), SessionStoreError, "a proxy may not support it");
+    await untilBack(watched);
+    await assertTold(watched, store);
+    assertEquals([(await watchConnections(one)).length, (await watchConnections(two)).length], [0, 1]);
+  });
+
   Deno.test("RedisStore.watch() works with every kind of client of one server, and never closes it", async (t) => {
     await using redis = await startRedis();
     await redis.cli("ACL", "SETUSER", "app", "on", ">s3cret", "~*", "+@all");
