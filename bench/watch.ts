@@ -44,8 +44,10 @@ const STORES: Record<string, (folder: string) => ClosableStore> = {
 /** The signals of one store. */
 interface SignalResult {
   name: string;
-  /** Bytes of heap for each session whose signal is in use, with one listener. */
+  /** Bytes of heap for each session whose signal is in use. */
   bytes: number;
+  /** The same with one listener on each signal. */
+  bytesWithListener: number;
   /** The share of one core that the process uses while nothing happens. */
   idleShare: number;
   /** The same with no signal in use. */
@@ -132,23 +134,25 @@ async function measureSignals(name: string, store: ClosableStore): Promise<Signa
   const middleware = new SessionMiddleware(store, { secret });
   const cookies = await signUp(middleware, SESSIONS);
   const idleShareWithout = await idleShare();
+  // Opens the watch, which loads the client of the database.
+  const [first = ""] = cookies;
+  const { security: { session } } = await begin(middleware, first);
+  const signals = [session.signal];
+  await sleep(2000);
   const before = await heap();
-  const signals: AbortSignal[] = [];
-  const listener = (): void => {};
-  for (const cookie of cookies) {
-    const { security: { session } } = await begin(middleware, cookie);
-    session.signal.addEventListener("abort", listener);
-    signals.push(session.signal);
-  }
+  for (const cookie of cookies.slice(1)) signals.push((await begin(middleware, cookie)).security.session.signal);
   await sleep(2000);
   const bytes = (await heap() - before) / SESSIONS;
+  const listener = (): void => {};
+  for (const signal of signals) signal.addEventListener("abort", listener);
+  const bytesWithListener = (await heap() - before) / SESSIONS;
   const share = await idleShare();
   const { size } = sharedStoreOf(store).signals;
   if (size !== SESSIONS) throw new Error(`Cannot measure ${name}: ${size} of ${SESSIONS} sessions are held`);
   await middleware.sessions.revokeEverybody();
   const aborted = signals.filter(({ aborted }) => aborted).length;
   if (aborted !== SESSIONS) throw new Error(`Cannot measure ${name}: ${aborted} of ${SESSIONS} signals have aborted`);
-  return { name, bytes, idleShare: share, idleShareWithout };
+  return { name, bytes, bytesWithListener, idleShare: share, idleShareWithout };
 }
 
 async function measureCache(name: string, store: ClosableStore): Promise<CacheResult> {
@@ -216,6 +220,20 @@ function sleep(milliseconds: number): Promise<void> {
   return new Promise((resolve) => setTimeout(resolve, milliseconds));
 }
 
+/** Returns the bytes of a signal that is derived from that of a controller. */
+async function measureDeno(): Promise<number> {
+  const before = await heap();
+  const kept: unknown[] = [];
+  for (let i = 0; i < SESSIONS; i++) {
+    const controller = new AbortController();
+    kept.push(controller, AbortSignal.any([controller.signal]));
+  }
+  const bytes = (await heap() - before) / SESSIONS;
+  if (kept.length !== 2 * SESSIONS) throw new Error("Cannot measure signals: some are missing");
+  return bytes;
+}
+
+const denoBytes = await measureDeno();
 const signals: SignalResult[] = [];
 const caches: CacheResult[] = [];
 for (const name of Object.keys(STORES)) {
@@ -236,12 +254,13 @@ const targets = signals.filter(({ name }) => !name.startsWith("Sqlite")).flatMap
 ]);
 
 const percent = (share: number): string => `${(share * 100).toFixed(2)} %`;
-console.log(`\n${SESSIONS} sessions whose signals are in use, with one listener each\n`);
+console.log(`\n${SESSIONS} sessions whose signals are in use; Deno's own part is ${denoBytes.toFixed(0)} bytes\n`);
 printTable([
-  ["", "bytes each", "idle", "idle without"],
-  ...signals.map(({ name, bytes, idleShare, idleShareWithout }) => [
+  ["", "bytes each", "with a listener", "idle", "idle without"],
+  ...signals.map(({ name, bytes, bytesWithListener, idleShare, idleShareWithout }) => [
     name,
     bytes.toFixed(0),
+    bytesWithListener.toFixed(0),
     percent(idleShare),
     percent(idleShareWithout),
   ]),
@@ -257,12 +276,6 @@ printTable([
   ...notify.map(({ writers, endings, ratio }) => [`${writers}`, endings.toFixed(0), ratio.toFixed(2)]),
 ]);
 printTargets(targets);
+const results = { environment: environment(), sessions: SESSIONS, denoBytes, signals, caches, notify, targets };
 if (quick) console.log("\nNot saved: the run was not complete.");
-else {await saveResults("watch.json", {
-    environment: environment(),
-    sessions: SESSIONS,
-    signals,
-    caches,
-    notify,
-    targets,
-  });}
+else await saveResults("watch.json", results);

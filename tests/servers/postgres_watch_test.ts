@@ -7,6 +7,7 @@ import { sharedStoreOf } from "../../src/persistence/shared_store.ts";
 import { assert, assertEquals, assertRejects } from "../helpers/assert.ts";
 import { open, renew, signIn, start, visit } from "../helpers/request.ts";
 import {
+  type Client,
   client,
   ownSchema,
   ownServer,
@@ -198,6 +199,88 @@ if (await postgresCanBeStarted("the test of PostgresStore.watch() after a crash"
     await watch.confirm();
     assertEquals(told, [undefined, undefined, watch.keyOf("a")]);
   });
+}
+
+if (await postgresCanBeStarted("the test of PostgresStore while the queue of notifications is full")) {
+  // It takes a minute and eight gigabytes to fill the queue, so by default a trigger refuses the same
+  // commits in the same way. FILL_NOTIFY_QUEUE=1 fills it.
+  const isReal = Deno.env.get("FILL_NOTIFY_QUEUE") !== undefined;
+  Deno.test("PostgresStore refuses what it cannot tell if the queue of notifications is full, and loses nothing", async () => {
+    await using server = await ownServer();
+    await server.start();
+    await using store = new PostgresStore(server.url);
+    await using other = new PostgresStore(server.url);
+    await using third = new PostgresStore(server.url);
+    await store.init();
+    await using sql = client(server.url);
+    const fullQueue = isReal ? await fillQueue(server.url) : await refuseCommits(sql);
+    const [here, there] = [start({}, store), start({}, other)];
+    const cookie = await signIn(here, "ada");
+    const { signal } = (await open(here, cookie)).session;
+    await until("the store listens", async () => (await listeners(server.url)).length === 1);
+    await fullQueue.begin();
+    await visit(there, { cookie }, async ({ security: { session } }) => {
+      await session.set("n", 1);
+      for (const end of [() => session.clear(), () => session.regenerate(), () => session.destroy()]) {
+        const error = await assertRejects(end, SessionStoreError);
+        assert(String(error.cause).includes("too many notifications in the NOTIFY queue"), `${error.cause}`);
+      }
+    });
+    // Not in the process that has tried to end it, which refuses it from now on.
+    const { session } = await open(start({}, third), cookie);
+    assertEquals([session.principal, await session.get("n"), signal.aborted], ["ada", 1, false]);
+    await fullQueue.end();
+    await until("the session ends", () => session.destroy().then(() => true, () => false));
+    await until("it is told", () => signal.aborted);
+    assertEquals(signal.reason.end, "gone");
+  });
+}
+
+/** Makes commits fail. */
+interface FullQueue {
+  begin(): Promise<void>;
+  end(): Promise<void>;
+}
+
+/** Fails the commits that tell of a session, with the error of a full queue. */
+async function refuseCommits(sql: Client): Promise<FullQueue> {
+  const message = "too many notifications in the NOTIFY queue";
+  return {
+    begin: async () => {
+      await sql.query(`CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS
+          $$ BEGIN RAISE '${message}' USING ERRCODE = '54000'; END $$;
+        CREATE CONSTRAINT TRIGGER deleted AFTER DELETE ON sessions DEFERRABLE INITIALLY DEFERRED
+          FOR EACH ROW EXECUTE FUNCTION refuse();
+        CREATE CONSTRAINT TRIGGER changed AFTER UPDATE ON sessions DEFERRABLE INITIALLY DEFERRED
+          FOR EACH ROW WHEN (old.id <> new.id OR old.principal IS DISTINCT FROM new.principal)
+          EXECUTE FUNCTION refuse()`);
+    },
+    end: async () => void await sql.query("DROP FUNCTION refuse() CASCADE"),
+  };
+}
+
+/** Fills the queue. A transaction of a connection that listens prevents that it is emptied. */
+async function fillQueue(url: string): Promise<FullQueue> {
+  const holder = client(url);
+  const filler = client(url);
+  await holder.query("LISTEN filling");
+  await holder.query("BEGIN; SELECT 1");
+  return {
+    begin: async () => {
+      const fill = `SELECT count(pg_notify('filling', rpad(i::text, 7900, 'x'))) FROM generate_series(1, 20000) AS i`;
+      while (await filler.query(fill).then(() => true, () => false));
+      while (await filler.query("SELECT pg_notify('filling', repeat('x', 7900))").then(() => true, () => false));
+    },
+    end: async () => {
+      await holder[Symbol.asyncDispose]();
+      // PostgreSQL removes what everybody has read only if it is asked how full the queue is.
+      await until("the queue is empty", async () => {
+        const [row] = await filler.query("SELECT pg_notification_queue_usage() AS usage");
+        return Number(row?.usage) < 0.1;
+      });
+      await filler[Symbol.asyncDispose]();
+    },
+  };
 }
 
 /** Counts the lookups of a store. */
