@@ -4,6 +4,7 @@
  * @module
  */
 import type { SessionEvent } from "./events.ts";
+import type { CacheLimits } from "./persistence/session_cache.ts";
 import type { SessionSecret } from "./secrets.ts";
 
 /**
@@ -232,10 +233,10 @@ export interface SessionOptions {
    * process of every change. `{}` enables it with the defaults.
    *
    * A request may then see a session as it was up to `staleSeconds` ago: its values and its user, also
-   * if another process has ended it since. What this process has changed is seen at once. Only
-   * lookups are answered from memory. Writes, `update()`, `take()`, `reload()` and lists ask the store,
-   * and a write to a session that has ended rejects. Call `reload()` first where an action must not
-   * rely on an older state.
+   * if another process has ended it since. Changes that this process has made through a session or
+   * `middleware.sessions` are seen at once. Only lookups are answered from memory. Writes, `update()`,
+   * `take()`, `reload()` and lists ask the store, and a write to a session that has ended rejects. Call
+   * `reload()` first where an action must not rely on an older state.
    *
    * It needs a store that tells of every change: `RedisStore`, except in a Cluster, or `PostgresStore`
    * with `notify: "all"`. If several middlewares share a store, the smaller values apply.
@@ -301,7 +302,7 @@ export interface ResolvedOptions {
   readonly onStoreError: "fail" | "anonymous";
   readonly storeTimeout: number | undefined;
   readonly privateResponses: boolean;
-  readonly cache: Required<CacheOptions> | undefined;
+  readonly cache: CacheLimits | undefined;
   readonly onEvent: ((event: SessionEvent) => unknown) | undefined;
 }
 

@@ -4,6 +4,7 @@
  * @module
  */
 import { type CacheOptions, MAX_DATE_MS, type ResolvedOptions, type SessionOptions } from "./options.ts";
+import type { CacheLimits } from "./persistence/session_cache.ts";
 import { readSecrets } from "./secrets.ts";
 import { warnIfMilliseconds } from "./util/likely_milliseconds.ts";
 import { checkOptionNames } from "./util/option_names.ts";
@@ -147,7 +148,7 @@ export function resolveOptions(options: SessionOptions): ResolvedOptions {
   };
 }
 
-function resolveCache(options: CacheOptions): Required<CacheOptions> {
+function resolveCache(options: CacheOptions): CacheLimits {
   const { sessions = 10_000, staleSeconds = 2 } = options;
   checkOptionNames("start sessions", options, CACHE_CHECKS);
   const isNumber: Check = [(value) => typeof value === "number", "must be a number"];

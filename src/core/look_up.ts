@@ -15,14 +15,14 @@ export type Lookup = LookupHit | LookupMiss | "unreadable";
  * Looks up a session, and reports failures of the store. The result is synchronous if the store
  * answers synchronously.
  *
- * @param isKept whether later requests may get the answer from the cache
+ * @param isCached whether the answer is kept for later requests, if there is a cache
  * @returns `"unreadable"` if the record can never be read. The session then counts as ended,
  * because an error would lock the visitor out until the record expires.
  * @throws {SessionStoreError} if the store could not look
  */
-export function lookUp(services: SessionServices, id: string, isKept = false): MaybePromise<Lookup> {
+export function lookUp(services: SessionServices, id: string, isCached = false): MaybePromise<Lookup> {
   const { repository } = services;
-  const found = isKept ? repository.readCached(id) : repository.read(id);
+  const found = isCached ? repository.readCached(id) : repository.read(id);
   return isPending(found) ? awaitLookup(services, id, found) : found;
 }
 

@@ -9,7 +9,7 @@ import type { LookupHit, LookupMiss } from "./lookup.ts";
 import type { AdapterRecord } from "./store_adapter.ts";
 import type { StoreWatch, WatchListener } from "./store_watch.ts";
 
-/** The validated option `cache`. */
+/** The validated option `cache` of `SessionMiddleware`. */
 export interface CacheLimits {
   /** How many sessions are kept at most. */
   readonly sessions: number;
@@ -37,9 +37,10 @@ const ALL = undefined;
  * The records that lookups of requests have found.
  *
  * A record is returned only if the store was asked less than `staleSeconds` ago whether it has told
- * of every change, and has confirmed it since. So it lacks no change that was acknowledged to
- * another process before that, and none that was acknowledged to this process. Only live records are
- * kept. Once one has expired, the store is asked, because activity may have extended it.
+ * of every change, and has confirmed it since. It therefore contains every change of another process
+ * that was acknowledged before that question, and every change that was acknowledged to a session of
+ * this process. Only live records are kept. Once one has expired, the store is asked, because
+ * activity may have extended it.
  */
 export class SessionCache {
   readonly #watch: StoreWatch;
@@ -87,7 +88,7 @@ export class SessionCache {
   /** Looks a session up, and keeps it if it was found by its current id. */
   fill(sid: string, read: () => MaybePromise<LookupHit | LookupMiss>): MaybePromise<LookupHit | LookupMiss> {
     // Until the store confirms it again, changes may be missed.
-    if (!this.#watch.isTold || this.#writes.has(sid) || this.#writes.has(ALL)) return read();
+    if (!this.#watch.isConfirmed || this.#writes.has(sid) || this.#writes.has(ALL)) return read();
     const key = this.#watch.keyOf(sid);
     const fill = this.#fills.get(key) ?? { key };
     this.#fills.set(key, fill);
@@ -136,8 +137,9 @@ export class SessionCache {
     if (!isUnchanged || typeof found === "string" || found.id !== sid || found.viaOldId) return found;
     const { key } = fill;
     const hit = { ...found, record: new KeptRecord(found) };
-    this.#entries.set(sid, { key, hit, expiresAt: hit.record.expiresAt });
+    // First the id, because the new entry may be the one that a full map evicts.
     if (key !== sid) this.#ids.set(key, sid);
+    this.#entries.set(sid, { key, hit, expiresAt: hit.record.expiresAt });
     return hit;
   }
 
@@ -171,18 +173,16 @@ export class SessionCache {
 
 /**
  * A record that several requests receive. Each gets a map of its own. The values in it are shared,
- * as `Session` copies them.
+ * as `Session` copies them. It has no version, so `update()` asks the store for the value first.
  */
 class KeptRecord implements AdapterRecord {
   readonly expiresAt: number;
   readonly meta: AdapterRecord["meta"];
-  readonly version: number | undefined;
   readonly #values: ReadonlyMap<string, unknown>;
 
   constructor({ record, meta }: LookupHit) {
     this.expiresAt = record.expiresAt;
     this.meta = meta;
-    this.version = record.version;
     this.#values = record.values;
   }
 

@@ -85,15 +85,15 @@ export class SessionRepository {
    * @throws {SessionNotSupportedError} if the store does not tell of every change
    */
   enableCache(limits: CacheLimits, report: (error: SessionStoreError) => void): void {
-    this.#cache = this.#shared.keepRecords(limits);
+    this.#cache = this.#shared.enableCache(limits);
     this.#shared.watch.report = report;
   }
 
   /** Returns a session that a recent {@linkcode readCached} has found, and that is unchanged. */
   cached(sid: string): LookupHit | undefined {
     const hit = this.#cache?.get(sid);
-    // This process refuses a session that it has ended, also if the store failed to.
-    return hit === undefined || this.#shared.ended.get(sid) !== undefined ? undefined : hit;
+    // This process refuses a session that it has ended or moved, also if the store has failed.
+    return hit !== undefined && this.isCurrent(sid) ? hit : undefined;
   }
 
   /** Looks up a session as {@linkcode read}, and keeps it for {@linkcode cached}. */

@@ -346,7 +346,7 @@ export class SessionSignals {
       if (!isFollowed(held.controller.signal)) return this.#drop(held);
       held.followed = ticks;
     }
-    const interval = this.#watch.isTold ? TOLD_LOOK_UP_TICKS : LOOK_UP_TICKS;
+    const interval = this.#watch.isConfirmed ? TOLD_LOOK_UP_TICKS : LOOK_UP_TICKS;
     const isDue = held.hasFailed || now >= held.expiresAt || ticks - held.lookedUp >= interval;
     if (!isDue) return;
     if (held.hasFailed && now >= held.expiresAt + UNKNOWN_MS) this.#abort(held, "expired");

@@ -101,7 +101,7 @@ export class SharedStore {
    *
    * @throws {SessionNotSupportedError} if the store does not tell of every change
    */
-  keepRecords(limits: CacheLimits): SessionCache {
+  enableCache(limits: CacheLimits): SessionCache {
     if (!isWatchedStore(this.#store) || !this.#store.tellsAll) {
       throw new SessionNotSupportedError(
         "cache",

@@ -44,7 +44,7 @@ export class StoreWatch {
   #watch: Watch | undefined;
   #isOpening = false;
   #retryAt = -Infinity;
-  #isTold = false;
+  #isConfirmed = false;
   /** When the store was last asked whether it tells of changes, by the steady clock. */
   #askedAt = -Infinity;
   /** The question that the store has not answered yet. */
@@ -61,8 +61,8 @@ export class StoreWatch {
   }
 
   /** Whether the store has confirmed, when it was last asked, that it tells of changes. */
-  get isTold(): boolean {
-    return this.#isTold;
+  get isConfirmed(): boolean {
+    return this.#isConfirmed;
   }
 
   /**
@@ -111,13 +111,13 @@ export class StoreWatch {
   async #ask(watch: Watch): Promise<void> {
     const question = this.#question = { steady: performance.now(), wall: Date.now() };
     this.#askedAt = question.steady;
-    const isConfirmed = await Promise.try(() => watch.confirm()).then(() => true, () => false);
+    const hasSucceeded = await Promise.try(() => watch.confirm()).then(() => true, () => false);
     // Changes may have been missed meanwhile, or the question was given up.
     if (question !== this.#question) return;
-    if (!isConfirmed) return this.#onUnconfirmed();
+    if (!hasSucceeded) return this.#onUnconfirmed();
     this.#question = this.#unconfirmedSince = undefined;
     this.#confirmed = question;
-    this.#isTold = true;
+    this.#isConfirmed = true;
   }
 
   #onUnconfirmed(): void {
@@ -130,7 +130,7 @@ export class StoreWatch {
   /** Until the store confirms again that it tells of changes. */
   #forget(): void {
     this.#question = this.#confirmed = undefined;
-    this.#isTold = false;
+    this.#isConfirmed = false;
   }
 
   /** Begins to watch the store, unless it is watched or has refused it lately. */
@@ -144,7 +144,7 @@ export class StoreWatch {
       this.#watch = watch;
       if (this.#listeners.size === 0) return this.#close();
       this.#forget();
-      this.#isTold = true;
+      this.#isConfirmed = true;
       this.#askedAt = -Infinity;
       this.#unconfirmedSince = this.#reported = undefined;
       for (const listener of this.#listeners) listener.onOpened();

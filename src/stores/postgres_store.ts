@@ -148,9 +148,10 @@ const MAX_BATCHED_LENGTH = 8192;
 const ROW_ERROR = /^(22|P0|58|XX)/;
 
 /**
- * The same for a write: also a constraint, a check option and a limit of the server.
+ * The errors of a statement that may be the fault of one write in it: all that the server reports,
+ * except for a connection_exception, insufficient_resources and a shutdown.
  */
-const WRITE_ERROR = /^(22|23|44|54|P0|58|XX)/;
+const WRITE_ERROR = /^(?!08|53|57P)[0-9A-Z]{5}$/;
 
 /** The condition for a row to be a live session. `$2` is the current time. */
 const LIVE = "moved_to IS NULL AND expires_at > $2";
@@ -478,11 +479,12 @@ export class PostgresStore implements CountingStore, PrincipalListStore, Pingabl
     const expiresAt = move.expiresAt === undefined ? null : normalizeTimestamp(move.expiresAt);
     // The new id may still have the row of an expired session or of a trace. `written` reads
     // `ended`, so that PostgreSQL deletes that row before it gives the id to the moved one.
-    return await this.#writeIfVersion(
-      "regenerate",
-      sid,
-      ifVersion,
-      `ended AS (
+    const write = (): Promise<boolean> =>
+      this.#writeIfVersion(
+        "regenerate",
+        sid,
+        ifVersion,
+        `ended AS (
         DELETE FROM ${this.#table} WHERE id = $5 AND (moved_to IS NOT NULL OR expires_at <= $2)
         RETURNING id
       ),
@@ -498,16 +500,17 @@ export class PostgresStore implements CountingStore, PrincipalListStore, Pingabl
         INSERT INTO ${this.#table} (id, data, meta, version, expires_at, moved_to, grace_until)
         SELECT $1, '{}', '{}', 0, greatest(expires_at, $8), $5, $8 FROM written
       )`,
-      [
-        encodeKey(newSid),
-        encodeTexts(set),
-        encodeMeta(meta),
-        normalizeTimestamp(move.graceUntil),
-        expiresAt,
-        payloadOf(sid),
-      ],
-      this.#notify("$10"),
-    ).catch((error) => {
+        [
+          encodeKey(newSid),
+          encodeTexts(set),
+          encodeMeta(meta),
+          normalizeTimestamp(move.graceUntil),
+          expiresAt,
+          payloadOf(sid),
+        ],
+        this.#notify("$10"),
+      );
+    return await this.#inOrder(sid, ifVersion, write).catch((error) => {
       if (!hasCode(error, "23505")) throw error; // unique_violation
       throw idInUseError("regenerate");
     });
@@ -699,29 +702,24 @@ export class PostgresStore implements CountingStore, PrincipalListStore, Pingabl
     const write = { id: encodeKey(sid), clear, set: encodeTexts(set), meta: encodeMeta(meta) };
     // A change that takes the session from its user, or that ends it earlier, is told in any case.
     const isTold = this.tellsAll || clear || "principal" in meta;
-    if (ifVersion === undefined && expiresAt === null) {
-      if (await this.#writeDirectly(sid, { ...write, told: isTold ? payloadOf(sid) : null })) return true;
-    }
     const parameters: PostgresParameter[] = [clear, write.set, write.meta, expiresAt];
     let notify: string | undefined;
     if (isTold) notify = this.#notify("$9");
     else if (expiresAt !== null) notify = `CASE WHEN $8 < judged.expires_at THEN ${this.#notify("$9")} END`;
     if (notify !== undefined) parameters.push(payloadOf(sid));
-    return await this.#writeIfVersion(
-      operation,
-      sid,
-      ifVersion,
-      `written AS (
+    const written = `written AS (
         UPDATE ${this.#table} AS session SET version = session.version + 1,
           data = jsonb_strip_nulls(CASE WHEN $5 THEN '{}' ELSE data END || $6::text::jsonb),
           meta = jsonb_strip_nulls(meta || $7::text::jsonb), expires_at = coalesce($8, session.expires_at)
         FROM judged
         WHERE session.id = $1 AND judged.live
         RETURNING session.id
-      )`,
-      parameters,
-      notify,
-    );
+      )`;
+    const isRepeatable = ifVersion === undefined && expiresAt === null;
+    return await this.#inOrder(sid, ifVersion, async () => {
+      if (isRepeatable && await this.#writeDirectly({ ...write, told: isTold ? payloadOf(sid) : null })) return true;
+      return await this.#writeIfVersion(operation, sid, ifVersion, written, parameters, notify);
+    });
   }
 
   /**
@@ -731,72 +729,78 @@ export class PostgresStore implements CountingStore, PrincipalListStore, Pingabl
    *
    * @returns whether the session was live when it was written; if not, the caller finds out why
    */
-  async #writeDirectly(sid: string, write: DirectWrite): Promise<boolean> {
+  async #writeDirectly(write: DirectWrite): Promise<boolean> {
     if (this.#directWrites.pending >= MAX_PENDING_QUERIES) throw overloadError();
-    const isSmall = write.set.length <= MAX_BATCHED_LENGTH;
-    const row = await this.#enqueue(sid, () => isSmall ? this.#directWrites.get(write) : this.#writeRow(write));
+    const isSmall = write.set.length + write.meta.length <= MAX_BATCHED_LENGTH;
+    const row = await (isSmall ? this.#directWrites.get(write) : this.#writeRow(write));
     return row !== undefined && decodeText(row[1]) === "t";
   }
 
-  /**
-   * Runs writes of {@linkcode #writeDirectly}, in one statement if possible. Each is to another
-   * session, see {@linkcode #enqueue}.
-   */
+  /** Runs writes of {@linkcode #writeDirectly}, in one statement if possible. */
   async #writeRows(writes: DirectWrite[]): Promise<MaybePromise<Row | undefined>[]> {
-    if (writes.length === 1) return writes.map((write) => this.#writeRow(write));
+    const [first] = writes;
+    if (first !== undefined && writes.length === 1) return [await this.#writeRow(first)];
+    // A statement changes a row once. Two writes to one session have both waited too long for an
+    // earlier one.
+    const together = new Map<string, DirectWrite>();
+    for (const write of writes) if (!together.has(write.id)) together.set(write.id, write);
     let rows: PostgresRows;
     try {
       rows = await this.#sendDirectly(
+        { id: "write.id", clear: "write.clear", set: "write.set", meta: "write.meta", told: "write.told" },
         // A session that is locked is left out, and written by a statement of its own. Otherwise all
         // would wait for its lock, and two batches could wait for each other. With the comparison with
         // `batch`, PostgreSQL estimates one row instead of 100. It then looks the sessions up in the
         // index if it would do so for one.
-        `(
-          SELECT each.* FROM jsonb_to_recordset($1::text::jsonb) AS each
+        `FROM (
+          SELECT wanted.* FROM jsonb_to_recordset($1::text::jsonb) AS wanted
             (batch integer, id text, clear boolean, set jsonb, meta jsonb, told text)
-            JOIN ${this.#table} AS free ON free.id = each.id
-          WHERE each.batch = 1 FOR UPDATE OF free SKIP LOCKED
-        )`,
-        `[${writes.map(toJson).join()}]`,
+            JOIN ${this.#table} AS free ON free.id = wanted.id
+          WHERE wanted.batch = 1 FOR UPDATE OF free SKIP LOCKED
+        ) AS write`,
+        [`[${Array.from(together.values(), toJson).join()}]`],
       );
     } catch (error) {
       if (!WRITE_ERROR.test(String(codeOf(error)))) throw error;
       return writes.map((write) => this.#writeRow(write, error));
     }
     const byId = new Map(Array.from(rows, (row) => [decodeText(row[0]), row]));
-    return writes.map(({ id }) => byId.get(id));
+    return writes.map((write) => together.get(write.id) === write ? byId.get(write.id) : this.#writeRow(write));
   }
 
   /** @param batchError the error of a statement that should have written the row before */
   async #writeRow({ id, clear, set, meta, told }: DirectWrite, batchError?: unknown): Promise<Row | undefined> {
-    const write = `(
-      SELECT $1::text AS id, $4::boolean AS clear, $5::text::jsonb AS set, $6::text::jsonb AS meta, $7::text AS told
-    )`;
+    const columns = { id: "$1", clear: "$4", set: "$5::text::jsonb", meta: "$6::text::jsonb", told: "$7::text" };
     try {
-      const rows = await this.#sendDirectly(write, id, [clear, set, meta, told]);
+      const rows = await this.#sendDirectly(columns, "", [id, clear, set, meta, told]);
       return rows[0];
     } catch (error) {
       throw batchError !== undefined && hasCode(error, IN_FAILED_TRANSACTION) ? batchError : error;
     }
   }
+
   /**
    * Sends the statement of {@linkcode #writeRow} or {@linkcode #writeRows}.
    *
-   * @param writes the rows of the writes, in SQL
-   * @param first `$1`
-   * @param others `$4` and following
+   * @param write the columns of each write, in SQL
+   * @param from the clause that they come from
+   * @param parameters `$1`, `$4` and following
    */
-  async #sendDirectly(writes: string, first: string, others: PostgresParameter[] = []): Promise<PostgresRows> {
+  async #sendDirectly(
+    write: Record<keyof DirectWrite, string>,
+    from: string,
+    [content = "", ...others]: PostgresParameter[],
+  ): Promise<PostgresRows> {
     const now = `$2 + greatest(0, ${SERVER_TIME} - $3)`;
     const query = `UPDATE ${this.#table} AS session SET version = session.version + 1,
-        data = jsonb_strip_nulls(CASE WHEN write.clear THEN '{}' ELSE session.data END || write.set),
-        meta = jsonb_strip_nulls(session.meta || write.meta)
-      FROM ${writes} AS write
-      WHERE session.id = write.id AND session.moved_to IS NULL AND session.expires_at > ${now}
+        data = jsonb_strip_nulls(CASE WHEN ${write.clear} THEN '{}' ELSE session.data END || ${write.set}),
+        meta = jsonb_strip_nulls(session.meta || ${write.meta})
+      ${from}
+      WHERE session.id = ${write.id} AND session.moved_to IS NULL AND session.expires_at > ${now}
       RETURNING session.id, session.expires_at > ${now}, ${SERVER_TIME},
-        CASE WHEN write.told IS NOT NULL THEN ${this.#notify("write.told")} END`;
+        CASE WHEN ${write.told} IS NOT NULL THEN ${this.#notify(write.told)} END`;
     const sentAt = performance.now();
-    const rows = await this.#query(query, [first, Date.now(), sentAt + this.#serverClock.offset, ...others]);
+    const rows = await this.#query(query, [content, Date.now(), sentAt + this.#serverClock.offset, ...others]);
     if (rows[0] !== undefined) this.#serverClock.observe(decodeNumber(rows[0][2]), sentAt);
     return rows;
   }
@@ -835,9 +839,8 @@ export class PostgresStore implements CountingStore, PrincipalListStore, Pingabl
         CASE WHEN live IS NULL THEN (SELECT version FROM ${this.#table} WHERE id = $1 AND ${LIVE}) END, ${SERVER_TIME},
         CASE WHEN (SELECT count(*) FROM written) > 0 THEN ${notify} END
       FROM (SELECT) AS one LEFT JOIN judged ON true`;
-    const send = (): Promise<PostgresRows> => this.#sendTimed(query, sid, [ifVersion ?? null, ...parameters]);
     for (let attempt = 0; attempt < 2; attempt++) {
-      const rows = ifVersion === undefined ? await this.#enqueue(sid, send) : await send();
+      const rows = await this.#sendTimed(query, sid, [ifVersion ?? null, ...parameters]);
       if (decodeNumber(rows[0]?.[0]) > 0) return true;
       const live = rows[0]?.[1];
       const version = rows[0]?.[3];
@@ -879,12 +882,13 @@ export class PostgresStore implements CountingStore, PrincipalListStore, Pingabl
   }
 
   /**
-   * Sends a write to a session after this process's earlier writes to it. Statements on two
+   * Runs a write to a session after this process's earlier writes to it. Statements on two
    * connections can overtake each other. Without a queue, a write that a request no longer waits for
    * could undo a write of the next request. A write with a version is not queued, because it cannot
    * undo another write, and its version would become outdated while it waits.
    */
-  #enqueue<T>(sid: string, send: () => Promise<T>): Promise<T> {
+  #inOrder<T>(sid: string, ifVersion: number | undefined, send: () => Promise<T>): Promise<T> {
+    if (ifVersion !== undefined) return send();
     const previous = this.#writes.get(sid);
     const timeoutError = (): Error => new Error("An earlier write takes too long");
     const write = previous === undefined

@@ -5,6 +5,7 @@
  * @module
  */
 import { MemoryStore, type RecordMove, type Watch } from "../../mod.ts";
+import type { RecordAnswer } from "../../src/session_store.ts";
 import type { LookupHit, LookupMiss, SessionRef } from "../../src/persistence/lookup.ts";
 import type { SessionRepository } from "../../src/persistence/session_repository.ts";
 import { assert } from "./assert.ts";
@@ -15,6 +16,9 @@ export const BOUND_MS = 1000;
 
 /** How long a session lasts, in milliseconds. */
 const LIFETIME_MS = 2500;
+
+/** How long it lasts if it is extended, in milliseconds. */
+const EXTENDED_MS = 100_000;
 
 /** A step that a test takes. Most steps choose something that is pending by a number. */
 export type Step =
@@ -150,7 +154,8 @@ export class CacheWorld {
     const execute = async (): Promise<() => void> => {
       const method = Reflect.get(this.#backend, name) as (...args: unknown[]) => Promise<unknown>;
       try {
-        const result = await method.apply(this.#backend, args);
+        const answer = await method.apply(this.#backend, args);
+        const result = name === "readRecord" ? withVersion(answer as RecordAnswer) : answer;
         const written = name === "readRecord" ? [] : await this.#note(name, args[0], true);
         return () => {
           for (const state of written) state.acknowledged = this.#clocks.now;
@@ -166,6 +171,8 @@ export class CacheWorld {
 
   #watch(changed: (key: string | undefined) => void): Promise<Watch> {
     this.#changed = changed;
+    this.#connection = "listens";
+    this.#questions.length = 0;
     return Promise.resolve({
       keyOf: (sid) => `#${sid}`,
       confirm: () => {
@@ -226,7 +233,7 @@ export class CacheWorld {
   /** @param due the state of each id that a lookup must not miss */
   #check(found: LookupHit | LookupMiss, due: ReadonlyMap<string, State | undefined>): void {
     if (typeof found === "string") return;
-    const { version = 0 } = found.record;
+    const version = Number(found.record.values.get("version"));
     const state = due.get(found.id);
     if (state === undefined || version >= state.version) return;
     this.#violation ??= `a lookup missed a change of ${state.isOwn ? "this" : "another"} process`;
@@ -257,7 +264,7 @@ export class CacheWorld {
     const backend = this.#backend;
     if (!(await backend.exist(sid))) return;
     if (name === "setThere") await backend.setValue(sid, "n", 1);
-    else if (name === "extendThere") await backend.changeRecord(sid, { expiresAt: this.#clocks.wall + LIFETIME_MS });
+    else if (name === "extendThere") await backend.changeRecord(sid, { expiresAt: this.#clocks.wall + EXTENDED_MS });
     else if (name === "moveThere") await backend.moveRecord(sid, this.#newId(session), this.#move());
     else if (name === "deleteThere") await backend.delete(sid);
     else await backend.clear();
@@ -331,7 +338,6 @@ export class CacheWorld {
       this.#connection = "silent";
       this.#notices = [];
     } else if (name === "lose" && this.#connection !== "lost") {
-      // An answer may have been received already. It is settled later.
       // The answer to a question may have been received already, unless a notice should have come first.
       for (const question of [...this.#questions]) {
         if (this.#connection === "silent" || question.notices > 0) this.#settle(question, false);
@@ -348,4 +354,11 @@ export class CacheWorld {
   #pick<T>(list: readonly T[], n: number): T | undefined {
     return list[n % Math.max(list.length, 1)];
   }
+}
+
+/** Adds the version of a record to its values, because the cache does not keep it. */
+function withVersion(answer: RecordAnswer): RecordAnswer {
+  if (answer === undefined || !("values" in answer)) return answer;
+  const { values, expiresAt, meta, version } = answer;
+  return { values: new Map(values).set("version", version), expiresAt, meta, version };
 }

@@ -34,6 +34,14 @@ const CACHE = "persistence/session_cache.ts";
 const WATCH = "persistence/store_watch.ts";
 const ADAPTER = "persistence/evicting_adapter.ts";
 
+/** Looks session 0 up by the id that it had before. */
+const FORMER_ID = 3;
+
+/** Lets time pass while the store confirms regularly that it has told of everything. */
+function pause(milliseconds: number): Step[] {
+  return Array.from({ length: milliseconds / 600 }, (): Step[] => [["tick", 600], ["finish", 0]]).flat();
+}
+
 const DEFECTS: Defect[] = [
   {
     name: "keeps an answer although a change was told since the lookup began",
@@ -43,12 +51,14 @@ const DEFECTS: Defect[] = [
   },
   {
     name: "does not forget what a notice names",
+    steps: [["lookUp", 0], ["finish", 0], ["setThere", 0], ["tell", 0], ...pause(1200), ["lookUp", 0]],
     file: CACHE,
     line: "this.#entries.delete(this.#ids.get(key) ?? key);",
     defective: "this.#ids.get(key);",
   },
   {
     name: "takes the key of a session for its id",
+    steps: [["lookUp", 0], ["finish", 0], ["setThere", 0], ["tell", 0], ...pause(1200), ["lookUp", 0]],
     file: CACHE,
     line: "if (key !== sid) this.#ids.set(key, sid);",
     defective: "",
@@ -62,8 +72,8 @@ const DEFECTS: Defect[] = [
   {
     name: "keeps what was read before a write of this process was acknowledged",
     file: CACHE,
-    line: "if (!this.#watch.isTold || this.#writes.has(sid) || this.#writes.has(ALL)) return read();",
-    defective: "if (!this.#watch.isTold) return read();",
+    line: "if (!this.#watch.isConfirmed || this.#writes.has(sid) || this.#writes.has(ALL)) return read();",
+    defective: "if (!this.#watch.isConfirmed) return read();",
   },
   {
     name: "forgets nothing before a write of this process",
@@ -94,6 +104,29 @@ const DEFECTS: Defect[] = [
     defective: "return this.#adapter.clear();",
   },
   {
+    name: "forgets nothing when this process gives a session a new id",
+    file: ADAPTER,
+    line: "return this.#cache.write([sid, newSid], () => this.#adapter.move(sid, newSid, options));",
+    defective: "return this.#adapter.move(sid, newSid, options);",
+  },
+  {
+    name: "keeps what it had when the store is watched again",
+    steps: [
+      ["extendThere", 0],
+      ["lookUp", 0],
+      ["finish", 0],
+      ["fallSilent", 0],
+      ["setThere", 0],
+      ...Array.from({ length: 80 }, (): Step => ["tick", 1000]), // it gives up, and opens another watch
+      ["finish", 0],
+      ["finish", 0], // confirms what was asked after the first one
+      ["lookUp", 0],
+    ],
+    file: CACHE,
+    line: "onOpened: () => this.#evict(ALL),",
+    defective: "onOpened: () => {},",
+  },
+  {
     name: "keeps what was found by an older id",
     file: CACHE,
     line: 'if (!isUnchanged || typeof found === "string" || found.id !== sid || found.viaOldId) return found;',
@@ -101,6 +134,7 @@ const DEFECTS: Defect[] = [
   },
   {
     name: "ignores the deadline of a record",
+    steps: [["lookUp", 0], ["finish", 0], ...pause(3000), ["lookUp", FORMER_ID]],
     file: CACHE,
     line: "expiresAt: hit.record.expiresAt });",
     defective: "expiresAt: Infinity });",
@@ -132,12 +166,22 @@ const DEFECTS: Defect[] = [
   },
   {
     name: "counts no time during which the machine was suspended",
+    steps: [["lookUp", 0], ["finish", 0], ["fallSilent", 0], ["setThere", 0], ["suspend", 1001], ["lookUp", 0]],
     file: WATCH,
     line: "return Math.max(performance.now() - confirmed.steady, Date.now() - confirmed.wall);",
     defective: "return performance.now() - confirmed.steady;",
   },
   {
     name: "counts by a clock that can be set back",
+    steps: [
+      ["lookUp", 0],
+      ["finish", 0],
+      ["fallSilent", 0],
+      ["setThere", 0],
+      ["setClockBack", 5000],
+      ["tick", 1001],
+      ["lookUp", 0],
+    ],
     file: WATCH,
     line: "return Math.max(performance.now() - confirmed.steady, Date.now() - confirmed.wall);",
     defective: "return Date.now() - confirmed.wall;",
@@ -240,7 +284,8 @@ for (const defect of DEFECTS) {
       assert(failure !== undefined, `${DEFECT_RUNS} rounds did not find the defect`);
     } else {
       await play(CORRECT, steps);
-      await assertRejects(() => play(defective, steps), Error, "a ");
+      const error = await assertRejects(() => play(defective, steps), Error);
+      assert(/^a (lookup missed|session was kept|record was returned)/.test(error.message), error.message);
     }
   });
 }

@@ -47,8 +47,8 @@ interface Visitor {
 
 /** The faults of a server, which a test causes while requests read and write. */
 interface Faults {
-  /** Kills the connections that tell of changes. */
-  killPush(): Promise<unknown>;
+  /** Kills the connections that tell of changes. Returns how many there were. */
+  killPush(): Promise<number>;
   restart(): Promise<unknown>;
 }
 
@@ -69,6 +69,8 @@ function machineOn(store: RecordStore, proxy: FaultyProxy): Machine {
 async function keepsItsBound(machines: [Machine, Machine], faults: Faults): Promise<void> {
   const [here, there] = machines;
   const visitors: Visitor[] = [];
+  /** Visitors whose session has another id or has ended. Requests still come with their cookies. */
+  const former: Visitor[] = [];
   const join = async (i: number): Promise<void> => {
     visitors[i] = { cookie: await signUp(there.middleware, { n: 0 }), isBusy: false, writes: [] };
   };
@@ -83,7 +85,7 @@ async function keepsItsBound(machines: [Machine, Machine], faults: Faults): Prom
   };
 
   const read = async (machine: Machine): Promise<void> => {
-    const visitor = visitors[pick()];
+    const visitor = Math.random() < 0.2 ? former.at(-1 - Math.floor(Math.random() * 5)) : visitors[pick()];
     if (visitor === undefined) return;
     const now = performance.now();
     const due = visitor.writes.findLast(({ at, by }) => by === machine || at < now - STALE_MS);
@@ -130,8 +132,8 @@ async function keepsItsBound(machines: [Machine, Machine], faults: Faults): Prom
         await visit(machine.middleware, { cookie: visitor.cookie }, ({ security: { session } }) => session.destroy());
       }
       note(Infinity);
-      // Requests may still come with the old cookie.
-      setTimeout(() => kind < 0.9 || void join(i).catch(() => {}), STALE_MS * 2);
+      former.push(visitor);
+      if (kind >= 0.9) await join(i).catch(() => sleep(20));
     } catch (error) {
       tolerate(error);
       // Whether it was written is not known, so nothing is demanded of this session any more.
@@ -159,7 +161,7 @@ async function keepsItsBound(machines: [Machine, Machine], faults: Faults): Prom
   try {
     for (const share of [0.1, 0.2, 0.3]) {
       await progress(share);
-      await faults.killPush();
+      assert(await faults.killPush() > 0, "no connection was killed");
       await sleep(50);
       here.proxy.cut();
     }
@@ -171,7 +173,7 @@ async function keepsItsBound(machines: [Machine, Machine], faults: Faults): Prom
     await sleep(2 * STALE_MS);
     here.proxy.fault = "none";
     await progress(0.8);
-    await faults.killPush();
+    await until("a connection is killed", async () => await faults.killPush() > 0);
     await progress(1);
   } finally {
     isOver = true;
@@ -196,11 +198,10 @@ if (await isThere("redis", "the test of `cache` while Redis fails", findRedisSer
       return machineOn(store, proxy);
     };
     await keepsItsBound([await machine(), await machine()], {
-      async killPush(): Promise<void> {
-        const clients = await redis.cli("CLIENT", "LIST");
-        for (const line of clients.split("\n").filter((line) => /flags=\S*t/.test(line))) {
-          await redis.cli("CLIENT", "KILL", "ID", /id=(\d+)/.exec(line)?.[1] ?? "");
-        }
+      async killPush(): Promise<number> {
+        const clients = (await redis.cli("CLIENT", "LIST")).split("\n").filter((line) => /flags=\S*t/.test(line));
+        for (const line of clients) await redis.cli("CLIENT", "KILL", "ID", /id=(\d+)/.exec(line)?.[1] ?? "");
+        return clients.length;
       },
       async restart(): Promise<void> {
         redis.signal("SIGKILL");
@@ -221,11 +222,12 @@ if (await postgresCanBeStarted("the test of `cache` while PostgreSQL fails")) {
       return machineOn(store, proxy);
     };
     await keepsItsBound([await machine(), await machine()], {
-      async killPush(): Promise<void> {
+      async killPush(): Promise<number> {
         await using sql = client(server.url);
-        await sql.query(
+        const killed = await sql.query(
           "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE 'LISTEN sessions_%'",
         );
+        return killed.length;
       },
       async restart(): Promise<void> {
         await server.stop("SIGKILL");

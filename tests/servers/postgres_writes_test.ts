@@ -145,6 +145,41 @@ if (await postgresIsThere("concurrent writes in PostgreSQL")) {
     assertEquals(new Set(await valuesOf(store)), new Set([2]));
   });
 
+  Deno.test("PostgresStore keeps the order of the writes to a session that another transaction has locked", async () => {
+    await using schema = await ownSchema();
+    const table = schema.table();
+    await using store = new PostgresStore(POSTGRES_URL, { table });
+    await store.init();
+    await createAll(store);
+    const locked = "session 20";
+    await using holder = await hold(table, `SELECT FROM ${table} WHERE id = '${locked}' FOR UPDATE`);
+    const written = [...IDS, locked, locked].map((id, i) => store.setValue(id, "k", i));
+    await holder.waiting(1);
+    await holder.query("COMMIT");
+    await Promise.all(written);
+    assertEquals(await store.getValue(locked, "k"), 65);
+  });
+
+  Deno.test("PostgresStore keeps the order of the writes of each of two processes to the same sessions", async () => {
+    await using schema = await ownSchema();
+    const table = schema.table();
+    await using here = new PostgresStore(POSTGRES_URL, { table });
+    await using there = new PostgresStore(POSTGRES_URL, { table });
+    await here.init();
+    await createAll(here);
+    for (let round = 0; round < 20; round++) {
+      await Promise.all(
+        [here, there].flatMap((store, process) =>
+          [1, 2].flatMap((n) => IDS.map((id) => store.setValue(id, `process ${process}`, n)))
+        ),
+      );
+      for (const id of IDS) {
+        const values = await here.get(id);
+        assertEquals([values?.["process 0"], values?.["process 1"]], [2, 2]);
+      }
+    }
+  });
+
   Deno.test("PostgresStore writes to the same sessions from two processes without a deadlock", async () => {
     await using schema = await ownSchema();
     const table = schema.table();
@@ -177,7 +212,9 @@ if (await postgresIsThere("concurrent writes in PostgreSQL")) {
         DROP TRIGGER IF EXISTS refuse ON ${table};
         CREATE TRIGGER refuse BEFORE UPDATE ON ${table} FOR EACH ROW EXECUTE FUNCTION ${schema.table("refuse")}()`);
     };
-    for (const [i, code] of ["22012", "23514", "44000", "54000", "P0001", "XX000"].entries()) {
+    for (
+      const [i, code] of ["22012", "23514", "42501", "44000", "54000", "57014", "APP01", "P0001", "XX000"].entries()
+    ) {
       await t.step(`error ${code} of one row`, async () => {
         await refuse(code);
         const outcomes = await Promise.all(
@@ -197,6 +234,19 @@ if (await postgresIsThere("concurrent writes in PostgreSQL")) {
       assertEquals(Reflect.get(error, "code"), "22012");
       await application.end();
     });
+  });
+
+  Deno.test("PostgresStore sends each write again if all of them together take too long", async () => {
+    await using schema = await ownSchema();
+    const table = schema.table();
+    await using sql = client(POSTGRES_URL);
+    await using store = new PostgresStore(`${POSTGRES_URL}?statement_timeout=200`, { table });
+    await store.init();
+    await createAll(store);
+    await sql.query(`CREATE FUNCTION ${schema.table("slow")}() RETURNS trigger LANGUAGE plpgsql AS
+        $$ BEGIN PERFORM pg_sleep(0.02); RETURN new; END $$;
+      CREATE TRIGGER slow BEFORE UPDATE ON ${table} FOR EACH ROW EXECUTE FUNCTION ${schema.table("slow")}()`);
+    assertEquals(await write(store, 1), ok);
   });
 
   Deno.test("PostgresStore sends a large write alone, and keeps it", async () => {

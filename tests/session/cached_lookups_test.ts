@@ -161,6 +161,16 @@ Deno.test("reload() asks the store, and so do update() and take()", async () => 
   await world.lookups(cookie, (session) => note(session.update<number>("n", (n = 0) => n + 1)));
   assertEquals(values, [1, 2, 3]);
 
+  // An updater that refuses the value decides on that of the store, too.
+  await world.lookups(cookie, read);
+  await visit(there, { cookie }, ({ security: { session } }) => session.set("n", 100));
+  await world.lookups(cookie, (session) =>
+    note(session.update<number>("n", (n = 0) => {
+      if (n < 100) throw new RangeError("not enough");
+      return 3;
+    })));
+  assertEquals(values.pop(), 3);
+
   // The last write was one of this process, so the record is read again, and then written elsewhere.
   await world.lookups(cookie, read);
   await visit(there, { cookie }, ({ security: { session } }) => session.set("n", 7));

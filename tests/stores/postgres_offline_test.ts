@@ -5,7 +5,9 @@
 import { assert, assertEquals, assertRejects, assertThrows } from "../helpers/assert.ts";
 import postgres from "npm:postgres@3.4.9";
 import { FakeClock } from "../helpers/clock.ts";
-import { type PostgresSql, PostgresStore } from "../../src/stores/postgres_store.ts";
+import { microtasks } from "../helpers/microtasks.ts";
+import { FakeTimers, quiet } from "../helpers/timers.ts";
+import { type PostgresRows, type PostgresSql, PostgresStore } from "../../src/stores/postgres_store.ts";
 
 /** Nobody listens on port 1. */
 const UNREACHABLE = "postgres://user:top-secret@127.0.0.1:1/test";
@@ -181,4 +183,61 @@ Deno.test("PostgresStore starts a cleanup after a session was created, once a mi
     await new Promise((resolve) => setTimeout(resolve));
     assertEquals(cleanups, expected);
   }
+});
+
+/** A store whose statements are answered by the test. */
+function unansweredStore(): {
+  store: PostgresStore;
+  statements: { text: string; parameters: readonly unknown[]; answer: (rows: Uint8Array[][]) => void }[];
+} {
+  const statements: ReturnType<typeof unansweredStore>["statements"] = [];
+  const store = new PostgresStore({
+    unsafe: (text, parameters = []) => {
+      const { promise, resolve } = Promise.withResolvers<PostgresRows>();
+      const answer = (rows: Uint8Array[][]): void => resolve(Object.assign(rows, { count: rows.length }));
+      statements.push({ text, parameters, answer });
+      return { raw: () => promise };
+    },
+  });
+  return { store, statements };
+}
+
+function writtenRow(id: string): Uint8Array[] {
+  return [id, "t", "1000", ""].map(encode);
+}
+
+Deno.test("PostgresStore lets writes wait while eight are pending, and sends those together", async () => {
+  const { store, statements } = unansweredStore();
+  const ids = Array.from({ length: 20 }, (_, i) => `session ${i}`);
+  const writes: Promise<void>[] = [];
+  for (const id of ids) {
+    writes.push(store.setValue(id, "k", 1));
+    await microtasks(5);
+  }
+  assertEquals(statements.length, 8);
+  while (statements.length < 9) await new Promise((resolve) => setTimeout(resolve, 1));
+  assertEquals(ids.filter((id) => String(statements[8]?.parameters[0]).includes(`"${id}"`)), ids.slice(8));
+  for (const [i, { answer }] of statements.entries()) {
+    answer(i < 8 ? [writtenRow(`session ${i}`)] : ids.slice(8).map(writtenRow));
+  }
+  await Promise.all(writes);
+});
+
+Deno.test("PostgresStore applies both of two writes to one session that have waited too long for an earlier one", async () => {
+  using timers = new FakeTimers();
+  const { store, statements } = unansweredStore();
+  for (let i = 0; i < 7; i++) void store.setValue(`other ${i}`, "k", 1);
+  void store.setValue("a", "first", 1);
+  const writes = [store.setValue("a", "second", 2), store.setValue("a", "third", 3)];
+  await quiet();
+  assertEquals(statements.length, 8);
+  timers.tick(5000);
+  for (let i = 0; i < 1000 && statements.length < 9; i++) await quiet();
+  const has = (n: number, key: string): boolean => JSON.stringify(statements[n]?.parameters).includes(key);
+  assertEquals([statements.length, has(8, "second"), has(8, "third")], [9, true, false]);
+  statements[8]?.answer([writtenRow("a")]);
+  await quiet();
+  assertEquals([statements.length, has(9, "third")], [10, true]);
+  statements[9]?.answer([writtenRow("a")]);
+  await Promise.all(writes);
 });
