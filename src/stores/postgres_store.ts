@@ -215,8 +215,8 @@ const CLEANUP_BATCH = 1000;
  * - Concurrent lookups share statements. While two are pending, further lookups wait, for two
  *   milliseconds at most, and are then sent as one statement. A lookup finds everything that was
  *   written before it began.
- *   While eight writes are pending, further small ones wait and are sent in the same way. Each is
- *   still acknowledged by itself.
+ * - Concurrent writes of up to 8192 characters share statements in the same way while eight are
+ *   pending. Each is still acknowledged or refused by itself.
  * - Expired rows are removed in the background, after a session was created, at most once a minute.
  *   If your processes run for less than a minute, call {@linkcode PostgresStore.removeExpired}
  *   regularly.

@@ -1,8 +1,9 @@
 import { type EventEmitter, once } from "node:events";
 import { createClient, createClientPool } from "npm:redis@6.3.1";
-import { SessionStoreError, type Watch } from "@alosaur/session";
+import { SessionNotSupportedError, SessionStoreError, type Watch } from "@alosaur/session";
 import { type RedisClientLike, RedisStore } from "@alosaur/session/redis";
-import { assert, assertEquals, assertRejects, assertStringIncludes } from "../helpers/assert.ts";
+import { assert, assertEquals, assertRejects, assertStringIncludes, assertThrows } from "../helpers/assert.ts";
+import { start } from "../helpers/request.ts";
 import { FakeTimers } from "../helpers/timers.ts";
 import { nextTask } from "../../src/util/next_task.ts";
 import { faultyProxy } from "./_faulty_proxy.ts";
@@ -301,8 +302,10 @@ if (await isThere("redis", "the watches of RedisStore", findRedisServer)) {
     });
     await t.step("a cluster", async () => {
       const client = await createClient({ url: redis.url }).connect();
+      const store = await opened(asCluster(client) as unknown as RedisClientLike);
+      assertThrows(() => start({ cache: {} }, store), SessionNotSupportedError, "not in a Cluster");
       assertStringIncludes(
-        await failure(await opened(asCluster(client) as unknown as RedisClientLike)),
+        await failure(store),
         "Cannot watch the sessions in Redis Cluster: after a failover, it does not tell of every change; use a single",
       );
       await client.close();
