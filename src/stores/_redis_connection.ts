@@ -54,6 +54,13 @@ const MAX_RECONNECT_DELAY_MS = 250;
  */
 export const RESPONSE_TIMEOUT_MS = 5000;
 
+/**
+ * Disables the default of npm:redis 6, by which a command may wait five seconds until it is sent. For
+ * that, the client creates an `AbortSignal` for each command, which stays in memory for the five
+ * seconds and then fires, although the command has been answered long before.
+ */
+export const NO_QUEUE_TIMEOUT: { timeout: undefined } = { timeout: undefined };
+
 /** How many keys a script is run on that runs on all keys. Redis does nothing else meanwhile. */
 const KEYS_PER_COMMAND = 250;
 
@@ -311,6 +318,7 @@ function createOwnClient(url: string): RedisClientType {
     url,
     // While Redis is down, commands fail immediately instead of being queued.
     disableOfflineQueue: true,
+    commandOptions: NO_QUEUE_TIMEOUT,
     socket: {
       reconnectStrategy: reconnectDelay,
     },

@@ -11,6 +11,7 @@ import type { Watch } from "../watched_store.ts";
 import { answerWithin } from "./_open_error.ts";
 import {
   evaluate,
+  NO_QUEUE_TIMEOUT,
   reconnectDelay,
   RESPONSE_TIMEOUT_MS,
   saysReplica,
@@ -231,6 +232,7 @@ function ownOptions(options: RedisClientOptions): RedisClientOptions {
     name,
     RESP: 3,
     disableOfflineQueue: true,
+    commandOptions: NO_QUEUE_TIMEOUT,
     maintNotifications: "disabled",
     // Each connection has a client of its own, so that the watch knows when one is lost.
     socket: { ...options.socket, socketTimeout: undefined, reconnectStrategy: false } as RedisClientOptions["socket"],

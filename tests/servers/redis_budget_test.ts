@@ -107,4 +107,23 @@ if (await isThere("redis", "the round trips to a Redis", findRedisServer)) {
     await store.init();
     await keepsToBudget(t, store, proxy);
   });
+
+  Deno.test("RedisStore with a URL creates no signal and no timer for a command", async () => {
+    await using redis = await startRedis();
+    await using store = new RedisStore(redis.url);
+    await store.init();
+    await store.create("a");
+    const { timeout } = AbortSignal;
+    let signals = 0;
+    AbortSignal.timeout = (milliseconds) => {
+      signals++;
+      return timeout.call(AbortSignal, milliseconds);
+    };
+    try {
+      for (let i = 0; i < 100; i++) await store.readRecord("a");
+    } finally {
+      AbortSignal.timeout = timeout;
+    }
+    assertEquals(signals, 0);
+  });
 }
