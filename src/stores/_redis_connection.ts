@@ -54,11 +54,7 @@ const MAX_RECONNECT_DELAY_MS = 250;
  */
 export const RESPONSE_TIMEOUT_MS = 5000;
 
-/**
- * Disables the default of npm:redis 6, by which a command may wait five seconds until it is sent. For
- * that, the client creates an `AbortSignal` for each command, which stays in memory for the five
- * seconds and then fires, although the command has been answered long before.
- */
+/** Disables a timeout of npm:redis 6 that creates an `AbortSignal` for each command, for five seconds. */
 export const NO_QUEUE_TIMEOUT: { timeout: undefined } = { timeout: undefined };
 
 /** How many keys a script is run on that runs on all keys. Redis does nothing else meanwhile. */

@@ -213,7 +213,7 @@ if (await postgresCanBeStarted("the test of PostgresStore while the queue of not
     await using third = new PostgresStore(server.url);
     await store.init();
     await using sql = client(server.url);
-    const fullQueue = isReal ? await fillQueue(server.url) : await refuseCommits(sql);
+    const fullQueue = isReal ? await fillQueue(server.url) : refuseCommits(sql);
     const [here, there] = [start({}, store), start({}, other)];
     const cookie = await signIn(here, "ada");
     const { signal } = (await open(here, cookie)).session;
@@ -243,7 +243,7 @@ interface FullQueue {
 }
 
 /** Fails the commits that tell of a session, with the error of a full queue. */
-async function refuseCommits(sql: Client): Promise<FullQueue> {
+function refuseCommits(sql: Client): FullQueue {
   const message = "too many notifications in the NOTIFY queue";
   return {
     begin: async () => {
