@@ -39,7 +39,13 @@ export const MOVED_TO = "movedTo";
 export const GRACE_UNTIL = "graceUntil";
 export const PRINCIPAL = `${META}principal`;
 
-export const META_FIELDS = Object.keys(META_TYPES).map((name) => META + name);
+const META_MEMBERS = Object.entries(META_TYPES).map(([name, type]) => ({
+  name,
+  field: META + name,
+  isNumber: type === "number",
+}));
+
+export const META_FIELDS = META_MEMBERS.map(({ field }) => field);
 
 /** The fields of a hash, or changes of them: `undefined` removes a field. */
 export type Fields = Map<string, string | undefined>;
@@ -134,11 +140,12 @@ export function decodeValues(fields: Fields): Map<string, unknown> {
  * @throws {UnreadableRecordError} if a member is missing or cannot be decoded
  */
 export function decodeMeta(fields: Fields): SessionMeta {
-  const members = Object.entries(META_TYPES).flatMap(([name, type]) => {
-    const text = fields.get(META + name);
-    return text === undefined ? [] : [[name, type === "number" ? decodeNumber(text) : text]];
-  });
-  const meta: unknown = Object.fromEntries(members);
+  const meta: Record<string, unknown> = {};
+  // Without an array for each member, which would take 2.3 instead of 0.7 µs.
+  for (const { name, field, isNumber } of META_MEMBERS) {
+    const text = fields.get(field);
+    if (text !== undefined) meta[name] = isNumber ? decodeNumber(text) : text;
+  }
   if (!isSessionMeta(meta)) throw unreadable();
   return meta;
 }

@@ -124,7 +124,7 @@ if (withPostgres) {
     await watch.confirm();
     await using sql = client(server.url);
     const [listening] = await sql.query(
-      "SELECT ssl FROM pg_stat_ssl JOIN pg_stat_activity USING (pid) WHERE query LIKE '%NOTIFY sessions_%' AND pid <> pg_backend_pid()",
+      "SELECT ssl FROM pg_stat_ssl JOIN pg_stat_activity USING (pid) WHERE query LIKE 'LISTEN sessions_%'",
     );
     assertEquals(listening, { ssl: true });
   });
