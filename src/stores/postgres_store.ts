@@ -702,22 +702,22 @@ export class PostgresStore implements CountingStore, PrincipalListStore, Pingabl
     const write = { id: encodeKey(sid), clear, set: encodeTexts(set), meta: encodeMeta(meta) };
     // A change that takes the session from its user, or that ends it earlier, is told in any case.
     const isTold = this.tellsAll || clear || "principal" in meta;
+    const payload = isTold || expiresAt !== null ? payloadOf(sid) : null;
     const parameters: PostgresParameter[] = [clear, write.set, write.meta, expiresAt];
     let notify: string | undefined;
     if (isTold) notify = this.#notify("$9");
     else if (expiresAt !== null) notify = `CASE WHEN $8 < judged.expires_at THEN ${this.#notify("$9")} END`;
-    if (notify !== undefined) parameters.push(payloadOf(sid));
+    if (payload !== null) parameters.push(payload);
     const written = `written AS (
-        UPDATE ${this.#table} AS session SET version = session.version + 1,
-          data = jsonb_strip_nulls(CASE WHEN $5 THEN '{}' ELSE data END || $6::text::jsonb),
-          meta = jsonb_strip_nulls(meta || $7::text::jsonb), expires_at = coalesce($8, session.expires_at)
+        UPDATE ${this.#table} AS session SET ${assignments("$5", "$6::text::jsonb", "$7::text::jsonb")},
+          expires_at = coalesce($8, session.expires_at)
         FROM judged
         WHERE session.id = $1 AND judged.live
         RETURNING session.id
       )`;
     const isRepeatable = ifVersion === undefined && expiresAt === null;
     return await this.#inOrder(sid, ifVersion, async () => {
-      if (isRepeatable && await this.#writeDirectly({ ...write, told: isTold ? payloadOf(sid) : null })) return true;
+      if (isRepeatable && await this.#writeDirectly({ ...write, told: payload })) return true;
       return await this.#writeIfVersion(operation, sid, ifVersion, written, parameters, notify);
     });
   }
@@ -792,9 +792,7 @@ export class PostgresStore implements CountingStore, PrincipalListStore, Pingabl
     [content = "", ...others]: PostgresParameter[],
   ): Promise<PostgresRows> {
     const now = `$2 + greatest(0, ${SERVER_TIME} - $3)`;
-    const query = `UPDATE ${this.#table} AS session SET version = session.version + 1,
-        data = jsonb_strip_nulls(CASE WHEN ${write.clear} THEN '{}' ELSE session.data END || ${write.set}),
-        meta = jsonb_strip_nulls(session.meta || ${write.meta})
+    const query = `UPDATE ${this.#table} AS session SET ${assignments(write.clear, write.set, write.meta)}
       ${from}
       WHERE session.id = ${write.id} AND session.moved_to IS NULL AND session.expires_at > ${now}
       RETURNING session.id, session.expires_at > ${now}, ${SERVER_TIME},
@@ -966,6 +964,13 @@ function checkMax(max: number): void {
   if (!Number.isInteger(max) || max < 1 || max > 1000) {
     throw new RangeError("Cannot create a PostgresStore: `max` must be an integer from 1 to 1000");
   }
+}
+
+/** Returns what a write assigns to the columns of its session. The arguments are expressions in SQL. */
+function assignments(clear: string, set: string, meta: string): string {
+  return `version = session.version + 1,
+    data = jsonb_strip_nulls(CASE WHEN ${clear} THEN '{}' ELSE session.data END || ${set}),
+    meta = jsonb_strip_nulls(session.meta || ${meta})`;
 }
 
 /** Returns a write as JSON. {@linkcode encodeKey} leaves nothing in the id that JSON escapes. */
