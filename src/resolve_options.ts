@@ -34,6 +34,7 @@ type Check = readonly [isValid: (value: unknown) => boolean, requirement: string
 type CheckedOption = Exclude<keyof SessionOptions, "secret">;
 
 const BOOLEAN: Check = [(value) => typeof value === "boolean", "must be true or false"];
+const NUMBER: Check = [(value) => typeof value === "number", "must be a number"];
 const SECONDS: Check = [(value) => typeof value === "number", "must be a number of seconds"];
 const DURATION: Check = [isDuration, "must be an integer above 0, in seconds"];
 
@@ -46,7 +47,7 @@ const TYPE_CHECKS: Readonly<Record<CheckedOption, Check>> = {
   idleTimeout: SECONDS,
   absoluteTimeout: SECONDS,
   renewalTimeout: SECONDS,
-  maxSessionsPerPrincipal: [(value) => typeof value === "number", "must be a number"],
+  maxSessionsPerPrincipal: NUMBER,
   domain: [
     (value) => typeof value === "function" || isHostName(value),
     `must be a host name of at most ${MAX_HOST_LENGTH} characters, without port or scheme, or a function that returns one`,
@@ -151,8 +152,7 @@ export function resolveOptions(options: SessionOptions): ResolvedOptions {
 function resolveCache(options: CacheOptions): CacheLimits {
   const { sessions = 10_000, staleSeconds = 2 } = options;
   checkOptionNames("start sessions", options, CACHE_CHECKS);
-  const isNumber: Check = [(value) => typeof value === "number", "must be a number"];
-  runChecks(options, { sessions: isNumber, staleSeconds: isNumber }, TypeError, "cache.");
+  runChecks(options, { sessions: NUMBER, staleSeconds: NUMBER }, TypeError, "cache.");
   runChecks(options, CACHE_CHECKS, RangeError, "cache.");
   return { sessions, staleSeconds };
 }
