@@ -140,7 +140,7 @@ export class SessionCache {
     // First the id, because the new entry may be the one that a full map evicts.
     if (key !== sid) this.#ids.set(key, sid);
     this.#entries.set(sid, { key, hit, expiresAt: hit.record.expiresAt });
-    return hit;
+    return found;
   }
 
   /** Returns whether nothing has happened to the session since the lookup began. */
@@ -183,7 +183,8 @@ class KeptRecord implements AdapterRecord {
   constructor({ record, meta }: LookupHit) {
     this.expiresAt = record.expiresAt;
     this.meta = meta;
-    this.#values = record.values;
+    // A copy, because the request that has looked it up changes its own.
+    this.#values = new Map(record.values);
   }
 
   get values(): Map<string, unknown> {
