@@ -9,7 +9,8 @@ import { type RecordStore, type SessionMiddleware, SessionStoreError } from "../
 import { assert, assertEquals } from "../helpers/assert.ts";
 import { cookieOf, open, signUp, start, visit } from "../helpers/request.ts";
 import { type FaultyProxy, faultyProxy } from "./_faulty_proxy.ts";
-import { client, ownServer, postgresCanBeStarted, sleep, through } from "./_postgres.ts";
+import { ownServer, postgresCanBeStarted, sleep, through } from "./_postgres.ts";
+import { postgresFaults, type PushFaults, redisFaults } from "./_push_faults.ts";
 import { findRedisServer, startRedis, until } from "./_redis.ts";
 import { isThere } from "./_require.ts";
 
@@ -45,13 +46,6 @@ interface Visitor {
   readonly writes: { readonly n: number; readonly at: number; readonly by: Machine }[];
 }
 
-/** The faults of a server, which a test causes while requests read and write. */
-interface Faults {
-  /** Kills the connections that tell of changes. Returns how many there were. */
-  killPush(): Promise<number>;
-  restart(): Promise<unknown>;
-}
-
 function machineOn(store: RecordStore, proxy: FaultyProxy): Machine {
   const read = store.readRecord.bind(store);
   store.readRecord = async (sid) => {
@@ -66,7 +60,7 @@ function machineOn(store: RecordStore, proxy: FaultyProxy): Machine {
 }
 
 /** Reads and writes on two machines while the server fails. */
-async function keepsItsBound(machines: [Machine, Machine], faults: Faults): Promise<void> {
+async function keepsItsBound(machines: [Machine, Machine], faults: PushFaults): Promise<void> {
   const [here, there] = machines;
   const visitors: Visitor[] = [];
   /** Visitors whose session has another id or has ended. Requests still come with their cookies. */
@@ -197,17 +191,7 @@ if (await isThere("redis", "the test of `cache` while Redis fails", findRedisSer
       await store.init();
       return machineOn(store, proxy);
     };
-    await keepsItsBound([await machine(), await machine()], {
-      async killPush(): Promise<number> {
-        const clients = (await redis.cli("CLIENT", "LIST")).split("\n").filter((line) => /flags=\S*t/.test(line));
-        for (const line of clients) await redis.cli("CLIENT", "KILL", "ID", /id=(\d+)/.exec(line)?.[1] ?? "");
-        return clients.length;
-      },
-      async restart(): Promise<void> {
-        redis.signal("SIGKILL");
-        await redis.restart();
-      },
-    });
+    await keepsItsBound([await machine(), await machine()], redisFaults(redis));
   });
 }
 
@@ -221,18 +205,6 @@ if (await postgresCanBeStarted("the test of `cache` while PostgreSQL fails")) {
       await store.init();
       return machineOn(store, proxy);
     };
-    await keepsItsBound([await machine(), await machine()], {
-      async killPush(): Promise<number> {
-        await using sql = client(server.url);
-        const killed = await sql.query(
-          "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE 'LISTEN sessions_%'",
-        );
-        return killed.length;
-      },
-      async restart(): Promise<void> {
-        await server.stop("SIGKILL");
-        await server.start();
-      },
-    });
+    await keepsItsBound([await machine(), await machine()], postgresFaults(server));
   });
 }

@@ -8,7 +8,8 @@ import { newSessionId } from "../../src/cookie/session_id.ts";
 import { sharedStoreOf } from "../../src/persistence/shared_store.ts";
 import type { PrincipalStore } from "../../mod.ts";
 import { assert, assertEquals } from "../helpers/assert.ts";
-import { client, ownServer, postgresCanBeStarted } from "./_postgres.ts";
+import { ownServer, postgresCanBeStarted } from "./_postgres.ts";
+import { postgresFaults, type PushFaults, redisFaults } from "./_push_faults.ts";
 import { findRedisServer, startRedis, until } from "./_redis.ts";
 import { isThere } from "./_require.ts";
 
@@ -18,14 +19,7 @@ const SESSIONS = Number(Deno.env.get("SIGNALS") ?? 2000);
 /** How many sessions end at the same time. */
 const CONCURRENCY = 20;
 
-/** The faults of a server, which a test causes while sessions end. */
-interface Faults {
-  /** Kills the connections that tell of changes. */
-  killPush(): Promise<unknown>;
-  restart(): Promise<unknown>;
-}
-
-async function missesNoEnding(here: PrincipalStore, there: PrincipalStore, faults: Faults): Promise<void> {
+async function missesNoEnding(here: PrincipalStore, there: PrincipalStore, faults: PushFaults): Promise<void> {
   await Promise.all([here.init(), there.init()]);
   const { signals } = sharedStoreOf(here);
   const ids = Array.from({ length: SESSIONS }, newSessionId);
@@ -98,18 +92,7 @@ if (await isThere("redis", "the tests of session.signal while Redis fails", find
     await using redis = await startRedis({ appendonly: "yes", appendfsync: "always" });
     await using here = new RedisStore(redis.url);
     await using there = new RedisStore(redis.url);
-    await missesNoEnding(here, there, {
-      async killPush(): Promise<void> {
-        const clients = await redis.cli("CLIENT", "LIST");
-        for (const line of clients.split("\n").filter((line) => /flags=\S*t/.test(line))) {
-          await redis.cli("CLIENT", "KILL", "ID", /id=(\d+)/.exec(line)?.[1] ?? "");
-        }
-      },
-      async restart(): Promise<void> {
-        redis.signal("SIGKILL");
-        await redis.restart();
-      },
-    });
+    await missesNoEnding(here, there, redisFaults(redis));
   });
 }
 
@@ -119,17 +102,6 @@ if (await postgresCanBeStarted("the tests of session.signal while PostgreSQL fai
     await server.start();
     await using here = new PostgresStore(server.url);
     await using there = new PostgresStore(server.url);
-    await missesNoEnding(here, there, {
-      async killPush(): Promise<void> {
-        await using sql = client(server.url);
-        await sql.query(
-          "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE 'LISTEN sessions_%'",
-        );
-      },
-      async restart(): Promise<void> {
-        await server.stop("SIGKILL");
-        await server.start();
-      },
-    });
+    await missesNoEnding(here, there, postgresFaults(server));
   });
 }
