@@ -67,6 +67,14 @@ export interface SessionMeta {
    * without that store does not take the encrypted text for values.
    */
   encrypted?: number;
+  /**
+   * The public key of the device that the session is bound to: a JSON Web Key (RFC 7517) with its
+   * public members only, as JSON. At most 1,024 characters. It is never changed or removed while the
+   * record lives.
+   */
+  deviceKey?: string;
+  /** When the session was bound to that device. */
+  deviceBoundAt?: number;
 }
 
 /** A complete session as it is passed to a store and returned by it. */
@@ -137,6 +145,8 @@ export const META_TYPES = {
   csrfSeed: "string",
   replaces: "string",
   encrypted: "number",
+  deviceKey: "string",
+  deviceBoundAt: "number",
 } as const satisfies Record<keyof SessionMeta, "number" | "string">;
 
 /** The members that every {@linkcode SessionMeta} has. */

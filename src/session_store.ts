@@ -148,6 +148,11 @@ export type RecordAnswer = StoredRecord | SessionTrace | undefined;
 export interface RecordChange {
   /** Apply the change only if the record still has this version. */
   ifVersion?: number;
+  /**
+   * Apply the change only if the record has no {@linkcode SessionMeta.deviceKey}. If several such
+   * changes write one concurrently, exactly one of them is applied, also across processes.
+   */
+  ifNoDevice?: boolean;
   /** Remove all values before `set` is applied. */
   clear?: boolean;
   /** Values to write by key; `undefined` removes the key. */
@@ -219,7 +224,7 @@ export interface RecordStore extends SessionStore {
    * @param sid the session id
    * @param change the change
    * @returns `true` if the change was applied; `false` if the record has another version than
-   * `ifVersion`, and nothing was changed
+   * `ifVersion`, or has a device key and `ifNoDevice` is set, and nothing was changed
    * @throws {SessionGoneError} if the session is missing or expired; no record is created. Any
    * other error counts as a failure of the store.
    */

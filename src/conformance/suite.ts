@@ -22,6 +22,7 @@ import { userChecks } from "./middleware/user_checks.ts";
 import { pingChecks } from "./pingable_store/ping_checks.ts";
 import { principalChecks } from "./principal_store/principal_checks.ts";
 import { deadlineChecks } from "./record_store/deadline_checks.ts";
+import { deviceChecks } from "./record_store/device_checks.ts";
 import { moveChecks } from "./record_store/move_checks.ts";
 import { recordChecks } from "./record_store/record_checks.ts";
 import { recordConcurrencyChecks } from "./record_store/record_concurrency_checks.ts";
@@ -55,6 +56,7 @@ export const SUITE: readonly CheckGroup[] = [
     ),
   },
   { title: "RecordStore: new session ids", checks: forRecordStores("new session ids", moveChecks) },
+  { title: "RecordStore: keys of devices", checks: forRecordStores("keys of devices", deviceChecks) },
   { title: "RecordStore: deadlines", checks: forRecordStores("deadlines", deadlineChecks) },
   {
     title: "RecordStore: concurrent calls",

@@ -162,18 +162,21 @@ export class BasicStoreAdapter implements StoreAdapter {
     return updateValue(this.#state.updateMutex, sid, key, updater, access);
   }
 
-  change(sid: string, { clear, meta, expiresAt }: SessionChange): Promise<void> {
+  change(sid: string, { ifNoDevice, clear, meta, expiresAt }: SessionChange): Promise<boolean> {
     return this.#exclusively(sid, async () => {
       const stored = await this.#getLive("change", sid);
+      const before = reservedValue("change", stored);
+      if (ifNoDevice && before?.deviceKey !== undefined) return false;
       const traceExpiry = this.#extendTraces(sid, expiresAt);
       if (clear) {
         for (const storedKey of Object.keys(stored)) {
           if (storedKey !== RESERVED_KEY) await this.#setValue("clear", sid, storedKey, undefined);
         }
       }
-      const reserved = { ...reservedValue("change", stored), ...meta, ...expiryField(expiresAt) };
+      const reserved = { ...before, ...meta, ...expiryField(expiresAt) };
       await this.#setValue("change", sid, RESERVED_KEY, withoutUndefined(reserved));
       if (traceExpiry !== undefined && expiresAt !== undefined) traceExpiry.expiresAt = expiresAt;
+      return true;
     });
   }
 

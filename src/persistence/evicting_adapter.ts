@@ -45,7 +45,7 @@ export class EvictingAdapter implements StoreAdapter {
     return this.#cache.write([sid], () => this.#adapter.update(sid, key, updater, cached));
   }
 
-  change(sid: string, change: SessionChange): Promise<void> {
+  change(sid: string, change: SessionChange): Promise<boolean> {
     return this.#cache.write([sid], () => this.#adapter.change(sid, change));
   }
 

@@ -53,8 +53,8 @@ export class RecordStoreAdapter implements StoreAdapter {
     return updateValue(this.#mutex, sid, key, updater, access, cached);
   }
 
-  async change(sid: string, change: SessionChange): Promise<void> {
-    await this.#store.changeRecord(sid, change);
+  change(sid: string, change: SessionChange): Promise<boolean> {
+    return this.#store.changeRecord(sid, change);
   }
 
   async move(sid: string, newSid: string, options: RenewOptions): Promise<void> {

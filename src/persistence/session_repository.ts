@@ -15,6 +15,7 @@ import {
 import type { KeyedMutex } from "../util/keyed_mutex.ts";
 import { chain, isPending, type MaybePromise, noop } from "../util/maybe_promise.ts";
 import { Administration, supported } from "./administration.ts";
+import { bindDevice } from "./bind_device.ts";
 import { followMoves } from "./follow_moves.ts";
 import type { LookupHit, LookupMiss, SessionRef } from "./lookup.ts";
 import { isUndelivered, withoutDelivery } from "./renewal_delivery.ts";
@@ -129,11 +130,7 @@ export class SessionRepository {
     return await this.#resolveTrace(sid, answer, moves);
   }
 
-  #resolveTrace(
-    sid: string,
-    found: Awaited<AdapterResult>,
-    moves: number,
-  ): MaybePromise<LookupHit | LookupMiss> {
+  #resolveTrace(sid: string, found: Awaited<AdapterResult>, moves: number): MaybePromise<LookupHit | LookupMiss> {
     // This process may have ended the session during the lookup.
     if (found === undefined || this.#shared.ended.get(sid) !== undefined) return "unknown";
     if ("values" in found) {
@@ -267,6 +264,15 @@ export class SessionRepository {
       if (change.clear) this.signals.end(sid, "cleared");
       else if (change.expiresAt !== undefined) this.signals.setExpiry(sid, change.expiresAt);
     });
+  }
+
+  /** Binds a session to a device, unless it is bound to another. Returns whether it is bound. */
+  async bindDevice(session: SessionRef, deviceKey: string, deviceBoundAt: number): Promise<boolean> {
+    let isBound = false;
+    await this.#withMoveRetry(session, "bindDevice", async (sid) => {
+      isBound = await bindDevice(this.#shared.adapter, sid, { deviceKey, deviceBoundAt });
+    });
+    return isBound;
   }
 
   /** Gives a session a new id, even if it got another one in the meantime. */

@@ -22,8 +22,13 @@ export interface StoreAdapter {
    * @param cached the value that this request has already read, which can save another read
    */
   update(sid: string, key: string, updater: ValueUpdater, cached?: CachedValue): Promise<void>;
-  /** Changes the metadata or the expiry, or removes all values. */
-  change(sid: string, change: SessionChange): Promise<void>;
+  /**
+   * Changes the metadata or the expiry, or removes all values.
+   *
+   * @returns whether the change was applied: `false` if `ifNoDevice` is set and the session has the
+   * key of a device
+   */
+  change(sid: string, change: SessionChange): Promise<boolean>;
   /** Gives a record a new id. */
   move(sid: string, newSid: string, options: RenewOptions): Promise<void>;
   /** Removes a record. */

@@ -111,6 +111,10 @@ export class PackedRecord implements StoredRecord {
     return this.#extra?.meta.principal;
   }
 
+  get deviceKey(): string | undefined {
+    return this.#extra?.meta.deviceKey;
+  }
+
   get sharedExpiry(): SharedExpiry | undefined {
     return this.#extra?.sharedExpiry;
   }

@@ -38,6 +38,7 @@ export const FIRST_SID = "firstSid";
 export const MOVED_TO = "movedTo";
 export const GRACE_UNTIL = "graceUntil";
 export const PRINCIPAL = `${META}principal`;
+const DEVICE_KEY = `${META}deviceKey`;
 
 const META_MEMBERS = Object.entries(META_TYPES).map(([name, type]) => ({
   name,
@@ -177,9 +178,15 @@ export const UNCHANGED = "unchanged";
 /** Passed to a script to change a session of any version. */
 export const ANY_VERSION = "any";
 
+/** Passed to {@linkcode CHANGE} to remove all values first. */
+export const CLEAR = "clear";
+/** Passed to {@linkcode CHANGE} to change the session only if it has no key of a device. */
+export const IF_NO_DEVICE = "ifNoDevice";
+
 /** The result of {@linkcode CHANGE} and {@linkcode REPLACE_WITH_TRACE}. */
 export const CHANGED = 1;
-export const OTHER_VERSION = 0;
+/** The session has another version, or it has the key of a device. */
+export const REFUSED = 0;
 export const GONE = -1;
 /** The session was live when the command was sent, but has expired by Redis's clock since then. */
 export const LATE = -2;
@@ -281,14 +288,17 @@ export const CREATE = script(`
  * it had before, its epoch, and its principal if the expiry was changed.
  *
  * - ARGV[4]: the expected version, or {@linkcode ANY_VERSION}.
- * - ARGV[5]: `clear` to remove all values first.
+ * - ARGV[5]: {@linkcode CLEAR}, {@linkcode IF_NO_DEVICE}, both or neither.
  * - ARGV[6]: the number of fields to write.
  * - ARGV[7...]: these fields, each followed by its text; then the fields to remove.
  */
 export const CHANGE = script(`${NOW}
   ${CURRENT_EPOCH} ${LIVE} ${REFUSE_UNLESS_LIVE}
-  if ARGV[4] ~= '${ANY_VERSION}' and ARGV[4] ~= head[2] then return {${OTHER_VERSION}, micros} end
-  if ARGV[5] == 'clear' then
+  if ARGV[4] ~= '${ANY_VERSION}' and ARGV[4] ~= head[2] then return {${REFUSED}, micros} end
+  if string.find(ARGV[5], '${IF_NO_DEVICE}', 1, true) and redis.call('HEXISTS', KEYS[1], '${DEVICE_KEY}') == 1 then
+    return {${REFUSED}, micros}
+  end
+  if string.find(ARGV[5], '${CLEAR}', 1, true) then
     for _, field in ipairs(redis.call('HKEYS', KEYS[1])) do
       if string.sub(field, 1, ${VALUE.length}) == '${VALUE}' then redis.call('HDEL', KEYS[1], field) end
     end
@@ -322,7 +332,7 @@ export const BEGIN_MOVE = script(`
  */
 export const REPLACE_WITH_TRACE = script(`${NOW}
   ${CURRENT_EPOCH} ${LIVE} ${REFUSE_UNLESS_LIVE}
-  if ARGV[4] ~= head[2] then return {${OTHER_VERSION}, micros} end
+  if ARGV[4] ~= head[2] then return {${REFUSED}, micros} end
   local reply = {${CHANGED}, micros} ${APPEND_COPIES}
   redis.call('DEL', KEYS[1])
   redis.call('HSET', KEYS[1], '${MOVED_TO}', ARGV[5], '${GRACE_UNTIL}', ARGV[6])

@@ -584,7 +584,11 @@ export class DenoKvStore implements CountingStore, PrincipalListStore, PingableS
     else this.#cache.set(sid, { stored, expiresAt: stored.record.expiresAt });
   }
 
-  async #change(operation: string, sid: string, { ifVersion, ...change }: RecordChange): Promise<boolean> {
+  async #change(
+    operation: string,
+    sid: string,
+    { ifVersion, ifNoDevice, ...change }: RecordChange,
+  ): Promise<boolean> {
     const copy = { ...change, set: encodeEach(change.set ?? []), meta: { ...change.meta } };
     return await this.#write({
       operation,
@@ -594,6 +598,7 @@ export class DenoKvStore implements CountingStore, PrincipalListStore, PingableS
         const record = this.#liveRecord(operation, stored);
         if (record === undefined) throw new SessionGoneError(operation);
         if (ifVersion !== undefined && ifVersion !== record.version) return undefined;
+        if (ifNoDevice && record.meta.deviceKey !== undefined) return undefined;
         return [{ record: applyChange(record, version, copy) }];
       },
     });

@@ -43,14 +43,16 @@ type Keys = readonly [DerivedKey, ...DerivedKey[]];
  * when its session gets a new id. Remove the old key when every session from before the rotation
  * has expired. A value whose key is missing makes its session unreadable.
  *
- * Not hidden: session ids, the names of keys, the length of each value, users, and the times when a
- * session was created, was used and expires. (On a basic store, users and times are stored as a
- * value, and are hidden.) Not prevented: an attacker with write access to the database can remove
- * values and sessions, and can replace a value with an older one of the same key.
+ * Not hidden: session ids, the names of keys, the length of each value, users, the public keys of
+ * devices, and the times when a session was created, was used and expires. (On a basic store, users,
+ * devices and times are stored as a value, and are hidden.) Not prevented: an attacker with write
+ * access to the database can remove values and sessions, and can replace a value with an older one
+ * of the same key.
  *
- * Note: users, expiries and the new ids of replaced ids are neither hidden nor protected. Write
- * access to the database allows impersonation. An attacker can bind a session to any user, extend
- * its lifetime, and redirect their own session id to another person's session with its values.
+ * Note: users, the keys of devices, expiries and the new ids of replaced ids are neither hidden nor
+ * protected. Write access to the database allows impersonation. An attacker can bind a session to
+ * any user or device, extend its lifetime, and redirect their own session id to another person's
+ * session with its values.
  *
  * AES-256-GCM with random nonces is safe for 2³² values per key (NIST SP 800-38D section 8.3). Each
  * session id has a key of its own, derived from the given key, so no application comes near that

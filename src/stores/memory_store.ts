@@ -241,11 +241,12 @@ export class MemoryStore implements CountingStore, PrincipalListStore, PingableS
    */
   // deno-lint-ignore require-await -- async so that an error rejects
   async changeRecord(sid: string, change: RecordChange): Promise<boolean> {
-    const { ifVersion, clear, meta, expiresAt } = change;
+    const { ifVersion, ifNoDevice, clear, meta, expiresAt } = change;
     const set = cloneValues(change.set);
     const record = this.#getLive(sid);
     if (record === undefined) throw new SessionGoneError("change");
     if (ifVersion !== undefined && ifVersion !== record.version) return false;
+    if (ifNoDevice && record.deviceKey !== undefined) return false;
     let next = record;
     if (clear || set.size > 0) next = next.withValues(set, clear);
     if (meta !== undefined || expiresAt !== undefined) next = next.withMeta({ meta, expiresAt });

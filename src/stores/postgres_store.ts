@@ -122,6 +122,9 @@ interface DirectWrite {
   readonly told: string | null;
 }
 
+/** The conditions of a change. */
+type Condition = Pick<RecordChange, "ifVersion" | "ifNoDevice">;
+
 /** The columns that {@linkcode PostgresStore.readRecord} needs. */
 const RECORD_COLUMNS = "data, meta, version, expires_at, moved_to, grace_until";
 
@@ -480,10 +483,10 @@ export class PostgresStore implements CountingStore, PrincipalListStore, Pingabl
     // The new id may still have the row of an expired session or of a trace. `written` reads
     // `ended`, so that PostgreSQL deletes that row before it gives the id to the moved one.
     const write = (): Promise<boolean> =>
-      this.#writeIfVersion(
+      this.#writeIf(
         "regenerate",
         sid,
-        ifVersion,
+        { ifVersion },
         `ended AS (
         DELETE FROM ${this.#table} WHERE id = $5 AND (moved_to IS NOT NULL OR expires_at <= $2)
         RETURNING id
@@ -697,7 +700,7 @@ export class PostgresStore implements CountingStore, PrincipalListStore, Pingabl
 
   /** Changes a session; see {@linkcode RecordStore.changeRecord}. */
   async #change(operation: string, sid: string, change: RecordChange): Promise<boolean> {
-    const { ifVersion, clear = false, set = [], meta = {} } = change;
+    const { ifVersion, ifNoDevice = false, clear = false, set = [], meta = {} } = change;
     const expiresAt = change.expiresAt === undefined ? null : normalizeTimestamp(change.expiresAt);
     const write = { id: encodeKey(sid), clear, set: encodeTexts(set), meta: encodeMeta(meta) };
     // A change that takes the session from its user, or that ends it earlier, is told in any case.
@@ -715,10 +718,10 @@ export class PostgresStore implements CountingStore, PrincipalListStore, Pingabl
         WHERE session.id = $1 AND judged.live
         RETURNING session.id
       )`;
-    const isRepeatable = ifVersion === undefined && expiresAt === null;
+    const isRepeatable = ifVersion === undefined && !ifNoDevice && expiresAt === null;
     return await this.#inOrder(sid, ifVersion, async () => {
       if (isRepeatable && await this.#writeDirectly({ ...write, told: payload })) return true;
-      return await this.#writeIfVersion(operation, sid, ifVersion, written, parameters, notify);
+      return await this.#writeIf(operation, sid, { ifVersion, ifNoDevice }, written, parameters, notify);
     });
   }
 
@@ -804,19 +807,19 @@ export class PostgresStore implements CountingStore, PrincipalListStore, Pingabl
   }
 
   /**
-   * Writes to a live session. If `ifVersion` is given, writes only to this version of it.
+   * Writes to a live session, if it meets the condition.
    *
    * @param operation the name of the operation, for errors
    * @param written the CTE `written`, which writes to the session if `judged` allows it, and returns
    * the row. Other CTEs may surround it. `$4` is the version, or `null`.
    * @param parameters `$5` and following
    * @param notify an expression that tells of the write
-   * @returns `false` if the session has another version
+   * @returns `false` if the session does not meet the condition
    */
-  async #writeIfVersion(
+  async #writeIf(
     operation: string,
     sid: string,
-    ifVersion: number | undefined,
+    { ifVersion, ifNoDevice = false }: Condition,
     written: string,
     parameters: PostgresParameter[],
     notify = "NULL",
@@ -824,27 +827,29 @@ export class PostgresStore implements CountingStore, PrincipalListStore, Pingabl
     // The statement may wait for the lock of the row until the session has expired. It therefore
     // locks the row first, and then compares the expiry with the clock. A comparison in the WHERE
     // clause of the UPDATE would not be repeated after the wait, unless the row was changed. `$3` is
-    // the server's time at the time `$2`, as far as it is known. The version is read from the
-    // snapshot before the statement and may be out of date.
+    // the server's time at the time `$2`, as far as it is known. The last comparison with the
+    // condition reads the snapshot from before the statement, and may be out of date.
+    const condition = `version = coalesce($4, version)${ifNoDevice ? " AND meta ->> 'deviceKey' IS NULL" : ""}`;
     const query = `WITH judged AS MATERIALIZED (
         SELECT expires_at, expires_at > $2 + greatest(0, ${SERVER_TIME} - $3) AS live FROM (
           SELECT expires_at FROM ${this.#table}
-          WHERE id = $1 AND moved_to IS NULL AND version = coalesce($4, version) FOR UPDATE
+          WHERE id = $1 AND moved_to IS NULL AND ${condition} FOR UPDATE
         ) AS locked
       ),
       ${written}
       SELECT (SELECT count(*) FROM written), live, expires_at,
-        CASE WHEN live IS NULL THEN (SELECT version FROM ${this.#table} WHERE id = $1 AND ${LIVE}) END, ${SERVER_TIME},
+        CASE WHEN live IS NULL THEN (SELECT ${condition} FROM ${this.#table} WHERE id = $1 AND ${LIVE}) END, ${SERVER_TIME},
         CASE WHEN (SELECT count(*) FROM written) > 0 THEN ${notify} END
       FROM (SELECT) AS one LEFT JOIN judged ON true`;
     for (let attempt = 0; attempt < 2; attempt++) {
       const rows = await this.#sendTimed(query, sid, [ifVersion ?? null, ...parameters]);
       if (decodeNumber(rows[0]?.[0]) > 0) return true;
       const live = rows[0]?.[1];
-      const version = rows[0]?.[3];
+      const meetsCondition = rows[0]?.[3];
       if (live === null) {
-        if (ifVersion === undefined || version === null) throw new SessionGoneError(operation);
-        if (decodeNumber(version) !== ifVersion) return false;
+        const isConditional = ifVersion !== undefined || ifNoDevice;
+        if (!isConditional || meetsCondition === null) throw new SessionGoneError(operation);
+        if (decodeText(meetsCondition) === "f") return false;
       } else if (decodeText(live) === "f") {
         throw new SessionGoneError(operation);
       }
@@ -858,9 +863,9 @@ export class PostgresStore implements CountingStore, PrincipalListStore, Pingabl
   }
 
   /**
-   * Sends a statement of {@linkcode #writeIfVersion}. The estimate of the server's clock may be
-   * wrong, because that was adjusted or another server has taken over. So if the session is still
-   * live when the refusal arrives, the statement is sent again.
+   * Sends a statement of {@linkcode #writeIf}. The estimate of the server's clock may be wrong,
+   * because that was adjusted or another server has taken over. So if the session is still live when
+   * the refusal arrives, the statement is sent again.
    *
    * @param parameters `$4` and following
    */

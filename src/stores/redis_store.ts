@@ -29,6 +29,7 @@ import {
   BEGIN_MOVE,
   CHANGE,
   CHANGED,
+  CLEAR,
   COPY_OF,
   copyFields,
   CREATE,
@@ -45,6 +46,7 @@ import {
   GONE,
   GRACE_UNTIL,
   HEAD_FIELDS,
+  IF_NO_DEVICE,
   INDEX_ADD,
   INDEX_LIST,
   INDEX_REMOVE,
@@ -360,7 +362,7 @@ export class RedisStore implements CountingStore, PrincipalStore, PingableStore,
    * to a user, and two to change the expiry of a session that is bound to one.
    */
   async changeRecord(sid: string, change: RecordChange): Promise<boolean> {
-    const { ifVersion, clear = false, set = [], meta = {} } = change;
+    const { ifVersion, ifNoDevice, clear, set = [], meta = {} } = change;
     const expiresAt = change.expiresAt === undefined ? undefined : normalizeTimestamp(change.expiresAt);
     const fields = encodeFields(set, meta);
     if (expiresAt !== undefined) fields.set(EXPIRES_AT, String(expiresAt));
@@ -371,7 +373,7 @@ export class RedisStore implements CountingStore, PrincipalStore, PingableStore,
       indexedUntil = expiresAt ?? numberIn(present, EXPIRES_AT);
       await this.#addToIndex(meta.principal, sid, epochOf(present), indexedUntil);
     }
-    const changed = await this.#change("change", sid, fields, { ifVersion, clear, expiresAt });
+    const changed = await this.#change("change", sid, fields, { ifVersion, ifNoDevice, clear, expiresAt });
     if (changed === undefined) return false;
     const { epoch, expiresAtBefore, principal = meta.principal } = changed;
     // Another request may have extended the session after this one had read its expiry.
@@ -691,20 +693,20 @@ export class RedisStore implements CountingStore, PrincipalStore, PingableStore,
   }
 
   /**
-   * Changes a record and returns what the index of its user needs, or `undefined` if it has another
-   * version. The principal is left out if the expiry is not changed.
+   * Changes a record and returns what the index of its user needs, or `undefined` if the change was
+   * refused. The principal is left out if the expiry is not changed.
    */
   async #change(
     operation: string,
     sid: string,
     fields: Fields,
-    { ifVersion, clear, expiresAt }: Pick<RecordChange, "ifVersion" | "clear" | "expiresAt">,
+    { ifVersion, ifNoDevice, clear, expiresAt }: Omit<RecordChange, "set" | "meta">,
   ): Promise<{ expiresAtBefore: number; epoch: number; principal?: string } | undefined> {
     const { written, removed } = splitFields(fields);
     const ttl = expiresAt === undefined ? UNCHANGED : ttlUntil(expiresAt);
     const { status, rest, epoch: currentEpoch } = await this.#runTimed(CHANGE, sid, ttl, [
       ifVersion === undefined ? ANY_VERSION : String(ifVersion),
-      clear ? "clear" : "",
+      `${clear ? CLEAR : ""}${ifNoDevice ? IF_NO_DEVICE : ""}`,
       String(written.length / 2),
       ...written,
       ...removed,

@@ -120,7 +120,8 @@ const STATEMENTS = {
   // encoded value is an array or a number.
   set: `UPDATE sessions SET data = json_patch(data, ?3), version = version + 1 WHERE ${LIVE}`,
   change: `UPDATE sessions SET data = iif(?3, ?4, json_patch(data, ?4)), meta = json_patch(meta, ?5),
-    expires_at = ifnull(?6, expires_at), version = version + 1 WHERE ${LIVE} AND version = ifnull(?7, version)`,
+    expires_at = ifnull(?6, expires_at), version = version + 1
+    WHERE ${LIVE} AND version = ifnull(?7, version) AND (NOT ?8 OR meta ->> 'deviceKey' IS NULL)`,
   move: `UPDATE OR REPLACE sessions SET id = ?2, data = ?3, meta = json_patch(meta, ?4),
     expires_at = ifnull(?5, expires_at), version = version + 1 WHERE id = ?1`,
   trace: "INSERT INTO sessions (id, data, meta, expires_at, version) VALUES (?1, NULL, ?2, ?3, 0)",
@@ -387,7 +388,7 @@ export class SqliteStore implements CountingStore, PrincipalListStore, PingableS
    * @throws {Error} if the file cannot be written
    */
   async changeRecord(sid: string, change: RecordChange): Promise<boolean> {
-    const { ifVersion = null, clear = false, set = NO_VALUES, meta = {} } = change;
+    const { ifVersion = null, ifNoDevice = false, clear = false, set = NO_VALUES, meta = {} } = change;
     const expiresAt = change.expiresAt === undefined ? null : normalizeTimestamp(change.expiresAt);
     const patch = encodeValues(clear ? withoutUndefined(set) : set);
     const metaPatch = encodeMetaPatch(meta);
@@ -400,6 +401,7 @@ export class SqliteStore implements CountingStore, PrincipalListStore, PingableS
         metaPatch,
         expiresAt,
         ifVersion,
+        Number(ifNoDevice),
       );
       if (changes === 0 && !isLive(readRow(connection, "change", sid))) throw new SessionGoneError("change");
       return changes !== 0;

@@ -11,6 +11,7 @@ const MINUTE = 60_000;
 const WRITES: [string, (store: PostgresStore) => Promise<unknown>][] = [
   ["changeRecord with a new expiry", (store) => store.changeRecord("a", { expiresAt: Date.now() + MINUTE })],
   ["changeRecord of a version", (store) => store.changeRecord("a", { ifVersion: 1, expiresAt: Infinity })],
+  ["changeRecord of a session without a device", (store) => store.changeRecord("a", { ifNoDevice: true })],
   ["setValue", (store) => store.setValue("a", "k", 2)],
   ["moveRecord", (store) => store.moveRecord("a", "b", { meta: {}, graceUntil: 0 })],
   ["moveRecord of a version", (store) => store.moveRecord("a", "b", { ifVersion: 1, meta: {}, graceUntil: 0 })],

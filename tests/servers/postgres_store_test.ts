@@ -358,20 +358,28 @@ if (await postgresIsThere("the tests of PostgresStore")) {
   });
 
   Deno.test("PostgresStore.changeRecord() reports what a concurrent write did", async (t) => {
-    const commits: [string, (table: string) => string, unknown][] = [
-      ["a change", (table) => `UPDATE ${table} SET version = version + 1; COMMIT`, false],
-      ["a delete", (table) => `DELETE FROM ${table}; COMMIT`, SessionGoneError],
-      ["an expiry", (table) => `UPDATE ${table} SET expires_at = 1; COMMIT`, SessionGoneError],
-      ["a delete that was rolled back", (table) => `DELETE FROM ${table}; ROLLBACK`, true],
+    const conditions = [{ ifVersion: 0 }, { ifNoDevice: true }, { ifVersion: 0, ifNoDevice: true }];
+    const bind = (table: string): string => `UPDATE ${table} SET meta = meta || '{"deviceKey": "{}"}'`;
+    const gone = [SessionGoneError, SessionGoneError, SessionGoneError];
+    const commits: [string, (table: string) => string, expected: unknown[]][] = [
+      ["a change", (table) => `UPDATE ${table} SET version = version + 1; COMMIT`, [false, true, false]],
+      ["a binding", (table) => `${bind(table)}; COMMIT`, [true, false, false]],
+      ["a binding that was rolled back", (table) => `${bind(table)}; ROLLBACK`, [true, true, true]],
+      ["a delete", (table) => `DELETE FROM ${table}; COMMIT`, gone],
+      ["an expiry", (table) => `UPDATE ${table} SET expires_at = 1; COMMIT`, gone],
+      ["a delete that was rolled back", (table) => `DELETE FROM ${table}; ROLLBACK`, [true, true, true]],
     ];
-    for (const [name, commit, expected] of commits) {
-      await t.step(name, async () => {
+    const cases = commits.flatMap(([name, commit, results]) =>
+      conditions.map((condition, i) => ({ name, commit, condition, expected: results[i] }))
+    );
+    for (const { name, commit, condition, expected } of cases) {
+      await t.step(`${name}, with ${Object.keys(condition).join(" and ")}`, async () => {
         await using opened = await open();
         const { store, schema } = opened;
         await using sql = client(POSTGRES_URL);
         await store.createRecord("a", record(MINUTE));
         await sql.query(`BEGIN; SELECT FROM ${schema.table()} FOR UPDATE`);
-        const changed = store.changeRecord("a", { ifVersion: 0, meta: { seenAt: 1 } }).catch((error) => error);
+        const changed = store.changeRecord("a", { ...condition, meta: { seenAt: 1 } }).catch((error) => error);
         await sleep(50);
         await sql.query(commit(schema.table()));
         if (typeof expected === "boolean") assertEquals(await changed, expected);
@@ -388,7 +396,9 @@ if (await postgresIsThere("the tests of PostgresStore")) {
     await sql.query(`CREATE FUNCTION ${schema.table("keep")}() RETURNS trigger LANGUAGE plpgsql AS
       $$ BEGIN RETURN NULL; END $$;
       CREATE TRIGGER keep BEFORE UPDATE ON ${schema.table()} FOR EACH ROW EXECUTE FUNCTION ${schema.table("keep")}()`);
-    await assertRejects(() => store.changeRecord("a", { ifVersion: 0 }), SessionStoreError, "does not update it");
+    for (const condition of [{ ifVersion: 0 }, { ifNoDevice: true }]) {
+      await assertRejects(() => store.changeRecord("a", condition), SessionStoreError, "does not update it");
+    }
   });
 
   Deno.test("PostgresStore keeps the order of one process's writes to one session", async () => {
@@ -400,9 +410,9 @@ if (await postgresIsThere("the tests of PostgresStore")) {
         Array.from(
           { length: 20 },
           (_, i) =>
-            i % 2 === 0
+            i % 3 === 0
               ? store.setValue("a", "n", i)
-              : store.changeRecord("a", { set: new Map([["n", i]]), meta: { seenAt: i } }),
+              : store.changeRecord("a", { ifNoDevice: i % 3 === 1, set: new Map([["n", i]]), meta: { seenAt: i } }),
         ),
       );
       assertEquals(await store.getValue("a", "n"), 19);
@@ -415,6 +425,7 @@ if (await postgresIsThere("the tests of PostgresStore")) {
     const write = store.setValue("a", "n", 20);
     const startedAt = performance.now();
     assertEquals(await store.changeRecord("a", { ifVersion: 1, clear: true }), false);
+    assertEquals(await store.changeRecord("a", { ifVersion: 1, ifNoDevice: true, clear: true }), false);
     assert(performance.now() - startedAt < 1000);
     await sql.query("COMMIT");
     await write;

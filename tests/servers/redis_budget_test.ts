@@ -35,6 +35,8 @@ const OPERATIONS: [string, number, (store: RedisStore) => Promise<unknown>][] = 
     1,
     (store) => store.changeRecord("a", { clear: true, set: new Map([["k", 1]]), expiresAt: Infinity }),
   ],
+  ["binding to a device", 1, (store) => store.changeRecord("a", { ifNoDevice: true, meta: { deviceKey: "{}" } })],
+  ["changeRecord of a bound session", 1, (store) => store.changeRecord("a", { ifNoDevice: true, clear: true })],
   ["moveRecord", 3, (store) => store.moveRecord("a", "c", { meta: {}, graceUntil: 0 })],
   ["readRecord of a trace", 1, (store) => store.readRecord("a")],
   ["readRecord of a moved session", 1, (store) => store.readRecord("c")],

@@ -31,6 +31,8 @@ export const FULL_META: SessionMeta = {
   csrfSeed: "a seed",
   replaces: "an older id",
   encrypted: 1,
+  deviceKey: '{"kty":"EC","crv":"P-256","x":"a key","y":"a \u{1f427}\\u0000"}',
+  deviceBoundAt: 1_700_000_000_009,
 };
 
 /** An hour, in milliseconds. */

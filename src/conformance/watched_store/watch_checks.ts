@@ -84,6 +84,7 @@ const OTHER: Record<string, Action> = {
   "setValue()": (store, [sid = ""]) => store.setValue(sid, "key", 1),
   "changeRecord() that sets a value": change({ set: new Map([["key", 1]]) }),
   "changeRecord() that removes all values": change({ clear: true }),
+  "changeRecord() that binds the session to a device": change({ ifNoDevice: true, meta: { deviceKey: "{}" } }),
   "changeRecord() that makes the expiry later": (store, [sid = ""]) =>
     store.changeRecord(sid, { expiresAt: Date.now() + 2 * HOUR, meta: { seenAt: Date.now() } }),
 };

@@ -4,6 +4,7 @@ import { CONCURRENCY_DEFECTS } from "./concurrency_defects.ts";
 import { COPY_DEFECTS } from "./copy_defects.ts";
 import { DEADLINE_DEFECTS } from "./deadline_defects.ts";
 import type { Defect } from "./defect.ts";
+import { DEVICE_DEFECTS } from "./device_defects.ts";
 import { KEY_DEFECTS } from "./key_defects.ts";
 import { MOVE_DEFECTS } from "./move_defects.ts";
 import { PING_DEFECTS } from "./ping_defects.ts";
@@ -26,6 +27,7 @@ export const DEFECTS: readonly Defect[] = [
   ...RECORD_DEFECTS,
   ...VERSION_DEFECTS,
   ...MOVE_DEFECTS,
+  ...DEVICE_DEFECTS,
   ...DEADLINE_DEFECTS,
   ...RECORD_CONCURRENCY_DEFECTS,
   ...PRINCIPAL_DEFECTS,

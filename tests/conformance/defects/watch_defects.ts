@@ -129,6 +129,11 @@ export const WATCH_DEFECTS: Defect[] = [
     foundBy: "watch() tells of every other write",
   },
   {
+    name: "does not tell that a session was bound to a device",
+    create: silentDuring((_, { ifNoDevice = false }) => ifNoDevice),
+    foundBy: "watch() tells of every other write",
+  },
+  {
     name: "does not tell of clear()",
     create: silentDuring((method) => method === "clear"),
     foundBy: "watch() tells of every session that clear() removes",
