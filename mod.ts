@@ -48,6 +48,7 @@
 export { HttpContext as Context } from "./deps.ts";
 export type { MiddlewareTarget } from "./deps.ts";
 export {
+  DeviceProofError,
   HeadersSentError,
   type SessionEnd,
   SessionError,
@@ -57,6 +58,10 @@ export {
   UnreadableRecordError,
 } from "./src/errors.ts";
 export type {
+  DeviceBound,
+  DeviceRefreshed,
+  DeviceRefusalReason,
+  DeviceRefused,
   EverybodyRevoked,
   RefusalReason,
   SessionCookieLost,
@@ -76,8 +81,10 @@ export { Session } from "./src/session.ts";
 export type { SessionInterface } from "./src/session.ts";
 export type {
   AnyKey,
+  DeviceAlgorithm,
   RegenerateOptions,
   SessionData,
+  SessionDevice,
   SessionKey,
   SessionValues,
   Updater,

@@ -7,8 +7,7 @@
  * @module
  */
 import type { HttpContext, MiddlewareTarget } from "../deps.ts";
-import { SessionStoreError } from "./errors.ts";
-import { Session } from "./session.ts";
+import { Session, stateOf } from "./session.ts";
 import { checkOptionNames } from "./util/option_names.ts";
 
 /** The options of `CsrfMiddleware`. */
@@ -145,13 +144,8 @@ export class CsrfMiddleware implements MiddlewareTarget {
 
   async #checkToken(context: HttpContext): Promise<Response | undefined> {
     const session = sessionOf(context);
-    if (session?.available === false) {
-      // Not a refusal, because the token may be valid and the client can retry.
-      throw new SessionStoreError(
-        "csrfToken",
-        "Cannot check the CSRF token: the session is not available, because the store failed",
-      );
-    }
+    // Not a refusal, because the token may be valid and the client can retry.
+    if (session !== undefined) stateOf(session).requireAvailable("csrfToken");
     // Without a session there is no valid token, so the body need not be read.
     if (session?.expiresAt === undefined) {
       return refuse(

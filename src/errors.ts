@@ -129,6 +129,37 @@ export class SessionGoneError extends SessionError {
 }
 
 /**
+ * A call was refused because the session is bound to a device, and the request does not prove that it
+ * comes from there. Nothing was read or written. `DeviceBoundMiddleware` refuses such a request
+ * before the action runs, so an action sees this error only if that middleware did not run.
+ *
+ * Alosaur responds with status 401 if the application does not catch it.
+ */
+export class DeviceProofError extends SessionError {
+  static {
+    defineName(this, "DeviceProofError");
+  }
+
+  /**
+   * Creates the error.
+   *
+   * @param operation the operation that was refused, such as `"set"`
+   */
+  constructor(operation: string) {
+    super(
+      operation,
+      `Cannot ${operation}: the session is bound to a device, and the request does not prove that it comes from there; ` +
+        "register DeviceBoundMiddleware for this path, which refuses such requests",
+    );
+  }
+
+  /** The status of Alosaur's response if the error is not caught: 401 Unauthorized. */
+  get httpCode(): number {
+    return 401;
+  }
+}
+
+/**
  * A call was refused because it needs a new session cookie, and the headers of the response have
  * already left. That is the case in the body of a streamed response, in a WebSocket, and in code
  * that runs after the response. Nothing was written.

@@ -5,6 +5,7 @@
  */
 import type { MaybePromise } from "./util/maybe_promise.ts";
 import { SessionGoneError, SessionStoreError, UnreadableRecordError } from "./errors.ts";
+import type { DeviceAlgorithm } from "./session_types.ts";
 
 /**
  * An event for operators, passed to `options.onEvent`. `type` tells the events apart.
@@ -22,7 +23,10 @@ export type SessionEvent =
   | SessionUnreadable
   | SessionCookieLost
   | SessionStoreFailed
-  | SessionWriteFailed;
+  | SessionWriteFailed
+  | DeviceBound
+  | DeviceRefreshed
+  | DeviceRefused;
 
 /** A session was created: the store has its record. */
 export interface SessionCreated {
@@ -155,6 +159,67 @@ export interface SessionWriteFailed {
   session?: string;
 }
 
+/** A session was bound to a device, by `DeviceBoundMiddleware`. */
+export interface DeviceBound {
+  /** The type of the event. */
+  type: "bound";
+  /** The handle of the session. */
+  session: string;
+  /** The user that the session is bound to, if any. */
+  principal?: string;
+  /** The algorithm with which the key of the device signs. */
+  algorithm: DeviceAlgorithm;
+}
+
+/** The device of a bound session has proved again that it holds the key, and got a new bound cookie. */
+export interface DeviceRefreshed {
+  /** The type of the event. */
+  type: "refreshed";
+  /** The handle of the session. */
+  session: string;
+  /** How many refreshes this middleware has accepted since it was constructed. */
+  count: number;
+}
+
+/** Why `DeviceBoundMiddleware` has refused a request. */
+export type DeviceRefusalReason = DeviceRefused["reason"];
+
+/** `DeviceBoundMiddleware` has refused a request. The session has not changed. */
+export interface DeviceRefused {
+  /** The type of the event. */
+  type: "boundRefused";
+  /**
+   * A request of a bound session did not prove that it comes from its device:
+   * - `"missing"`: it has no bound cookie. A stolen session cookie looks like this.
+   * - `"expired"`: its bound cookie has expired.
+   * - `"invalid"`: its bound cookie was not made for this session's device.
+   *
+   * A page demands a bound session:
+   * - `"unbound"`: the session is not bound (the option `require`).
+   *
+   * A request to the endpoint was refused:
+   * - `"origin"`: a page's script or another site has sent it.
+   * - `"proof"`: the proof is malformed, or the key of the session has not signed it.
+   * - `"challenge"`: the proof signs a challenge that has expired or belongs to another session.
+   * - `"alreadyBound"`: the session is bound to another key.
+   * - `"unknown"`: there is no session to bind.
+   */
+  reason:
+    | "missing"
+    | "expired"
+    | "invalid"
+    | "unbound"
+    | "origin"
+    | "proof"
+    | "challenge"
+    | "alreadyBound"
+    | "unknown";
+  /** How many requests this middleware has refused for this reason since it was constructed. */
+  count: number;
+  /** The handle of the session. Absent if there is none. */
+  session?: string;
+}
+
 /**
  * Emits events to the listener of the options. Errors that the listener throws or rejects with are
  * ignored.
@@ -166,6 +231,8 @@ export class Reporter {
   readonly #listener: ((event: SessionEvent) => unknown) | undefined;
   readonly #handleOf: (id: string) => string;
   readonly #refused: Record<RefusalReason, number> = { malformed: 0, signature: 0, unknown: 0, reuse: 0, ambiguous: 0 };
+  readonly #devicesRefused: Partial<Record<DeviceRefusalReason, number>> = {};
+  #devicesRefreshed = 0;
 
   /**
    * @param listener receives the events
@@ -206,6 +273,21 @@ export class Reporter {
   emitRefused(reason: RefusalReason, id?: string): void {
     const count = ++this.#refused[reason];
     this.#emit(() => ({ type: "refused", reason, count, ...this.#sessionField(id) }));
+  }
+
+  emitBound(id: string, principal: string | undefined, algorithm: DeviceAlgorithm): void {
+    this.#emit(() => ({ type: "bound", session: this.#handleOf(id), ...principalField(principal), algorithm }));
+  }
+
+  emitRefreshed(id: string): void {
+    const count = ++this.#devicesRefreshed;
+    this.#emit(() => ({ type: "refreshed", session: this.#handleOf(id), count }));
+  }
+
+  /** Counts and reports a request that was refused because of the device. */
+  emitBoundRefused(reason: DeviceRefusalReason, id: string | undefined): void {
+    const count = this.#devicesRefused[reason] = (this.#devicesRefused[reason] ?? 0) + 1;
+    this.#emit(() => ({ type: "boundRefused", reason, count, ...this.#sessionField(id) }));
   }
 
   emitCookieLost(reason: SessionCookieLost["reason"], id: string): void {

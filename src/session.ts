@@ -5,7 +5,16 @@
  */
 import type { SessionState } from "./core/session_state.ts";
 import type { SessionStore } from "./session_store.ts";
-import type { AnyKey, RegenerateOptions, SessionData, SessionKey, SessionValues, Updater } from "./session_types.ts";
+import { deviceOf } from "./core/session_device.ts";
+import type {
+  AnyKey,
+  RegenerateOptions,
+  SessionData,
+  SessionDevice,
+  SessionKey,
+  SessionValues,
+  Updater,
+} from "./session_types.ts";
 import { cloneValue, toObject } from "./util/clone_value.ts";
 
 /** Returns the state of a session. For the middleware, which keeps the session on the context. */
@@ -79,7 +88,7 @@ export class Session<TData extends object = SessionData> {
    * - if no `SessionMiddleware` ran for the request: everything else throws {@linkcode SessionError}
    */
   get available(): boolean {
-    return this.#state.isAvailable;
+    return this.#state.refusal("get") === undefined;
   }
 
   /** When the session expires; `undefined` if there is no live session. */
@@ -131,6 +140,15 @@ export class Session<TData extends object = SessionData> {
    */
   get signal(): AbortSignal {
     return this.#state.signal;
+  }
+
+  /**
+   * The device that the session is bound to; `undefined` if it is not bound to one. See
+   * `DeviceBoundMiddleware` of `@alosaur/session/dbsc`.
+   */
+  get device(): SessionDevice | undefined {
+    const meta = this.#state.observed?.meta;
+    return meta && deviceOf(meta);
   }
 
   /** The name of the device or browser; `undefined` if `setLabel()` or `regenerate()` set none. */

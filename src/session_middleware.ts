@@ -5,6 +5,7 @@
  */
 import type { HttpContext, MiddlewareTarget } from "../deps.ts";
 import { CookiePolicy } from "./cookie/cookie_policy.ts";
+import type { SharedCookie } from "./cookie/device_guard.ts";
 import { Signer } from "./cookie/signer.ts";
 import { effectiveExpiry, isActivityDue } from "./core/lifetime.ts";
 import type { LoadedSession } from "./core/loaded_session.ts";
@@ -25,6 +26,9 @@ import type { SessionStore } from "./session_store.ts";
 import type { SessionData } from "./session_types.ts";
 import { UserSessions } from "./user_sessions.ts";
 import { isPending } from "./util/maybe_promise.ts";
+
+/** Returns what a middleware shares with its sessions. For `DeviceBoundMiddleware`. */
+export let servicesOf: (middleware: SessionMiddleware) => SessionServices;
 
 /** The properties that this middleware adds to a context. */
 interface ContextWithSession {
@@ -53,13 +57,15 @@ interface ContextWithSession {
  * ```
  */
 export class SessionMiddleware implements MiddlewareTarget {
+  static {
+    servicesOf = (middleware): SessionServices => middleware.#services;
+  }
   /** Lists and ends the sessions of a user. */
   readonly sessions: UserSessions;
 
   readonly #services: SessionServices;
   readonly #loader: SessionLoader;
-  /** The property of a context that holds its session. */
-  readonly #contextKey: symbol;
+  readonly #shared: SharedCookie;
 
   /**
    * Creates a secret for {@linkcode SessionOptions.secret}: 32 random bytes in 43 characters of
@@ -89,6 +95,7 @@ export class SessionMiddleware implements MiddlewareTarget {
     const reporter = new Reporter(resolved.onEvent, (id) => signer.handle(id));
     const report = (error: SessionStoreError): void => reporter.emitStoreFailed("watch", error);
     if (resolved.cache !== undefined) repository.enableCache(resolved.cache, report);
+    this.#shared = sharedCookie(store, resolved.name);
     const sessions = new UserSessions(resolved, signer, repository, reporter);
     this.sessions = sessions;
     this.#services = {
@@ -97,7 +104,8 @@ export class SessionMiddleware implements MiddlewareTarget {
       store,
       repository,
       reporter,
-      cookies: new CookiePolicy(resolved, reporter),
+      cookies: new CookiePolicy(resolved, reporter, this.#shared),
+      shared: this.#shared,
       signalPolicy: {
         expiryOf: ({ expiresAt, meta }) => effectiveExpiry(resolved, expiresAt, meta),
         report,
@@ -107,7 +115,6 @@ export class SessionMiddleware implements MiddlewareTarget {
       },
     };
     this.#loader = new SessionLoader(this.#services);
-    this.#contextKey = contextKey(store, resolved.name);
   }
 
   /**
@@ -202,7 +209,7 @@ export class SessionMiddleware implements MiddlewareTarget {
     try {
       loaded = await loading;
     } catch (error) {
-      const tolerated = this.#toleratedOrThrow(error);
+      const tolerated = this.#toleratedOrThrow(error, context);
       this.#createState(context, undefined).markUnavailable(tolerated);
       return;
     }
@@ -211,9 +218,10 @@ export class SessionMiddleware implements MiddlewareTarget {
 
   #attach(context: HttpContext, loaded: LoadedSession | undefined): void | Promise<void> {
     const state = this.#createState(context, loaded);
+    if (loaded !== undefined && loaded.ended === "withheld") return;
     if (loaded !== undefined && loaded.needsResign) state.resendCookie();
     return this.#prepare(context, state, loaded)?.catch((error) =>
-      state.markUnavailable(this.#toleratedOrThrow(error))
+      state.markUnavailable(this.#toleratedOrThrow(error, context))
     );
   }
 
@@ -239,8 +247,11 @@ export class SessionMiddleware implements MiddlewareTarget {
   }
 
   /** Returns the error if the request may continue without its session; throws it otherwise. */
-  #toleratedOrThrow(error: unknown): SessionStoreError {
-    if (this.#services.options.onStoreError === "anonymous" && error instanceof SessionStoreError) return error;
+  #toleratedOrThrow(error: unknown, context: HttpContext): SessionStoreError {
+    const tolerates = this.#services.options.onStoreError === "anonymous" ||
+      // A browser ends a bound session if the error page of the application has another status than 5xx.
+      this.#shared.guard?.handles(context);
+    if (tolerates && error instanceof SessionStoreError) return error;
     throw error;
   }
 
@@ -249,7 +260,7 @@ export class SessionMiddleware implements MiddlewareTarget {
     const state = new SessionState(this.#services, context, loaded);
     const session = new Session(state);
     const holder = context as unknown as ContextWithSession;
-    holder[this.#contextKey] = session;
+    holder[this.#shared.contextKey] = session;
     // If the provider is missing or Alosaur ignores it, the context is Alosaur's own and has no
     // `security`.
     (holder.security ??= new Security(context)).session = session;
@@ -257,21 +268,21 @@ export class SessionMiddleware implements MiddlewareTarget {
   }
 
   #sessionOn(context: HttpContext): Session | undefined {
-    return (context as unknown as ContextWithSession)[this.#contextKey];
+    return (context as unknown as ContextWithSession)[this.#shared.contextKey];
   }
 }
 
-const contextKeys = new WeakMap<SessionStore, Map<string, symbol>>();
+const sharedCookies = new WeakMap<SessionStore, Map<string, SharedCookie>>();
 
 /**
- * Returns the property under which a context holds its session. Two middlewares with the same store
- * and the same cookie name share it. A `WeakMap` by context would take 0.3 µs for each request. If
- * a request does not use its session, that is as much time as everything else takes together.
+ * Returns what two middlewares with the same store and the same cookie name share. The property of
+ * the context is a symbol, because a `WeakMap` by context would take 0.3 µs for each request. If a
+ * request does not use its session, that is as much time as everything else takes together.
  */
-function contextKey(store: SessionStore, cookieName: string): symbol {
-  const keys = contextKeys.get(store) ?? new Map<string, symbol>();
-  contextKeys.set(store, keys);
-  const key = keys.get(cookieName) ?? Symbol("session");
-  keys.set(cookieName, key);
-  return key;
+function sharedCookie(store: SessionStore, cookieName: string): SharedCookie {
+  const byName = sharedCookies.get(store) ?? new Map<string, SharedCookie>();
+  sharedCookies.set(store, byName);
+  const shared = byName.get(cookieName) ?? { contextKey: Symbol("session") };
+  byName.set(cookieName, shared);
+  return shared;
 }

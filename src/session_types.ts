@@ -58,3 +58,14 @@ export interface RegenerateOptions<TData extends object = SessionData> {
    */
   set?: SessionValues<TData>;
 }
+
+/** The algorithm with which the key of a device signs (RFC 7518 section 3.1). */
+export type DeviceAlgorithm = "ES256" | "RS256";
+
+/** The device that a session is bound to. */
+export interface SessionDevice {
+  /** When the browser proved for the first time that it holds the key. */
+  boundAt: Date;
+  /** The algorithm with which the key signs. */
+  algorithm: DeviceAlgorithm;
+}

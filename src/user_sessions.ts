@@ -5,6 +5,7 @@
  */
 import type { SessionCount, SignedInUser } from "./admin_store.ts";
 import type { Signer } from "./cookie/signer.ts";
+import { deviceOf } from "./core/session_device.ts";
 import { effectiveExpiry } from "./core/lifetime.ts";
 import { checkPageLimit, checkPrincipal } from "./core/validate.ts";
 import { SessionNotSupportedError, SessionStoreError } from "./errors.ts";
@@ -12,6 +13,7 @@ import type { Reporter } from "./events.ts";
 import type { ResolvedOptions } from "./options.ts";
 import type { SessionRepository } from "./persistence/session_repository.ts";
 import type { ListedSession, SessionMeta } from "./session_store.ts";
+import type { SessionDevice } from "./session_types.ts";
 import type { MaybePromise } from "./util/maybe_promise.ts";
 import { checkOptionNames } from "./util/option_names.ts";
 
@@ -28,6 +30,8 @@ export interface UserSession {
    * when you show it, because it usually comes from the client.
    */
   label?: string;
+  /** The device that the session is bound to. Absent if it is not bound to one. */
+  device?: SessionDevice;
   /** When the session was created. */
   createdAt: Date;
   /** When the user signed in. */
@@ -105,6 +109,7 @@ export class UserSessions {
     return sessions.map(({ sid, expiresAt, meta }) => ({
       handle: this.#signer.handle(sid),
       ...(meta.label === undefined ? {} : { label: meta.label }),
+      ...(meta.deviceKey === undefined ? {} : { device: deviceOf(meta) }),
       createdAt: new Date(meta.createdAt),
       signedInAt: new Date(meta.signedInAt ?? signInOrder(meta)),
       lastSeenAt: new Date(Math.max(meta.seenAt, meta.renewedAt)),

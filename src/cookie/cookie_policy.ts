@@ -6,6 +6,7 @@
 import type { HttpContext } from "../../deps.ts";
 import type { Reporter } from "../events.ts";
 import type { ResolvedOptions } from "../options.ts";
+import type { DeviceGuard, SharedCookie } from "./device_guard.ts";
 import { CookieWarnings } from "./cookie_warnings.ts";
 import { DomainCookies } from "./domain_cookies.ts";
 import { LostCookies } from "./lost_cookies.ts";
@@ -18,17 +19,24 @@ export class CookiePolicy {
   readonly lost: LostCookies;
   readonly #options: ResolvedOptions;
   readonly #reporter: Reporter;
+  readonly #shared: SharedCookie;
   /** `undefined` if all requests have the same domain. */
   readonly #byDomain: DomainCookies | undefined;
   readonly #warnings: CookieWarnings;
 
-  constructor(options: ResolvedOptions, reporter: Reporter) {
+  constructor(options: ResolvedOptions, reporter: Reporter, shared: SharedCookie) {
     this.cookie = new SessionCookie(options);
     this.#options = options;
     this.#reporter = reporter;
+    this.#shared = shared;
     this.#byDomain = options.domainOf && new DomainCookies(options, options.domainOf);
     this.#warnings = new CookieWarnings(options);
     this.lost = new LostCookies(this.#warnings, reporter);
+  }
+
+  /** Absent if sessions are not bound to devices. */
+  get guard(): DeviceGuard | undefined {
+    return this.#shared.guard;
   }
 
   /**

@@ -6,12 +6,15 @@
 import type { AlosaurResponse, HttpContext } from "../../deps.ts";
 import { forbidSharedCaching, isEmpty, markPrivate, removeTargetedHeaders } from "./cache_headers.ts";
 import type { CookiePolicy } from "./cookie_policy.ts";
+import { REGISTRATION_HEADER } from "./device_guard.ts";
 import { isDeletion, type SessionCookie } from "./session_cookie.ts";
 
 type MergedResult = ReturnType<AlosaurResponse["getMergedResult"]>;
 
 /** The part of the policy that a response needs. */
-type Policy = Pick<CookiePolicy, "cookie" | "cookieFor" | "cookieIfKnown" | "isSecure" | "onCookieSet" | "lost">;
+type Policy =
+  & Pick<CookiePolicy, "cookie" | "cookieFor" | "cookieIfKnown" | "isSecure" | "onCookieSet" | "lost">
+  & Partial<Pick<CookiePolicy, "guard">>;
 
 /** A cookie that the response carries. */
 interface SentCookie {
@@ -187,12 +190,18 @@ export class ResponseCookie {
   #merge(response: AlosaurResponse, merge: AlosaurResponse["getMergedResult"]): MergedResult {
     if (this.#sent !== undefined) this.#dropOutdatedLine();
     this.#wasMerged = true;
-    const mayChange = this.#sent !== undefined || this.#isPrivate ||
+    const { guard } = this.#policy;
+    const offer = guard?.offer(this.#context, this.#sent !== undefined && this.#sent.isCurrent === undefined);
+    const mayChange = this.#sent !== undefined || this.#isPrivate || offer !== undefined ||
       (this.#mode !== "disabled" && setsCookie(response));
-    return mayChange ? this.#mergeCopy(response, merge) : merge.call(response);
+    return mayChange ? this.#mergeCopy(response, merge, offer) : merge.call(response);
   }
 
-  #mergeCopy(response: AlosaurResponse, merge: AlosaurResponse["getMergedResult"]): MergedResult {
+  #mergeCopy(
+    response: AlosaurResponse,
+    merge: AlosaurResponse["getMergedResult"],
+    offer: string | undefined,
+  ): MergedResult {
     const result: unknown = response.result;
     const contextLines = response.headers.getSetCookie();
     const own = headersOf(result);
@@ -211,7 +220,7 @@ export class ResponseCookie {
     }
     // If it is a `Response`, another middleware has made it, which may forbid more than we do.
     const isOurs = isPlain && (this.#line !== undefined || !(merged instanceof Response));
-    return isOurs ? this.#finishPlain(merged) : this.#copy(merged);
+    return isOurs && offer === undefined ? this.#finishPlain(merged) : this.#copy(merged, offer);
   }
 
   /**
@@ -241,7 +250,7 @@ export class ResponseCookie {
    * Returns a copy of a response with the line, which keeps a response for one visitor out of shared
    * caches. The original may be immutable or shared.
    */
-  #copy(response: MergedResult): Response {
+  #copy(response: MergedResult, offer?: string): Response {
     // A WebSocket upgrade and a network error cannot be copied. A response whose body was read
     // cannot be sent.
     if (response instanceof Response && (response.status < 200 || response.bodyUsed)) return response;
@@ -250,7 +259,12 @@ export class ResponseCookie {
     if (this.#mode !== "disabled") this.#replaceLine(copy.headers, this.#line);
     if (this.#line !== undefined) forbidSharedCaching(copy.headers);
     else if (this.#isPrivate) markPrivate(copy.headers);
-    else return copy;
+    else if (offer === undefined) return copy;
+    if (offer !== undefined) {
+      copy.headers.set(REGISTRATION_HEADER, offer);
+      // A copy from the browser's cache would carry an expired challenge.
+      copy.headers.set("cache-control", "no-store");
+    }
     removeTargetedHeaders(copy.headers);
     return copy;
   }

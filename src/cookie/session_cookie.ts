@@ -168,7 +168,7 @@ export function isDeletion(line: string): boolean {
  * Returns whether a cookie pair can start at `at`: at the start of the header, or after a semicolon
  * and blanks.
  */
-function isPairStart(header: string, at: number): boolean {
+export function isPairStart(header: string, at: number): boolean {
   while (at > 0 && isBlank(header[at - 1])) at--;
   return at === 0 || header[at - 1] === ";";
 }

@@ -38,10 +38,10 @@ export class LoadedSession {
   /** The version of the record that this request read; `undefined` once the request has written. */
   version: number | undefined;
   /**
-   * Why writes are refused: the session is gone, this request has destroyed it, or its record could
-   * not be created.
+   * Why this request cannot use the session: the session is gone, this request has destroyed it, its
+   * record could not be created, or the request does not prove that it comes from its device.
    */
-  ended: "gone" | "destroyed" | { error: Error } | undefined = undefined;
+  ended: "gone" | "destroyed" | "withheld" | { error: Error } | undefined = undefined;
   /** The number of updates that have not finished. Until they finish, the values are not known. */
   pendingUpdates = 0;
   #source: ValueSource | undefined;

@@ -17,6 +17,12 @@ import type { SessionServices } from "./session_services.ts";
 /** How long concurrent requests can still use the old id after a renewal, in milliseconds. */
 const RENEWAL_GRACE_MS = 30_000;
 
+/**
+ * How long after its binding a session can still be used without the bound cookie, in milliseconds. A
+ * browser may have sent a request just before it received that cookie.
+ */
+const BINDING_GRACE_MS = 5000;
+
 /** Verifies the cookie, looks up the session, and renews its id if that is due. */
 export class SessionLoader {
   readonly #services: SessionServices;
@@ -27,7 +33,8 @@ export class SessionLoader {
 
   /**
    * Returns the session of a request, or `undefined`. The result is synchronous if the store
-   * answers synchronously.
+   * answers synchronously. A session that is withheld from the request is returned with its `ended`
+   * set.
    *
    * @throws {SessionStoreError} if the cookie is validly signed and the store failed
    */
@@ -137,13 +144,24 @@ export class SessionLoader {
   }
 
   #renewIfDue(session: LoadedSession | undefined, headers: Headers): MaybePromise<LoadedSession | undefined> {
-    if (session === undefined || !this.#isRenewalDue(session)) return session;
+    if (session === undefined || this.#withhold(session, headers) || !this.#isRenewalDue(session)) return session;
     // The response to an upgrade, such as to a WebSocket, carries no cookie, so the client would
     // keep the old id.
     if (headers.has("upgrade")) return session;
     return this.#renew(session).then((renewed) =>
       renewed !== undefined && Date.now() < renewed.expiresAt ? renewed : undefined
     );
+  }
+
+  /** Withholds a bound session from a request that does not prove that it comes from its device. */
+  #withhold(session: LoadedSession, headers: Headers): boolean {
+    const { deviceKey, deviceBoundAt = 0 } = session.meta;
+    const { guard } = this.#services.shared;
+    if (deviceKey === undefined || guard === undefined) return false;
+    if (guard.check(headers.get("cookie") ?? "", deviceKey) === undefined) return false;
+    if (Date.now() < deviceBoundAt + BINDING_GRACE_MS) return false;
+    session.ended = "withheld";
+    return true;
   }
 
   #isRenewalDue({ meta, viaOldId, needsResign }: LoadedSession): boolean {

@@ -8,7 +8,7 @@
 import type { HttpContext } from "../../deps.ts";
 import { ResponseCookie } from "../cookie/response_cookie.ts";
 import { newSessionId } from "../cookie/session_id.ts";
-import { SessionGoneError, type SessionStoreError } from "../errors.ts";
+import { DeviceProofError, type SessionError, SessionGoneError, type SessionStoreError } from "../errors.ts";
 import { isHeldByCaller } from "../persistence/running_update.ts";
 import type { ValueUpdater } from "../persistence/store_adapter.ts";
 import type { SessionRecord, SessionStore } from "../session_store.ts";
@@ -18,21 +18,7 @@ import { type MaybePromise, noop } from "../util/maybe_promise.ts";
 import { signOut } from "./end_sessions.ts";
 import { ownLifetime } from "./lifetime.ts";
 import type { LoadedSession } from "./loaded_session.ts";
-import {
-  checkResentCookie,
-  clearSession,
-  createRecord,
-  moveSession,
-  newSession,
-  prepareCookie,
-  recordActivity,
-  resendCookie,
-  sendCookie,
-  signIn,
-  touchSession,
-  writeActivity,
-  writeMeta,
-} from "./session_changes.ts";
+import * as changes from "./session_changes.ts";
 import type { SessionDetails } from "./session_meta.ts";
 import type { SessionServices } from "./session_services.ts";
 import { sessionSignal } from "./session_signal.ts";
@@ -62,6 +48,8 @@ export class SessionState {
     this.#cookie = new ResponseCookie(context, services.cookies);
     this.#loaded = loaded;
     this.isNew = loaded === undefined;
+    // Whoever presents it keeps the cookie, and gets no new one.
+    if (loaded?.ended === "withheld") this.#cookie.disable();
   }
 
   // For the middleware.
@@ -79,9 +67,14 @@ export class SessionState {
     return this.#writes.run("create", () => this.#create("create", new Map()));
   }
 
+  /** The session that the request presents. It may be withheld from the application. */
+  get presented(): LoadedSession | undefined {
+    return this.current ?? (this.#loaded?.ended === "withheld" ? this.#loaded : undefined);
+  }
+
   /** Sends the cookie of the session again. */
   resendCookie(): void {
-    if (this.#loaded !== undefined) resendCookie(this.#services, this.#cookie, this.#loaded);
+    if (this.#loaded !== undefined) changes.resendCookie(this.#services, this.#cookie, this.#loaded);
   }
 
   /**
@@ -101,7 +94,7 @@ export class SessionState {
 
   #checkResentCookie(): MaybePromise<void> {
     if (!this.#cookie.isResendPending) return;
-    return this.current && checkResentCookie(this.#services, this.#cookie, this.current);
+    return this.current && changes.checkResentCookie(this.#services, this.#cookie, this.current);
   }
 
   /** Reports the cookie of a request whose action threw, if it is not sent. */
@@ -114,7 +107,7 @@ export class SessionState {
     return this.#writes.run("touch", () => {
       const session = this.#requireWritable("touch");
       if (session === undefined) return noop;
-      return recordActivity(this.#services, this.#cookie, session, this.#writes, cookieIsSent);
+      return changes.recordActivity(this.#services, this.#cookie, session, this.#writes, cookieIsSent);
     }).catch(noop);
   }
 
@@ -123,7 +116,7 @@ export class SessionState {
     return this.#writes.run("touch", () => {
       const session = this.#requireWritable("touch");
       if (session === undefined) return noop;
-      return () => writeMeta(this.#services, this.#cookie, session, "touch", { replaces: undefined });
+      return () => changes.writeMeta(this.#services, this.#cookie, session, "touch", { replaces: undefined });
     }).catch(noop);
   }
 
@@ -151,14 +144,11 @@ export class SessionState {
     return this.#services.store;
   }
 
-  get isAvailable(): boolean {
-    return this.#outage === undefined;
-  }
-
   /** A signal that aborts when the session ends. */
   get signal(): AbortSignal {
     this.#markPrivate();
-    if (this.#outage !== undefined) return AbortSignal.abort(unavailableError("signal", this.#outage));
+    const refusal = this.refusal("signal");
+    if (refusal !== undefined) return AbortSignal.abort(refusal);
     if (this.#isDestroyed) return AbortSignal.abort(new SessionGoneError("signal", { end: "destroyed" }));
     return sessionSignal(this.#services, this.#cookie, this.#loaded);
   }
@@ -233,7 +223,7 @@ export class SessionState {
       const session = this.#requireWritable("clear");
       if (session === undefined) return noop;
       session.values = new Map();
-      return () => clearSession(this.#services, this.#cookie, session);
+      return () => changes.clearSession(this.#services, this.#cookie, session);
     });
   }
 
@@ -241,7 +231,7 @@ export class SessionState {
     return this.#writes.run("touch", () => {
       const session = this.#requireWritable("touch");
       this.#writes.mayResendCookie = true;
-      return session === undefined ? noop : () => touchSession(this.#services, this.#cookie, session);
+      return session === undefined ? noop : () => changes.touchSession(this.#services, this.#cookie, session);
     });
   }
 
@@ -253,7 +243,7 @@ export class SessionState {
       const now = Date.now();
       const meta = { seenAt: now, ...ownLifetime(maxAge, now) };
       this.#writes.mayResendCookie = true;
-      return () => writeActivity(this.#services, this.#cookie, session, "setMaxAge", meta, true);
+      return () => changes.writeActivity(this.#services, this.#cookie, session, "setMaxAge", meta, true);
     });
   }
 
@@ -262,13 +252,13 @@ export class SessionState {
       if (label !== undefined) checkLabel("setLabel", label);
       const session = this.#requireWritable("setLabel");
       if (session === undefined) return label === undefined ? noop : this.#create("setLabel", new Map(), { label });
-      return () => writeMeta(this.#services, this.#cookie, session, "setLabel", { label });
+      return () => changes.writeMeta(this.#services, this.#cookie, session, "setLabel", { label });
     });
   }
 
   reload(): Promise<void> {
     return this.#writes.run("reload", () => {
-      this.#requireAvailable("reload");
+      this.requireAvailable("reload");
       const session = this.#loaded;
       // Not `current`, because other requests may have extended a session that this one considers
       // expired.
@@ -290,16 +280,17 @@ export class SessionState {
         const creates = values.size > 0 || Object.values(details).some((detail) => detail !== undefined);
         return creates ? this.#create("regenerate", withoutUndefined(values), details) : noop;
       }
-      if (session.isLive) prepareCookie("regenerate", this.#cookie);
+      if (session.isLive) changes.prepareCookie("regenerate", this.#cookie);
       session.version = undefined;
       for (const [key, value] of values) session.setValue(key, value);
-      return () => (isSignIn ? signIn : moveSession)(this.#services, this.#cookie, session, regeneration);
+      return () =>
+        (isSignIn ? changes.signIn : changes.moveSession)(this.#services, this.#cookie, session, regeneration);
     });
   }
 
-  /** Returns the session to sign in to. It may have got another id, see {@linkcode signIn}. */
+  /** Returns the session to sign in to. It may have got another id, see {@linkcode changes.signIn}. */
   #requireUnended(): LoadedSession | undefined {
-    this.#requireAvailable("regenerate");
+    this.requireAvailable("regenerate");
     const hasExpired = this.#loaded !== undefined && Date.now() >= this.#loaded.expiresAt;
     if (this.#isDestroyed || hasExpired) throw new SessionGoneError("regenerate");
     return this.#loaded;
@@ -307,7 +298,7 @@ export class SessionState {
 
   destroy(): Promise<void> {
     return this.#writes.run("destroy", () => {
-      this.#requireAvailable("destroy");
+      this.requireAvailable("destroy");
       const session = this.#loaded;
       // Earlier writes still run. Later ones are refused.
       this.#isDestroyed = true;
@@ -349,13 +340,21 @@ export class SessionState {
     if (this.#services.options.privateResponses) this.#cookie.markPrivate();
   }
 
-  #requireAvailable(operation: string): void {
-    if (this.#outage !== undefined) throw unavailableError(operation, this.#outage);
+  /** Returns why this request cannot use its session, if it cannot. */
+  refusal(operation: string): SessionError | undefined {
+    if (this.#loaded?.ended === "withheld") return new DeviceProofError(operation);
+    return this.#outage && unavailableError(operation, this.#outage);
+  }
+
+  /** @throws {SessionError} if this request cannot use its session */
+  requireAvailable(operation: string): void {
+    const refusal = this.refusal(operation);
+    if (refusal !== undefined) throw refusal;
   }
 
   /** Returns the session to write to, and forgets its version; `undefined` if there is none yet. */
   #requireWritable(operation: string): LoadedSession | undefined {
-    this.#requireAvailable(operation);
+    this.requireAvailable(operation);
     if (this.#isDestroyed || this.#loaded?.isLive === false) throw new SessionGoneError(operation);
     if (this.#loaded !== undefined) this.#loaded.version = undefined;
     return this.#loaded;
@@ -385,14 +384,14 @@ export class SessionState {
    * creates the record.
    */
   #create(operation: string, values: Map<string, unknown>, details?: SessionDetails): () => MaybePromise<void> {
-    prepareCookie(operation, this.#cookie);
-    const session = newSession(this.#services.options, this.sessionId, values, details);
+    changes.prepareCookie(operation, this.#cookie);
+    const session = changes.newSession(this.#services.options, this.sessionId, values, details);
     const record: SessionRecord = { values: new Map(values), expiresAt: session.expiresAt, meta: session.meta };
     this.#loaded = session;
     this.#nextId = undefined;
-    sendCookie(this.#services, this.#cookie, session);
+    changes.sendCookie(this.#services, this.#cookie, session);
     return () =>
-      createRecord(this.#services, this.#cookie, session, record, () => {
+      changes.createRecord(this.#services, this.#cookie, session, record, () => {
         // The next write may create another session.
         this.#loaded = undefined;
       });

@@ -18,7 +18,9 @@ import { resolveOptions } from "../../src/resolve_options.ts";
 import { Content, NoContent, Redirect } from "alosaur/mod.ts";
 
 function policyOf(): CookiePolicy {
-  return new CookiePolicy(resolveOptions({ secret: SECRET }), new Reporter(undefined, String));
+  return new CookiePolicy(resolveOptions({ secret: SECRET }), new Reporter(undefined, String), {
+    contextKey: Symbol(),
+  });
 }
 
 const RESULTS: [string, () => unknown, number][] = [

@@ -37,6 +37,8 @@ export const LAYERS: readonly (readonly [name: string, paths: readonly string[]]
     "src/security_context.ts",
     "src/session_middleware.ts",
     "src/csrf_middleware.ts",
+    "src/device_bound_middleware.ts",
+    "src/dbsc/",
   ]],
   ["testing", ["src/conformance/", "src/testing_session_cookie.ts"]],
   ["entry points", ["src/testing.ts", "mod.ts"]],

@@ -1,0 +1,144 @@
+/**
+ * The options of `DeviceBoundMiddleware`.
+ *
+ * @module
+ */
+import type { HttpContext } from "../../deps.ts";
+import type { ResolvedOptions } from "../options.ts";
+import { isDuration } from "../resolve_options.ts";
+import type { DeviceAlgorithm } from "../session_types.ts";
+import { warnIfMilliseconds } from "../util/likely_milliseconds.ts";
+import { checkOptionNames } from "../util/option_names.ts";
+
+/** The options of `DeviceBoundMiddleware`. */
+export interface DeviceBoundOptions {
+  /**
+   * The path of the endpoint to which browsers send the key and its proofs, as the browser sees it.
+   * It must be within the path of the session cookie. No route is needed. Exempt it from rate limits,
+   * because a browser gives up a bound session if the endpoint answers with status 429.
+   *
+   * @default {"/.session/device"}
+   */
+  path?: string;
+  /**
+   * How long the bound cookie lasts, in seconds: an integer of 150 or more. A thief who has copied
+   * both cookies can use the session until then.
+   *
+   * The minimum has a reason: Chromium renews a cookie that has two minutes or less left, and signs
+   * six times in nine minutes at most.
+   *
+   * @default {600}
+   */
+  maxAge?: number;
+  /**
+   * The algorithms that are offered, in the order of preference. A session that is bound already keeps
+   * the algorithm of its key.
+   *
+   * @default {["ES256", "RS256"]}
+   */
+  algorithms?: readonly DeviceAlgorithm[];
+  /**
+   * Returns whether to offer the browser to bind the session of this request. It is called when a
+   * response sets a new session cookie, and for a page every ten minutes while the session is not
+   * bound.
+   *
+   * @default {undefined} yes, if a user is signed in
+   */
+  offer?: (context: HttpContext) => boolean;
+  /**
+   * Returns whether this request demands a bound session, such as one for an admin page. It is called
+   * for signed-in sessions that are not bound. If it returns true, the request gets a response with
+   * status 403 and no action runs. Just after the sign-in, when the browser may be about to register
+   * its key, a page reloads itself.
+   *
+   * @default {() => false} browsers without support keep ordinary sessions
+   */
+  require?: (context: HttpContext) => boolean;
+}
+
+/** The options with their defaults. */
+export interface ResolvedDeviceOptions {
+  readonly path: string;
+  readonly maxAge: number;
+  readonly algorithms: readonly DeviceAlgorithm[];
+  readonly offer: ((context: HttpContext) => boolean) | undefined;
+  readonly require: (context: HttpContext) => boolean;
+}
+
+const DEFAULT_MAX_AGE = 600;
+
+/** Chromium renews a cookie with 120 s or less left, and signs 6 times in 9 minutes. */
+const MIN_MAX_AGE = 150;
+
+const ALGORITHMS: readonly DeviceAlgorithm[] = ["ES256", "RS256"];
+
+const PATH_PATTERN = /^\/[\w./~-]*$/;
+
+/**
+ * Validates the options and applies the defaults.
+ *
+ * @param sessions the options of the middleware whose sessions are bound
+ * @throws {TypeError} if an option is unknown or has the wrong type, or the options of the sessions
+ * exclude a bound cookie
+ * @throws {RangeError} if `maxAge` is out of range
+ */
+export function resolveDeviceOptions(options: DeviceBoundOptions, sessions: ResolvedOptions): ResolvedDeviceOptions {
+  checkOptionNames("bind sessions", options, {
+    path: true,
+    maxAge: true,
+    algorithms: true,
+    offer: true,
+    require: true,
+  });
+  checkSessionOptions(sessions);
+  const {
+    path = "/.session/device",
+    maxAge = DEFAULT_MAX_AGE,
+    algorithms = ALGORITHMS,
+    offer,
+    require = () => false,
+  } = options;
+  checkPath(path, sessions.path ?? "/");
+  checkMaxAge(maxAge);
+  const isKnown = Array.isArray(algorithms) && algorithms.every((algorithm) => ALGORITHMS.includes(algorithm));
+  if (!isKnown || algorithms.length === 0) throw invalid("algorithms", 'must be an array of "ES256" and "RS256"');
+  if (offer !== undefined && typeof offer !== "function") throw invalid("offer", "must be a function");
+  if (typeof require !== "function") throw invalid("require", "must be a function");
+  return { path, maxAge, algorithms: [...new Set(algorithms)], offer, require };
+}
+
+/** A bound cookie has the prefix `__Host-`: it belongs to one host, the path `/`, and HTTPS. */
+function checkSessionOptions({ domain, domainOf, partitioned, secure }: ResolvedOptions): void {
+  const conflict = domain !== undefined || domainOf !== undefined
+    ? "`domain`: a bound cookie belongs to one host, and other hosts would be refused"
+    : partitioned
+    ? "`partitioned`: browsers do not bind partitioned cookies"
+    : secure === false
+    ? "`secure: false`: browsers bind sessions on HTTPS only"
+    : undefined;
+  if (conflict !== undefined) throw new TypeError(`Cannot bind sessions: the SessionMiddleware has ${conflict}`);
+}
+
+function checkPath(path: string, cookiePath: string): void {
+  if (typeof path !== "string" || !PATH_PATTERN.test(path)) {
+    throw invalid("path", "must begin with a slash and contain only letters, digits and - . _ ~ /");
+  }
+  const folder = cookiePath.endsWith("/") ? cookiePath : `${cookiePath}/`;
+  if (!path.startsWith(folder)) {
+    throw invalid("path", `must be within the path of the session cookie, such as "${folder}.session/device"`);
+  }
+}
+
+function checkMaxAge(maxAge: number): void {
+  if (typeof maxAge !== "number") throw invalid("maxAge", "must be a number of seconds");
+  warnIfMilliseconds("maxAge", maxAge);
+  if (isDuration(maxAge) && maxAge >= MIN_MAX_AGE) return;
+  throw new RangeError(
+    `Cannot bind sessions: \`maxAge\` must be an integer of at least ${MIN_MAX_AGE}, in seconds, because browsers renew a ` +
+      "cookie that has two minutes left, and may only sign six times in nine minutes",
+  );
+}
+
+function invalid(option: string, requirement: string): TypeError {
+  return new TypeError(`Cannot bind sessions: \`${option}\` ${requirement}`);
+}
