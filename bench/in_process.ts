@@ -27,6 +27,7 @@ import {
   saveResults,
   type Target,
 } from "./report.ts";
+import { measureRefresh, type RefreshResult } from "./device_refresh.ts";
 import { median } from "./statistics.ts";
 import { CASE_NAMES, caseLegend, type CaseName, CASES } from "./subjects/subject.ts";
 import { type SubjectEntry, type SubjectName, SUBJECTS } from "./subjects/mod.ts";
@@ -53,6 +54,8 @@ export interface InProcessResults {
   visitors: number;
   /** The titles of the cases. */
   cases: Record<CaseName, string>;
+  /** Refreshes of bound sessions. */
+  refreshes: RefreshResult[];
   subjects: (Omit<SubjectEntry, "load"> & { name: SubjectName; cases: Record<CaseName, AddedTime> })[];
   targets: Target[];
 }
@@ -104,6 +107,11 @@ for (let round = 0; round < rounds; round++) {
 }
 for (const [, worker] of workers) worker[Symbol.dispose]();
 
+const refreshes: RefreshResult[] = [];
+for (const algorithm of ["ES256", "RS256"] as const) {
+  refreshes.push(await measureRefresh(algorithm, options.quick ? 50 : 500));
+}
+
 const results: InProcessResults = {
   environment: environment(),
   alosaur: alosaurName(),
@@ -111,6 +119,7 @@ const results: InProcessResults = {
   milliseconds,
   visitors,
   cases: perCase((name) => CASES[name].title),
+  refreshes,
   subjects: names.map((name) => {
     const { load: _, ...entry }: SubjectEntry = SUBJECTS[name];
     return { name, ...entry, cases: perCase((caseName) => addedTime(measured.get(`${name} ${caseName}`) ?? [])) };
@@ -137,6 +146,17 @@ function addedTime(times: Times[]): AddedTime {
 
 function addedBy(name: SubjectName, caseName: CaseName): number | undefined {
   return results.subjects.find((subject) => subject.name === name)?.cases[caseName].median;
+}
+
+/** Returns the median over the rounds of what `DeviceBoundMiddleware` adds to a request. */
+function costOfDevices(name: "oursUnbound" | "oursBound", caseName: CaseName): number | undefined {
+  const added = (subject: SubjectName): number[] =>
+    (measured.get(`${subject} ${caseName}`) ?? []).map((times) => times.with - times.without);
+  const ours = added("ours");
+  const theirs = added(name);
+  return ours.length === 0 || theirs.length === 0
+    ? undefined
+    : median(theirs.map((time, round) => time - (ours[round] ?? NaN)));
 }
 
 /**
@@ -168,6 +188,17 @@ function checkTargets(): Target[] {
       checkTarget(`${caseName}: ours, microseconds (limit: 1/5 of the cheapest peer, or 0.6)`, ours, "at most", limit),
     );
   }
+  const boundCost = costOfDevices("oursBound", "read");
+  if (boundCost !== undefined) {
+    targets.push(checkTarget("read: a bound session, microseconds more than ours", boundCost, "at most", 1.5));
+  }
+  for (const caseName of ["read", "untouched", "knownUntouched"] as const) {
+    const cost = costOfDevices("oursUnbound", caseName);
+    if (cost === undefined) continue;
+    targets.push(
+      checkTarget(`${caseName}: a session that is not bound, microseconds more than ours`, cost, "at most", 0.3),
+    );
+  }
   const [ours, floor] = [addedBy("ours", "read"), addedBy("floor", "read")];
   if (ours !== undefined && floor !== undefined) {
     targets.push(checkTarget("read: ours / floor without cached verification", ours / floor, "at most", 2));
@@ -197,6 +228,15 @@ function print(): void {
   printTable([
     ["", ...CASE_NAMES],
     ...subjects.map(({ title, cases }) => [title, ...CASE_NAMES.map((name) => formatNumber(cases[name].without))]),
+  ]);
+  console.log("\nA refresh of a bound session, on the server\n");
+  printTable([
+    ["", "microseconds", "writes"],
+    ...results.refreshes.map(({ algorithm, microseconds, writes }) => [
+      algorithm,
+      formatNumber(microseconds),
+      String(writes),
+    ]),
   ]);
   printTargets(results.targets);
 }

@@ -38,6 +38,43 @@ export async function fill(store: MemoryStore, sessions: number): Promise<void> 
   }
 }
 
+/**
+ * This project with `DeviceBoundMiddleware`. All visitors are signed in.
+ *
+ * @param isBound whether their sessions are bound to a device
+ */
+export async function alosaurDevices(isBound: boolean): Promise<Subject<Response>> {
+  const { MemoryStore, SecurityContext, SessionMiddleware } = await import("../../mod.ts");
+  const { DeviceBoundMiddleware } = await import("../../src/device_bound_middleware.ts");
+  const { BoundCookie } = await import("../../src/dbsc/bound_cookie.ts");
+  const store = new MemoryStore();
+  await store.init();
+  const secret = crypto.getRandomValues(new Uint8Array(32));
+  const sessions = new SessionMiddleware(store, { secret });
+  const cookie = new BoundCookie([secret], "sid", "Lax", 600);
+  const deviceKey = JSON.stringify({ crv: "P-256", kty: "EC", x: "x".repeat(43), y: "y".repeat(43) });
+  const app = createApp([sessionPages("/a"), plainPages("/b")], SecurityContext);
+  app.use(/^\/a\//, sessions);
+  app.use(/^\/a\//, new DeviceBoundMiddleware(sessions));
+  app.use(/^\/b\//, noop);
+  const handler = await handlerOf(app);
+  const signIn = async (request: Request): Promise<Response> => {
+    const response = await handler(request);
+    const [line = ""] = response.headers.getSetCookie();
+    if (line === "") return response;
+    const now = Date.now();
+    const meta = { principal: "ada", boundAt: now, ...(isBound && { deviceKey, deviceBoundAt: now }) };
+    await store.changeRecord(line.slice("sid=".length, line.indexOf(".")), { meta });
+    if (!isBound) return response;
+    // First, because a forged cookie is changed at its end, and that should be the session's.
+    const headers = new Headers([["set-cookie", cookie.serialize(deviceKey)], ...response.headers]);
+    return new Response(response.body, { status: response.status, headers });
+  };
+  const isWrite = (request: Request): boolean => request.url.endsWith("/a/write");
+  const serve: Handler = (request) => isWrite(request) ? signIn(request) : handler(request);
+  return overFetch({ with: serve, without: serve }, () => void store.clear(), { with: "/a", without: "/b" });
+}
+
 type Handler = (request: Request) => Response | Promise<Response>;
 
 /**

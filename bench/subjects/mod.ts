@@ -31,6 +31,22 @@ export const SUBJECTS = {
     isPeer: false,
     load: async (entryPoint?: string) => await (await import("./alosaur.ts")).alosaur(entryPoint),
   },
+  oursUnbound: {
+    title: "this project with DBSC, not bound",
+    over: "Alosaur",
+    packages: [],
+    hasStore: true,
+    isPeer: false,
+    load: async () => await (await import("./alosaur.ts")).alosaurDevices(false),
+  },
+  oursBound: {
+    title: "this project with DBSC, bound",
+    over: "Alosaur",
+    packages: [],
+    hasStore: true,
+    isPeer: false,
+    load: async () => await (await import("./alosaur.ts")).alosaurDevices(true),
+  },
   floor: {
     title: "floor",
     over: "Request to Response",
