@@ -110,6 +110,7 @@ export class CsrfMiddleware implements MiddlewareTarget {
    * @returns the response that refuses the request, or `undefined` if it passes
    * @throws {SessionStoreError} if rule 3 applies and the session is not available because the
    * store failed
+   * @throws {DeviceProofError} if rule 3 applies and the session is bound to another device
    */
   onPreRequest(context: HttpContext): Response | undefined | Promise<Response | undefined> {
     const { request } = context;

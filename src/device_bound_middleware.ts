@@ -15,14 +15,18 @@ import type { SessionState } from "./core/session_state.ts";
 import { BoundCookie } from "./dbsc/bound_cookie.ts";
 import { DeviceChallenges } from "./dbsc/device_challenges.ts";
 import { DeviceEndpoint } from "./dbsc/device_endpoint.ts";
-import { DeviceOffers } from "./dbsc/device_offers.ts";
-import { type DeviceBoundOptions, resolveDeviceOptions } from "./dbsc/device_options.ts";
-import { demandResponse, refusedResponse } from "./dbsc/device_responses.ts";
+import { DeviceOffers, REGISTRATION_MS } from "./dbsc/device_offers.ts";
+import { type DeviceBoundOptions, type ResolvedDeviceOptions, resolveDeviceOptions } from "./dbsc/device_options.ts";
+import { demandResponse, isForeignPage, isPage, refusedResponse } from "./dbsc/device_responses.ts";
+import type { Security } from "./security_context.ts";
 import { stateOf } from "./session.ts";
 import { servicesOf, type SessionMiddleware } from "./session_middleware.ts";
 
 export type { DeviceBoundOptions } from "./dbsc/device_options.ts";
 export type { DeviceAlgorithm, SessionDevice } from "./session_types.ts";
+
+/** How long after an offer a page that demands a bound session reloads itself, in milliseconds. */
+const RELOAD_MS = 10_000;
 
 /**
  * Binds sessions to the device of their visitor, and refuses a bound session on every other device.
@@ -37,8 +41,9 @@ export type { DeviceAlgorithm, SessionDevice } from "./session_types.ts";
  *    no action runs. The session is neither read, extended nor ended by it. A page shows a button
  *    that deletes the cookies of this browser, so that the visitor can sign in again.
  *
- * A thief with a copy of both cookies can use the session until the bound cookie expires. A browser
- * without support ignores the offer, and its sessions stay as they were.
+ * A thief with a copy of both cookies can use the session until the bound cookie expires, 30 seconds
+ * after `maxAge` at most. A WebSocket or a stream that was opened before then lasts as long as the
+ * session. A browser without support ignores the offer, and its sessions stay as they were.
  *
  * @example
  * ```ts
@@ -68,8 +73,7 @@ export class DeviceBoundMiddleware implements MiddlewareTarget {
   readonly #cookie: BoundCookie;
   readonly #offers: DeviceOffers;
   readonly #endpoint: DeviceEndpoint;
-  readonly #path: string;
-  readonly #require: (context: HttpContext) => boolean;
+  readonly #options: ResolvedDeviceOptions;
 
   /**
    * Validates the options, and lets `sessions` withhold bound sessions from now on.
@@ -84,21 +88,20 @@ export class DeviceBoundMiddleware implements MiddlewareTarget {
   constructor(sessions: SessionMiddleware, options: DeviceBoundOptions = {}) {
     const services = servicesOf(sessions);
     const { keys, name, sameSite } = services.options;
-    const { path, maxAge, algorithms, offer, require } = resolveDeviceOptions(options, services.options);
-    if (services.shared.guard !== undefined) {
+    const resolved = resolveDeviceOptions(options, services.options);
+    if (services.cookies.shared.guard !== undefined) {
       throw new TypeError(
         "Cannot bind sessions: another DeviceBoundMiddleware binds the sessions of this cookie already",
       );
     }
     this.#sessions = sessions;
     this.#services = services;
-    this.#path = path;
-    this.#require = require;
-    this.#cookie = new BoundCookie(keys, name, sameSite, maxAge);
+    this.#options = resolved;
+    this.#cookie = new BoundCookie(keys, name, sameSite, resolved.maxAge);
     const challenges = new DeviceChallenges(keys);
-    this.#offers = new DeviceOffers(challenges, algorithms, path);
-    this.#endpoint = new DeviceEndpoint(services, this.#cookie, challenges, algorithms, path);
-    services.shared.guard = this.#guard(offer);
+    this.#offers = new DeviceOffers(challenges, resolved);
+    this.#endpoint = new DeviceEndpoint(services, this.#cookie, challenges, this.#offers, resolved);
+    services.cookies.shared.guard = this.#guard(resolved.offer);
   }
 
   /**
@@ -116,8 +119,7 @@ export class DeviceBoundMiddleware implements MiddlewareTarget {
     const session = state.presented;
     if (session === undefined) return undefined;
     if (session.ended === "withheld") return this.#refuse(context, session);
-    const { principal, deviceKey } = session.meta;
-    const isDemanded = deviceKey === undefined && principal !== undefined && this.#require(context);
+    const isDemanded = session.meta.deviceKey === undefined && this.#options.require(context);
     return isDemanded ? this.#demand(context, session) : undefined;
   }
 
@@ -131,7 +133,8 @@ export class DeviceBoundMiddleware implements MiddlewareTarget {
       offer: (context, isNewCookie) => {
         const session = this.#stateOf(context).current;
         if (session === undefined || session.meta.deviceKey !== undefined) return undefined;
-        if (isOffered === undefined && session.meta.principal === undefined) return undefined;
+        const isSignedIn = session.meta.principal !== undefined || (isNewCookie && hasIdentity(context));
+        if (isOffered === undefined && !isSignedIn) return undefined;
         if (!this.#offers.isDue(context, session, isNewCookie)) return undefined;
         const isWanted = isOffered === undefined || this.#asksApplication(isOffered, context, session);
         return isWanted ? this.#offers.create(session) : undefined;
@@ -158,19 +161,33 @@ export class DeviceBoundMiddleware implements MiddlewareTarget {
   }
 
   #isEndpoint({ request }: HttpContext): boolean {
-    return request.method === "POST" && request.parserUrl.pathname === this.#path;
+    return request.method === "POST" && request.parserUrl.pathname === this.#options.path;
   }
 
-  #refuse(context: HttpContext, { id, meta }: LoadedSession): Response {
-    const failure = this.#cookie.check(context.request.headers.get("cookie") ?? "", meta.deviceKey ?? "");
-    this.#services.reporter.emitBoundRefused(failure ?? "expired", id);
-    return refusedResponse(context.request.headers, context.request.method, this.#path);
+  #refuse({ request: { headers, method } }: HttpContext, { id, meta }: LoadedSession): Response {
+    // Every visitor who follows a link from another site would be reported.
+    if (!isForeignPage(headers, method)) {
+      const failure = this.#cookie.check(headers.get("cookie") ?? "", meta.deviceKey ?? "");
+      this.#services.reporter.emitBoundRefused(failure ?? "expired", id);
+    }
+    return refusedResponse(headers, method, this.#options.path);
   }
 
   #demand(context: HttpContext, session: LoadedSession): Response {
+    const { headers } = context.request;
     this.#services.reporter.emitBoundRefused("unbound", session.id);
-    const response = demandResponse(context.request.headers, session.meta);
-    response.headers.set(REGISTRATION_HEADER, this.#offers.create(session));
+    // Not with each request, because browsers limit how many keys they create.
+    const offer = isPage(headers) && this.#offers.ageOf(session) >= REGISTRATION_MS
+      ? this.#offers.create(session)
+      : undefined;
+    const response = demandResponse(headers, this.#offers.ageOf(session) < RELOAD_MS);
+    if (offer !== undefined) response.headers.set(REGISTRATION_HEADER, offer);
     return this.#sessions.sessionOf(context).applyTo(response);
   }
+}
+
+/** Returns whether one of Alosaur's schemes has signed a user in. */
+function hasIdentity(context: HttpContext): boolean {
+  const { security } = context as HttpContext & { security?: Partial<Security> };
+  return security?.auth?.identity() !== undefined;
 }

@@ -11,8 +11,8 @@ import type { DeviceAlgorithm } from "./session_types.ts";
  * An event for operators, passed to `options.onEvent`. `type` tells the events apart.
  *
  * `session`, if present, identifies the session without revealing its id. It is the handle that
- * `middleware.sessions.list()` returns: a keyed hash of the verified session id. The same id always
- * has the same handle, which cannot be reversed. No event contains a session id, a cookie or a value.
+ * `middleware.sessions.list()` returns: a keyed hash of the verified session id. The same id has the
+ * same handle while the first secret stays the same. A handle cannot be reversed. No event contains a session id, a cookie or a value.
  */
 export type SessionEvent =
   | SessionCreated
@@ -146,12 +146,13 @@ export interface SessionStoreFailed {
 /**
  * A write that was not awaited failed, although the store did not: its session had ended, an
  * argument was invalid, such as a value that cannot be stored, or the function passed to `update()`
- * threw. Or the function `domain` failed, and a cookie was therefore not sent again or not deleted.
+ * threw. Or a function of the options failed: `domain`, and a cookie was therefore not sent again or not
+ * deleted; or `offer` of `DeviceBoundMiddleware`, and the session was therefore not offered.
  */
 export interface SessionWriteFailed {
   /** The type of the event. */
   type: "writeFailed";
-  /** The operation that failed, such as `"set"`; `"setCookie"` if the function `domain` failed. */
+  /** The operation that failed, such as `"set"`; `"setCookie"` if the function `domain` failed, `"offer"` if that function failed. */
   operation: string;
   /** The reason. */
   error: Error;
@@ -190,7 +191,8 @@ export interface DeviceRefused {
   type: "boundRefused";
   /**
    * A request of a bound session did not prove that it comes from its device:
-   * - `"missing"`: it has no bound cookie. A stolen session cookie looks like this.
+   * - `"missing"`: it has no bound cookie. A stolen session cookie looks like this. A link from another
+   *   site is not reported, because browsers do not send a new bound cookie with it.
    * - `"expired"`: its bound cookie has expired.
    * - `"invalid"`: its bound cookie was not made for this session's device.
    *

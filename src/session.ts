@@ -80,11 +80,13 @@ export class Session<TData extends object = SessionData> {
   }
 
   /**
-   * Whether the session can be read and written. `false` in two cases:
+   * Whether the session can be read and written. `false` in three cases:
    *
    * - with `onStoreError: "anonymous"`, for the rest of a request whose session the store failed to
    *   look up: reads are empty, every write rejects with {@linkcode SessionStoreError}, and no cookie
    *   is set
+   * - if the session is bound to a device, and the request does not prove that it comes from there:
+   *   reads are empty, and every write rejects with {@linkcode DeviceProofError}
    * - if no `SessionMiddleware` ran for the request: everything else throws {@linkcode SessionError}
    */
   get available(): boolean {
@@ -127,7 +129,7 @@ export class Session<TData extends object = SessionData> {
    *
    * If this process ends the session, the signal aborts at once; after an expiry, within a second. If
    * another process does, it depends on the store: within milliseconds or six seconds, see
-   * docs/STORES.md. Without a session, it follows the one that this request creates.
+   * docs/streams.md. Without a session, it follows the one that this request creates.
    *
    * All requests of a session receive the same signal. Remove your listener when you no longer need
    * it, for example when a socket closes.

@@ -105,7 +105,6 @@ export class SessionMiddleware implements MiddlewareTarget {
       repository,
       reporter,
       cookies: new CookiePolicy(resolved, reporter, this.#shared),
-      shared: this.#shared,
       signalPolicy: {
         expiryOf: ({ expiresAt, meta }) => effectiveExpiry(resolved, expiresAt, meta),
         report,
@@ -194,7 +193,7 @@ export class SessionMiddleware implements MiddlewareTarget {
 
   /**
    * Asks the store whether its backend answers: with `ping()` if the store has it, otherwise with
-   * `exist()` of a random id. For the health check of a load balancer; see docs/OPERATIONS.md.
+   * `exist()` of a random id. For the health check of a load balancer; see docs/outages.md.
    *
    * @returns the store's name and latency
    * @throws {SessionStoreError} if the store fails, or does not answer within `storeTimeout`, or

@@ -6,7 +6,7 @@
 import type { HttpContext } from "../../deps.ts";
 import type { Reporter } from "../events.ts";
 import type { ResolvedOptions } from "../options.ts";
-import type { DeviceGuard, SharedCookie } from "./device_guard.ts";
+import type { SharedCookie } from "./device_guard.ts";
 import { CookieWarnings } from "./cookie_warnings.ts";
 import { DomainCookies } from "./domain_cookies.ts";
 import { LostCookies } from "./lost_cookies.ts";
@@ -17,9 +17,9 @@ export class CookiePolicy {
   /** Reads the cookie of every request. For its attributes, see {@linkcode cookieFor}. */
   readonly cookie: SessionCookie;
   readonly lost: LostCookies;
+  readonly shared: SharedCookie;
   readonly #options: ResolvedOptions;
   readonly #reporter: Reporter;
-  readonly #shared: SharedCookie;
   /** `undefined` if all requests have the same domain. */
   readonly #byDomain: DomainCookies | undefined;
   readonly #warnings: CookieWarnings;
@@ -28,15 +28,10 @@ export class CookiePolicy {
     this.cookie = new SessionCookie(options);
     this.#options = options;
     this.#reporter = reporter;
-    this.#shared = shared;
+    this.shared = shared;
     this.#byDomain = options.domainOf && new DomainCookies(options, options.domainOf);
     this.#warnings = new CookieWarnings(options);
     this.lost = new LostCookies(this.#warnings, reporter);
-  }
-
-  /** Absent if sessions are not bound to devices. */
-  get guard(): DeviceGuard | undefined {
-    return this.#shared.guard;
   }
 
   /**

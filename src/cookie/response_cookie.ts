@@ -14,7 +14,7 @@ type MergedResult = ReturnType<AlosaurResponse["getMergedResult"]>;
 /** The part of the policy that a response needs. */
 type Policy =
   & Pick<CookiePolicy, "cookie" | "cookieFor" | "cookieIfKnown" | "isSecure" | "onCookieSet" | "lost">
-  & Partial<Pick<CookiePolicy, "guard">>;
+  & Partial<Pick<CookiePolicy, "shared">>;
 
 /** A cookie that the response carries. */
 interface SentCookie {
@@ -65,9 +65,14 @@ export class ResponseCookie {
     return this.#sent?.isCurrent !== undefined && !this.#wasMerged;
   }
 
+  /** The Cookie header of the request. */
+  get header(): string {
+    return this.#context.request.headers.get("cookie") ?? "";
+  }
+
   /** The cookies of this name that the client has presented, as `name=value`. */
   get presented(): string[] {
-    return this.#cookie.read(this.#context.request.headers.get("cookie") ?? "");
+    return this.#cookie.read(this.header);
   }
 
   /**
@@ -190,8 +195,10 @@ export class ResponseCookie {
   #merge(response: AlosaurResponse, merge: AlosaurResponse["getMergedResult"]): MergedResult {
     if (this.#sent !== undefined) this.#dropOutdatedLine();
     this.#wasMerged = true;
-    const { guard } = this.#policy;
-    const offer = guard?.offer(this.#context, this.#sent !== undefined && this.#sent.isCurrent === undefined);
+    const offer = this.#policy.shared?.guard?.offer(
+      this.#context,
+      this.#sent !== undefined && this.#sent.isCurrent === undefined,
+    );
     const mayChange = this.#sent !== undefined || this.#isPrivate || offer !== undefined ||
       (this.#mode !== "disabled" && setsCookie(response));
     return mayChange ? this.#mergeCopy(response, merge, offer) : merge.call(response);

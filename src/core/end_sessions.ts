@@ -6,6 +6,7 @@
 import type { ResponseCookie } from "../cookie/response_cookie.ts";
 import { UnreadableRecordError } from "../errors.ts";
 import type { LoadedSession } from "./loaded_session.ts";
+import { isWithheld } from "./session_device.ts";
 import type { SessionServices } from "./session_services.ts";
 
 /**
@@ -31,22 +32,26 @@ export function signOut(
     cookie.clear();
   } catch (error) {
     return async () => {
-      await endSessions(services, others, session);
+      await endSessions(services, others, cookie.header, session);
       throw error;
     };
   }
-  return () => endSessions(services, others, session);
+  return () => endSessions(services, others, cookie.header, session);
 }
 
-/** @param presented the cookies, as `name=value`; none if the only one is that of `session` */
+/**
+ * @param presented the cookies, as `name=value`; none if the only one is that of `session`
+ * @param header the Cookie header that contains them
+ */
 async function endSessions(
   services: SessionServices,
   presented: readonly string[],
+  header: string,
   session: LoadedSession | undefined,
 ): Promise<void> {
   const results = [
     ...await Promise.allSettled([session && endOwnSession(services, session)]),
-    ...await Promise.allSettled(presented.map((cookie) => endPresentedSession(services, cookie))),
+    ...await Promise.allSettled(presented.map((cookie) => endPresentedSession(services, cookie, header))),
   ];
   for (const result of results) if (result.status === "rejected") throw result.reason;
 }
@@ -60,7 +65,8 @@ async function endOwnSession({ repository, reporter }: SessionServices, session:
   reporter.emitEnded("destroyed", session.id, session.meta.principal);
 }
 
-async function endPresentedSession({ signer, repository, reporter }: SessionServices, cookie: string): Promise<void> {
+async function endPresentedSession(services: SessionServices, cookie: string, header: string): Promise<void> {
+  const { signer, repository, reporter, cookies } = services;
   const verified = signer.verify(cookie);
   if (typeof verified === "string") return;
   let { id } = verified;
@@ -75,6 +81,8 @@ async function endPresentedSession({ signer, repository, reporter }: SessionServ
       }
       return;
     }
+    // A copied cookie must not end the session of another device.
+    if (isWithheld(cookies, header, found.meta)) return;
     ({ id, meta: { principal } } = found);
   } catch (error) {
     // The record could be read again, for example if its key comes back.

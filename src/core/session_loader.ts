@@ -12,16 +12,11 @@ import { computeExpiry, effectiveExpiry, isActivityDue } from "./lifetime.ts";
 import { LoadedSession } from "./loaded_session.ts";
 import { type Lookup, lookUp } from "./look_up.ts";
 import { renewedMeta } from "./session_meta.ts";
+import { isWithheld } from "./session_device.ts";
 import type { SessionServices } from "./session_services.ts";
 
 /** How long concurrent requests can still use the old id after a renewal, in milliseconds. */
 const RENEWAL_GRACE_MS = 30_000;
-
-/**
- * How long after its binding a session can still be used without the bound cookie, in milliseconds. A
- * browser may have sent a request just before it received that cookie.
- */
-const BINDING_GRACE_MS = 5000;
 
 /** Verifies the cookie, looks up the session, and renews its id if that is due. */
 export class SessionLoader {
@@ -41,12 +36,12 @@ export class SessionLoader {
   load(headers: Headers): MaybePromise<LoadedSession | undefined> {
     const header = headers.get("cookie");
     if (header === null) return undefined;
-    const found = this.#find(this.#services.cookies.cookie.read(header));
+    const found = this.#find(this.#services.cookies.cookie.read(header), header);
     return isPending(found) ? this.#renewLater(found, headers) : this.#renewIfDue(found, headers);
   }
 
   /** Returns the first live session that the cookies identify. */
-  #find(cookies: readonly string[]): MaybePromise<LoadedSession | undefined> {
+  #find(cookies: readonly string[], header: string): MaybePromise<LoadedSession | undefined> {
     const [first] = cookies;
     // Nearly every request has one cookie. Skipping the Map and Promise.all() halves the time that
     // sessions add to it.
@@ -54,10 +49,10 @@ export class SessionLoader {
       const id = this.#verify(first);
       return id && this.#lookUp(id);
     }
-    return cookies.length === 0 ? undefined : this.#findFirst(cookies);
+    return cookies.length === 0 ? undefined : this.#findFirst(cookies, header);
   }
 
-  #findFirst(cookies: readonly string[]): MaybePromise<LoadedSession | undefined> {
+  #findFirst(cookies: readonly string[], header: string): MaybePromise<LoadedSession | undefined> {
     // Keyed by id, because two cookies can contain the same id, signed with different secrets.
     const ids = new Map<string, VerifiedId>();
     for (const cookie of cookies) {
@@ -66,8 +61,10 @@ export class SessionLoader {
     }
     if (ids.size === 0) return undefined;
     return Promise.all(Array.from(ids.values(), (id) => this.#lookUp(id))).then((found) => {
-      const [first, ...others] = found.filter((session) => session !== undefined);
-      for (const { id } of others) {
+      const live = found.filter((session) => session !== undefined);
+      // Another host may have planted the cookie of a session that is bound to its own device.
+      const first = live.find(({ meta }) => !isWithheld(this.#services.cookies, header, meta)) ?? live[0];
+      for (const { id } of live) {
         // An old id within its grace period leads to the same session.
         if (id !== first?.id) this.#services.reporter.emitRefused("ambiguous", id);
       }
@@ -155,11 +152,8 @@ export class SessionLoader {
 
   /** Withholds a bound session from a request that does not prove that it comes from its device. */
   #withhold(session: LoadedSession, headers: Headers): boolean {
-    const { deviceKey, deviceBoundAt = 0 } = session.meta;
-    const { guard } = this.#services.shared;
-    if (deviceKey === undefined || guard === undefined) return false;
-    if (guard.check(headers.get("cookie") ?? "", deviceKey) === undefined) return false;
-    if (Date.now() < deviceBoundAt + BINDING_GRACE_MS) return false;
+    if (session.meta.deviceKey === undefined) return false;
+    if (!isWithheld(this.#services.cookies, headers.get("cookie") ?? "", session.meta)) return false;
     session.ended = "withheld";
     return true;
   }

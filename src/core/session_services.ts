@@ -4,7 +4,6 @@
  * @module
  */
 import type { CookiePolicy } from "../cookie/cookie_policy.ts";
-import type { SharedCookie } from "../cookie/device_guard.ts";
 import type { ResponseCookie } from "../cookie/response_cookie.ts";
 import type { Signer } from "../cookie/signer.ts";
 import type { Reporter } from "../events.ts";
@@ -23,7 +22,6 @@ export interface SessionServices {
   readonly reporter: Reporter;
   readonly cookies: CookiePolicy;
   readonly signalPolicy: SignalPolicy;
-  readonly shared: SharedCookie;
   /**
    * If a user has more sessions than `maxSessionsPerPrincipal`, ends the oldest ones. If later
    * sign-ins have ended `session` itself, marks it as gone.

@@ -48,7 +48,7 @@ export class SessionState {
     this.#cookie = new ResponseCookie(context, services.cookies);
     this.#loaded = loaded;
     this.isNew = loaded === undefined;
-    // Whoever presents it keeps the cookie, and gets no new one.
+    // The client keeps its cookie, and gets no new one.
     if (loaded?.ended === "withheld") this.#cookie.disable();
   }
 

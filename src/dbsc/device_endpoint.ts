@@ -10,22 +10,20 @@ import type { SessionServices } from "../core/session_services.ts";
 import type { SessionState } from "../core/session_state.ts";
 import { SessionError, SessionGoneError, SessionStoreError } from "../errors.ts";
 import type { DeviceRefusalReason } from "../events.ts";
-import type { DeviceAlgorithm } from "../session_types.ts";
 import type { BoundCookie } from "./bound_cookie.ts";
 import type { DeviceChallenges } from "./device_challenges.ts";
-import { verifyProof } from "./device_proof.ts";
+import { type DeviceOffers, REGISTRATION_MS } from "./device_offers.ts";
+import type { ResolvedDeviceOptions } from "./device_options.ts";
+import { readChallenge, verifyProof } from "./device_proof.ts";
 import { jsonResponse, textResponse } from "./device_responses.ts";
-
-/** For how long a session may still be about to register its key, in milliseconds. */
-const REGISTRATION_MS = 60_000;
 
 /** Answers registrations and refreshes. */
 export class DeviceEndpoint {
   readonly #services: SessionServices;
   readonly #cookie: BoundCookie;
   readonly #challenges: DeviceChallenges;
-  readonly #algorithms: readonly DeviceAlgorithm[];
-  readonly #path: string;
+  readonly #offers: DeviceOffers;
+  readonly #options: ResolvedDeviceOptions;
   /**
    * The name of the bound session in the browser. It is the same for all, so that a new sign-in
    * replaces the former one. Browsers send it neither quoted nor escaped.
@@ -36,26 +34,26 @@ export class DeviceEndpoint {
     services: SessionServices,
     cookie: BoundCookie,
     challenges: DeviceChallenges,
-    algorithms: readonly DeviceAlgorithm[],
-    path: string,
+    offers: DeviceOffers,
+    options: ResolvedDeviceOptions,
   ) {
     this.#services = services;
     this.#cookie = cookie;
     this.#challenges = challenges;
-    this.#algorithms = algorithms;
-    this.#path = path;
+    this.#offers = offers;
+    this.#options = options;
     this.#identifier = services.options.name.replaceAll(/[^\w-]/g, "_");
   }
 
   /** Answers a request to the endpoint. */
   async respond({ request: { headers } }: HttpContext, state: SessionState): Promise<Response> {
     const session = state.presented;
-    // A page's script can attach the headers below only in the mode "cors".
     const mode = headers.get("sec-fetch-mode");
-    if (headers.get("sec-fetch-site") !== "same-origin" || mode === "cors") {
-      return this.#refuse(403, "origin", session);
-    }
-    if (mode === "navigate") return this.#forget(session);
+    const isOwn = headers.get("sec-fetch-site") === "same-origin";
+    if (isOwn && mode === "navigate") return this.#forget(session);
+    // In this mode a page's script cannot attach the headers below, so the browser itself has sent
+    // them. Otherwise an injected script could bind the session to a key of its own.
+    if (!isOwn || mode !== "no-cors") return this.#refuse(403, "origin", session);
     // The browser keeps its bound session after a 5xx, and ends it after a 4xx.
     if (session === undefined && state.refusal("get") !== undefined) return textResponse(503);
     const proof = headers.get("secure-session-response");
@@ -77,13 +75,17 @@ export class DeviceEndpoint {
   async #register(session: LoadedSession | undefined, proof: string | null): Promise<Response> {
     if (session === undefined) return this.#refuse(400, "unknown", session);
     const { repository, reporter } = this.#services;
-    const verified = await verifyProof(tokenOf(proof), this.#algorithms, undefined);
-    if (verified === undefined) return this.#refuse(400, "proof", session);
-    const { deviceKey, challenge } = verified;
+    // Only for its grace period may the holder of an old id use the session.
+    if (session.viaOldId) return textResponse(503);
+    const token = tokenOf(proof);
+    const challenge = readChallenge(token);
+    if (challenge === undefined) return this.#refuse(400, "proof", session);
     if (!this.#challenges.acceptsRegistration(session, challenge)) return this.#refuse(400, "challenge", session);
+    const deviceKey = await verifyProof(token, this.#options.algorithms, undefined);
+    if (deviceKey === undefined) return this.#refuse(400, "proof", session);
     const bound = session.meta.deviceKey;
     if (bound !== undefined) {
-      // The browser sends a registration again if it has not received the answer.
+      // A browser may send the same proof twice.
       return bound === deviceKey ? this.#confirm(deviceKey) : this.#refuse(400, "alreadyBound", session);
     }
     try {
@@ -101,19 +103,27 @@ export class DeviceEndpoint {
 
   async #refresh(session: LoadedSession | undefined, proof: string | null): Promise<Response> {
     if (session === undefined) return this.#end();
-    const { deviceKey } = session.meta;
+    const { deviceKey, deviceBoundAt = 0, principal, renewedAt } = session.meta;
     if (deviceKey === undefined) {
-      // The refresh of a former session may overtake the registration of this one. Ending the one
-      // would end the other, which has the same identifier.
-      const { boundAt = 0 } = session.meta;
-      return Date.now() < boundAt + REGISTRATION_MS ? textResponse(503) : this.#end();
+      // The browser may be about to register a key, and refresh the session of its former sign-in
+      // meanwhile. Both have the same identifier, so an end of that one would also end the new one.
+      // Another process may have made the offer at the sign-in.
+      const signedInAge = principal === undefined ? Infinity : Date.now() - renewedAt;
+      const isPending = Math.min(this.#offers.ageOf(session), signedInAge) < REGISTRATION_MS;
+      return isPending ? textResponse(503) : this.#end();
     }
     if (proof === null) return this.#challenge(deviceKey);
-    const verified = await verifyProof(tokenOf(proof), [algorithmOf(deviceKey)], deviceKey);
-    if (verified === undefined) return this.#refuse(400, "proof", session);
-    if (!this.#challenges.acceptsRefresh(deviceKey, verified.challenge)) {
+    const token = tokenOf(proof);
+    const challenge = readChallenge(token);
+    if (challenge !== undefined && !this.#challenges.acceptsRefresh(deviceKey, challenge)) {
       this.#services.reporter.emitBoundRefused("challenge", session.id);
       return this.#challenge(deviceKey);
+    }
+    if (challenge === undefined || await verifyProof(token, [algorithmOf(deviceKey)], deviceKey) === undefined) {
+      // The key may be that of the former sign-in, as above.
+      const isNew = Date.now() < deviceBoundAt + REGISTRATION_MS;
+      const refused = this.#refuse(400, "proof", session);
+      return isNew ? textResponse(503) : refused;
     }
     this.#services.reporter.emitRefreshed(session.id);
     return this.#confirm(deviceKey);
@@ -130,11 +140,13 @@ export class DeviceEndpoint {
   /** Sets a new bound cookie. The instructions are complete, because browsers expect them each time. */
   #confirm(deviceKey: string): Response {
     const { name, attributes } = this.#cookie;
+    const { path, refreshInitiators } = this.#options;
     const response = jsonResponse({
       session_identifier: this.#identifier,
-      refresh_url: this.#path,
+      refresh_url: path,
       scope: { include_site: false },
       credentials: [{ type: "cookie", name, attributes }],
+      ...(refreshInitiators.length > 0 && { allowed_refresh_initiators: refreshInitiators }),
     });
     response.headers.append("set-cookie", this.#cookie.serialize(deviceKey));
     return response;

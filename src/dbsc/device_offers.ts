@@ -5,12 +5,16 @@
  */
 import type { HttpContext } from "../../deps.ts";
 import type { LoadedSession } from "../core/loaded_session.ts";
-import type { DeviceAlgorithm } from "../session_types.ts";
 import { TwoGenerationCache } from "../util/two_generation_cache.ts";
 import type { DeviceChallenges } from "./device_challenges.ts";
+import type { ResolvedDeviceOptions } from "./device_options.ts";
+import { isPage } from "./device_responses.ts";
 
-/** After what time a page offers it again, in milliseconds. A registration that failed is not retried. */
+/** After what time a page offers it again, in milliseconds. A browser does not retry a registration. */
 const REPEAT_MS = 600_000;
+
+/** For how long a browser may be about to register its key after an offer, in milliseconds. */
+export const REGISTRATION_MS = 60_000;
 
 /** How many sessions are remembered, at about 100 bytes each. */
 const MAX_REMEMBERED = 10_000;
@@ -20,21 +24,35 @@ export class DeviceOffers {
   readonly #challenges: DeviceChallenges;
   readonly #algorithms: string;
   readonly #path: string;
-  /** When each session was last offered, by its id. */
+  readonly #hasInitiators: boolean;
+  /** When this process has last offered each session, by its id. */
   readonly #offeredAt = new TwoGenerationCache<number>(MAX_REMEMBERED);
 
-  constructor(challenges: DeviceChallenges, algorithms: readonly DeviceAlgorithm[], path: string) {
+  constructor(
+    challenges: DeviceChallenges,
+    { algorithms, path, refreshInitiators }: Pick<ResolvedDeviceOptions, "algorithms" | "path" | "refreshInitiators">,
+  ) {
     this.#challenges = challenges;
     this.#algorithms = algorithms.join(" ");
     this.#path = path;
+    this.#hasInitiators = refreshInitiators.length > 0;
+  }
+
+  /** How long ago this process has offered a session, in milliseconds. */
+  ageOf({ id }: LoadedSession): number {
+    return Date.now() - (this.#offeredAt.get(id) ?? -Infinity);
   }
 
   /** Returns whether a response should make an offer: it sets a new cookie, or is a page. */
-  isDue({ request }: HttpContext, { id }: LoadedSession, isNewCookie: boolean): boolean {
-    if (isNewCookie) return true;
-    const offeredAt = this.#offeredAt.get(id);
-    if (offeredAt !== undefined && Date.now() < offeredAt + REPEAT_MS) return false;
-    return isPage(request.headers);
+  isDue({ request: { headers } }: HttpContext, session: LoadedSession, isNewCookie: boolean): boolean {
+    if (!isNewCookie && (this.ageOf(session) < REPEAT_MS || !isPage(headers))) return false;
+    const site = headers.get("sec-fetch-site");
+    // The registration would come from that site too, without a `SameSite` cookie. A later page
+    // offers it.
+    if (site === "cross-site") return false;
+    // The script of a sibling origin would be refused as soon as the bound cookie has expired,
+    // because the browser refreshes only for the initiators that the instructions name.
+    return site !== "same-site" || isPage(headers) || this.#hasInitiators;
   }
 
   /** Returns the value of the header `Secure-Session-Registration`. */
@@ -43,9 +61,4 @@ export class DeviceOffers {
     const challenge = this.#challenges.forRegistration(session);
     return `(${this.#algorithms});path="${this.#path}";challenge="${challenge}"`;
   }
-}
-
-/** Returns whether a browser will show the response as a page of its own. */
-export function isPage(headers: Headers): boolean {
-  return headers.get("sec-fetch-dest") === "document";
 }

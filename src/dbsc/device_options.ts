@@ -40,20 +40,30 @@ export interface DeviceBoundOptions {
   /**
    * Returns whether to offer the browser to bind the session of this request. It is called when a
    * response sets a new session cookie, and for a page every ten minutes while the session is not
-   * bound.
+   * bound. If it throws, the session is not offered, and `onEvent` receives `writeFailed`.
    *
-   * @default {undefined} yes, if a user is signed in
+   * @default {undefined} yes, if a user is signed in: with `regenerate({ principal })`, or with an
+   * identity at `context.security.auth`
    */
   offer?: (context: HttpContext) => boolean;
   /**
    * Returns whether this request demands a bound session, such as one for an admin page. It is called
-   * for signed-in sessions that are not bound. If it returns true, the request gets a response with
-   * status 403 and no action runs. Just after the sign-in, when the browser may be about to register
-   * its key, a page reloads itself.
+   * for every session that is not bound, also if nobody is signed in. If it returns true, the request
+   * gets a response with status 403 and no action runs. Just after the sign-in, when the browser may
+   * be about to register its key, a page reloads itself.
    *
    * @default {() => false} browsers without support keep ordinary sessions
    */
   require?: (context: HttpContext) => boolean;
+  /**
+   * Other hosts of the same site whose pages send requests with the session cookie, such as
+   * `["app.example.com"]` or `["*.example.com"]` for an API on `api.example.com`. The browser renews
+   * the bound cookie for them too. Without this option, their requests are refused when the bound
+   * cookie has expired, and a sign-in by their scripts is not bound.
+   *
+   * @default {[]}
+   */
+  refreshInitiators?: readonly string[];
 }
 
 /** The options with their defaults. */
@@ -63,6 +73,7 @@ export interface ResolvedDeviceOptions {
   readonly algorithms: readonly DeviceAlgorithm[];
   readonly offer: ((context: HttpContext) => boolean) | undefined;
   readonly require: (context: HttpContext) => boolean;
+  readonly refreshInitiators: readonly string[];
 }
 
 const DEFAULT_MAX_AGE = 600;
@@ -74,6 +85,18 @@ const ALGORITHMS: readonly DeviceAlgorithm[] = ["ES256", "RS256"];
 
 const PATH_PATTERN = /^\/[\w./~-]*$/;
 
+/** A host name, perhaps with `*.` before it. A `*` alone would include other sites. */
+const INITIATOR_PATTERN = /^(\*\.)?[\w-]+(\.[\w-]+)*$/;
+
+const OPTION_NAMES: Record<keyof DeviceBoundOptions, true> = {
+  path: true,
+  maxAge: true,
+  algorithms: true,
+  offer: true,
+  require: true,
+  refreshInitiators: true,
+};
+
 /**
  * Validates the options and applies the defaults.
  *
@@ -83,13 +106,7 @@ const PATH_PATTERN = /^\/[\w./~-]*$/;
  * @throws {RangeError} if `maxAge` is out of range
  */
 export function resolveDeviceOptions(options: DeviceBoundOptions, sessions: ResolvedOptions): ResolvedDeviceOptions {
-  checkOptionNames("bind sessions", options, {
-    path: true,
-    maxAge: true,
-    algorithms: true,
-    offer: true,
-    require: true,
-  });
+  checkOptionNames("bind sessions", options, OPTION_NAMES);
   checkSessionOptions(sessions);
   const {
     path = "/.session/device",
@@ -97,6 +114,7 @@ export function resolveDeviceOptions(options: DeviceBoundOptions, sessions: Reso
     algorithms = ALGORITHMS,
     offer,
     require = () => false,
+    refreshInitiators = [],
   } = options;
   checkPath(path, sessions.path ?? "/");
   checkMaxAge(maxAge);
@@ -104,7 +122,17 @@ export function resolveDeviceOptions(options: DeviceBoundOptions, sessions: Reso
   if (!isKnown || algorithms.length === 0) throw invalid("algorithms", 'must be an array of "ES256" and "RS256"');
   if (offer !== undefined && typeof offer !== "function") throw invalid("offer", "must be a function");
   if (typeof require !== "function") throw invalid("require", "must be a function");
-  return { path, maxAge, algorithms: [...new Set(algorithms)], offer, require };
+  if (!Array.isArray(refreshInitiators) || !refreshInitiators.every((host) => INITIATOR_PATTERN.test(host))) {
+    throw invalid("refreshInitiators", 'must be an array of host names such as "app.example.com" or "*.example.com"');
+  }
+  return {
+    path,
+    maxAge,
+    algorithms: [...new Set(algorithms)],
+    offer,
+    require,
+    refreshInitiators: [...refreshInitiators],
+  };
 }
 
 /** A bound cookie has the prefix `__Host-`: it belongs to one host, the path `/`, and HTTPS. */
@@ -120,9 +148,10 @@ function checkSessionOptions({ domain, domainOf, partitioned, secure }: Resolved
 }
 
 function checkPath(path: string, cookiePath: string): void {
-  if (typeof path !== "string" || !PATH_PATTERN.test(path)) {
-    throw invalid("path", "must begin with a slash and contain only letters, digits and - . _ ~ /");
-  }
+  // Browsers resolve dots, and take what follows two slashes for a host.
+  const isPlain = typeof path === "string" && PATH_PATTERN.test(path) &&
+    URL.parse(path, "https://host.invalid/")?.href === `https://host.invalid${path}`;
+  if (!isPlain) throw invalid("path", 'must be a path such as "/device", of letters, digits and - . _ ~ /');
   const folder = cookiePath.endsWith("/") ? cookiePath : `${cookiePath}/`;
   if (!path.startsWith(folder)) {
     throw invalid("path", `must be within the path of the session cookie, such as "${folder}.session/device"`);

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { compactVerify, importJWK, type JWK } from "npm:jose@6.2.18";
+import { compactVerify, decodeJwt, importJWK, type JWK } from "npm:jose@6.2.18";
 import { algorithmOf, KEY_TYPES } from "../core/session_device.ts";
 import type { DeviceAlgorithm } from "../session_types.ts";
 
@@ -16,57 +16,59 @@ const TOKEN_PATTERN = /^[\w-]+\.[\w-]+\.[\w-]+$/;
 /** The value of the header parameter `typ`. */
 const PROOF_TYPE = "dbsc+jwt";
 
-/** The public members of a key of each algorithm (RFC 7518 sections 6.2.1 and 6.3.1). */
-const KEY_MEMBERS: Record<DeviceAlgorithm, readonly string[]> = {
-  ES256: ["crv", "kty", "x", "y"],
-  RS256: ["e", "kty", "n"],
-};
-
 /** The public exponent of RSA keys. With a smaller one such as 1, anybody could sign. */
 const RSA_EXPONENT = "AQAB";
 
-/** The length of `n` in base64url: RSA keys of 2,048 to 4,096 bits. */
-const MIN_MODULUS_LENGTH = 342;
-const MAX_MODULUS_LENGTH = 683;
+/** 32 bytes in base64url: a coordinate of P-256. */
+const COORDINATE_PATTERN = /^[\w-]{43}$/;
 
-/** A proof with a valid signature. */
-export interface DeviceProof {
-  /** The public key that it was verified with, as it is stored. */
-  readonly deviceKey: string;
-  /** The challenge that was signed. */
-  readonly challenge: string;
+/** 256 to 512 bytes in base64url: RSA keys of 2,048 to 4,096 bits. */
+const MODULUS_PATTERN = /^[\w-]{342,683}$/;
+
+/**
+ * Returns the challenge of a proof whose signature was not verified: a JSON Web Token (RFC 7519) in
+ * compact form. Never throws, whatever the client has sent.
+ *
+ * @param token the header `Secure-Session-Response`
+ * @returns `undefined` if the proof is malformed
+ */
+export function readChallenge(token: string): string | undefined {
+  if (token.length > MAX_PROOF_LENGTH || !TOKEN_PATTERN.test(token)) return undefined;
+  try {
+    const { jti }: { jti?: unknown } = decodeJwt(token);
+    return typeof jti === "string" ? jti : undefined;
+  } catch {
+    return undefined;
+  }
 }
 
 /**
- * Verifies a proof: a JSON Web Token (RFC 7519) in compact form. Never throws, whatever the client
- * has sent.
+ * Verifies the signature of a proof. Never throws, whatever the client has sent.
  *
- * @param token the header `Secure-Session-Response`
+ * @param token a proof that has a challenge
  * @param algorithms the accepted algorithms
  * @param deviceKey the key that the session is bound to; `undefined` for a registration, whose proof
  * contains its key
- * @returns `undefined` if the proof is malformed, or its signature is not valid
+ * @returns the public key that it was verified with, as it is stored; `undefined` if the header is
+ * malformed, or the signature is not valid
  */
 export async function verifyProof(
   token: string,
   algorithms: readonly DeviceAlgorithm[],
   deviceKey: string | undefined,
-): Promise<DeviceProof | undefined> {
-  if (token.length > MAX_PROOF_LENGTH || !TOKEN_PATTERN.test(token)) return undefined;
+): Promise<string | undefined> {
   let key = deviceKey;
   try {
-    const { payload } = await compactVerify(token, (header) => {
+    await compactVerify(token, (header) => {
       key ??= keyOf(header.jwk);
       // The key decides about the algorithm, and not the token.
       const algorithm = algorithmOf(key);
-      if (header.alg !== algorithm || !algorithms.includes(algorithm)) throw new TypeError("the algorithm is refused");
+      if (header.alg !== algorithm) throw new TypeError("the algorithm is refused");
       const members = deviceKey === undefined ? ["alg", "jwk", "typ"] : ["alg", "typ"];
       if (!hasMembers(header, members) || header.typ !== PROOF_TYPE) throw new TypeError("the header is malformed");
       return importJWK(JSON.parse(key), algorithm);
     }, { algorithms: [...algorithms] });
-    const claims: { jti?: unknown } | null = JSON.parse(new TextDecoder().decode(payload));
-    if (key === undefined || typeof claims?.jti !== "string") return undefined;
-    return { deviceKey: key, challenge: claims.jti };
+    return key;
   } catch {
     return undefined;
   }
@@ -76,25 +78,26 @@ export async function verifyProof(
  * Returns a public key as it is stored: as JSON with the members in alphabetical order, so that the
  * same key is always the same text.
  *
- * @throws {TypeError} if it has other members than those of a public key
+ * @throws {TypeError} if it is not a public key (RFC 7518 sections 6.2.1 and 6.3.1) of an accepted type,
+ * or has other members
  */
 function keyOf(jwk: JWK | undefined): string {
-  const [algorithm, members] =
-    Object.entries(KEY_MEMBERS).find(([name]) => jwk?.kty === KEY_TYPES[name as DeviceAlgorithm]) ?? [];
-  if (jwk === undefined || members === undefined || !hasMembers(jwk, members)) {
-    throw new TypeError("the key is refused");
+  if (jwk?.kty === KEY_TYPES.ES256) {
+    const { kty, crv, x, y } = jwk;
+    if (crv === "P-256" && matches(COORDINATE_PATTERN, x) && matches(COORDINATE_PATTERN, y)) {
+      if (hasMembers(jwk, ["crv", "kty", "x", "y"])) return JSON.stringify({ crv, kty, x, y });
+    }
+  } else if (jwk?.kty === KEY_TYPES.RS256) {
+    const { kty, n, e } = jwk;
+    if (e === RSA_EXPONENT && matches(MODULUS_PATTERN, n) && hasMembers(jwk, ["e", "kty", "n"])) {
+      return JSON.stringify({ e, kty, n });
+    }
   }
-  const values = members.map((name) => [name, (jwk as Record<string, unknown>)[name]] as const);
-  if (values.some(([, value]) => typeof value !== "string")) throw new TypeError("the key is malformed");
-  const isAccepted = algorithm === "ES256"
-    ? jwk.crv === "P-256"
-    : jwk.e === RSA_EXPONENT && isBetween(jwk.n?.length, MIN_MODULUS_LENGTH, MAX_MODULUS_LENGTH);
-  if (!isAccepted) throw new TypeError("the key is refused");
-  return JSON.stringify(Object.fromEntries(values));
+  throw new TypeError("the key is refused");
 }
 
-function isBetween(value: number | undefined, min: number, max: number): boolean {
-  return value !== undefined && value >= min && value <= max;
+function matches(pattern: RegExp, value: unknown): boolean {
+  return typeof value === "string" && pattern.test(value);
 }
 
 /** Returns whether an object has exactly these members. */

@@ -3,11 +3,6 @@
  *
  * @module
  */
-import type { SessionMeta } from "../session_store.ts";
-import { isPage } from "./device_offers.ts";
-
-/** How long after the sign-in a page waits for the registration of a key, in milliseconds. */
-const REGISTRATION_MS = 10_000;
 
 /** Pages are readable without it, if the application's Content-Security-Policy does not allow it. */
 const STYLE = "body{max-width:36rem;margin:2rem auto;padding:0 1rem;font:1.0625rem/1.5 system-ui,sans-serif}" +
@@ -39,33 +34,46 @@ export function refusedResponse(headers: Headers, method: string, path: string):
     );
   }
   // The proof can fail for a moment only: a network error, or a browser that has signed too often.
-  const retry = method === "GET" ? `<a href="">Try again</a>. If that does not help, this` : "This";
+  const retry = method === "GET" ? `<a href="">Try again</a>` : "Go back and try again";
   const response = page(
     401,
     "This device is not confirmed",
     "<p>Your session is bound to one device, and this browser could not prove that it runs there.\n" +
-      `<p>${retry} browser has lost its key to the session.\n` +
+      `<p>${retry}. If that does not help, this browser has lost its key to the session.\n` +
       `<form method="post" action="${path}"><button>Sign in again</button></form>`,
   );
-  // A browser does not renew the bound cookie for a link from another site. The reload comes from
-  // this page, so the browser renews it then, and the page cannot reload a second time.
-  const site = headers.get("sec-fetch-site");
-  if (method === "GET" && (site === "cross-site" || site === "same-site")) response.headers.set("refresh", "0");
+  // The reload comes from this page, so the browser renews the bound cookie then, and the page cannot
+  // reload a second time.
+  if (isForeignPage(headers, method)) response.headers.set("refresh", "0");
   return response;
 }
 
-/** Returns the response to a request that demands a bound session. */
-export function demandResponse(headers: Headers, { boundAt, createdAt }: SessionMeta): Response {
+/**
+ * Returns the response to a request that demands a bound session.
+ *
+ * @param isPending whether the browser may be about to register its key; a page then reloads itself
+ */
+export function demandResponse(headers: Headers, isPending: boolean): Response {
   if (!isPage(headers)) return textResponse(403, "Refused: this page needs a session that is bound to a device.");
   const response = page(
     403,
     "This browser is not supported",
-    "<p>This page needs a browser that can bind a session to its device, such as a current Chrome or Edge.\n" +
-      "<p>If you use one, sign out and sign in again.",
+    "<p>This page needs a session that is bound to your device. Sign in with a browser that can bind it, such as a current\n" +
+      "Chrome on Windows.",
   );
-  // The browser may be about to register its key.
-  if (Date.now() < (boundAt ?? createdAt) + REGISTRATION_MS) response.headers.set("refresh", "1");
+  if (isPending) response.headers.set("refresh", "1");
   return response;
+}
+
+/** Returns whether a browser will show the response as a page, perhaps in a frame. */
+export function isPage(headers: Headers): boolean {
+  return headers.get("sec-fetch-mode") === "navigate";
+}
+
+/** Returns whether another site has opened this page. Browsers do not renew the bound cookie for it. */
+export function isForeignPage(headers: Headers, method: string): boolean {
+  const site = headers.get("sec-fetch-site");
+  return method === "GET" && isPage(headers) && (site === "cross-site" || site === "same-site");
 }
 
 function page(status: number, title: string, body: string): Response {

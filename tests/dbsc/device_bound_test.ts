@@ -1,5 +1,5 @@
 /** Sessions that are bound to a device, from the sign-in to the sign-out. */
-import { assert, assertEquals, assertMatch, assertNotEquals } from "../helpers/assert.ts";
+import { assert, assertEquals, assertMatch, assertNotEquals, assertRejects } from "../helpers/assert.ts";
 import { FakeClock } from "../helpers/clock.ts";
 import {
   DeviceBrowser,
@@ -14,17 +14,22 @@ import { LOCAL_STORES } from "../helpers/local_stores.ts";
 import { BasicStore } from "../helpers/stores.ts";
 import { contextOf, onlyCookie, SECRET, setCookies, start } from "../helpers/request.ts";
 import {
+  type AuthenticationScheme,
+  DeviceProofError,
+  type Identity,
   MemoryStore,
+  type SecurityContext,
   type SessionEvent,
   SessionMiddleware,
   type SessionOptions,
   type SessionStore,
 } from "../../mod.ts";
+import { CsrfMiddleware } from "../../src/csrf_middleware.ts";
 import { DeviceBoundMiddleware, type DeviceBoundOptions } from "../../src/device_bound_middleware.ts";
 
 const MINUTE = 60_000;
 
-/** For so long after the binding, a request may have been sent without the bound cookie. */
+/** How long after the binding a request is accepted without the bound cookie, in milliseconds. */
 const GRACE = 5000;
 
 interface World {
@@ -150,6 +155,8 @@ Deno.test("DeviceBoundMiddleware refuses bound cookies of other devices, other s
   const bob = await signedIn(server);
   const elsewhere = await signedIn(world({}, { secret: "another secret, also of 32 bytes" }).server);
   clock.tick(GRACE);
+  // The server has verified this cookie before, for the session of its own device.
+  assertEquals(await textOf(bob, "/user"), "ada");
   const session = ada.steal("sid");
   const bound = ada.steal("__Host-sid-bound");
   const other = bob.steal("__Host-sid-bound");
@@ -248,6 +255,16 @@ Deno.test("DeviceBoundMiddleware: a sign-out ends the bound session, and a new s
   assertEquals(events, ["created", "bound", "destroyed", "created", "bound"]);
 });
 
+Deno.test("DeviceBoundMiddleware ends the bound session of a visitor who has begun another one without a sign-in", async () => {
+  using _clock = new FakeClock();
+  const { server } = world();
+  const browser = await signedIn(server);
+  await browser.request("/sign-out");
+  await browser.request("/visits");
+  assertEquals((await browser.refresh())?.status, 200);
+  assertEquals(browser.bound, undefined);
+});
+
 Deno.test("DeviceBoundMiddleware: a sign-in over a bound session replaces the bound session of the browser", async () => {
   using clock = new FakeClock();
   const { server } = world();
@@ -287,11 +304,24 @@ Deno.test("DeviceBoundMiddleware works with a rotated secret", async () => {
   using clock = new FakeClock();
   const store = new MemoryStore();
   const browser = await signedIn(world({}, {}, store).server);
+  const offered = new DeviceBrowser(world({}, {}, storeOfAnotherProcess(store)).server, { hasSupport: false });
+  const offer = (await offered.request("/sign-in")).headers.get("secure-session-registration") ?? "";
+  const challenge = /challenge="([^"]+)"/.exec(offer)?.[1] ?? "";
+  clock.tick(GRACE);
   // A second process with the new secret.
-  const rotated = start({ secret: ["a new secret that has 32 bytes..", SECRET] }, storeOfAnotherProcess(store));
-  const server = serverOf(rotated, new DeviceBoundMiddleware(rotated));
-  assertEquals((await server({ path: "/", method: "GET", headers: {}, cookie: browser.cookie })).status, 200);
-  clock.tick(1000);
+  const { server } = world({}, { secret: ["a new secret that has 32 bytes..", SECRET] }, storeOfAnotherProcess(store));
+  const get = { path: "/device", method: "GET", headers: {} };
+  assertEquals(await (await server({ ...get, cookie: browser.cookie })).text(), "ES256");
+  const registration = await (await DeviceKey.create()).registration(challenge);
+  const headers = {
+    "sec-fetch-site": "same-origin",
+    "sec-fetch-mode": "no-cors",
+    "secure-session-response": registration,
+  };
+  const registered = await server({ path: ENDPOINT, method: "POST", headers, cookie: offered.cookie });
+  assertEquals(registered.status, 200);
+  // The session cookie is signed again with the new secret, and the bound one was made with it.
+  assertEquals(setCookies(registered.headers).map(({ name }) => name).sort(), ["__Host-sid-bound", "sid"]);
 });
 
 /** The middlewares of another process share no object, so the store must be another object too. */
@@ -304,7 +334,7 @@ function storeOfAnotherProcess(store: MemoryStore): SessionStore {
   });
 }
 
-Deno.test("DeviceBoundMiddleware offers the session where a response sets its first cookie, whatever the action returns", async (t) => {
+Deno.test("DeviceBoundMiddleware offers the session when a response sets its first cookie, whatever the action returns", async (t) => {
   using _clock = new FakeClock();
   const results: Record<string, () => unknown> = {
     "a text": () => "welcome",
@@ -399,7 +429,7 @@ Deno.test("DeviceBoundMiddleware: a store that fails at the endpoint answers 503
       assertEquals((await unbound.register(offer)).status, 503);
       isDown = false;
       assertEquals((await unbound.register(offer)).status, 200);
-      assert(events.includes("storeFailed"));
+      assertEquals(events.filter((name) => name === "storeFailed").length, 2);
     });
   }
 });
@@ -407,21 +437,31 @@ Deno.test("DeviceBoundMiddleware: a store that fails at the endpoint answers 503
 Deno.test("DeviceBoundMiddleware: a page that a link from another site opens reloads itself once", async () => {
   // Trap 2: browsers do not refresh for such a link.
   using clock = new FakeClock();
-  const { server } = world();
+  const { server, events } = world();
   const browser = await signedIn(server);
   clock.tick(11 * MINUTE);
   for (const site of ["cross-site", "same-site"] as const) {
     const refused = await browser.request("/user", { site });
     assertEquals([refused.status, refused.headers.get("refresh"), refused.headers.getSetCookie()], [401, "0", []]);
+    assertEquals(refused.headers.get("cache-control"), "no-store");
   }
+  // Nobody is alarmed, because every visitor who follows a link gets this response.
+  assertEquals(events, ["created", "bound"]);
   assertEquals(await textOf(browser, "/user"), "ada");
-  const thiefs = await server({
+  const stolen = await server({
     path: "/user",
     method: "GET",
-    headers: { "sec-fetch-dest": "document", "sec-fetch-site": "same-origin" },
+    headers: { "sec-fetch-mode": "navigate", "sec-fetch-site": "same-origin" },
     cookie: browser.steal("sid"),
   });
-  assertEquals([thiefs.status, thiefs.headers.get("refresh")], [401, null]);
+  assertEquals([stolen.status, stolen.headers.get("refresh")], [401, null]);
+  clock.tick(11 * MINUTE);
+  for (const method of ["POST", "PUT"]) {
+    const posted = await browser.request("/user", { method, site: "same-site" });
+    assertEquals([posted.status, posted.headers.get("refresh")], [401, null]);
+  }
+  const fetched = await browser.request("/user", { isPage: false, site: "same-site" });
+  assertEquals([fetched.status, fetched.headers.get("refresh")], [401, null]);
 });
 
 Deno.test("DeviceBoundMiddleware: the button of the refused page forgets the session in this browser only", async () => {
@@ -465,24 +505,43 @@ Deno.test("DeviceBoundMiddleware: a browser that has lost its bound session can 
   assertEquals(await textOf(browser, "/device"), "ES256");
 });
 
-Deno.test("DeviceBoundMiddleware: the option `require` refuses unbound sessions of signed-in users", async () => {
+Deno.test("DeviceBoundMiddleware: the option `require` refuses sessions that are not bound, signed in or not", async () => {
   using clock = new FakeClock();
   const { server, events } = world({ require: ({ request }) => request.url.endsWith("/user") });
   const old = new DeviceBrowser(server, { hasSupport: false });
+  // Without a session there is nothing to protect.
   assertEquals(await textOf(old, "/user"), "nobody");
+  await old.request("/visits");
+  assertEquals((await old.request("/user")).status, 403);
   await old.request("/sign-in");
   const early = await old.request("/user");
-  assertEquals([early.status, early.headers.get("refresh")], [403, "1"]);
+  assertEquals([early.status, early.headers.get("refresh"), early.headers.get("cache-control")], [
+    403,
+    "1",
+    "no-store",
+  ]);
   assertEquals((await old.request("/device")).status, 200);
   clock.tick(10_000);
   const late = await old.request("/user");
   assertEquals([late.status, late.headers.get("refresh")], [403, null]);
-  assertEquals(events.filter((name) => name === "boundRefused unbound").length, 2);
+  assertEquals(events.filter((name) => name === "boundRefused unbound").length, 3);
+});
 
-  // A browser with support that has missed the first offer gets another one.
-  const offer = late.headers.get("secure-session-registration") ?? "";
-  assertEquals((await old.register(offer)).status, 200);
-  assertEquals(await textOf(old, "/user"), "ada");
+Deno.test("DeviceBoundMiddleware: a page that demands a bound session offers it once a minute", async () => {
+  // Trap 1: a browser that signs six times in nine minutes is locked out.
+  using clock = new FakeClock();
+  const { server } = world({ require: ({ request }) => request.url.endsWith("/user") });
+  const browser = new DeviceBrowser(server, { hasSupport: false });
+  await browser.request("/sign-in");
+  const offer = async (isPage = true): Promise<string | null> =>
+    (await browser.request("/user", { isPage })).headers.get("secure-session-registration");
+  assertEquals([await offer(), await offer(false)], [null, null]);
+  clock.tick(MINUTE);
+  assertEquals(await offer(false), null);
+  const next = await offer();
+  assertEquals([next === null, await offer()], [false, null]);
+  assertEquals((await browser.register(next ?? "")).status, 200);
+  assertEquals(await textOf(browser, "/user"), "ada");
 });
 
 Deno.test("DeviceBoundMiddleware can be removed without signing anybody out", async () => {
@@ -564,4 +623,157 @@ Deno.test("DeviceBoundMiddleware answers with complete instructions, at the regi
   assertEquals(attributes.join("; "), "Max-Age=150; Path=/; Secure; HttpOnly; SameSite=Strict");
   clock.tick(151_000);
   assertEquals(await (await browser.refresh())?.json(), instructions);
+});
+
+Deno.test("DeviceBoundMiddleware offers nothing where the registration would fail, and offers it on the next page", async () => {
+  using _clock = new FakeClock();
+  const offers = async (site: "cross-site" | "same-site", isPage: boolean, options = {}): Promise<boolean[]> => {
+    const browser = new DeviceBrowser(world(options).server, { hasSupport: false });
+    const signIn = await browser.request("/sign-in", { site, isPage });
+    const next = await browser.request("/user", { site: "same-origin" });
+    return [signIn, next].map(({ headers }) => headers.has("secure-session-registration"));
+  };
+  // The callback of an identity provider: the browser sends no Lax cookie with the registration.
+  assertEquals(await offers("cross-site", true), [false, true]);
+  // The script of a sibling origin, for which the browser would not refresh.
+  assertEquals(await offers("same-site", false), [false, true]);
+  assertEquals(await offers("same-site", true), [true, false]);
+  assertEquals(await offers("same-site", false, { refreshInitiators: ["app.shop.example"] }), [true, false]);
+});
+
+Deno.test("DeviceBoundMiddleware names the option `refreshInitiators` in its instructions", async () => {
+  using _clock = new FakeClock();
+  const browser = new DeviceBrowser(world({ refreshInitiators: ["*.shop.example"] }).server, { hasSupport: false });
+  const offer = (await browser.request("/sign-in")).headers.get("secure-session-registration") ?? "";
+  const instructions = await (await browser.register(offer)).json();
+  assertEquals(instructions.allowed_refresh_initiators, ["*.shop.example"]);
+});
+
+Deno.test("DeviceBoundMiddleware offers the session of a user whom Alosaur's scheme has signed in", async () => {
+  using _clock = new FakeClock();
+  const sessions = start();
+  const server = serverOf(sessions, new DeviceBoundMiddleware(sessions), {
+    "/": async (context) => {
+      const scheme: AuthenticationScheme = {
+        authenticate: async () => {},
+        signInAsync: ({ security }: SecurityContext, identity: Identity): Promise<unknown> => {
+          security.auth.identity = <T>() => identity as Identity<T>;
+          return Promise.resolve();
+        },
+        signOutAsync: () => Promise.resolve(),
+      } as unknown as AuthenticationScheme;
+      await context.security.auth.signInAsync(scheme, { data: {} } as unknown as Identity);
+      await context.security.session.set("identity", "ada");
+      return "ok";
+    },
+  });
+  const { headers } = await new DeviceBrowser(server, { hasSupport: false }).request("/");
+  assert(headers.has("secure-session-registration"));
+});
+
+Deno.test("DeviceBoundMiddleware: a thief cannot end a bound session with its cookie beside an own one", async () => {
+  using clock = new FakeClock();
+  const { server } = world();
+  const browser = await signedIn(server);
+  const own = await signedIn(server, { hasSupport: false });
+  clock.tick(GRACE);
+  for (
+    const cookie of [`${own.steal("sid")}; ${browser.steal("sid")}`, `${browser.steal("sid")}; ${own.steal("sid")}`]
+  ) {
+    await server({ path: "/sign-out", method: "GET", headers: {}, cookie });
+    assertEquals(await textOf(browser, "/user"), "ada");
+  }
+});
+
+Deno.test("DeviceBoundMiddleware: a planted cookie of a bound session does not hide the visitor's own session", async () => {
+  using clock = new FakeClock();
+  const { server } = world();
+  const foreign = await signedIn(server);
+  const browser = await signedIn(server);
+  clock.tick(GRACE);
+  const cookie = `${foreign.steal("sid")}; ${browser.cookie}`;
+  assertEquals((await server({ path: "/user", method: "GET", headers: {}, cookie })).status, 200);
+});
+
+Deno.test("DeviceBoundMiddleware refuses the WebSocket of a thief", async () => {
+  using clock = new FakeClock();
+  const { server } = world();
+  const browser = await signedIn(server);
+  clock.tick(GRACE);
+  const upgrade = { path: "/user", method: "GET", headers: { upgrade: "websocket" }, cookie: browser.steal("sid") };
+  assertEquals((await server(upgrade)).status, 401);
+});
+
+Deno.test("DeviceBoundMiddleware: a refresh with the key of the former sign-in does not end the new bound session", async () => {
+  using clock = new FakeClock();
+  const { server } = world();
+  const browser = await signedIn(server);
+  const former = browser.bound;
+  await browser.request("/sign-out");
+  await browser.request("/sign-in");
+  const current = browser.bound;
+  browser.bound = former;
+  assertEquals((await browser.refresh())?.status, 503);
+  browser.bound = former;
+  clock.tick(MINUTE);
+  assertEquals((await browser.refresh())?.status, 400);
+  browser.bound = current;
+  assertEquals((await browser.refresh())?.status, 200);
+});
+
+Deno.test("DeviceBoundMiddleware: an old id within its grace period cannot bind the session", async () => {
+  using _clock = new FakeClock();
+  const sessions = start();
+  const server = serverOf(sessions, new DeviceBoundMiddleware(sessions), {
+    "/sign-in": signInAction,
+    "/renew": ({ security: { session } }) => session.regenerate({ graceSeconds: 30 }),
+    "/device": ({ security: { session } }) => session.device?.algorithm ?? "unbound",
+  });
+  const browser = new DeviceBrowser(server, { hasSupport: false });
+  const offer = (await browser.request("/sign-in")).headers.get("secure-session-registration") ?? "";
+  const old = browser.cookie;
+  await browser.request("/renew");
+  const challenge = /challenge="([^"]+)"/.exec(offer)?.[1] ?? "";
+  const headers = {
+    "sec-fetch-site": "same-origin",
+    "sec-fetch-mode": "no-cors",
+    "secure-session-response": await (await DeviceKey.create()).registration(challenge),
+  };
+  const bind = async (cookie: string | undefined): Promise<number> =>
+    (await server({ path: ENDPOINT, method: "POST", headers, cookie })).status;
+  assertEquals([await bind(old), await textOf(browser, "/device")], [503, "unbound"]);
+  // The challenge is still that of the session, so its current id can.
+  assertEquals([await bind(browser.cookie), await textOf(browser, "/device")], [200, "ES256"]);
+});
+
+Deno.test("DeviceBoundMiddleware: a registration of a session that was revoked meanwhile is refused", async () => {
+  using _clock = new FakeClock();
+  const inner = new MemoryStore();
+  const meanwhile: { revoke?: () => Promise<unknown> } = {};
+  const store = new Proxy(inner, {
+    get(target, name): unknown {
+      const value: unknown = Reflect.get(target, name);
+      if (typeof value !== "function") return value;
+      return async (...args: unknown[]) => {
+        if (name === "changeRecord") await meanwhile.revoke?.();
+        return await value.apply(target, args);
+      };
+    },
+  });
+  const { server, sessions, events } = world({}, {}, store);
+  const browser = new DeviceBrowser(server, { hasSupport: false });
+  const offer = (await browser.request("/sign-in")).headers.get("secure-session-registration") ?? "";
+  meanwhile.revoke = () => sessions.sessions.revokeAll("ada");
+  assertEquals((await browser.register(offer)).status, 400);
+  assertEquals(events, ["created", "revoked", "boundRefused unknown"]);
+});
+
+Deno.test("DeviceBoundMiddleware: a withheld session fails the check of a CSRF token with its own error", async () => {
+  using clock = new FakeClock();
+  const { server, sessions } = world();
+  const browser = await signedIn(server);
+  clock.tick(GRACE);
+  const context = contextOf({ url: ORIGIN, method: "POST", cookie: browser.steal("sid") });
+  await sessions.onPreRequest(context);
+  await assertRejects(async () => await new CsrfMiddleware().onPreRequest(context), DeviceProofError);
 });

@@ -44,6 +44,18 @@ async function hs256(text: string, secret: string): Promise<string> {
   return `${text}.${encodeBase64Url(new Uint8Array(await crypto.subtle.sign("HMAC", key, encoder.encode(text))))}`;
 }
 
+/** Signs with an RSA key whose exponent is 1: the signature is the padded hash itself (RFC 8017 section 9.2). */
+async function forgedRsa(payload: unknown): Promise<string> {
+  const n = encodeBase64Url(new Uint8Array(256).fill(0xff));
+  const text = `${part({ alg: "RS256", jwk: { kty: "RSA", n, e: "AQ" }, typ: "dbsc+jwt" })}.${part(payload)}`;
+  const hash = new Uint8Array(await crypto.subtle.digest("SHA-256", new TextEncoder().encode(text)));
+  const prefix = Uint8Array.fromHex("3031300d060960864801650304020105000420");
+  const padded = new Uint8Array(256).fill(0xff);
+  padded.set([0, 1]);
+  padded.set([0, ...prefix, ...hash], 256 - 1 - prefix.length - hash.length);
+  return `${text}.${encodeBase64Url(padded)}`;
+}
+
 Deno.test("the endpoint refuses registrations that are not exactly what a browser sends", async () => {
   using _clock = new FakeClock();
   const { browser, challenge } = await offered();
@@ -88,8 +100,13 @@ Deno.test("the endpoint refuses registrations that are not exactly what a browse
     "a point that is not on the curve": await key.sign({ ...header, jwk: { ...jwk, y: jwk.x } }, payload),
     "a key that is no object": await key.sign({ ...header, jwk: "key" }, payload),
     "a key that is an array": await key.sign({ ...header, jwk: [jwk] }, payload),
-    "an RSA key with the exponent 1": await rsa.sign(
-      { ...header, alg: "RS256", jwk: { ...await rsa.jwk(), e: "AQ" } },
+    "an RSA key with the exponent 1, with which anybody can sign": await forgedRsa(payload),
+    "a coordinate with padding before it": await key.sign(
+      { ...header, jwk: { ...jwk, x: `AAAA${jwk.x}` } },
+      payload,
+    ),
+    "a coordinate in the other alphabet": await key.sign(
+      { ...header, jwk: { ...jwk, x: jwk.x?.replaceAll("-", "+").replace(/^./, "/") } },
       payload,
     ),
     "a header that is no JSON": await key.sign("{", payload),
@@ -117,7 +134,7 @@ Deno.test("the endpoint refuses registrations that are not exactly what a browse
 
 Deno.test("the endpoint refuses small RSA keys, and algorithms that were not offered", async () => {
   using _clock = new FakeClock();
-  const { browser, challenge, offer } = await offered(["ES256"]);
+  const { browser, offer } = await offered(["ES256"]);
   assert(offer.startsWith("(ES256);"));
   const rsa = await DeviceKey.create("RS256");
   assertEquals((await browser.register(offer, rsa)).status, 400);
@@ -133,7 +150,6 @@ Deno.test("the endpoint refuses small RSA keys, and algorithms that were not off
   const token = `${text}.${encodeBase64Url(new Uint8Array(signature))}`;
   assertEquals((await all.browser.post(ENDPOINT, { "secure-session-response": token })).status, 400);
   assertEquals(await device(all.browser), "unbound");
-  assert(challenge);
 });
 
 Deno.test("the endpoint refuses challenges of other sessions and of other purposes, and after a minute", async () => {
@@ -158,16 +174,22 @@ Deno.test("the endpoint refuses challenges of other sessions and of other purpos
     // The browser may try again with the new challenge.
     assertEquals([response.status, response.headers.has("secure-session-challenge")], [403, true]);
   }
+  // The challenge of another device.
+  const yourKey = await DeviceKey.create();
+  assertEquals((await yours.browser.register(await nextOffer(yours.browser), yourKey)).status, 200);
+  const theirs = await key.refresh(await challengeOf(yours.browser));
+  assertEquals((await mine.browser.post(ENDPOINT, { ...id, "secure-session-response": theirs })).status, 403);
   const late = await key.refresh(challenge);
   clock.tick(60_000);
   assertEquals((await mine.browser.post(ENDPOINT, { ...id, "secure-session-response": late })).status, 403);
 });
 
 Deno.test("the endpoint refuses refreshes that the key of the session has not signed", async () => {
-  using _clock = new FakeClock();
+  using clock = new FakeClock();
   const { browser, offer } = await offered();
   const key = await DeviceKey.create();
   await browser.register(offer, key);
+  clock.tick(60_000);
   const other = await DeviceKey.create();
   const rsa = await DeviceKey.create("RS256");
   const challenge = await challengeOf(browser);
@@ -189,6 +211,11 @@ Deno.test("the endpoint refuses refreshes that the key of the session has not si
   }
 });
 
+/** Signs in again, and returns the offer. */
+async function nextOffer(browser: DeviceBrowser): Promise<string> {
+  return (await browser.request("/sign-in")).headers.get("secure-session-registration") ?? "";
+}
+
 async function challengeOf(browser: DeviceBrowser): Promise<string> {
   const response = await browser.post(ENDPOINT, { "sec-secure-session-id": "sid" });
   return /^"([^"]+)";id="sid"$/.exec(response.headers.get("secure-session-challenge") ?? "")?.[1] ?? "";
@@ -205,8 +232,10 @@ Deno.test("the endpoint answers only what the browser itself has sent from the s
     { "sec-fetch-site": "cross-site", "sec-fetch-mode": "no-cors" },
     { "sec-fetch-site": "same-site", "sec-fetch-mode": "no-cors" },
     { "sec-fetch-site": "none", "sec-fetch-mode": "no-cors" },
-    // A page's script that was injected. It cannot send this header in another mode.
+    // A page's script that was injected. It can send the proof in these modes.
     { "sec-fetch-site": "same-origin", "sec-fetch-mode": "cors" },
+    { "sec-fetch-site": "same-origin", "sec-fetch-mode": "same-origin" },
+    { "sec-fetch-site": "same-origin" },
   ];
   for (const headers of metadata) {
     const request = { path: ENDPOINT, method: "POST", headers: { ...headers, ...proof }, cookie: browser.cookie };
@@ -229,12 +258,14 @@ Deno.test("the endpoint without a session answers a registration with 400, and e
 });
 
 Deno.test("20,000 generated proofs bind nothing, refresh nothing, and never cause a 5xx", async () => {
-  using _clock = new FakeClock();
+  using clock = new FakeClock();
   const random = seeded(20_000);
   const unbound = await offered();
   const bound = await offered();
   const key = await DeviceKey.create();
   await bound.browser.register(bound.offer, key);
+  // Afterwards, a wrong proof is final.
+  clock.tick(60_000);
   const registration = await key.registration(unbound.challenge);
   const refresh = await key.refresh(await challengeOf(bound.browser));
   const statuses = new Map<number, number>();
@@ -248,7 +279,8 @@ Deno.test("20,000 generated proofs bind nothing, refresh nothing, and never caus
     const { status } = await browser.post(ENDPOINT, { ...headers, "secure-session-response": token });
     statuses.set(status, (statuses.get(status) ?? 0) + 1);
   }
-  assertEquals([...statuses], [[400, 20_000]]);
+  // Status 403 asks for another proof, because the challenge was changed.
+  assertEquals((statuses.get(400) ?? 0) + (statuses.get(403) ?? 0), 20_000);
   assertEquals(await device(unbound.browser), "unbound");
   assertEquals(await device(bound.browser), "ES256");
 });
