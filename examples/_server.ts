@@ -16,10 +16,6 @@ export function secret(): string | Uint8Array {
   return crypto.getRandomValues(new Uint8Array(32));
 }
 
-// All interfaces, as with Alosaur's own `:8000`. The published port of a container would not reach
-// 127.0.0.1. The local network can reach the example too; use 127.0.0.1 to prevent that.
-const hostname = "0.0.0.0";
-
 /** How long a stop waits, in seconds. Docker kills a process after ten. */
 interface StopLimits {
   /** For the requests under way. */
@@ -28,23 +24,40 @@ interface StopLimits {
   store: number;
 }
 
-const STOP_LIMITS: StopLimits = { requests: 6, store: 2 };
+/** How to listen and to stop. */
+interface ListenSettings extends StopLimits {
+  hostname: string;
+  /** The certificate and its key in PEM format, for HTTPS. */
+  tls?: { cert: string; key: string };
+}
+
+const DEFAULTS: ListenSettings = {
+  requests: 6,
+  store: 2,
+  // All interfaces, as with Alosaur's own `:8000`. The published port of a container would not reach
+  // 127.0.0.1. The local network can reach the example too; use 127.0.0.1 to prevent that.
+  hostname: "0.0.0.0",
+};
 
 /**
  * Serves the application on the port of the environment variable PORT, by default 8000. Port 0
  * means any free port. Stops gracefully when the process is told to.
  *
  * @param store the store to close at the end, if it can be closed
+ * @returns the port
  */
 export async function listen(
   app: App<unknown>,
   store?: AsyncDisposable,
-  limits: StopLimits = STOP_LIMITS,
-): Promise<void> {
-  const port = checkPort(Number(Deno.env.get("PORT") || 8000));
-  const running = await serve(app, { hostname, port });
+  settings: Partial<ListenSettings> = {},
+): Promise<number> {
+  const { hostname, tls, ...limits } = { ...DEFAULTS, ...settings };
+  const port = checkPort(hostname, Number(Deno.env.get("PORT") || 8000));
+  // Alosaur passes these options on to `Deno.serve()`.
+  const running = await serve(app, { hostname, port, ...(tls && { cert: tls.cert, key: tls.key }) });
   stopGracefully(running, store, limits);
-  console.info(`Listening on http://localhost:${port}/`);
+  console.info(`Listening on ${tls === undefined ? "http" : "https"}://localhost:${port}/`);
+  return port;
 }
 
 /** A server, and the requests that it has not answered yet. */
@@ -122,7 +135,7 @@ function delay(seconds: number): Promise<void> {
  * Returns the port if it is free, or a free one for port 0; otherwise exits with a message. Alosaur
  * serves in the background, so the application could not catch the error.
  */
-function checkPort(port: number): number {
+function checkPort(hostname: string, port: number): number {
   try {
     if (!Number.isInteger(port)) throw new TypeError("it is not a number");
     using listener = Deno.listen({ hostname, port });

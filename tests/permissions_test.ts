@@ -1,8 +1,9 @@
-/** Stores and examples start with the permissions that docs/STORES.md lists, and need all of them. */
+/** Stores and examples start with the permissions that docs/stores.md lists, and need all of them. */
 import { assertEquals } from "./helpers/assert.ts";
 import { type ExampleName, EXAMPLES, startExample } from "./helpers/example.ts";
 import { ROOT } from "./helpers/files.ts";
 import { assertLeastPermissions, listedPermissions, narrower, type Result, useStore } from "./helpers/permissions.ts";
+import { trustingClient } from "./helpers/tls.ts";
 
 const listed = await listedPermissions();
 
@@ -29,13 +30,13 @@ const STORES: [name: string, imports: string, store: string][] = [
 ];
 
 for (const [name, imports, store] of STORES) {
-  Deno.test(`${name} needs the permissions of docs/STORES.md and no others`, async () => {
+  Deno.test(`${name} needs the permissions of docs/stores.md and no others`, async () => {
     await assertLeastPermissions(listed.get(name) ?? [], (flags) => useStore(flags, imports, store));
   });
 }
 
 for (const name of EXAMPLES) {
-  Deno.test(`examples/${name} needs the permissions of docs/STORES.md and no others`, async () => {
+  Deno.test(`examples/${name} needs the permissions of docs/stores.md and no others`, async () => {
     await assertLeastPermissions(listed.get(`examples/${name}`) ?? [], (flags) => useExample(name, flags));
   });
 }
@@ -50,8 +51,10 @@ async function useExample(name: ExampleName, flags: readonly string[]): Promise<
     );
     const env = { PORT: String(port), ...(adapted.join().includes(directory) ? { SESSION_DIR: directory } : {}) };
     const example = await startExample(name, env, adapted);
+    using client = example.url.startsWith("https:") ? await trustingClient(example.url) : undefined;
     // Two requests of one visitor. Only one of the examples has this path, and keeps the note.
     const first = await fetch(`${example.url}add`, {
+      client,
       method: "POST",
       headers: { "content-type": "application/x-www-form-urlencoded" },
       body: "note=milk",
@@ -59,7 +62,7 @@ async function useExample(name: ExampleName, flags: readonly string[]): Promise<
     });
     await first.body?.cancel();
     const [cookie = ""] = first.headers.getSetCookie()[0]?.split(";") ?? [];
-    const second = await fetch(example.url, { headers: { cookie } });
+    const second = await fetch(example.url, { client, headers: { cookie } });
     await second.body?.cancel();
     const { code, errors } = await example.stop();
     return { success: first.status < 500 && second.status === 200 && code === 0, errors };
@@ -75,7 +78,7 @@ function freePort(): number {
   return listener.addr.port;
 }
 
-Deno.test("docs/STORES.md lists the permissions of each example, as its README does", async () => {
+Deno.test("docs/stores.md lists the permissions of each example, as its README does", async () => {
   const names: string[] = [];
   for await (const { name, isDirectory } of Deno.readDir(new URL("examples/", ROOT))) {
     if (!isDirectory) continue;

@@ -1,4 +1,4 @@
-/** The statements of docs/LIMITS.md and docs/SECURITY.md about browsers, in Chromium. */
+/** The statements of docs/browsers.md and docs/security.md about browsers, in Chromium. */
 import { ActionParam, type ActionResult, App, Area, Controller, Ctx, Get, Post, Redirect } from "alosaur/mod.ts";
 import { assert, assertEquals } from "../helpers/assert.ts";
 import { launch } from "../helpers/chromium.ts";

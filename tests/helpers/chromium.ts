@@ -39,9 +39,11 @@ export function launch(...args: string[]): Promise<Browser> {
 /**
  * Starts a browser with the profile in `directory`. Starting it again there is a restart of the
  * same browser.
+ *
+ * @param args more flags
  */
-export function launchProfile(directory: string): Promise<BrowserContext> {
-  return chromium.launchPersistentContext(directory, options);
+export function launchProfile(directory: string, ...args: string[]): Promise<BrowserContext> {
+  return chromium.launchPersistentContext(directory, { ...options, args: [...options.args, ...args] });
 }
 
 /** Returns the session cookie from the browser. */

@@ -3,18 +3,21 @@
  *
  * @module
  */
+import { Lines } from "./lines.ts";
 import { withoutCoverage } from "./permissions.ts";
 
 /** The name of an example's folder. */
-export type ExampleName = "counter" | "login" | "custom_store" | "live" | "admin";
+export type ExampleName = "counter" | "login" | "custom_store" | "live" | "admin" | "bound";
 
 /** The names of all examples. */
-export const EXAMPLES: readonly ExampleName[] = ["counter", "login", "custom_store", "live", "admin"];
+export const EXAMPLES: readonly ExampleName[] = ["counter", "login", "custom_store", "live", "admin", "bound"];
 
 /** An example that is serving. */
 export interface RunningExample extends AsyncDisposable {
   /** The address that it has printed. */
   readonly url: string;
+  /** Waits for a line of its output after the one with the address. Skips the lines before it. */
+  printed(line: RegExp): Promise<RegExpExecArray>;
   /** Sets the clock of the process ten minutes ahead. */
   waitTenMinutes(): Promise<void>;
   /** Stops the process gracefully. Returns its exit code and its errors. */
@@ -38,7 +41,7 @@ const config = Deno.env.get("ALOSAUR_CONFIG") ?? `${root}/deno.json`;
 export function exampleCommand(
   name: ExampleName,
   env: Record<string, string>,
-  flags: readonly string[] = permissionsFor(env),
+  flags: readonly string[] = permissionsFor(name, env),
 ): Deno.Command {
   const { env: inherited, clearEnv } = withoutCoverage();
   return new Deno.Command(Deno.execPath(), {
@@ -56,10 +59,14 @@ export function exampleCommand(
   });
 }
 
-function permissionsFor({ SESSION_DIR: directory, STORE_URL: url }: Record<string, string>): string[] {
+function permissionsFor(
+  name: ExampleName,
+  { SESSION_DIR: directory, STORE_URL: url }: Record<string, string>,
+): string[] {
+  const host = name === "bound" ? "127.0.0.1" : "0.0.0.0";
   const files = directory === undefined ? [] : [`--allow-read=${directory}`, `--allow-write=${directory}`];
   const net = url === undefined ? "" : `,${new URL(url).host}`;
-  return [`--allow-net=0.0.0.0${net}`, "--allow-env=PORT,SESSION_SECRET,SESSION_DIR,STORE_URL", ...files];
+  return [`--allow-net=${host}${net}`, "--allow-env=PORT,SESSION_SECRET,SESSION_DIR,STORE_URL", ...files];
 }
 
 /** Starts an example on a free port and waits until it says that it serves. */
@@ -69,20 +76,17 @@ export async function startExample(
   flags?: readonly string[],
 ): Promise<RunningExample> {
   const child = exampleCommand(name, { PORT: "0", ...env }, flags).spawn();
-  // Both pipes are read to their end, because a full pipe would block the child.
+  // Read to its end, because a full pipe would block the child. The examples print only a few lines
+  // to the other one.
   const errors = new Response(child.stderr).text();
-  const listening = Promise.withResolvers<string>();
-  let shifted = Promise.withResolvers<void>();
-  const output = (async () => {
-    let text = "";
-    for await (const chunk of child.stdout.pipeThrough(new TextDecoderStream())) {
-      text += chunk;
-      const url = /^Listening on (http\S+)$/m.exec(text)?.[1];
-      if (url !== undefined) listening.resolve(url);
-      if (text.endsWith("The clock is ten minutes ahead\n")) shifted.resolve();
+  const lines = new Lines(child.stdout);
+  const printed = async (line: RegExp): Promise<RegExpExecArray> => {
+    try {
+      return await lines.find(line);
+    } catch (cause) {
+      throw new Error(`The example ${name} exited: ${await errors}`, { cause });
     }
-    listening.reject(new Error(`The example ${name} exited before it served: ${text}${await errors}`));
-  })();
+  };
 
   const end = async (signal: Deno.Signal): Promise<{ code: number; errors: string }> => {
     try {
@@ -91,17 +95,17 @@ export async function startExample(
       // It has already exited.
       if (!(error instanceof TypeError)) throw error;
     }
-    await output;
+    await lines.end();
     return { code: (await child.status).code, errors: await errors };
   };
-  const waitTenMinutes = async (): Promise<void> => {
-    shifted = Promise.withResolvers();
-    child.kill("SIGUSR2");
-    await shifted.promise;
-  };
+  const [, url = ""] = await printed(/^Listening on (http\S+)$/);
   return {
-    url: await listening.promise,
-    waitTenMinutes,
+    url,
+    printed,
+    async waitTenMinutes(): Promise<void> {
+      child.kill("SIGUSR2");
+      await printed(/^The clock is ten minutes ahead$/);
+    },
     stop: () => end("SIGTERM"),
     // Immediately. A graceful stop would wait for the event streams of pages that are still open.
     [Symbol.asyncDispose]: async () => void await end("SIGKILL"),

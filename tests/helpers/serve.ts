@@ -17,6 +17,12 @@ export interface Answer {
   errors: unknown[];
 }
 
+/** A certificate and its key in PEM format. The certificate is valid for 127.0.0.1. */
+export interface Tls {
+  readonly cert: string;
+  readonly key: string;
+}
+
 /** An application that is listening. */
 export interface Served extends AsyncDisposable {
   /** The address, without a slash at the end. */
@@ -28,12 +34,12 @@ export interface Served extends AsyncDisposable {
 }
 
 /**
- * Starts an application.
+ * Starts an application, with HTTPS if there is a certificate.
  *
  * Alosaur cannot stop listening and does not return its port. It serves with `Deno.serve`, so that
  * function is replaced while the application starts by one that keeps the server.
  */
-export async function serve(app: Listener): Promise<Served> {
+export async function serve(app: Listener, tls?: Tls): Promise<Served> {
   const listening = Promise.withResolvers<void>();
   const servers: Deno.HttpServer<Deno.NetAddr>[] = [];
   const real = Deno.serve;
@@ -49,7 +55,8 @@ export async function serve(app: Listener): Promise<Served> {
 
   using log = new Captured("log");
   try {
-    await app.listen({ hostname: "127.0.0.1", port: 0 });
+    const options = { hostname: "127.0.0.1", port: 0, ...(tls && { cert: tls.cert, key: tls.key }) };
+    await app.listen(options);
     await listening.promise;
   } finally {
     replaceServe(real);
@@ -57,19 +64,23 @@ export async function serve(app: Listener): Promise<Served> {
   const [server] = servers;
   if (!server) throw new Error("The application did not call Deno.serve()");
 
-  const url = `http://127.0.0.1:${server.addr.port}`;
+  const url = `${tls === undefined ? "http" : "https"}://127.0.0.1:${server.addr.port}`;
+  const client = tls && Deno.createHttpClient({ caCerts: [tls.cert] });
   return {
     url,
     started: log.lines.map((line) => Deno.inspect(line)).join("\n"),
     async request(path, init): Promise<Answer> {
       using error = new Captured("error");
       using _warn = new Captured("warn");
-      const response = await fetch(url + path, { redirect: "manual", ...init });
+      const response = await fetch(url + path, { redirect: "manual", client, ...init });
       const { status, headers } = response;
       const text = await response.text();
       return { status, headers, cookies: headers.getSetCookie(), text, errors: error.lines };
     },
-    [Symbol.asyncDispose]: () => server.shutdown(),
+    async [Symbol.asyncDispose](): Promise<void> {
+      client?.close();
+      await server.shutdown();
+    },
   };
 }
 
