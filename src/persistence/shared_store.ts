@@ -105,8 +105,9 @@ export class SharedStore {
     if (!isWatchedStore(this.#store) || !this.#store.tellsAll) {
       throw new SessionNotSupportedError(
         "cache",
-        "Cannot start sessions: `cache` needs a store that tells every process of every change. PostgresStore does " +
-          'with `notify: "all"`. RedisStore does, but not in a Cluster, which loses notices after a failover.',
+        "Cannot start sessions: `cache` needs a store that notifies every process of every change; use RedisStore on a " +
+          'single server, or PostgresStore with `notify: "all"`, or remove `cache`. A Redis Cluster loses ' +
+          "notifications after a failover",
       );
     }
     if (this.#cache === undefined) {
