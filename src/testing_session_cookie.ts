@@ -71,7 +71,10 @@ export async function sessionCookie<TData extends object = SessionData>(
   if (session.expiresAt === undefined) await session.csrfToken();
   await middleware.onPostRequest(context);
 
-  const lines = context.response.headers.getSetCookie();
+  // Merged as for a client. Otherwise the middleware would report a cookie that was not sent.
+  context.response.result = "";
+  const { headers } = context.response.getMergedResult();
+  const lines = new Headers(headers).getSetCookie();
   const [pair] = lines.find((line) => line.startsWith(`${session.sessionKey}=`))?.split(";", 1) ?? [];
   if (pair === undefined) throw new Error("Cannot create a session: the middleware has set no cookie");
   return pair;

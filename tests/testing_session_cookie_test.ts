@@ -120,3 +120,13 @@ Deno.test("sessionCookie() rejects, with the reason", async (t) => {
     });
   }
 });
+
+Deno.test("sessionCookie() causes no report of a cookie that was not sent", async () => {
+  using clock = new FakeClock();
+  const events: string[] = [];
+  const middleware = start({ onEvent: ({ type }) => events.push(type) });
+  const cookie = await sessionCookie(middleware, { principal: "42" });
+  clock.tick(6000);
+  await sessionOf(middleware, cookie);
+  assertEquals(events, ["created"]);
+});
