@@ -223,7 +223,8 @@ export interface SessionOptions {
    * Whether a response says `Cache-Control: private` if the action has read the session (a value,
    * `principal`, `expiresAt`, a CSRF token), so that no shared cache gives it to another visitor
    * (RFC 9111 section 5.2.2.7). If the application itself says `private`, `no-store` or `no-cache`,
-   * its header is kept. A response that sets the session cookie says `no-store` in any case.
+   * its header is kept. A response that sets the session cookie says `no-store`, unless the
+   * application says `private` or `no-store`.
    *
    * @default {true}
    */

@@ -13,7 +13,7 @@ export type SessionSecret = Uint8Array | bigint | number | string;
 
 /** Shorter secrets can be brute-forced. For SHA-256, RFC 2104 section 3 recommends 32 bytes. */
 const MIN_SECRET_BYTES = 16;
-/** The example secret from the first documentation of this project. It is public. */
+/** The example secret of Alosaur's documentation of sessions. It is public. */
 const PUBLISHED_SECRET = "6b911fd37cdf5c81d4c0adb1ab7fa822ed253ab0ad9aa18d77257c88b29b718e";
 
 /**

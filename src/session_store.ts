@@ -1,6 +1,6 @@
 // deno-lint-ignore-file no-explicit-any -- `any` is part of the store interface that applications already implement
 /**
- * The contract of a session store: one required interface, and three optional capabilities.
+ * The contract of a session store: one required interface, and optional capabilities.
  *
  * | interface | adds | gains |
  * |---|---|---|
@@ -8,6 +8,9 @@
  * | {@linkcode RecordStore} | four methods | native expiry, and atomic operations across processes |
  * | {@linkcode PrincipalStore} | one method | listing and revoking the sessions of a user |
  * | {@linkcode PingableStore} | one method | a health check of its own |
+ * | `CountingStore` | one method | the number of sessions |
+ * | `PrincipalListStore` | one method | the users who are signed in |
+ * | `WatchedStore` | one method and a property | changes of other processes, for `session.signal` and `cache` |
  *
  * Capabilities are detected by method names. There is nothing to register and no class to extend.
  * On a basic store (one without the methods of {@linkcode RecordStore}), the library keeps the

@@ -65,7 +65,7 @@ type KeepRule = (newSid: string, listed: ListedSession) => MaybePromise<boolean>
  * this project can.
  *
  * For administrators, it counts all sessions, lists the users who are signed in, and ends all
- * sessions (OWASP ASVS 5.0, 7.4.5). docs/STORES.md says what that costs on each store.
+ * sessions (OWASP ASVS 5.0, 7.4.5). docs/administration.md says what that costs on each store.
  */
 export class UserSessions {
   readonly #options: ResolvedOptions;

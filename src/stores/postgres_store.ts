@@ -101,7 +101,7 @@ export interface PostgresStoreOptions {
    * - `"endings"`: those that end a session, or may do so, which `session.signal` needs.
    * - `"all"`: every write to a session, which the option `cache` of `SessionMiddleware` needs. Set it
    *   in every process that writes to the table before the first one uses `cache`. PostgreSQL commits
-   *   such writes one after the other: see docs/STORES.md for what that costs.
+   *   such writes one after the other: see docs/store-postgres.md for what that costs.
    *
    * @default {"endings"}
    */

@@ -87,7 +87,7 @@ const mutexes = new WeakMap<UnstorageLike, KeyedMutex>();
  * as MongoDB, MySQL, Upstash, S3 or a file system. The application creates the storage with its
  * driver, and disposes of it. This module itself does not depend on unstorage.
  *
- * The storage needs no transactions, so this store promises less than the others. `docs/STORES.md`
+ * The storage needs no transactions, so this store promises less than the others. `docs/store-others.md`
  * tells the rest, and lists the drivers that sessions must not be kept in.
  *
  * - **Within one process**, every write is atomic: concurrent writes to different keys are all

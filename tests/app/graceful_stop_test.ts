@@ -1,4 +1,4 @@
-/** SIGTERM while a request is under way, as docs/OPERATIONS.md describes it. */
+/** SIGTERM while a request is under way, as docs/deployment.md describes it. */
 import { SqliteStore } from "@alosaur/session/sqlite";
 import { assert, assertEquals, assertMatch } from "../helpers/assert.ts";
 import { Lines } from "../helpers/lines.ts";

@@ -1,5 +1,5 @@
 /**
- * The permissions that docs/STORES.md lists, and child processes that have no others.
+ * The permissions that docs/stores.md lists, and child processes that have no others.
  *
  * @module
  */
@@ -8,7 +8,7 @@ import { ROOT } from "./files.ts";
 
 /** Returns the flags of each row of the table of permissions, by its first cell. */
 export async function listedPermissions(): Promise<Map<string, string[]>> {
-  const text = await Deno.readTextFile(new URL("docs/STORES.md", ROOT));
+  const text = await Deno.readTextFile(new URL("docs/stores.md", ROOT));
   const [, section = ""] = /^## Permissions\n(.*?)^## /ms.exec(text) ?? [];
   const rows = section.matchAll(/^\| `([^`]+)` +\| (?:`([^`]+)`|none) +\|$/gm);
   return new Map(Array.from(rows, ([, name = "", flags]) => [name, flags?.split(" ") ?? []]));

@@ -1,4 +1,4 @@
-/** The stores on a server start with the permissions that docs/STORES.md lists, and need all of them. */
+/** The stores on a server start with the permissions that docs/stores.md lists, and need all of them. */
 import { assert, assertStringIncludes } from "../helpers/assert.ts";
 import { assertLeastPermissions, listedPermissions, useStore } from "../helpers/permissions.ts";
 import { addressOf, ownSchema, POSTGRES_URL, postgresIsThere } from "./_postgres.ts";
@@ -7,7 +7,7 @@ import { isThere } from "./_require.ts";
 
 const listed = await listedPermissions();
 
-/** Returns the permissions of a store, for another address than the one in docs/STORES.md. */
+/** Returns the permissions of a store, for another address than the one in docs/stores.md. */
 function permissionsAt(name: string, address: string): string[] {
   return (listed.get(name) ?? []).map((flag) => flag.replace(/127\.0\.0\.1:\d+/, address));
 }
@@ -16,7 +16,7 @@ const REDIS_IMPORTS = `import { RedisStore } from "@alosaur/session/redis";`;
 const POSTGRES_IMPORTS = `import { PostgresStore } from "@alosaur/session/postgres";`;
 
 if (await isThere("redis", "the permissions of RedisStore", findRedis)) {
-  Deno.test("RedisStore needs the permissions of docs/STORES.md and no others", async () => {
+  Deno.test("RedisStore needs the permissions of docs/stores.md and no others", async () => {
     const { hostname, port } = new URL(REDIS_URL);
     const options = JSON.stringify({ prefix: `test-${crypto.randomUUID()}:` });
     const store = `new RedisStore("${REDIS_URL}", ${options})`;
@@ -29,7 +29,7 @@ if (await postgresIsThere("the permissions of PostgresStore")) {
   const { hostname, port } = addressOf(POSTGRES_URL);
   const flags = permissionsAt("PostgresStore", `${hostname}:${port}`);
 
-  Deno.test("PostgresStore needs the permissions of docs/STORES.md and no others", async () => {
+  Deno.test("PostgresStore needs the permissions of docs/stores.md and no others", async () => {
     await using schema = await ownSchema();
     const store = `new PostgresStore("${POSTGRES_URL}", { table: "${schema.table()}" })`;
     await assertLeastPermissions(flags, (some) => useStore(some, POSTGRES_IMPORTS, store));

@@ -1,8 +1,8 @@
 import { assert, assertEquals, assertThrows } from "../helpers/assert.ts";
 import { postgresSchema, PostgresStore } from "../../src/stores/postgres_store.ts";
 
-Deno.test("postgresSchema() writes the SQL that docs/STORES.md shows", async () => {
-  const page = await Deno.readTextFile(new URL("../../docs/STORES.md", import.meta.url));
+Deno.test("postgresSchema() writes the SQL that docs/store-postgres.md shows", async () => {
+  const page = await Deno.readTextFile(new URL("../../docs/store-postgres.md", import.meta.url));
   const [, shown] = /```sql\n(CREATE TABLE [^`]*)```/.exec(page) ?? [];
   assertEquals(postgresSchema(), shown);
   assertEquals(postgresSchema("sessions"), shown);
