@@ -37,7 +37,7 @@ export class SessionLoader {
     const header = headers.get("cookie");
     if (header === null) return undefined;
     const found = this.#find(this.#services.cookies.cookie.read(header), header);
-    return isPending(found) ? this.#renewLater(found, headers) : this.#renewIfDue(found, headers);
+    return isPending(found) ? this.#renewLater(found, headers, header) : this.#renewIfDue(found, headers, header);
   }
 
   /** Returns the first live session that the cookies identify. */
@@ -114,8 +114,9 @@ export class SessionLoader {
   async #renewLater(
     found: Promise<LoadedSession | undefined>,
     headers: Headers,
+    header: string,
   ): Promise<LoadedSession | undefined> {
-    return await this.#renewIfDue(await found, headers);
+    return await this.#renewIfDue(await found, headers, header);
   }
 
   #toLoadedSession(verified: VerifiedId, found: Lookup): LoadedSession | undefined {
@@ -140,8 +141,12 @@ export class SessionLoader {
     else this.#services.reporter.emitRefused(miss, id);
   }
 
-  #renewIfDue(session: LoadedSession | undefined, headers: Headers): MaybePromise<LoadedSession | undefined> {
-    if (session === undefined || this.#withhold(session, headers) || !this.#isRenewalDue(session)) return session;
+  #renewIfDue(
+    session: LoadedSession | undefined,
+    headers: Headers,
+    header: string,
+  ): MaybePromise<LoadedSession | undefined> {
+    if (session === undefined || this.#withhold(session, header) || !this.#isRenewalDue(session)) return session;
     // The response to an upgrade, such as to a WebSocket, carries no cookie, so the client would
     // keep the old id.
     if (headers.has("upgrade")) return session;
@@ -151,9 +156,9 @@ export class SessionLoader {
   }
 
   /** Withholds a bound session from a request that does not prove that it comes from its device. */
-  #withhold(session: LoadedSession, headers: Headers): boolean {
+  #withhold(session: LoadedSession, header: string): boolean {
     if (session.meta.deviceKey === undefined) return false;
-    if (!isWithheld(this.#services.cookies, headers.get("cookie") ?? "", session.meta)) return false;
+    if (!isWithheld(this.#services.cookies, header, session.meta)) return false;
     session.ended = "withheld";
     return true;
   }

@@ -13,6 +13,9 @@ import { isPage } from "./device_responses.ts";
 /** After what time a page offers it again, in milliseconds. A browser does not retry a registration. */
 const REPEAT_MS = 600_000;
 
+/** For how long after a request that is no page none is expected, in milliseconds. */
+const QUIET_MS = 1000;
+
 /** For how long a browser may be about to register its key after an offer, in milliseconds. */
 export const REGISTRATION_MS = 60_000;
 
@@ -27,6 +30,8 @@ export class DeviceOffers {
   readonly #hasInitiators: boolean;
   /** When this process has last offered each session, by its id. */
   readonly #offeredAt = new TwoGenerationCache<number>(MAX_REMEMBERED);
+  /** When a request of each session was last found to be no page, by its id. */
+  readonly #quietAt = new TwoGenerationCache<number>(MAX_REMEMBERED);
 
   constructor(
     challenges: DeviceChallenges,
@@ -45,7 +50,7 @@ export class DeviceOffers {
 
   /** Returns whether a response should make an offer: it sets a new cookie, or is a page. */
   isDue({ request: { headers } }: HttpContext, session: LoadedSession, isNewCookie: boolean): boolean {
-    if (!isNewCookie && (this.ageOf(session) < REPEAT_MS || !isPage(headers))) return false;
+    if (!isNewCookie && !this.#isPageDue(headers, session)) return false;
     const site = headers.get("sec-fetch-site");
     // The registration would come from that site too, without a `SameSite` cookie. A later page
     // offers it.
@@ -53,6 +58,16 @@ export class DeviceOffers {
     // The script of a sibling origin would be refused as soon as the bound cookie has expired,
     // because the browser refreshes only for the initiators that the instructions name.
     return site !== "same-site" || isPage(headers) || this.#hasInitiators;
+  }
+
+  /** Returns whether a response is a page, and the last offer is long ago. */
+  #isPageDue(headers: Headers, session: LoadedSession): boolean {
+    const now = Date.now();
+    // Reading a header takes longer than everything else here.
+    if (now - (this.#quietAt.get(session.id) ?? -Infinity) < QUIET_MS || this.ageOf(session) < REPEAT_MS) return false;
+    if (isPage(headers)) return true;
+    this.#quietAt.set(session.id, now);
+    return false;
   }
 
   /** Returns the value of the header `Secure-Session-Registration`. */

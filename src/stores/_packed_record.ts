@@ -153,10 +153,20 @@ export class PackedRecord implements StoredRecord {
     expiresAt?: number;
     sharedExpiry?: SharedExpiry;
   }): PackedRecord {
-    const merged: SessionMeta = { ...this.meta, ...meta };
-    for (const name of OPTIONAL_META) if (merged[name] === undefined) delete merged[name];
-    return new PackedRecord(this.#entries, expiresAt, this.#version, 0, { meta: merged, sharedExpiry });
+    const extra = { meta: withoutUndefined({ ...this.meta, ...meta }), sharedExpiry };
+    return new PackedRecord(this.#entries, expiresAt, this.#version, 0, extra);
   }
+}
+
+/**
+ * Returns metadata without the members that are `undefined`. An object from which a member was
+ * deleted is a hash table in V8, and a copy of it takes each request twice as long.
+ */
+function withoutUndefined(meta: SessionMeta): SessionMeta {
+  const { createdAt, seenAt, renewedAt } = meta;
+  const members: Record<string, unknown> = {};
+  for (const name of OPTIONAL_META) if (meta[name] !== undefined) members[name] = meta[name];
+  return { createdAt, seenAt, renewedAt, ...members };
 }
 
 /** Returns whether all times are the time of creation, and no optional member is set. */
