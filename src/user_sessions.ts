@@ -8,7 +8,7 @@ import type { Signer } from "./cookie/signer.ts";
 import { deviceOf } from "./core/session_device.ts";
 import { effectiveExpiry } from "./core/lifetime.ts";
 import { checkPageLimit, checkPrincipal } from "./core/validate.ts";
-import { SessionNotSupportedError, SessionStoreError } from "./errors.ts";
+import { SessionStoreError } from "./errors.ts";
 import type { Reporter } from "./events.ts";
 import type { ResolvedOptions } from "./options.ts";
 import type { SessionRepository } from "./persistence/session_repository.ts";
@@ -80,11 +80,8 @@ export class UserSessions {
    * find the sessions of a user
    */
   constructor(options: ResolvedOptions, signer: Signer, repository: SessionRepository, reporter: Reporter) {
-    if (options.maxSessionsPerPrincipal !== undefined && !repository.supportsPrincipals) {
-      throw new SessionNotSupportedError(
-        "limit",
-        "Cannot start sessions: `maxSessionsPerPrincipal` needs a store that finds the sessions of a user",
-      );
+    if (options.maxSessionsPerPrincipal !== undefined) {
+      repository.requirePrincipals("limit", "apply `maxSessionsPerPrincipal`");
     }
     this.#options = options;
     this.#signer = signer;

@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { nameOf } from "../persistence/store_errors.ts";
 import { newSessionId } from "../cookie/session_id.ts";
 import { SessionStoreError } from "../errors.ts";
 import { StoreTimeoutError } from "../persistence/store_timeout.ts";
@@ -29,8 +30,7 @@ const DEFAULT_TIMEOUT = 5;
  */
 export async function checkHealth(store: SessionStore, seconds: number = DEFAULT_TIMEOUT): Promise<StoreHealth> {
   // Not `store.constructor`, which a proxy that wraps methods may wrap too.
-  const className: string = Object.getPrototypeOf(store)?.constructor?.name || "Object";
-  const name = className === "Object" ? "SessionStore" : className;
+  const name = nameOf(store);
   const startedAt = performance.now();
   try {
     const call = Promise.try((): unknown => isPingableStore(store) ? store.ping() : store.exist(newSessionId()));

@@ -4,9 +4,8 @@
  * @module
  */
 import type { SessionCount, SignedInUser } from "../admin_store.ts";
-import { SessionNotSupportedError } from "../errors.ts";
 import type { SharedStore } from "./shared_store.ts";
-import { withStoreErrors } from "./store_errors.ts";
+import { unsupportedError, withStoreErrors } from "./store_errors.ts";
 
 /** Counts and ends all sessions, and lists the users. Every method fails with a `SessionError`. */
 export class Administration {
@@ -19,16 +18,18 @@ export class Administration {
   /** Counts the live sessions. */
   count(): Promise<SessionCount> {
     return withStoreErrors("count", () => {
-      const { counting } = this.#shared.capabilities;
-      return supported(counting, "count", "count its sessions").countSessions();
+      const { store, capabilities: { counting } } = this.#shared;
+      if (counting === undefined) throw unsupportedError("count", "count the sessions", store, "countSessions");
+      return counting.countSessions();
     });
   }
 
   /** Lists the users who are signed in. */
   users(page: { after?: string; limit: number }): Promise<SignedInUser[]> {
     return withStoreErrors("users", () => {
-      const { principalLists } = this.#shared.capabilities;
-      return supported(principalLists, "users", "list the users without reading all sessions").listPrincipals(page);
+      const { store, capabilities: { principalLists } } = this.#shared;
+      if (principalLists === undefined) throw unsupportedError("users", "list the users", store, "listPrincipals");
+      return principalLists.listPrincipals(page);
     });
   }
 
@@ -48,14 +49,4 @@ export class Administration {
       }
     });
   }
-}
-
-/**
- * Returns a store that has a capability.
- *
- * @throws {SessionNotSupportedError} if it is `undefined`, because the store lacks the capability
- */
-export function supported<S>(store: S | undefined, operation: string, capability: string): S {
-  if (store !== undefined) return store;
-  throw new SessionNotSupportedError(operation, `Cannot ${operation}: this store does not ${capability}`);
 }

@@ -6,6 +6,7 @@
 import { type SessionEnd, SessionGoneError, type SessionStoreError, UnreadableRecordError } from "../errors.ts";
 import {
   type ListedSession,
+  type PrincipalStore,
   type SessionMeta,
   type SessionRecord,
   type SessionStore,
@@ -14,7 +15,7 @@ import {
 } from "../session_store.ts";
 import type { KeyedMutex } from "../util/keyed_mutex.ts";
 import { chain, isPending, type MaybePromise, noop } from "../util/maybe_promise.ts";
-import { Administration, supported } from "./administration.ts";
+import { Administration } from "./administration.ts";
 import { bindDevice } from "./bind_device.ts";
 import { followMoves } from "./follow_moves.ts";
 import type { LookupHit, LookupMiss, SessionRef } from "./lookup.ts";
@@ -23,7 +24,7 @@ import type { CacheLimits, SessionCache } from "./session_cache.ts";
 import type { SessionSignals } from "./session_signals.ts";
 import { type SharedStore, sharedStoreOf } from "./shared_store.ts";
 import type { CachedValue, RenewOptions, SessionChange, StoreAdapter, ValueUpdater } from "./store_adapter.ts";
-import { encryptedError, toSessionError, withStoreErrors } from "./store_errors.ts";
+import { encryptedError, toSessionError, unsupportedError, withStoreErrors } from "./store_errors.ts";
 import { findTimeout } from "./store_timeout.ts";
 
 type AdapterResult = ReturnType<StoreAdapter["read"]>;
@@ -31,10 +32,7 @@ type AdapterResult = ReturnType<StoreAdapter["read"]>;
 /** The trace of an id that was replaced. */
 type MoveTrace = Extract<SessionTrace, { movedTo: string }>;
 
-/**
- * How many moves a lookup follows. A session can move several times within the grace period of its
- * first id.
- */
+/** How many moves a lookup follows. A session can move several times within the grace of its first id. */
 const MAX_MOVES = 16;
 
 /**
@@ -64,9 +62,11 @@ export class SessionRepository {
     if (storeTimeout !== undefined) this.#shared.limit(storeTimeout);
   }
 
-  /** Whether the store can find the sessions of a user. */
-  get supportsPrincipals(): boolean {
-    return this.#shared.capabilities.principals !== undefined;
+  /** @throws {SessionNotSupportedError} if the store cannot find the sessions of a user */
+  requirePrincipals(operation: string, action: string): Pick<PrincipalStore, "listSessions"> {
+    const { store, capabilities: { principals } } = this.#shared;
+    if (principals === undefined) throw unsupportedError(operation, action, store, "listSessions");
+    return principals;
   }
 
   /** Runs the operations on a user's sessions one after the other, within this process. */
@@ -364,10 +364,8 @@ export class SessionRepository {
 
   /** Lists the sessions of a user. */
   list(principal: string): Promise<ListedSession[]> {
-    return withStoreErrors("list", () => {
-      const { principals } = this.#shared.capabilities;
-      return supported(principals, "list", "find the sessions of a user").listSessions(principal);
-    });
+    const find = "find the sessions of a user";
+    return withStoreErrors("list", () => this.requirePrincipals("list", find).listSessions(principal));
   }
 
   /**

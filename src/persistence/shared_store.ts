@@ -67,13 +67,14 @@ export class SharedStore {
     this.#updateMutex,
     this.clears,
   );
-  readonly #store: SessionStore;
+  /** The store itself, for messages. */
+  readonly store: SessionStore;
   #timeoutSeconds = Infinity;
   #cache: SessionCache | undefined;
   #capabilities: Capabilities;
 
   constructor(store: SessionStore) {
-    this.#store = store;
+    this.store = store;
     this.watch = new StoreWatch(store);
     this.signals = new SessionSignals(this.watch, () => this.adapter, (sid) => this.#endOf(sid));
     this.#capabilities = this.#adapt();
@@ -102,7 +103,7 @@ export class SharedStore {
    * @throws {SessionNotSupportedError} if the store does not tell of every change
    */
   enableCache(limits: CacheLimits): SessionCache {
-    if (!isWatchedStore(this.#store) || !this.#store.tellsAll) {
+    if (!isWatchedStore(this.store) || !this.store.tellsAll) {
       throw new SessionNotSupportedError(
         "cache",
         "Cannot start sessions: `cache` needs a store that notifies every process of every change; use RedisStore on a " +
@@ -142,7 +143,7 @@ export class SharedStore {
 
   /** The capabilities are those of the store itself, also if its methods are wrapped. */
   #adapt(): Capabilities {
-    const store = this.#store;
+    const store = this.store;
     const seconds = this.#timeoutSeconds;
     const wrap = <S extends SessionStore>(store: S): S =>
       seconds === Infinity ? store : withStoreTimeout(store, seconds);

@@ -3,7 +3,14 @@
  *
  * @module
  */
-import { SessionError, SessionGoneError, SessionStoreError, UnreadableRecordError } from "../errors.ts";
+import {
+  SessionError,
+  SessionGoneError,
+  SessionNotSupportedError,
+  SessionStoreError,
+  UnreadableRecordError,
+} from "../errors.ts";
+import type { SessionStore } from "../session_store.ts";
 import { WithinUpdateError } from "./running_update.ts";
 import { WaitTimeoutError } from "./store_timeout.ts";
 
@@ -37,5 +44,24 @@ export function encryptedError(operation: string): UnreadableRecordError {
   return new UnreadableRecordError(
     operation,
     `Cannot ${operation}: the values are encrypted; put an EncryptedStore over the store, or destroy the session`,
+  );
+}
+
+/** Returns the name of a store's class, for messages; `"SessionStore"` if it has none. */
+export function nameOf(store: SessionStore): string {
+  const name: string = Object.getPrototypeOf(store)?.constructor?.name || "Object";
+  return name === "Object" ? "SessionStore" : name;
+}
+
+/** Creates the error of a call that needs an optional method of the store. */
+export function unsupportedError(
+  operation: string,
+  action: string,
+  store: SessionStore,
+  method: string,
+): SessionNotSupportedError {
+  return new SessionNotSupportedError(
+    operation,
+    `Cannot ${action}: ${nameOf(store)} has no ${method}(); use a store that has it, such as PostgresStore`,
   );
 }
