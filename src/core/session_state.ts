@@ -48,8 +48,6 @@ export class SessionState {
     this.#cookie = new ResponseCookie(context, services.cookies);
     this.#loaded = loaded;
     this.isNew = loaded === undefined;
-    // The client keeps its cookie, and gets no new one.
-    if (loaded?.ended === "withheld") this.#cookie.disable();
   }
 
   // For the middleware.

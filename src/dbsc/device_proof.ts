@@ -16,7 +16,7 @@ const TOKEN_PATTERN = /^[\w-]+\.[\w-]+\.[\w-]+$/;
 /** The value of the header parameter `typ`. */
 const PROOF_TYPE = "dbsc+jwt";
 
-/** The public exponent of RSA keys. With a smaller one such as 1, anybody could sign. */
+/** The public exponent of the RSA keys of browsers: 65,537. With 1, anybody could sign. */
 const RSA_EXPONENT = "AQAB";
 
 /** 32 bytes in base64url: a coordinate of P-256. */

@@ -44,16 +44,17 @@ async function hs256(text: string, secret: string): Promise<string> {
   return `${text}.${encodeBase64Url(new Uint8Array(await crypto.subtle.sign("HMAC", key, encoder.encode(text))))}`;
 }
 
-/** Signs with an RSA key whose exponent is 1: the signature is the padded hash itself (RFC 8017 section 9.2). */
-async function forgedRsa(payload: unknown): Promise<string> {
-  const n = encodeBase64Url(new Uint8Array(256).fill(0xff));
-  const text = `${part({ alg: "RS256", jwk: { kty: "RSA", n, e: "AQ" }, typ: "dbsc+jwt" })}.${part(payload)}`;
-  const hash = new Uint8Array(await crypto.subtle.digest("SHA-256", new TextEncoder().encode(text)));
-  const prefix = Uint8Array.fromHex("3031300d060960864801650304020105000420");
-  const padded = new Uint8Array(256).fill(0xff);
-  padded.set([0, 1]);
-  padded.set([0, ...prefix, ...hash], 256 - 1 - prefix.length - hash.length);
-  return `${text}.${encodeBase64Url(padded)}`;
+/** Signs with an RSA key whose exponent is 3. */
+async function smallExponent(payload: unknown): Promise<string> {
+  const { publicKey, privateKey } = await crypto.subtle.generateKey(
+    { name: "RSASSA-PKCS1-v1_5", modulusLength: 2048, publicExponent: new Uint8Array([3]), hash: "SHA-256" },
+    true,
+    ["sign", "verify"],
+  );
+  const { kty, n, e } = await crypto.subtle.exportKey("jwk", publicKey);
+  const text = `${part({ alg: "RS256", jwk: { e, kty, n }, typ: "dbsc+jwt" })}.${part(payload)}`;
+  const signature = await crypto.subtle.sign("RSASSA-PKCS1-v1_5", privateKey, new TextEncoder().encode(text));
+  return `${text}.${encodeBase64Url(new Uint8Array(signature))}`;
 }
 
 Deno.test("the endpoint refuses registrations that are not exactly what a browser sends", async () => {
@@ -100,7 +101,7 @@ Deno.test("the endpoint refuses registrations that are not exactly what a browse
     "a point that is not on the curve": await key.sign({ ...header, jwk: { ...jwk, y: jwk.x } }, payload),
     "a key that is no object": await key.sign({ ...header, jwk: "key" }, payload),
     "a key that is an array": await key.sign({ ...header, jwk: [jwk] }, payload),
-    "an RSA key with the exponent 1, with which anybody can sign": await forgedRsa(payload),
+    "an RSA key with another exponent than browsers use": await smallExponent(payload),
     "a coordinate with padding before it": await key.sign(
       { ...header, jwk: { ...jwk, x: `AAAA${jwk.x}` } },
       payload,
