@@ -303,7 +303,7 @@ if (await isThere("redis", "the watches of RedisStore", findRedisServer)) {
     await t.step("a cluster", async () => {
       const client = await createClient({ url: redis.url }).connect();
       const store = await opened(asCluster(client) as unknown as RedisClientLike);
-      assertThrows(() => start({ cache: {} }, store), SessionNotSupportedError, "not in a Cluster");
+      assertThrows(() => start({ cache: {} }, store), SessionNotSupportedError, "A Redis Cluster loses notifications");
       assertStringIncludes(
         await failure(store),
         "Cannot watch the sessions in Redis Cluster: after a failover, it does not tell of every change; use a single",
