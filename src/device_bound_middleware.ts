@@ -116,11 +116,11 @@ export class DeviceBoundMiddleware implements MiddlewareTarget {
   onPreRequest(context: HttpContext): Response | undefined | Promise<Response | undefined> {
     const state = this.#stateOf(context);
     if (this.#isEndpoint(context)) return this.#endpoint.respond(context, state);
-    const session = state.presented;
-    if (session === undefined) return undefined;
-    if (session.ended === "withheld") return this.#refuse(context, session);
-    const isDemanded = session.meta.deviceKey === undefined && this.#options.require(context);
-    return isDemanded ? this.#demand(context, session) : undefined;
+    const { loaded } = state;
+    if (loaded?.ended === "withheld") return this.#refuse(context, loaded);
+    const { require } = this.#options;
+    if (require === undefined || loaded?.isLive !== true || loaded.meta.deviceKey !== undefined) return undefined;
+    return require(context) ? this.#demand(context, loaded) : undefined;
   }
 
   /** Does nothing, because requests are checked before the action. */
@@ -131,8 +131,10 @@ export class DeviceBoundMiddleware implements MiddlewareTarget {
       check: (header, deviceKey) => this.#cookie.check(header, deviceKey),
       handles: (context) => this.#isEndpoint(context),
       offer: (context, isNewCookie) => {
-        const session = this.#stateOf(context).current;
-        if (session === undefined || session.meta.deviceKey !== undefined) return undefined;
+        const session = this.#stateOf(context).loaded;
+        if (session === undefined || session.ended !== undefined || session.meta.deviceKey !== undefined) {
+          return undefined;
+        }
         const isSignedIn = session.meta.principal !== undefined || (isNewCookie && hasIdentity(context));
         if (isOffered === undefined && !isSignedIn) return undefined;
         if (!this.#offers.isDue(context, session, isNewCookie)) return undefined;

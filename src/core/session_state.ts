@@ -65,9 +65,9 @@ export class SessionState {
     return this.#writes.run("create", () => this.#create("create", new Map()));
   }
 
-  /** The session that the request presents. It may be withheld from the application. */
-  get presented(): LoadedSession | undefined {
-    return this.current ?? (this.#loaded?.ended === "withheld" ? this.#loaded : undefined);
+  /** The session, unless this request has destroyed it. It may have ended, or be withheld. */
+  get loaded(): LoadedSession | undefined {
+    return this.#isDestroyed ? undefined : this.#loaded;
   }
 
   /** Sends the cookie of the session again. */

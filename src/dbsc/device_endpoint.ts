@@ -47,7 +47,8 @@ export class DeviceEndpoint {
 
   /** Answers a request to the endpoint. */
   async respond({ request: { headers } }: HttpContext, state: SessionState): Promise<Response> {
-    const session = state.presented;
+    const { loaded } = state;
+    const session = loaded?.isLive || loaded?.ended === "withheld" ? loaded : undefined;
     const mode = headers.get("sec-fetch-mode");
     const isOwn = headers.get("sec-fetch-site") === "same-origin";
     if (isOwn && mode === "navigate") return this.#forget(session);

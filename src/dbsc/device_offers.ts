@@ -64,8 +64,8 @@ export class DeviceOffers {
   #isPageDue(headers: Headers, session: LoadedSession): boolean {
     const now = Date.now();
     // Reading a header takes longer than everything else here.
-    if (now - (this.#quietAt.get(session.id) ?? -Infinity) < QUIET_MS || this.ageOf(session) < REPEAT_MS) return false;
-    if (isPage(headers)) return true;
+    if (now - (this.#quietAt.get(session.id) ?? -Infinity) < QUIET_MS) return false;
+    if (isPage(headers)) return this.ageOf(session) >= REPEAT_MS;
     this.#quietAt.set(session.id, now);
     return false;
   }

@@ -52,7 +52,7 @@ export interface DeviceBoundOptions {
    * gets a response with status 403 and no action runs. Just after the sign-in, when the browser may
    * be about to register its key, a page reloads itself.
    *
-   * @default {() => false} browsers without support keep ordinary sessions
+   * @default {undefined} browsers without support keep ordinary sessions
    */
   require?: (context: HttpContext) => boolean;
   /**
@@ -72,7 +72,7 @@ export interface ResolvedDeviceOptions {
   readonly maxAge: number;
   readonly algorithms: readonly DeviceAlgorithm[];
   readonly offer: ((context: HttpContext) => boolean) | undefined;
-  readonly require: (context: HttpContext) => boolean;
+  readonly require: ((context: HttpContext) => boolean) | undefined;
   readonly refreshInitiators: readonly string[];
 }
 
@@ -113,7 +113,7 @@ export function resolveDeviceOptions(options: DeviceBoundOptions, sessions: Reso
     maxAge = DEFAULT_MAX_AGE,
     algorithms = ALGORITHMS,
     offer,
-    require = () => false,
+    require,
     refreshInitiators = [],
   } = options;
   checkPath(path, sessions.path ?? "/");
@@ -121,7 +121,7 @@ export function resolveDeviceOptions(options: DeviceBoundOptions, sessions: Reso
   const isKnown = Array.isArray(algorithms) && algorithms.every((algorithm) => ALGORITHMS.includes(algorithm));
   if (!isKnown || algorithms.length === 0) throw invalid("algorithms", 'must be an array of "ES256" and "RS256"');
   if (offer !== undefined && typeof offer !== "function") throw invalid("offer", "must be a function");
-  if (typeof require !== "function") throw invalid("require", "must be a function");
+  if (require !== undefined && typeof require !== "function") throw invalid("require", "must be a function");
   if (!Array.isArray(refreshInitiators) || !refreshInitiators.every((host) => INITIATOR_PATTERN.test(host))) {
     throw invalid("refreshInitiators", 'must be an array of host names such as "app.example.com" or "*.example.com"');
   }

@@ -255,6 +255,23 @@ Deno.test("DeviceBoundMiddleware: a sign-out ends the bound session, and a new s
   assertEquals(events, ["created", "bound", "destroyed", "created", "bound"]);
 });
 
+Deno.test("DeviceBoundMiddleware offers nothing with a sign-out, also if that was not awaited", async () => {
+  using _clock = new FakeClock();
+  const sessions = start({}, new BasicStore());
+  const server = serverOf(sessions, new DeviceBoundMiddleware(sessions), {
+    "/sign-in": signInAction,
+    "/sign-out": ({ security: { session }, response }) => {
+      void session.destroy();
+      response.setImmediately();
+      return "bye";
+    },
+  });
+  const browser = new DeviceBrowser(server, { hasSupport: false });
+  await browser.request("/sign-in");
+  const { headers } = await browser.request("/sign-out");
+  assertEquals([headers.getSetCookie().length, headers.has("secure-session-registration")], [1, false]);
+});
+
 Deno.test("DeviceBoundMiddleware ends the bound session of a visitor who has begun another one without a sign-in", async () => {
   using _clock = new FakeClock();
   const { server } = world();
