@@ -33,7 +33,8 @@ export function serverOf(
     const response = await devices?.onPreRequest(context);
     if (response !== undefined) return response;
     context.response.result = await actions[path]?.(context) ?? "ok";
-    await sessions.onPostRequest(context);
+    // As Alosaur does.
+    if (!context.response.isImmediately()) await sessions.onPostRequest(context);
     return merged(context as Context);
   };
 }
