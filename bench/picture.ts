@@ -7,6 +7,7 @@
  *
  * @module
  */
+import { denoOutput } from "../tests/helpers/deno_output.ts";
 import type { InProcessResults } from "./in_process.ts";
 import { CASE_NAMES, type CaseName, CASES } from "./subjects/subject.ts";
 
@@ -37,7 +38,10 @@ const rows = [
   ...results.subjects.filter(({ isPeer }) => isPeer).sort((a, b) => a.cases.read.median - b.cases.read.median),
 ];
 
-await Deno.writeTextFile(new URL("../docs/added-cost.svg", import.meta.url), await format(draw()));
+await Deno.writeTextFile(
+  new URL("../docs/added-cost.svg", import.meta.url),
+  await denoOutput(["fmt", "--ext", "svg", "-"], draw()),
+);
 console.log(table());
 
 function draw(): string {
@@ -88,20 +92,6 @@ ${panels.join("\n")}
 <text x="16" y="${height - 13}" class="faint">${escape(`Deno ${deno}, ${cpu}, ${cores} cores, ${date}.`)}</text>
 </svg>
 `;
-}
-
-/** Formats the picture as `deno fmt --check` expects it. */
-async function format(svg: string): Promise<string> {
-  const process = new Deno.Command(Deno.execPath(), {
-    args: ["fmt", "--ext", "svg", "-"],
-    cwd: new URL("..", import.meta.url),
-    stdin: "piped",
-    stdout: "piped",
-  }).spawn();
-  await new Blob([svg]).stream().pipeTo(process.stdin);
-  const { success, stdout } = await process.output();
-  if (!success) throw new Error("Cannot format the picture: deno fmt failed");
-  return new TextDecoder().decode(stdout);
 }
 
 function panel(name: CaseName, left: number, top: number, hasLabels: boolean): string {

@@ -4,7 +4,9 @@
  * @module
  */
 
-const ROOT = new URL("..", import.meta.url);
+import { denoOutput } from "../tests/helpers/deno_output.ts";
+import { ROOT } from "../tests/helpers/files.ts";
+
 const PAGE = new URL("docs/api.md", ROOT);
 
 const HEAD = `# API
@@ -20,33 +22,9 @@ export async function apiPage(): Promise<string> {
   const parts = [HEAD];
   for (const [name, path] of Object.entries(exports)) {
     const specifier = `@alosaur/session${name.slice(1)}`;
-    parts.push(`## ${specifier}\n`, ...symbolsOf(await doc(path)).map(toMarkdown));
+    parts.push(`## ${specifier}\n`, ...symbolsOf(await denoOutput(["doc", path])).map(toMarkdown));
   }
-  return await format(parts.join("\n"));
-}
-
-/** Returns the output of `deno doc` for one module. */
-async function doc(path: string): Promise<string> {
-  return await run(["doc", path]);
-}
-
-async function format(text: string): Promise<string> {
-  return await run(["fmt", "--ext", "md", "-"], text);
-}
-
-async function run(args: string[], input = ""): Promise<string> {
-  const process = new Deno.Command(Deno.execPath(), {
-    args,
-    cwd: ROOT,
-    env: { NO_COLOR: "1" },
-    stdin: "piped",
-    stdout: "piped",
-    stderr: "null",
-  }).spawn();
-  await new Blob([input]).stream().pipeTo(process.stdin);
-  const { success, stdout } = await process.output();
-  if (!success) throw new Error(`Cannot write the page: deno ${args[0]} failed`);
-  return new TextDecoder().decode(stdout);
+  return await denoOutput(["fmt", "--ext", "md", "-"], parts.join("\n"));
 }
 
 /** A symbol: its declarations, each with its documentation. */

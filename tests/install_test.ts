@@ -17,6 +17,23 @@ async function copy(to: string, ...names: string[]): Promise<void> {
   }
 }
 
+/**
+ * Makes a folder with a copy of the add-on, and a `deno.json` with these imports and those of std.
+ *
+ * The `deno.json` of this repository is not copied. If it were in the folder, Deno would resolve the
+ * add-on's imports with it instead of the application's.
+ */
+async function install(imports: Record<string, string>): Promise<string> {
+  const directory = await Deno.makeTempDir({ prefix: "application_" });
+  await Deno.mkdir(`${directory}/session`);
+  await copy(`${directory}/session`, "mod.ts", "deps.ts", "src");
+  const own: { imports: Record<string, string> } = JSON.parse(await Deno.readTextFile(new URL("deno.json", root)));
+  const std = Object.entries(own.imports).filter(([name]) => name.startsWith("jsr:"));
+  const config = JSON.stringify({ imports: { ...imports, ...Object.fromEntries(std) } });
+  await Deno.writeTextFile(`${directory}/deno.json`, config);
+  return directory;
+}
+
 /** Returns the blocks of code of a section of a page, by language. */
 function blocksOf(page: string, heading: string): { language: string; code: string }[] {
   const [, section = ""] = page.split(`\n## ${heading}\n`);
@@ -43,74 +60,51 @@ async function visit(url: string, cookie?: string): Promise<{ text: string; cook
   }
 }
 
-for (const [page, heading] of [["README.md", "Add it to your application"]] as const) {
-  Deno.test(`${page}, "${heading}", followed to the letter, counts visits`, async () => {
-    const blocks = blocksOf(await Deno.readTextFile(new URL(page, root)), heading);
-    assertEquals(blocks.map(({ language }) => language), ["json", "ts", "sh"]);
-    const [config, main, commands] = blocks.map(({ code }) => code) as [string, string, string];
-    const directory = await Deno.makeTempDir({ prefix: "readme_" });
-    try {
-      await Deno.mkdir(`${directory}/session`);
-      await copy(`${directory}/session`, "mod.ts", "deps.ts", "src");
-      // The tag on GitHub and the std modules are not where this test runs. The stand-in takes their place.
-      const imports: Record<string, string> = JSON.parse(config).imports;
-      assertEquals(imports["alosaur/"], "https://raw.githubusercontent.com/alosaur/alosaur/v2.0.0/");
-      const own: { imports: Record<string, string> } = JSON.parse(await Deno.readTextFile(new URL("deno.json", root)));
-      const std = Object.entries(own.imports).filter(([name]) => name.startsWith("jsr:"));
-      imports["alosaur/"] = new URL("tests/alosaur/", root).href;
-      await Deno.writeTextFile(
-        `${directory}/deno.json`,
-        JSON.stringify({ imports: { ...imports, ...Object.fromEntries(std) } }),
-      );
-      // Another process may use the port of the README.
-      const port = freePort();
-      await Deno.writeTextFile(`${directory}/main.ts`, main.replaceAll("8000", String(port)));
-      const [secret = "", run = ""] = commands.trim().split("\n");
-      assert(secret.startsWith("export SESSION_SECRET=$(deno eval ") && run.startsWith("deno run "), commands);
-      const { env, clearEnv } = withoutCoverage();
-      const script = `deno() { "${Deno.execPath()}" "$@"; }\n${secret}\nexec "${Deno.execPath()}" ${
-        run.slice("deno ".length).replaceAll("8000", String(port)).replace("run ", "run --no-prompt --no-lock --check ")
-      }`;
-      await using _server = {
-        process: new Deno.Command("bash", { args: ["-c", script], cwd: directory, clearEnv, env, stdout: "null" })
-          .spawn(),
-        async [Symbol.asyncDispose](): Promise<void> {
-          this.process.kill();
-          await this.process.status;
-        },
-      };
-      const url = `http://localhost:${port}/counter`;
-      const first = await visit(url);
-      assertEquals(first.text, "Visit 1");
-      assertEquals((await visit(url, first.cookie)).text, "Visit 2");
-    } finally {
-      await Deno.remove(directory, { recursive: true });
-    }
-  });
-}
+Deno.test('README.md, "Add it to your application", followed to the letter, counts visits', async () => {
+  const readme = await Deno.readTextFile(new URL("README.md", root));
+  const blocks = blocksOf(readme, "Add it to your application");
+  assertEquals(blocks.map(({ language }) => language), ["json", "ts", "sh"]);
+  const [config, main, commands] = blocks.map(({ code }) => code) as [string, string, string];
+  // The tag on GitHub and the std modules are not where this test runs. The stand-in takes their place.
+  const imports: Record<string, string> = JSON.parse(config).imports;
+  assertEquals(imports["alosaur/"], "https://raw.githubusercontent.com/alosaur/alosaur/v2.0.0/");
+  const directory = await install({ ...imports, "alosaur/": new URL("tests/alosaur/", root).href });
+  try {
+    // Another process may use the port of the README.
+    const port = freePort();
+    await Deno.writeTextFile(`${directory}/main.ts`, main.replaceAll("8000", String(port)));
+    const [secret = "", run = ""] = commands.trim().split("\n");
+    assert(secret.startsWith("export SESSION_SECRET=$(deno eval ") && run.startsWith("deno run "), commands);
+    const { env, clearEnv } = withoutCoverage();
+    const script = `deno() { "${Deno.execPath()}" "$@"; }\n${secret}\nexec "${Deno.execPath()}" ${
+      run.slice("deno ".length).replaceAll("8000", String(port)).replace("run ", "run --no-prompt --no-lock --check ")
+    }`;
+    await using _server = {
+      process: new Deno.Command("bash", { args: ["-c", script], cwd: directory, clearEnv, env, stdout: "null" })
+        .spawn(),
+      async [Symbol.asyncDispose](): Promise<void> {
+        this.process.kill();
+        await this.process.status;
+      },
+    };
+    const url = `http://localhost:${port}/counter`;
+    const first = await visit(url);
+    assertEquals(first.text, "Visit 1");
+    assertEquals((await visit(url, first.cookie)).text, "Visit 2");
+  } finally {
+    await Deno.remove(directory, { recursive: true });
+  }
+});
 
 Deno.test("an application and its copy of the add-on use the same Alosaur", async () => {
-  const directory = await Deno.makeTempDir({ prefix: "application_" });
+  const directory = await install({
+    "alosaur/": "./the application's/tests/alosaur/",
+    "@alosaur/session": "./session/mod.ts",
+  });
   try {
-    // Without `deno.json`. If it were in the folder, Deno would resolve the add-on's imports with
-    // it instead of the application's.
-    await Deno.mkdir(`${directory}/session`);
-    await copy(`${directory}/session`, "mod.ts", "deps.ts", "src");
     await Deno.mkdir(`${directory}/the application's`);
     for (const name of ["tests", "tests/alosaur"]) await Deno.mkdir(`${directory}/the application's/${name}`);
     await copy(`${directory}/the application's`, "tests/alosaur");
-    const own: { imports: Record<string, string> } = JSON.parse(await Deno.readTextFile(new URL("deno.json", root)));
-    const std = Object.entries(own.imports).filter(([name]) => name.startsWith("jsr:"));
-    await Deno.writeTextFile(
-      `${directory}/deno.json`,
-      JSON.stringify({
-        imports: {
-          "alosaur/": "./the application's/tests/alosaur/",
-          "@alosaur/session": "./session/mod.ts",
-          ...Object.fromEntries(std),
-        },
-      }),
-    );
     await Deno.writeTextFile(
       `${directory}/main.ts`,
       `import { App, Area, Controller, HttpContext } from "alosaur/mod.ts";
@@ -121,12 +115,11 @@ Deno.test("an application and its copy of the add-on use the same Alosaur", asyn
       app.use(/\\//, new SessionMiddleware(new MemoryStore(), { secret: SessionMiddleware.generateSecret() }));
       console.log(Context === HttpContext, new SecurityContext(new Request("http://localhost/")) instanceof HttpContext);`,
     );
-    // The coverage of the child process does not belong to this run.
-    const { DENO_COVERAGE_DIR: _, ...env } = Deno.env.toObject();
+    const { env, clearEnv } = withoutCoverage();
     const { code, stdout, stderr } = await new Deno.Command(Deno.execPath(), {
       args: ["run", "--check", "--no-lock", "--quiet", "main.ts"],
       cwd: directory,
-      clearEnv: true,
+      clearEnv,
       env: { ...env, NO_COLOR: "1" },
     }).output();
     assertEquals(new TextDecoder().decode(stdout), "true true\n", new TextDecoder().decode(stderr));

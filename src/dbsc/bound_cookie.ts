@@ -4,7 +4,7 @@
  * @module
  */
 import type { ProofFailure } from "../cookie/device_guard.ts";
-import { isPairStart } from "../cookie/session_cookie.ts";
+import { readPairs } from "../cookie/session_cookie.ts";
 import { TimedTokens } from "../cookie/timed_token.ts";
 import { TwoGenerationCache } from "../util/two_generation_cache.ts";
 
@@ -68,7 +68,8 @@ export class BoundCookie {
    * @returns `undefined` if it is valid
    */
   check(header: string, deviceKey: string): ProofFailure | undefined {
-    const value = this.#read(header);
+    // Another host or path cannot set a `__Host-` cookie, so the first one is the only one.
+    const value = readPairs(header, this.#prefix)[0]?.slice(this.#prefix.length);
     if (value === undefined) return "missing";
     const known = this.#verified.get(value);
     const expiresAt = known?.deviceKey === deviceKey ? known.expiresAt : this.#verify(value, deviceKey);
@@ -81,15 +82,5 @@ export class BoundCookie {
     // A copy, because a slice of the header would keep the whole header in memory.
     if (expiresAt !== undefined) this.#verified.set(Array.from(value).join(""), { deviceKey, expiresAt });
     return expiresAt;
-  }
-
-  /** A `__Host-` cookie cannot be set by another host or path, so the first one is the only one. */
-  #read(header: string): string | undefined {
-    for (let at = header.indexOf(this.#prefix); at !== -1; at = header.indexOf(this.#prefix, at + 1)) {
-      if (!isPairStart(header, at)) continue;
-      const end = header.indexOf(";", at);
-      return header.slice(at + this.#prefix.length, end === -1 ? undefined : end).trim();
-    }
-    return undefined;
   }
 }

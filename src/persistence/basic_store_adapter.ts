@@ -20,6 +20,7 @@ import { areEqual } from "../util/equal_values.ts";
 import { ExpiringMap } from "../util/expiring_map.ts";
 import { noop } from "../util/maybe_promise.ts";
 import type { KeyedMutex } from "../util/keyed_mutex.ts";
+import { withoutUndefined } from "../util/without_undefined.ts";
 import type { Clears } from "./clears.ts";
 import type { RenewOptions, SessionChange, StoreAdapter, ValueUpdater } from "./store_adapter.ts";
 import { withStoreErrors } from "./store_errors.ts";
@@ -174,6 +175,7 @@ export class BasicStoreAdapter implements StoreAdapter {
         }
       }
       const reserved = { ...before, ...meta, ...expiryField(expiresAt) };
+      // Every backend then stores the same value as a JSON backend.
       await this.#setValue("change", sid, RESERVED_KEY, withoutUndefined(reserved));
       if (traceExpiry !== undefined && expiresAt !== undefined) traceExpiry.expiresAt = expiresAt;
       return true;
@@ -368,12 +370,4 @@ function reservedValue(operation: string, stored: object): ReservedValue | undef
 
 function expiryField(expiresAt: number | undefined): { expiresAt?: number } {
   return expiresAt === undefined ? {} : { expiresAt };
-}
-
-/**
- * Removes the properties that are `undefined`, so that every backend stores the same value as a
- * JSON backend.
- */
-function withoutUndefined(object: object): object {
-  return Object.fromEntries(Object.entries(object).filter(([, value]) => value !== undefined));
 }

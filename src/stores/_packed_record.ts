@@ -6,6 +6,7 @@
 import { OPTIONAL_META } from "../session_record.ts";
 import type { SessionMeta, SessionRecord, StoredRecord } from "../session_store.ts";
 import { cloneValue } from "../util/clone_value.ts";
+import { withoutUndefined } from "../util/without_undefined.ts";
 
 /** All metadata of a session, if its expiry and its lifetime do not suffice to compute them. */
 interface ExtraMeta {
@@ -156,17 +157,6 @@ export class PackedRecord implements StoredRecord {
     const extra = { meta: withoutUndefined({ ...this.meta, ...meta }), sharedExpiry };
     return new PackedRecord(this.#entries, expiresAt, this.#version, 0, extra);
   }
-}
-
-/**
- * Returns metadata without the members that are `undefined`. An object from which a member was
- * deleted is a hash table in V8, and a copy of it takes each request twice as long.
- */
-function withoutUndefined(meta: SessionMeta): SessionMeta {
-  const { createdAt, seenAt, renewedAt } = meta;
-  const members: Record<string, unknown> = {};
-  for (const name of OPTIONAL_META) if (meta[name] !== undefined) members[name] = meta[name];
-  return { createdAt, seenAt, renewedAt, ...members };
 }
 
 /** Returns whether all times are the time of creation, and no optional member is set. */

@@ -2,6 +2,7 @@
 import { assert, assertEquals, assertMatch, assertNotEquals, assertRejects } from "../helpers/assert.ts";
 import { FakeClock } from "../helpers/clock.ts";
 import {
+  BROWSER_METADATA,
   DeviceBrowser,
   DeviceKey,
   ENDPOINT,
@@ -331,8 +332,7 @@ Deno.test("DeviceBoundMiddleware works with a rotated secret", async () => {
   assertEquals(await (await server({ ...get, cookie: browser.cookie })).text(), "ES256");
   const registration = await (await DeviceKey.create()).registration(challenge);
   const headers = {
-    "sec-fetch-site": "same-origin",
-    "sec-fetch-mode": "no-cors",
+    ...BROWSER_METADATA,
     "secure-session-response": registration,
   };
   const registered = await server({ path: ENDPOINT, method: "POST", headers, cookie: offered.cookie });
@@ -754,8 +754,7 @@ Deno.test("DeviceBoundMiddleware: an old id within its grace period cannot bind 
   await browser.request("/renew");
   const challenge = /challenge="([^"]+)"/.exec(offer)?.[1] ?? "";
   const headers = {
-    "sec-fetch-site": "same-origin",
-    "sec-fetch-mode": "no-cors",
+    ...BROWSER_METADATA,
     "secure-session-response": await (await DeviceKey.create()).registration(challenge),
   };
   const bind = async (cookie: string | undefined): Promise<number> =>

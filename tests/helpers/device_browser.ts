@@ -7,6 +7,13 @@ import { contextOf, merged, setCookies } from "./request.ts";
 export const ORIGIN = "https://shop.example";
 export const ENDPOINT = "/.session/device";
 
+/** The headers with which a browser sends a registration or a refresh. */
+export const BROWSER_METADATA = {
+  "sec-fetch-site": "same-origin",
+  "sec-fetch-mode": "no-cors",
+  "sec-fetch-dest": "empty",
+};
+
 /** The action of a path. */
 export type Actions = Record<string, (context: ReturnType<typeof contextOf>) => unknown>;
 
@@ -187,11 +194,7 @@ export class DeviceBrowser {
 
   /** Sends a request to the endpoint, with the Fetch Metadata of Chromium. */
   async post(path: string, headers: Record<string, string>): Promise<Response> {
-    return await this.send({
-      path,
-      method: "POST",
-      headers: { "sec-fetch-site": "same-origin", "sec-fetch-mode": "no-cors", "sec-fetch-dest": "empty", ...headers },
-    });
+    return await this.send({ path, method: "POST", headers: { ...BROWSER_METADATA, ...headers } });
   }
 
   /** Proves that the browser holds the key. Ends the bound session as Chromium does. */
