@@ -8,6 +8,7 @@
  */
 import type { HttpContext, MiddlewareTarget } from "../deps.ts";
 import { Session, stateOf } from "./session.ts";
+import { describeOption } from "./util/describe_value.ts";
 import { checkOptionNames } from "./util/option_names.ts";
 
 /** The options of `CsrfMiddleware`. */
@@ -40,6 +41,8 @@ const SAFE_METHODS: ReadonlySet<string> = new Set(["GET", "HEAD", "OPTIONS", "TR
 /** The header and the form field that carry a token. */
 const TOKEN_HEADER = "x-csrf-token";
 const TOKEN_FIELD = "_csrf";
+
+const UNKNOWN_ORIGIN = "the request has neither Sec-Fetch-Site nor an Origin other than null";
 
 /** Matches an Origin, and captures its scheme and its host with the optional port. */
 const ORIGIN_PATTERN = /^(https?:)\/\/([^\s/\\?#@]+)$/i;
@@ -95,8 +98,8 @@ export class CsrfMiddleware implements MiddlewareTarget {
   constructor(options: CsrfOptions = {}) {
     checkOptionNames("check requests", options, { trustedOrigins: true, exempt: true });
     const { trustedOrigins = [], exempt = [] } = options;
-    if (!Array.isArray(trustedOrigins)) throw invalid("`trustedOrigins`", "must be an array");
-    if (!Array.isArray(exempt)) throw invalid("`exempt`", "must be an array");
+    if (!Array.isArray(trustedOrigins)) throw invalid("trustedOrigins", "must be an array of origins", trustedOrigins);
+    if (!Array.isArray(exempt)) throw invalid("exempt", "must be an array of regular expressions", exempt);
     trustedOrigins.forEach(checkOrigin);
     exempt.forEach(checkRegExp);
     this.#trusted = new Set(trustedOrigins);
@@ -120,13 +123,20 @@ export class CsrfMiddleware implements MiddlewareTarget {
     const site = request.headers.get("sec-fetch-site");
     if (site !== null) {
       if (site === "same-origin" || site === "none" || this.#isTrusted(origin)) return undefined;
-      return refuse(context, "the browser reports that the request comes from another origin, which is not trusted");
+      return refuse(
+        context,
+        "the browser reports that the request comes from another origin; add that origin to `trustedOrigins` if it may send requests",
+      );
     }
     // Browsers also send `null` for a page's own form if the page has `Referrer-Policy: no-referrer`
     // (Fetch Standard, "append a request Origin header"), so `null` says nothing about the origin.
     if (origin !== null && origin !== "null") {
       if (this.#isTrusted(origin) || isSameHost(origin, hostOf(context))) return undefined;
-      return refuse(context, "the Origin of the request is neither its Host nor trusted");
+      return refuse(
+        context,
+        "the header Origin names neither the host of the request nor a trusted origin; add the origin to `trustedOrigins`, or " +
+          "check that the proxy passes the header Host on",
+      );
     }
     return this.#checkToken(context);
   }
@@ -151,7 +161,7 @@ export class CsrfMiddleware implements MiddlewareTarget {
     if (session?.expiresAt === undefined) {
       return refuse(
         context,
-        "the request does not name its origin, and has no session to compare a token with",
+        `${UNKNOWN_ORIGIN}, and it has no session with a token; send one of these headers, or list the path in \`exempt\``,
       );
     }
     const header = context.request.headers.get(TOKEN_HEADER);
@@ -160,7 +170,8 @@ export class CsrfMiddleware implements MiddlewareTarget {
     if (field !== undefined && session.verifyCsrfToken(field)) return undefined;
     return refuse(
       context,
-      "the request does not name its origin, and does not carry the token of its session",
+      `${UNKNOWN_ORIGIN}, and it does not carry the token of its session; load the page again, and send csrfToken() in ` +
+        `the field ${TOKEN_FIELD} or the header ${TOKEN_HEADER}`,
     );
   }
 }
@@ -225,25 +236,20 @@ function refuse(context: HttpContext, reason: string): Response {
 }
 
 function checkOrigin(origin: unknown): void {
-  if (typeof origin !== "string") throw invalid("`trustedOrigins`", "must contain strings");
-  const url = URL.parse(origin);
+  const url = typeof origin === "string" ? URL.parse(origin) : null;
   // A URL may have the host `*`, which looks like a wildcard but is not one.
-  const isPattern = origin.includes("*");
-  if (!isPattern && ORIGIN_PATTERN.test(origin) && url?.origin === origin) return;
-  const isOrigin = !isPattern && url !== null && ORIGIN_PATTERN.test(url.origin);
-  const hint = isOrigin ? `; write ${JSON.stringify(url.origin)}` : "";
-  throw invalid(
-    "`trustedOrigins`",
-    `must contain origins as browsers send them, such as "https://other.example"; received ${
-      JSON.stringify(origin)
-    }${hint}`,
-  );
+  const isOrigin = url !== null && !url.host.includes("*") && ORIGIN_PATTERN.test(url.origin);
+  if (isOrigin && url.origin === origin) return;
+  const requirement = 'must contain origins as browsers send them, such as "https://other.example"';
+  throw invalid("trustedOrigins", requirement, origin, isOrigin ? `; write ${JSON.stringify(url.origin)}` : "");
 }
 
 function checkRegExp(pattern: unknown): void {
-  if (!(pattern instanceof RegExp)) throw invalid("`exempt`", "must contain regular expressions");
+  if (!(pattern instanceof RegExp)) throw invalid("exempt", "must contain regular expressions", pattern);
 }
 
-function invalid(option: string, requirement: string): TypeError {
-  return new TypeError(`Cannot check requests: ${option} ${requirement}`);
+function invalid(option: string, requirement: string, received: unknown, hint = ""): TypeError {
+  return new TypeError(
+    `Cannot check requests: \`${option}\` ${requirement}; received ${describeOption(received)}${hint}`,
+  );
 }

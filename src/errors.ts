@@ -162,7 +162,8 @@ export class DeviceProofError extends SessionError {
 /**
  * A call was refused because it needs a new session cookie, and the headers of the response have
  * already left. That is the case in the body of a streamed response, in a WebSocket, and in code
- * that runs after the response. Nothing was written.
+ * that runs after the response. Nothing was written. The client has its response already, so this
+ * error has no `httpCode`.
  */
 export class HeadersSentError extends SessionError {
   static {

@@ -6,6 +6,7 @@
 import { type CacheOptions, MAX_DATE_MS, type ResolvedOptions, type SessionOptions } from "./options.ts";
 import type { CacheLimits } from "./persistence/session_cache.ts";
 import { readSecrets } from "./secrets.ts";
+import { describeOption } from "./util/describe_value.ts";
 import { warnIfMilliseconds } from "./util/likely_milliseconds.ts";
 import { checkOptionNames } from "./util/option_names.ts";
 
@@ -107,7 +108,7 @@ const CACHE_CHECKS: Readonly<Record<keyof CacheOptions, Check>> = {
  */
 export function resolveOptions(options: SessionOptions): ResolvedOptions {
   if (typeof options !== "object" || options === null) {
-    throw new TypeError("Cannot start sessions: the options are missing; `secret` is required");
+    throw new TypeError("Cannot start sessions: the options are missing; pass an object with a `secret`");
   }
   checkOptionNames("start sessions", options, { secret: true, ...TYPE_CHECKS });
   runChecks(options, TYPE_CHECKS, TypeError);
@@ -167,7 +168,9 @@ function runChecks(
   for (const [option, [isValid, requirement]] of Object.entries(checks)) {
     const value: unknown = Reflect.get(options, option);
     if (value !== undefined && !isValid(value)) {
-      throw new errorClass(`Cannot start sessions: \`${prefix}${option}\` ${requirement}`);
+      throw new errorClass(
+        `Cannot start sessions: \`${prefix}${option}\` ${requirement}; received ${describeOption(value)}`,
+      );
     }
   }
 }

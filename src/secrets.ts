@@ -4,6 +4,7 @@
  * @module
  */
 import { encodeBase64Url } from "./util/base64url.ts";
+import { describeType } from "./util/describe_value.ts";
 
 /**
  * A secret that signs cookies. A string is encoded as UTF-8. A `Uint8Array` is used unchanged. A
@@ -15,6 +16,9 @@ export type SessionSecret = Uint8Array | bigint | number | string;
 const MIN_SECRET_BYTES = 16;
 /** The example secret of Alosaur's documentation of sessions. It is public. */
 const PUBLISHED_SECRET = "6b911fd37cdf5c81d4c0adb1ab7fa822ed253ab0ad9aa18d77257c88b29b718e";
+
+/** A missing secret is most often a variable that was not set. */
+const CHECK_VARIABLE = "if it comes from an environment variable, check that the variable is set";
 
 /**
  * Generates a secret of 32 random bytes, the output length of the hash (RFC 2104 section 3).
@@ -35,7 +39,9 @@ export function generateSecret(): string {
  */
 export function readSecrets(secret: SessionSecret | readonly SessionSecret[]): { keys: Uint8Array[]; weak: boolean } {
   const secrets: readonly SessionSecret[] = isList(secret) ? secret : [secret];
-  if (secrets.length === 0) throw new TypeError("Cannot sign the session cookie: `secret` is an empty array");
+  if (secrets.length === 0) {
+    throw new TypeError("Cannot sign the session cookie: `secret` is an empty array; expected at least one secret");
+  }
   const keys = secrets.map(secretBytes);
   const weak = keys.some((key) => key.length < MIN_SECRET_BYTES || isPublished(key));
   return { keys, weak };
@@ -58,7 +64,7 @@ function secretBytes(secret: SessionSecret): Uint8Array {
   const bytes = encodeSecret(secret);
   // HMAC pads a key with zeros, so a key of zeros equals the empty one.
   if (bytes.every((byte) => byte === 0)) {
-    throw new RangeError("Cannot sign the session cookie: `secret` is empty or zero");
+    throw new RangeError(`Cannot sign the session cookie: \`secret\` is empty or zero; ${CHECK_VARIABLE}`);
   }
   return bytes;
 }
@@ -67,12 +73,17 @@ function encodeSecret(secret: SessionSecret): Uint8Array {
   if (typeof secret === "string") return new TextEncoder().encode(secret);
   if (secret instanceof Uint8Array) return new Uint8Array(secret);
   if (typeof secret === "number" && !Number.isSafeInteger(secret)) {
-    throw new RangeError("Cannot sign the session cookie: a number as `secret` must be a safe integer");
+    throw new RangeError(
+      "Cannot sign the session cookie: a number as `secret` must be a safe integer; use a bigint or a string",
+    );
   }
   if (typeof secret === "number" || typeof secret === "bigint") {
-    if (secret < 0) throw new RangeError("Cannot sign the session cookie: a number as `secret` must be positive");
+    if (secret < 0) throw new RangeError("Cannot sign the session cookie: a number as `secret` must not be negative");
     const hex = secret.toString(16);
     return Uint8Array.fromHex(hex.length % 2 === 0 ? hex : `0${hex}`);
   }
-  throw new TypeError("Cannot sign the session cookie: `secret` must be a string, a Uint8Array, a bigint or a number");
+  throw new TypeError(
+    "Cannot sign the session cookie: `secret` must be a string, a Uint8Array, a bigint or a number; " +
+      `received ${describeType(secret)}; ${CHECK_VARIABLE}`,
+  );
 }

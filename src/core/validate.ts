@@ -8,6 +8,7 @@ import { MAX_DATE_MS } from "../options.ts";
 import { isDuration } from "../resolve_options.ts";
 import type { RegenerateOptions } from "../session_types.ts";
 import { cloneValue } from "../util/clone_value.ts";
+import { describeOption, describeType } from "../util/describe_value.ts";
 import { warnIfMilliseconds } from "../util/likely_milliseconds.ts";
 import { checkOptionNames } from "../util/option_names.ts";
 import type { Regeneration } from "./session_changes.ts";
@@ -30,9 +31,13 @@ const MAX_PRINCIPAL_LENGTH = 512;
  * @throws {TypeError} if it is not a well-formed string
  */
 export function checkKey(operation: string, key: string): void {
-  if (typeof key !== "string" || !key.isWellFormed()) {
-    throw new TypeError(`Cannot ${operation}: the key is not a well-formed string`);
-  }
+  checkText(operation, "key", key);
+}
+
+function checkText(operation: string, name: string, text: unknown): void {
+  if (typeof text === "string" && text.isWellFormed()) return;
+  const received = typeof text === "string" ? "one with a lone surrogate" : describeType(text);
+  throw new TypeError(`Cannot ${operation}: the ${name} must be a well-formed string; received ${received}`);
 }
 
 /**
@@ -42,13 +47,8 @@ export function checkKey(operation: string, key: string): void {
  * @throws {RangeError} if it is empty or has more than 512 characters
  */
 export function checkPrincipal(operation: string, principal: string): void {
-  if (typeof principal !== "string" || !principal.isWellFormed()) {
-    throw new TypeError(`Cannot ${operation}: the principal must be a well-formed string`);
-  }
-  if (principal === "") throw new RangeError(`Cannot ${operation}: the principal is empty`);
-  if (principal.length > MAX_PRINCIPAL_LENGTH) {
-    throw new RangeError(`Cannot ${operation}: the principal has more than ${MAX_PRINCIPAL_LENGTH} characters`);
-  }
+  checkText(operation, "principal", principal);
+  checkLength(operation, "principal", principal, MAX_PRINCIPAL_LENGTH);
 }
 
 /**
@@ -58,10 +58,9 @@ export function checkPrincipal(operation: string, principal: string): void {
  * @throws {RangeError} if it is not an integer from 1 to 1,000
  */
 export function checkPageLimit(operation: string, limit: number): void {
-  if (typeof limit !== "number") throw new TypeError(`Cannot ${operation}: \`limit\` must be a number`);
-  if (!Number.isInteger(limit) || limit < 1 || limit > MAX_PAGE_LIMIT) {
-    throw new RangeError(`Cannot ${operation}: \`limit\` must be an integer from 1 to ${MAX_PAGE_LIMIT}`);
-  }
+  if (Number.isInteger(limit) && limit >= 1 && limit <= MAX_PAGE_LIMIT) return;
+  const requirement = `must be an integer from 1 to ${MAX_PAGE_LIMIT}; received ${describeOption(limit)}`;
+  throw new (typeof limit === "number" ? RangeError : TypeError)(`Cannot ${operation}: \`limit\` ${requirement}`);
 }
 
 /**
@@ -97,9 +96,9 @@ function isPlainObject(value: object): boolean {
  */
 export function checkMaxAge(operation: string, maxAge: number | null): void {
   if (maxAge === null) return;
-  if (typeof maxAge !== "number") throw new TypeError(`Cannot ${operation}: \`maxAge\` must be a number or null`);
   if (!isDuration(maxAge)) {
-    throw new RangeError(`Cannot ${operation}: \`maxAge\` must be an integer above 0, in seconds, or null`);
+    const requirement = `must be an integer above 0, in seconds, or null; received ${describeOption(maxAge)}`;
+    throw new (typeof maxAge === "number" ? RangeError : TypeError)(`Cannot ${operation}: \`maxAge\` ${requirement}`);
   }
   warnIfMilliseconds("maxAge", maxAge);
 }
@@ -111,12 +110,13 @@ export function checkMaxAge(operation: string, maxAge: number | null): void {
  * @throws {RangeError} if it is empty or too long
  */
 export function checkLabel(operation: string, label: string): void {
-  if (typeof label !== "string" || !label.isWellFormed()) {
-    throw new TypeError(`Cannot ${operation}: the label must be a well-formed string`);
-  }
-  if (label === "" || label.length > MAX_LABEL_LENGTH) {
-    throw new RangeError(`Cannot ${operation}: the label must have 1 to ${MAX_LABEL_LENGTH} characters`);
-  }
+  checkText(operation, "label", label);
+  checkLength(operation, "label", label, MAX_LABEL_LENGTH);
+}
+
+function checkLength(operation: string, name: string, { length }: string, max: number): void {
+  if (length >= 1 && length <= max) return;
+  throw new RangeError(`Cannot ${operation}: the ${name} must have 1 to ${max} characters; received ${length}`);
 }
 
 /**
@@ -132,16 +132,19 @@ export function readRegenerateOptions(options: RegenerateOptions): Regeneration 
   if (graceSeconds !== undefined && principal !== undefined) {
     throw new TypeError(
       "Cannot regenerate: `graceSeconds` and `principal` exclude each other, because an id from before the sign-in must not reach a " +
-        "signed-in session",
+        "signed-in session; leave out `graceSeconds`",
     );
   }
   if (graceSeconds !== undefined && typeof graceSeconds !== "number") {
-    throw new TypeError("Cannot regenerate: `graceSeconds` must be a number");
+    throw new TypeError(
+      `Cannot regenerate: \`graceSeconds\` must be a number of seconds; received ${describeOption(graceSeconds)}`,
+    );
   }
   warnIfMilliseconds("graceSeconds", graceSeconds);
   if (graceSeconds !== undefined && !(graceSeconds >= 0 && Date.now() + graceSeconds * 1000 <= MAX_DATE_MS)) {
     throw new RangeError(
-      "Cannot regenerate: `graceSeconds` must be 0 or more, and end within the range of a Date",
+      "Cannot regenerate: `graceSeconds` must be 0 or more, and end within the range of a Date; " +
+        `received ${graceSeconds}`,
     );
   }
   if (principal !== undefined) checkPrincipal("regenerate", principal);
@@ -153,6 +156,10 @@ export function readRegenerateOptions(options: RegenerateOptions): Regeneration 
 
 /** Creates the error of an operation on a session that the store failed to look up. */
 export function unavailableError(operation: string, cause: SessionStoreError): SessionStoreError {
-  const message = `Cannot ${operation}: the session is not available, because the store failed`;
-  return new SessionStoreError(operation, message, { cause });
+  return new SessionStoreError(
+    operation,
+    `Cannot ${operation}: the session is not available, because the store failed at the beginning of the request; no ` +
+      "session is lost; see `cause`",
+    { cause },
+  );
 }

@@ -7,6 +7,7 @@ import type { HttpContext } from "../../deps.ts";
 import type { ResolvedOptions } from "../options.ts";
 import { isDuration } from "../resolve_options.ts";
 import type { DeviceAlgorithm } from "../session_types.ts";
+import { describeOption } from "../util/describe_value.ts";
 import { warnIfMilliseconds } from "../util/likely_milliseconds.ts";
 import { checkOptionNames } from "../util/option_names.ts";
 
@@ -118,13 +119,17 @@ export function resolveDeviceOptions(options: DeviceBoundOptions, sessions: Reso
   } = options;
   checkPath(path, sessions.path ?? "/");
   checkMaxAge(maxAge);
-  const isKnown = Array.isArray(algorithms) && algorithms.every((algorithm) => ALGORITHMS.includes(algorithm));
-  if (!isKnown || algorithms.length === 0) throw invalid("algorithms", 'must be an array of "ES256" and "RS256"');
-  if (offer !== undefined && typeof offer !== "function") throw invalid("offer", "must be a function");
-  if (require !== undefined && typeof require !== "function") throw invalid("require", "must be a function");
-  if (!Array.isArray(refreshInitiators) || !refreshInitiators.every((host) => INITIATOR_PATTERN.test(host))) {
-    throw invalid("refreshInitiators", 'must be an array of host names such as "app.example.com" or "*.example.com"');
-  }
+  const requirement = 'must be an array with "ES256", "RS256" or both';
+  checkList("algorithms", requirement, algorithms, (algorithm) => ALGORITHMS.includes(algorithm));
+  if (algorithms.length === 0) throw invalid("algorithms", requirement, algorithms);
+  if (offer !== undefined && typeof offer !== "function") throw invalid("offer", "must be a function", offer);
+  if (require !== undefined && typeof require !== "function") throw invalid("require", "must be a function", require);
+  checkList(
+    "refreshInitiators",
+    'must be an array of host names such as "app.example.com" or "*.example.com"',
+    refreshInitiators,
+    (host) => INITIATOR_PATTERN.test(host),
+  );
   return {
     path,
     maxAge,
@@ -151,23 +156,30 @@ function checkPath(path: string, cookiePath: string): void {
   // Browsers resolve dots, and take what follows two slashes for a host.
   const isPlain = typeof path === "string" && PATH_PATTERN.test(path) &&
     URL.parse(path, "https://host.invalid/")?.href === `https://host.invalid${path}`;
-  if (!isPlain) throw invalid("path", 'must be a path such as "/device", of letters, digits and - . _ ~ /');
+  if (!isPlain) throw invalid("path", 'must be a path such as "/device", of letters, digits and - . _ ~ /', path);
   const folder = cookiePath.endsWith("/") ? cookiePath : `${cookiePath}/`;
   if (!path.startsWith(folder)) {
-    throw invalid("path", `must be within the path of the session cookie, such as "${folder}.session/device"`);
+    throw invalid("path", `must be within the path of the session cookie, such as "${folder}.session/device"`, path);
   }
 }
 
 function checkMaxAge(maxAge: number): void {
-  if (typeof maxAge !== "number") throw invalid("maxAge", "must be a number of seconds");
+  if (typeof maxAge !== "number") throw invalid("maxAge", "must be a number of seconds", maxAge);
   warnIfMilliseconds("maxAge", maxAge);
   if (isDuration(maxAge) && maxAge >= MIN_MAX_AGE) return;
   throw new RangeError(
     `Cannot bind sessions: \`maxAge\` must be an integer of at least ${MIN_MAX_AGE}, in seconds, because browsers renew a ` +
-      "cookie that has two minutes left, and may only sign six times in nine minutes",
+      `cookie that has two minutes left, and may only sign six times in nine minutes; received ${maxAge}`,
   );
 }
 
-function invalid(option: string, requirement: string): TypeError {
-  return new TypeError(`Cannot bind sessions: \`${option}\` ${requirement}`);
+function checkList<T>(option: string, requirement: string, list: readonly T[], isValid: (item: T) => boolean): void {
+  if (!Array.isArray(list)) throw invalid(option, requirement, list);
+  for (const item of list) {
+    if (!isValid(item)) throw invalid(option, requirement, item);
+  }
+}
+
+function invalid(option: string, requirement: string, received: unknown): TypeError {
+  return new TypeError(`Cannot bind sessions: \`${option}\` ${requirement}; received ${describeOption(received)}`);
 }

@@ -17,7 +17,7 @@ export class Administration {
 
   /** Counts the live sessions. */
   count(): Promise<SessionCount> {
-    return withStoreErrors("count", () => {
+    return withStoreErrors(this.#shared.store, "count", () => {
       const { store, capabilities: { counting } } = this.#shared;
       if (counting === undefined) throw unsupportedError("count", "count the sessions", store, "countSessions");
       return counting.countSessions();
@@ -26,7 +26,7 @@ export class Administration {
 
   /** Lists the users who are signed in. */
   users(page: { after?: string; limit: number }): Promise<SignedInUser[]> {
-    return withStoreErrors("users", () => {
+    return withStoreErrors(this.#shared.store, "users", () => {
       const { store, capabilities: { principalLists } } = this.#shared;
       if (principalLists === undefined) throw unsupportedError("users", "list the users", store, "listPrincipals");
       return principalLists.listPrincipals(page);
@@ -35,7 +35,7 @@ export class Administration {
 
   /** Ends all sessions. */
   revokeEverybody(): Promise<void> {
-    return withStoreErrors("revokeEverybody", async () => {
+    return withStoreErrors(this.#shared.store, "revokeEverybody", async () => {
       const { clears, adapter, signals } = this.#shared;
       try {
         await clears.run(async () => {

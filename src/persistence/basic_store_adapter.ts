@@ -16,6 +16,7 @@ import {
   type SessionStore,
   type SessionTrace,
 } from "../session_store.ts";
+import { describeType } from "../util/describe_value.ts";
 import { areEqual } from "../util/equal_values.ts";
 import { ExpiringMap } from "../util/expiring_map.ts";
 import { noop } from "../util/maybe_promise.ts";
@@ -23,7 +24,7 @@ import type { KeyedMutex } from "../util/keyed_mutex.ts";
 import { withoutUndefined } from "../util/without_undefined.ts";
 import type { Clears } from "./clears.ts";
 import type { RenewOptions, SessionChange, StoreAdapter, ValueUpdater } from "./store_adapter.ts";
-import { withStoreErrors } from "./store_errors.ts";
+import { nameOf, withStoreErrors } from "./store_errors.ts";
 import { findTimeout } from "./store_timeout.ts";
 import { updateValue, type ValueAccess } from "./update_value.ts";
 
@@ -60,6 +61,8 @@ interface Trace {
 
 /** State of the sessions of a basic store that the store does not keep. The process keeps it. */
 export class BasicStoreState {
+  /** The store itself, for messages. */
+  readonly store: SessionStore;
   /** Runs the operations on a session one after the other. */
   readonly mutex: KeyedMutex;
   /** Runs the updates of a value one after the other. */
@@ -75,7 +78,8 @@ export class BasicStoreState {
   /** The calls that end all sessions. */
   readonly clears: Clears;
 
-  constructor(mutex: KeyedMutex, updateMutex: KeyedMutex, clears: Clears) {
+  constructor(store: SessionStore, mutex: KeyedMutex, updateMutex: KeyedMutex, clears: Clears) {
+    this.store = store;
     this.mutex = mutex;
     this.updateMutex = updateMutex;
     this.clears = clears;
@@ -127,7 +131,7 @@ export class BasicStoreAdapter implements StoreAdapter {
         for (const [key, value] of values) {
           const storedKey = toStoredKey(key);
           written.push(storedKey);
-          await withStoreErrors("set", () => this.#setValue("set", sid, storedKey, value), key);
+          await withStoreErrors(this.#state.store, "set", () => this.#setValue("set", sid, storedKey, value), key);
         }
       } catch (error) {
         // A store that hangs would hang at each value.
@@ -241,10 +245,12 @@ export class BasicStoreAdapter implements StoreAdapter {
     const stored: unknown = await this.#store.get(sid);
     if (stored === undefined || stored === null) return undefined;
     if (typeof stored === "object" && !Array.isArray(stored)) return stored as Record<string, unknown>;
-    const type = Array.isArray(stored) ? "n array" : ` ${typeof stored}`;
     throw new UnreadableRecordError(
       operation,
-      `Cannot ${operation}: the session store returned a wrong type from get(); expected an object, received a${type}`,
+      `Cannot ${operation}: get() of ${
+        nameOf(this.#state.store)
+      } must return an object of values by key, or undefined; ` +
+        `received ${describeType(stored)}`,
     );
   }
 
@@ -296,7 +302,12 @@ export class BasicStoreAdapter implements StoreAdapter {
   ): Promise<void> {
     try {
       for (const [storedKey, value] of values) {
-        await withStoreErrors("set", () => this.#setValue("set", sid, storedKey, value), fromStoredKey(storedKey));
+        await withStoreErrors(
+          this.#state.store,
+          "set",
+          () => this.#setValue("set", sid, storedKey, value),
+          fromStoredKey(storedKey),
+        );
       }
       check();
       // Last, because a record is a session only once it has an expiry.
@@ -363,8 +374,8 @@ function reservedValue(operation: string, stored: object): ReservedValue | undef
   if (isSessionMeta(value) && "expiresAt" in value && Number.isFinite(value.expiresAt)) return value as ReservedValue;
   throw new UnreadableRecordError(
     operation,
-    `Cannot ${operation}: the value ${JSON.stringify(RESERVED_KEY)} is not what the middleware wrote; ` +
-      "if an EncryptedStore wrote it, put one over the store, else destroy the session",
+    `Cannot ${operation}: the stored value ${JSON.stringify(RESERVED_KEY)} is not what the middleware wrote; if an ` +
+      "EncryptedStore wrote it, put one over the store; the session counts as ended",
   );
 }
 

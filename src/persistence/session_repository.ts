@@ -4,14 +4,13 @@
  * @module
  */
 import { type SessionEnd, SessionGoneError, type SessionStoreError, UnreadableRecordError } from "../errors.ts";
-import {
-  type ListedSession,
-  type PrincipalStore,
-  type SessionMeta,
-  type SessionRecord,
-  type SessionStore,
-  type SessionTrace,
-  STORE_METHODS,
+import type {
+  ListedSession,
+  PrincipalStore,
+  SessionMeta,
+  SessionRecord,
+  SessionStore,
+  SessionTrace,
 } from "../session_store.ts";
 import type { KeyedMutex } from "../util/keyed_mutex.ts";
 import { chain, isPending, type MaybePromise, noop } from "../util/maybe_promise.ts";
@@ -54,8 +53,6 @@ export class SessionRepository {
    * @throws {TypeError} if one of the eight methods is missing
    */
   constructor(store: SessionStore, storeTimeout: number | undefined, ordersSignIns = false) {
-    const missing = STORE_METHODS.filter((name) => typeof store?.[name] !== "function");
-    if (missing.length > 0) throw new TypeError(`Cannot start sessions: the store has no method ${missing.join(", ")}`);
     this.#shared = sharedStoreOf(store);
     this.administration = new Administration(this.#shared);
     this.#ordersSignIns = ordersSignIns;
@@ -120,7 +117,7 @@ export class SessionRepository {
     isRetry = false,
   ): Promise<LookupHit | LookupMiss> {
     const { finished } = this.#shared.clears;
-    const answer = await withStoreErrors("get", () => found);
+    const answer = await this.#call("get", () => found);
     // All sessions were ended in the meantime, and the answer may be from before.
     if (finished !== this.#shared.clears.finished) return await this.#read(sid, moves);
     // The session was live when the store read it. Another request may have extended it since.
@@ -160,7 +157,7 @@ export class SessionRepository {
    * replaced
    */
   findReplacement(sid: string): Promise<{ principal?: string } | undefined> {
-    return withStoreErrors("regenerate", async () => {
+    return this.#call("regenerate", async () => {
       let last: Awaited<AdapterResult>;
       try {
         for await (const [, found] of followMoves(() => this.#shared.adapter, sid)) {
@@ -193,7 +190,7 @@ export class SessionRepository {
    * period of an id has passed.
    */
   idsSince(sid: string): Promise<ReadonlySet<string>> {
-    return withStoreErrors("get", async () => {
+    return this.#call("get", async () => {
       const ids = new Set<string>();
       for await (const [id] of followMoves(() => this.#shared.adapter, sid)) ids.add(id);
       return ids;
@@ -204,13 +201,13 @@ export class SessionRepository {
   create(sid: string, record: SessionRecord): MaybePromise<void> {
     if (this.#mustOrder(record.meta)) return this.#createInOrder(sid, record);
     return chain(() => this.#shared.adapter.create(sid, record), noop, (cause) => {
-      throw toSessionError("create", cause);
+      throw toSessionError(this.#shared.store, "create", cause);
     });
   }
 
   async #createInOrder(sid: string, record: SessionRecord): Promise<void> {
     const meta = await this.#afterOthers(record.meta);
-    await withStoreErrors("create", () => this.#shared.adapter.create(sid, { ...record, meta }));
+    await this.#call("create", () => this.#shared.adapter.create(sid, { ...record, meta }));
   }
 
   /** Writes one value; `undefined` removes it. */
@@ -283,7 +280,7 @@ export class SessionRepository {
 
   /** Gives a session a new id, unless it got another one in the meantime. */
   renew(sid: string, newSid: string, options: RenewOptions): Promise<void> {
-    return withStoreErrors("regenerate", () => this.#move(sid, newSid, options));
+    return this.#call("regenerate", () => this.#move(sid, newSid, options));
   }
 
   async #move(sid: string, newSid: string, options: RenewOptions): Promise<void> {
@@ -294,7 +291,7 @@ export class SessionRepository {
       // If the connection broke after the store had moved the record, the old id leads to the new
       // one, and the move has succeeded. If the store's client then sent the move again, that
       // attempt found the session gone.
-      const found = await withStoreErrors("regenerate", () => this.#shared.adapter.read(sid)).catch(() => undefined);
+      const found = await this.#call("regenerate", () => this.#shared.adapter.read(sid)).catch(noop);
       if (found === undefined || !("movedTo" in found) || found.movedTo !== newSid) throw error;
     }
     this.#shared.replaced.set(sid, { expiresAt: Infinity });
@@ -348,8 +345,8 @@ export class SessionRepository {
         lastId = id;
         // Not only until the expiry that the caller knows, because another request may have extended it.
         this.#shared.ended.set(id, { expiresAt: Infinity, end });
-        await withStoreErrors("destroy", () => this.#shared.adapter.delete(id));
-        const found = await withStoreErrors("destroy", () => this.#shared.adapter.read(id));
+        await this.#call("destroy", () => this.#shared.adapter.delete(id));
+        const found = await this.#call("destroy", () => this.#shared.adapter.read(id));
         if (found === undefined || !("movedTo" in found)) break;
         this.signals.move(id, found.movedTo, {});
         if (isKept !== undefined && await isKept(found.movedTo)) return undefined;
@@ -365,7 +362,12 @@ export class SessionRepository {
   /** Lists the sessions of a user. */
   list(principal: string): Promise<ListedSession[]> {
     const find = "find the sessions of a user";
-    return withStoreErrors("list", () => this.requirePrincipals("list", find).listSessions(principal));
+    return this.#call("list", () => this.requirePrincipals("list", find).listSessions(principal));
+  }
+
+  /** Calls the store, and converts any error to a {@linkcode SessionError}. */
+  #call<T>(operation: string, call: () => T | PromiseLike<T>, key?: string): Promise<T> {
+    return withStoreErrors(this.#shared.store, operation, call, key);
   }
 
   /**
@@ -382,12 +384,12 @@ export class SessionRepository {
     const { id } = session;
     if (this.#shared.ended.get(id) !== undefined) throw new SessionGoneError(operation);
     return chain(() => run(id), noop, async (cause) => {
-      const error = toSessionError(operation, cause, key);
+      const error = toSessionError(this.#shared.store, operation, cause, key);
       if (!(error instanceof SessionGoneError) || moves === MAX_MOVES) throw error;
-      const found = await withStoreErrors(operation, () => this.#shared.adapter.read(id), key);
+      const found = await this.#call(operation, () => this.#shared.adapter.read(id), key);
       if (found === undefined || !("movedTo" in found)) throw error;
       if (Date.now() >= found.graceUntil) {
-        const next = await withStoreErrors(operation, () => this.#shared.adapter.read(found.movedTo), key);
+        const next = await this.#call(operation, () => this.#shared.adapter.read(found.movedTo), key);
         if (next === undefined || !("values" in next) || !isUndelivered(id, next)) throw error;
       }
       session.id = found.movedTo;

@@ -5,7 +5,13 @@
  */
 import { type CountingStore, isCountingStore, isPrincipalListStore, type PrincipalListStore } from "../admin_store.ts";
 import { type SessionEnd, SessionNotSupportedError, SessionStoreError } from "../errors.ts";
-import { isPrincipalStore, isRecordStore, type PrincipalStore, type SessionStore } from "../session_store.ts";
+import {
+  isPrincipalStore,
+  isRecordStore,
+  type PrincipalStore,
+  type SessionStore,
+  STORE_METHODS,
+} from "../session_store.ts";
 import { ExpiringMap } from "../util/expiring_map.ts";
 import { KeyedMutex } from "../util/keyed_mutex.ts";
 import { isWatchedStore } from "../watched_store.ts";
@@ -48,7 +54,8 @@ export class SharedStore {
   /** Runs the operations on a user's sessions one after the other. */
   readonly userMutex: KeyedMutex = this.#createMutex(
     () => this.#maxCallWait,
-    (seconds) => new SessionStoreError("limit", `Cannot limit: ${new WaitTimeoutError(seconds).message}`),
+    (seconds) =>
+      new SessionStoreError("limit", `Cannot limit the sessions of the user: ${new WaitTimeoutError(seconds).message}`),
   );
   /** The sessions that this process has ended, by their id. */
   readonly ended: ExpiringMap<{ expiresAt: number; end: SessionEnd }> = new ExpiringMap(MAX_ENDED);
@@ -62,11 +69,7 @@ export class SharedStore {
     () => this.#timeoutSeconds === Infinity ? DEFAULT_MAX_WAIT : this.#timeoutSeconds,
     (seconds) => new WaitTimeoutError(seconds),
   );
-  readonly #basicState = new BasicStoreState(
-    this.#createMutex(() => this.#maxCallWait, (seconds) => new WaitTimeoutError(seconds)),
-    this.#updateMutex,
-    this.clears,
-  );
+  readonly #basicState: BasicStoreState;
   /** The store itself, for messages. */
   readonly store: SessionStore;
   #timeoutSeconds = Infinity;
@@ -75,6 +78,12 @@ export class SharedStore {
 
   constructor(store: SessionStore) {
     this.store = store;
+    this.#basicState = new BasicStoreState(
+      store,
+      this.#createMutex(() => this.#maxCallWait, (seconds) => new WaitTimeoutError(seconds)),
+      this.#updateMutex,
+      this.clears,
+    );
     this.watch = new StoreWatch(store);
     this.signals = new SessionSignals(this.watch, () => this.adapter, (sid) => this.#endOf(sid));
     this.#capabilities = this.#adapt();
@@ -161,9 +170,21 @@ export class SharedStore {
 
 const sharedStores = new WeakMap<SessionStore, SharedStore>();
 
-/** Returns the shared state of a store. */
+/**
+ * Returns the shared state of a store.
+ *
+ * @throws {TypeError} if one of the eight methods is missing
+ */
 export function sharedStoreOf(store: SessionStore): SharedStore {
   let shared = sharedStores.get(store);
-  if (shared === undefined) sharedStores.set(store, shared = new SharedStore(store));
+  if (shared === undefined) {
+    const missing = STORE_METHODS.filter((name) => typeof store?.[name] !== "function");
+    if (missing.length > 0) {
+      throw new TypeError(
+        `Cannot start sessions: the store must have the methods of SessionStore; missing: ${missing.join(", ")}`,
+      );
+    }
+    sharedStores.set(store, shared = new SharedStore(store));
+  }
   return shared;
 }

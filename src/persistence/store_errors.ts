@@ -12,14 +12,28 @@ import {
 } from "../errors.ts";
 import type { SessionStore } from "../session_store.ts";
 import { WithinUpdateError } from "./running_update.ts";
-import { WaitTimeoutError } from "./store_timeout.ts";
+import { StoreTimeoutError, WaitTimeoutError } from "./store_timeout.ts";
 
-/** Calls a store, and converts any error to a {@linkcode SessionError}. */
-export async function withStoreErrors<T>(operation: string, call: () => T | PromiseLike<T>, key?: string): Promise<T> {
+/** The operations that write nothing. */
+const READS: readonly string[] = ["get", "list", "count", "users"];
+/** The operations that end sessions. */
+const ENDINGS: readonly string[] = ["destroy", "revokeEverybody"];
+
+/**
+ * Calls a store, and converts any error to a {@linkcode SessionError}.
+ *
+ * @param store the store, as the application created it
+ */
+export async function withStoreErrors<T>(
+  store: SessionStore,
+  operation: string,
+  call: () => T | PromiseLike<T>,
+  key?: string,
+): Promise<T> {
   try {
     return await call();
   } catch (error) {
-    throw toSessionError(operation, error, key);
+    throw toSessionError(store, operation, error, key);
   }
 }
 
@@ -27,23 +41,36 @@ export async function withStoreErrors<T>(operation: string, call: () => T | Prom
  * Converts an error of a store to a {@linkcode SessionError}, except for the error of a call that an
  * updater must not make.
  *
+ * @param store the store, as the application created it
  * @param operation the operation that failed, such as `"set"`
  * @param key the key concerned, for the message
  */
-export function toSessionError(operation: string, cause: unknown, key?: string): Error {
+export function toSessionError(store: SessionStore, operation: string, cause: unknown, key?: string): Error {
   if (cause instanceof SessionGoneError) return new SessionGoneError(operation, { cause: cause.cause });
   if (cause instanceof SessionError) return cause;
   if (cause instanceof WithinUpdateError) return new WithinUpdateError(operation);
   const action = key === undefined ? operation : `${operation} ${JSON.stringify(key)}`;
-  const reason = cause instanceof WaitTimeoutError ? cause.message : "the session store failed";
+  const reason = cause instanceof WaitTimeoutError ? cause.message : failureOf(store, operation, cause);
   return new SessionStoreError(operation, `Cannot ${action}: ${reason}`, { cause });
+}
+
+/** Describes a failure: what happened, what became of the session, and what to do. */
+function failureOf(store: SessionStore, operation: string, cause: unknown): string {
+  const name = nameOf(store);
+  const failure = cause instanceof StoreTimeoutError ? `did not answer within ${cause.seconds} s` : "failed";
+  const outcome = READS.includes(operation)
+    ? "no session is lost"
+    : ENDINGS.includes(operation)
+    ? "the session may not have ended"
+    : "the change may not be stored";
+  return `${name} ${failure}; ${outcome}; try again when the store works; see \`cause\``;
 }
 
 /** Creates the error of an operation that found the record of an `EncryptedStore`. */
 export function encryptedError(operation: string): UnreadableRecordError {
   return new UnreadableRecordError(
     operation,
-    `Cannot ${operation}: the values are encrypted; put an EncryptedStore over the store, or destroy the session`,
+    `Cannot ${operation}: the values are encrypted; put an EncryptedStore over the store; the session counts as ended`,
   );
 }
 

@@ -11,9 +11,13 @@ import { withTimeout } from "../util/timeout.ts";
 
 /** The store did not answer in time. */
 export class StoreTimeoutError extends Error {
+  /** The timeout, in seconds. */
+  readonly seconds: number;
+
   /** @param seconds the timeout */
   constructor(seconds: number) {
     super(`The session store did not answer within ${seconds} s`);
+    this.seconds = seconds;
   }
 }
 
@@ -22,8 +26,8 @@ export class WaitTimeoutError extends Error {
   /** @param seconds how long it has waited */
   constructor(seconds: number) {
     super(
-      `an earlier operation on the session has not finished within ${seconds} s. ` +
-        "Check that the function of every update() returns, and that the store answers.",
+      `an earlier operation on the session has not finished within ${seconds} s, so nothing was written; ` +
+        "check that the function of every update() returns, and that the store answers",
     );
   }
 }

@@ -7,6 +7,7 @@ import { SessionStoreError } from "../errors.ts";
 import type { SessionStore } from "../session_store.ts";
 import { noop } from "../util/maybe_promise.ts";
 import { isWatchedStore, type Watch } from "../watched_store.ts";
+import { nameOf } from "./store_errors.ts";
 
 /** How long a store may take to confirm that it tells of changes, in milliseconds. */
 const ANSWER_MS = 5000;
@@ -170,18 +171,14 @@ export class StoreWatch {
     for (const listener of this.#listeners) listener.onChanged(key);
   }
 
-  /** Reports why the store does not tell of changes, once for each reason. */
+  /** Reports why the store does not notify of changes, once for each reason. */
   #reportRefusal(cause: unknown): void {
     const reason = String(cause);
     if (reason === this.#reported) return;
     this.#reported = reason;
-    const advice =
-      "no lookup is answered from the cache, and sessions whose signal is in use are looked up every few " +
-      "seconds";
-    this.report(
-      new SessionStoreError("watch", `Cannot watch: the store does not tell of changes; meanwhile ${advice}`, {
-        cause,
-      }),
-    );
+    const meanwhile = "until it does, the cache answers no lookup, and sessions whose signal is in use are looked up " +
+      "every few seconds";
+    const message = `Cannot watch: ${nameOf(this.#store)} does not notify of changes; ${meanwhile}; see \`cause\``;
+    this.report(new SessionStoreError("watch", message, { cause }));
   }
 }

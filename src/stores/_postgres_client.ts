@@ -214,7 +214,7 @@ export class PostgresClient implements AsyncDisposable {
 
 /** Creates the error of a query while too many others are pending. */
 export function overloadError(): Error {
-  return new Error("Cannot query PostgreSQL: too many queries are pending; the server does not respond");
+  return new Error("too many queries are pending, because PostgreSQL does not answer; nothing was sent");
 }
 
 /**
@@ -237,7 +237,9 @@ export function readServer(sql: object): Server {
  */
 export function listenerOf(sql: object, onNotify: (payload: string) => void, onClose: () => void): PostgresListener {
   const options: Partial<ListenerOptions> = Object(Reflect.get(sql, "options"));
-  if (options.host === undefined) throw new TypeError("Cannot listen: the client is not one of postgres()");
+  if (options.host === undefined) {
+    throw new TypeError("the client does not expose its options, so no other connection can be opened");
+  }
   const own = listenerOptions(onNotify, onClose);
   // The application may reach the server in a way of its own.
   if (options.socket !== undefined) own.socket = options.socket;

@@ -24,7 +24,10 @@ export function normalizeTimestamp(value: number): number {
 /** Creates the error of an operation whose new session id another session already has. */
 export function idInUseError(operation: "create" | "regenerate"): SessionStoreError {
   const which = operation === "create" ? "the session id" : "the new session id";
-  return new SessionStoreError(operation, `Cannot ${operation}: ${which} is in use`);
+  return new SessionStoreError(
+    operation,
+    `Cannot ${operation}: ${which} is in use; nothing was written; use another random id`,
+  );
 }
 
 /**
@@ -36,7 +39,7 @@ export function idInUseError(operation: "create" | "regenerate"): SessionStoreEr
 export function unreadableError(operation: string): UnreadableRecordError {
   return new UnreadableRecordError(
     operation,
-    `Cannot ${operation}: the stored session is not what the store wrote; destroy the session`,
+    `Cannot ${operation}: the stored session is not what the store wrote, so it counts as ended; check what else writes there`,
   );
 }
 

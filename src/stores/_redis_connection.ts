@@ -5,6 +5,7 @@
  */
 import { createHash } from "node:crypto";
 import { createClient, type RedisClientOptions, type RedisClientType } from "npm:redis@6.3.1";
+import { describeType } from "../util/describe_value.ts";
 import { noop } from "../util/maybe_promise.ts";
 import { withTimeout } from "../util/timeout.ts";
 import { addressOf, answerWithin, type Server, UNKNOWN_SERVER } from "./_open_error.ts";
@@ -114,7 +115,7 @@ export class RedisConnection {
     } else {
       if (typeof clientOrUrl?.evalSha !== "function") {
         throw new TypeError(
-          `Cannot create a RedisStore: expected a client of npm:redis, or a URL, received ${typeof clientOrUrl}`,
+          `Cannot create a RedisStore: expected a client of npm:redis, or a URL; received ${describeType(clientOrUrl)}`,
         );
       }
       this.#client = clientOrUrl;
@@ -239,7 +240,7 @@ export class RedisConnection {
     const client = this.#successor = replica.duplicate().on("error", noop);
     try {
       await withTimeout(firstAttempt(client), RESPONSE_TIMEOUT_MS / 1000, () => new Error("Redis does not answer"));
-      if (this.#ownClient !== replica || !replica.isOpen) throw new Error("The connection was closed or replaced");
+      if (this.#ownClient !== replica || !replica.isOpen) throw new Error("the connection was closed or replaced");
     } catch {
       return client.destroy();
     } finally {

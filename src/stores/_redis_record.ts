@@ -87,7 +87,8 @@ function decodeNumber(text: string): number {
 export function unreadable(options?: ErrorOptions): UnreadableRecordError {
   return new UnreadableRecordError(
     "read",
-    "Cannot read: the record in Redis is not what the store wrote; another program may have changed it",
+    "Cannot read: the record in Redis is not what RedisStore wrote, so the session counts as ended; check what else writes " +
+      "to its keys",
     options,
   );
 }

@@ -6,6 +6,7 @@
 import { Buffer } from "node:buffer";
 import { createCipheriv, createDecipheriv, createHmac, randomBytes } from "node:crypto";
 import { UnreadableRecordError } from "../errors.ts";
+import { describeType } from "../util/describe_value.ts";
 import { decodeValue, encodeValue } from "./_codec.ts";
 
 /**
@@ -139,14 +140,17 @@ export function readKeys(keys: EncryptionKey | readonly EncryptionKey[]): [Deriv
 function readKey(key: EncryptionKey): DerivedKey {
   if (typeof key !== "string" && !(key instanceof Uint8Array)) {
     throw new TypeError(
-      `Cannot encrypt sessions: wrong type of key; expected a Uint8Array or a string, received ${typeof key}`,
+      `Cannot encrypt sessions: a key must be a Uint8Array or a string; received ${
+        describeType(key)
+      }; if it comes from an ` +
+        "environment variable, check that the variable is set",
     );
   }
   const bytes = typeof key === "string" ? Buffer.from(/^[\w-]{43}$/.test(key) ? key : "", "base64url") : key;
   if (bytes.length !== KEY_BYTES || bytes.every((byte) => byte === 0)) {
     throw new RangeError(
-      "Cannot encrypt sessions: malformed key; expected 32 random bytes, or the 43 characters of base64url that " +
-        "SessionMiddleware.generateSecret() returns",
+      "Cannot encrypt sessions: a key must be 32 random bytes, or the 43 characters of base64url that " +
+        "SessionMiddleware.generateSecret() returns; received something else",
     );
   }
   return {

@@ -15,6 +15,7 @@ import type {
   SessionRecord,
 } from "../session_store.ts";
 import { toObject } from "../util/clone_value.ts";
+import { describeType } from "../util/describe_value.ts";
 import { ExpiringMap } from "../util/expiring_map.ts";
 import { KeyedMutex } from "../util/keyed_mutex.ts";
 import { type MaybePromise, noop } from "../util/maybe_promise.ts";
@@ -188,12 +189,16 @@ export class DenoKvStore implements CountingStore, PrincipalListStore, PingableS
     const { prefix = ["session"] } = options;
     if (typeof kv?.list !== "function" || typeof kv.atomic !== "function") {
       throw new TypeError(
-        `Cannot create a DenoKvStore: expected \`kv\` to be a Deno.Kv, received ${typeof kv}; ` +
+        `Cannot create a DenoKvStore: \`kv\` must be a Deno.Kv; received ${describeType(kv)}; ` +
           "pass the result of `await Deno.openKv()`",
       );
     }
     if (!Array.isArray(prefix) || prefix.length === 0 || !prefix.every(isKeyPart)) {
-      throw new TypeError("Cannot create a DenoKvStore: expected `prefix` to be a Deno.KvKey of at least one part");
+      throw new TypeError(
+        `Cannot create a DenoKvStore: \`prefix\` must be a Deno.KvKey of at least one part; received ${
+          describeType(prefix)
+        }`,
+      );
     }
     this.#kv = kv;
     this.#prefix = [...prefix];
@@ -647,7 +652,9 @@ export class DenoKvStore implements CountingStore, PrincipalListStore, PingableS
       if (performance.now() >= deadline) {
         throw failure ?? new SessionStoreError(
           operation,
-          `Cannot ${operation}: earlier writes to the session took ${RETRY_TIMEOUT_MS / 1000} seconds; ` +
+          `Cannot ${operation}: earlier writes of DenoKvStore to the session took ${
+            RETRY_TIMEOUT_MS / 1000
+          } seconds; ` +
             "nothing was written; try again",
         );
       }
@@ -718,7 +725,7 @@ class WriteConflictError extends SessionStoreError {
   constructor(operation: string) {
     super(
       operation,
-      `Cannot ${operation}: other processes changed the session during every attempt of ` +
+      `Cannot ${operation}: other processes changed the session in Deno KV during every attempt of ` +
         `${RETRY_TIMEOUT_MS / 1000} seconds; nothing was written; try again`,
     );
   }

@@ -9,6 +9,7 @@ import type { PingableStore, PrincipalStore, RecordStore, SessionMeta, SessionSt
 import { toObject } from "../util/clone_value.ts";
 import { close } from "../util/close.ts";
 import type { WatchedStore } from "../watched_store.ts";
+import { describeType } from "../util/describe_value.ts";
 import { emptyRecord, idInUseError } from "./_records.ts";
 import { type DerivedKey, type EncryptionKey, readKeys, SessionCipher } from "./_session_cipher.ts";
 
@@ -120,7 +121,9 @@ export class EncryptedStore implements SessionStore, AsyncDisposable {
    */
   constructor(store: SessionStore, keys: EncryptionKey | readonly EncryptionKey[]) {
     if (typeof store?.setValue !== "function") {
-      throw new TypeError("Cannot create an EncryptedStore: `store` must be a session store");
+      throw new TypeError(
+        `Cannot create an EncryptedStore: \`store\` must be a SessionStore; received ${describeType(store)}`,
+      );
     }
     this.#store = store;
     this.#keys = readKeys(keys);
@@ -240,7 +243,8 @@ function optionalMethods(store: FullStore, keys: Keys): Omit<FullStore, keyof Se
       }
       throw new SessionStoreError(
         "regenerate",
-        `Cannot regenerate: concurrent writes changed the session during each of ${MAX_ATTEMPTS} attempts`,
+        `Cannot regenerate: concurrent writes changed the session beneath EncryptedStore during each of ${MAX_ATTEMPTS} ` +
+          "attempts; the old id stays valid; try again",
       );
     },
 

@@ -15,6 +15,7 @@ import type {
   StoredRecord,
 } from "../session_store.ts";
 import { cloneValue, toObject } from "../util/clone_value.ts";
+import { describeOption } from "../util/describe_value.ts";
 import { ExpiringMap } from "../util/expiring_map.ts";
 import { RESOLVED } from "../util/maybe_promise.ts";
 import { nextTask } from "../util/next_task.ts";
@@ -111,11 +112,12 @@ export class MemoryStore implements CountingStore, PrincipalListStore, PingableS
   constructor(options: MemoryStoreOptions = {}) {
     checkOptionNames("create a MemoryStore", options, { maxSessions: true });
     const { maxSessions = 1_000_000 } = options;
-    if (typeof maxSessions !== "number") {
-      throw new TypeError("Cannot create a MemoryStore: `maxSessions` must be a number");
-    }
     if (!Number.isInteger(maxSessions) || maxSessions <= 0) {
-      throw new RangeError("Cannot create a MemoryStore: `maxSessions` must be an integer above 0");
+      throw new (typeof maxSessions === "number" ? RangeError : TypeError)(
+        `Cannot create a MemoryStore: \`maxSessions\` must be an integer above 0; received ${
+          describeOption(maxSessions)
+        }`,
+      );
     }
     this.#maxSessions = maxSessions;
     this.#records = new ShardedMap(maxSessions);

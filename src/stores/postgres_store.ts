@@ -15,6 +15,7 @@ import type {
   StoredRecord,
 } from "../session_store.ts";
 import { toObject } from "../util/clone_value.ts";
+import { describeOption, describeType } from "../util/describe_value.ts";
 import { type MaybePromise, noop, RESOLVED } from "../util/maybe_promise.ts";
 import { checkOptionNames } from "../util/option_names.ts";
 import { retry } from "../util/retry.ts";
@@ -296,17 +297,23 @@ export class PostgresStore implements CountingStore, PrincipalListStore, Pingabl
     this.#channel = `'sessions_' || '${this.#table}'::regclass::oid`;
     this.#userIndex = userIndexName(table);
     if (typeof migrate !== "boolean") {
-      throw new TypeError(`Cannot create a PostgresStore: \`migrate\` must be a boolean; received a ${typeof migrate}`);
+      throw new TypeError(
+        `Cannot create a PostgresStore: \`migrate\` must be true or false; received ${describeOption(migrate)}`,
+      );
     }
     if (notify !== "endings" && notify !== "all") {
-      throw new TypeError('Cannot create a PostgresStore: `notify` must be "endings" or "all"');
+      throw new TypeError(
+        `Cannot create a PostgresStore: \`notify\` must be "endings" or "all"; received ${describeOption(notify)}`,
+      );
     }
     this.tellsAll = notify === "all";
     if (max !== undefined) checkMax(max);
     if (migrate) this.#migration = postgresSchema(table);
     if (typeof sqlOrUrl === "string") {
       if (!/^postgres(ql)?:\/\//.test(sqlOrUrl)) {
-        throw new TypeError("Cannot create a PostgresStore: the URL must begin with postgres://");
+        throw new TypeError(
+          "Cannot create a PostgresStore: expected a URL that begins with postgres:// or postgresql://",
+        );
       }
       const client = this.#client = new PostgresClient(sqlOrUrl, max);
       this.#send = (text, parameters) => client.query(text, parameters);
@@ -315,7 +322,9 @@ export class PostgresStore implements CountingStore, PrincipalListStore, Pingabl
     } else {
       if (typeof sqlOrUrl?.unsafe !== "function") {
         throw new TypeError(
-          "Cannot create a PostgresStore: the first argument must be a client of `npm:postgres` or a URL",
+          `Cannot create a PostgresStore: expected a client of npm:postgres, or a URL; received ${
+            describeType(sqlOrUrl)
+          }`,
         );
       }
       if (max !== undefined) {
@@ -858,7 +867,8 @@ export class PostgresStore implements CountingStore, PrincipalListStore, Pingabl
     }
     throw new SessionStoreError(
       operation,
-      `Cannot ${operation}: the database returns the session but does not update it; check the triggers and rules of the table`,
+      `Cannot ${operation}: PostgreSQL returns the session but does not update it; nothing was written; check the triggers ` +
+        "and rules of the table",
     );
   }
 
@@ -893,7 +903,7 @@ export class PostgresStore implements CountingStore, PrincipalListStore, Pingabl
   #inOrder<T>(sid: string, ifVersion: number | undefined, send: () => Promise<T>): Promise<T> {
     if (ifVersion !== undefined) return send();
     const previous = this.#writes.get(sid);
-    const timeoutError = (): Error => new Error("An earlier write takes too long");
+    const timeoutError = (): Error => new Error("an earlier write to the session takes too long");
     const write = previous === undefined
       ? send()
       : withTimeout(previous, QUEUE_TIMEOUT_SECONDS, timeoutError).catch(noop).then(send);
@@ -963,12 +973,10 @@ function checkResult(result: PostgresRows): PostgresRows {
 }
 
 function checkMax(max: number): void {
-  if (typeof max !== "number") {
-    throw new TypeError(`Cannot create a PostgresStore: \`max\` must be a number; received a ${typeof max}`);
-  }
-  if (!Number.isInteger(max) || max < 1 || max > 1000) {
-    throw new RangeError("Cannot create a PostgresStore: `max` must be an integer from 1 to 1000");
-  }
+  if (Number.isInteger(max) && max >= 1 && max <= 1000) return;
+  throw new (typeof max === "number" ? RangeError : TypeError)(
+    `Cannot create a PostgresStore: \`max\` must be an integer from 1 to 1000; received ${describeOption(max)}`,
+  );
 }
 
 /** Returns what a write assigns to the columns of its session. The arguments are expressions in SQL. */

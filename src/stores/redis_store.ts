@@ -16,6 +16,7 @@ import type {
   StoredRecord,
 } from "../session_store.ts";
 import { toObject } from "../util/clone_value.ts";
+import { describeType } from "../util/describe_value.ts";
 import { noop } from "../util/maybe_promise.ts";
 import { checkOptionNames } from "../util/option_names.ts";
 import { retry } from "../util/retry.ts";
@@ -188,9 +189,11 @@ export class RedisStore implements CountingStore, PrincipalStore, PingableStore,
     checkOptionNames("create a RedisStore", options, { prefix: true });
     const { prefix = "session:" } = options;
     if (typeof prefix !== "string" || !prefix.isWellFormed()) {
-      throw new TypeError("Cannot create a RedisStore: expected `prefix` to be a well-formed string");
+      throw new TypeError(
+        `Cannot create a RedisStore: \`prefix\` must be a well-formed string; received ${describeType(prefix)}`,
+      );
     }
-    if (prefix === "") throw new RangeError("Cannot create a RedisStore: expected `prefix` not to be empty");
+    if (prefix === "") throw new RangeError("Cannot create a RedisStore: `prefix` must not be empty");
     this.#prefix = prefix;
     this.#epochKey = `${prefix}epoch`;
     this.#redis = new RedisConnection(clientOrUrl);
@@ -255,7 +258,7 @@ export class RedisStore implements CountingStore, PrincipalStore, PingableStore,
    */
   async watch(changed: (sid: string | undefined) => void): Promise<Watch> {
     if (this.#redis.isCluster) {
-      const reason = new Error("after a failover, it does not tell of every change");
+      const reason = new Error("after a failover, it does not notify of every change");
       throw openError({ ...this.#backend, advice: "use a single Redis server to watch sessions" }, reason, "watch");
     }
     const watches = this.#watches;
@@ -266,7 +269,7 @@ export class RedisStore implements CountingStore, PrincipalStore, PingableStore,
         this.#redis.clientOptions(),
       ]);
       if (options === undefined) {
-        throw new TypeError("the client does not tell its options, so no other connection can be opened");
+        throw new TypeError("the client does not expose its options, so no other connection can be opened");
       }
       if (watches !== this.#watches) throw new Error("the store was closed");
       const probe = (sid: string): Promise<unknown> => this.#redis.run(PROBE, [this.#sessionKey(sid)]);
@@ -457,7 +460,7 @@ export class RedisStore implements CountingStore, PrincipalStore, PingableStore,
       if (status === GONE) throw new SessionGoneError("regenerate");
       throw new MoveConflictError(
         "regenerate",
-        "Cannot regenerate: other requests kept changing the session; try again",
+        "Cannot regenerate: other requests changed the session in Redis during every attempt; the old id stays valid; try again",
       );
     }
     const oldPrincipal = old.get(PRINCIPAL);
@@ -605,7 +608,9 @@ export class RedisStore implements CountingStore, PrincipalStore, PingableStore,
 
   async #readEpoch(): Promise<number> {
     const epoch = await this.#redis.run(READ_EPOCH, [this.#epochKey]);
-    if (typeof epoch !== "number") throw new Error("Redis has something else in the key of the epoch");
+    if (typeof epoch !== "number") {
+      throw new Error("another program has written to the key that counts the calls of clear()");
+    }
     return epoch;
   }
 

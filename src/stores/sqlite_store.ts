@@ -18,6 +18,7 @@ import type {
   SessionRecord,
 } from "../session_store.ts";
 import { toObject } from "../util/clone_value.ts";
+import { describeOption } from "../util/describe_value.ts";
 import { warnIfMilliseconds } from "../util/likely_milliseconds.ts";
 import { noop } from "../util/maybe_promise.ts";
 import { nextTask } from "../util/next_task.ts";
@@ -235,26 +236,23 @@ export class SqliteStore implements CountingStore, PrincipalListStore, PingableS
     checkOptionNames("create a SqliteStore", options, { synchronous: true, busyTimeout: true });
     const { synchronous = "full", busyTimeout = 5 } = options;
     if (typeof path !== "string" || path.startsWith("file:")) {
-      throw new TypeError("Cannot create a SqliteStore: `path` must be the path of a file, not a URL");
+      throw new TypeError(
+        `Cannot create a SqliteStore: \`path\` must be the path of a file, not a URL; received ${describeOption(path)}`,
+      );
     }
     // SQLite would open a temporary file instead.
     if (path === "") throw new RangeError("Cannot create a SqliteStore: `path` must not be empty");
-    if (typeof synchronous !== "string") {
-      throw new TypeError(
-        `Cannot create a SqliteStore: \`synchronous\` must be a string; received a ${typeof synchronous}`,
-      );
-    }
     if (synchronous !== "full" && synchronous !== "normal") {
-      throw new RangeError('Cannot create a SqliteStore: `synchronous` must be "full" or "normal"');
-    }
-    if (typeof busyTimeout !== "number") {
-      throw new TypeError(
-        `Cannot create a SqliteStore: \`busyTimeout\` must be a number; received a ${typeof busyTimeout}`,
+      throw new (typeof synchronous === "string" ? RangeError : TypeError)(
+        `Cannot create a SqliteStore: \`synchronous\` must be "full" or "normal"; received ${
+          describeOption(synchronous)
+        }`,
       );
     }
     if (!Number.isFinite(busyTimeout) || busyTimeout < 0) {
-      throw new RangeError(
-        `Cannot create a SqliteStore: \`busyTimeout\` must be a finite number of seconds, 0 or more; received ${busyTimeout}`,
+      throw new (typeof busyTimeout === "number" ? RangeError : TypeError)(
+        "Cannot create a SqliteStore: `busyTimeout` must be a finite number of seconds, 0 or more; " +
+          `received ${describeOption(busyTimeout)}`,
       );
     }
     warnIfMilliseconds("busyTimeout", busyTimeout);
@@ -290,7 +288,7 @@ export class SqliteStore implements CountingStore, PrincipalListStore, PingableS
   async ping(): Promise<void> {
     await this.#connecting;
     if (this.#connection === undefined && !this.#closed) {
-      throw new SessionStoreError("ping", `Cannot ping: ${this.#path} is not open; call init()`);
+      throw new SessionStoreError("ping", `Cannot ping: SqliteStore has not opened ${this.#path}; call init()`);
     }
     await this.#write("ping", ({ db, read }) => {
       db.exec("PRAGMA shrink_memory");
@@ -634,13 +632,15 @@ export class SqliteStore implements CountingStore, PrincipalListStore, PingableS
     db?.close();
     throw new SessionStoreError(
       name,
-      `Cannot ${name}: ${file.path} was deleted or replaced while it was open; writes to it may be lost; ` +
+      `Cannot ${name}: SqliteStore's file ${file.path} was deleted or replaced while it was open; writes to it may be lost; ` +
         "the next call opens the file that is there",
     );
   }
 
   #connect(): Promise<Connection> {
-    if (this.#closed) return Promise.reject(new SessionStoreError("init", "Cannot open: the store was closed"));
+    if (this.#closed) {
+      return Promise.reject(new SessionStoreError("init", "Cannot open: SqliteStore was closed; create another one"));
+    }
     return this.#connecting ??= this.#openFile().catch((error) => {
       this.#connecting = undefined;
       throw error;

@@ -7,6 +7,7 @@ import { hash } from "node:crypto";
 import { SessionGoneError, SessionStoreError, UnreadableRecordError } from "../errors.ts";
 import { type PingableStore, RESERVED_KEY } from "../session_store.ts";
 import { cloneValue, toObject } from "../util/clone_value.ts";
+import { describeOption, describeType } from "../util/describe_value.ts";
 import { KeyedMutex } from "../util/keyed_mutex.ts";
 import { checkOptionNames } from "../util/option_names.ts";
 import { decodeKey, decodeValues, encodeAscii, encodeValues } from "./_codec.ts";
@@ -149,19 +150,21 @@ export class UnstorageStore implements PingableStore, AsyncDisposable {
     const methods = ["getItem", "setItem", "removeItem", "getKeys"] as const;
     if (!methods.every((name) => typeof storage?.[name] === "function")) {
       throw new TypeError(
-        `Cannot create an UnstorageStore: expected \`storage\` to be a Storage of unstorage, received ${typeof storage}; ` +
+        `Cannot create an UnstorageStore: \`storage\` must be a Storage of unstorage; received ${
+          describeType(storage)
+        }; ` +
           "pass the result of `createStorage({ driver })`",
       );
     }
     if (typeof prefix !== "string") {
       throw new TypeError(
-        `Cannot create an UnstorageStore: expected \`prefix\` to be a string, received ${typeof prefix}`,
+        `Cannot create an UnstorageStore: \`prefix\` must be a string; received ${describeType(prefix)}`,
       );
     }
     if (!/^[a-z\d_-]+(:[a-z\d_-]+)*$/.test(prefix)) {
       throw new RangeError(
-        "Cannot create an UnstorageStore: expected `prefix` to be names of lower-case letters, digits, - and _, " +
-          "with a colon between them",
+        "Cannot create an UnstorageStore: `prefix` must consist of lower-case letters, digits, - and _, with single " +
+          `colons between them; received ${describeOption(prefix)}`,
       );
     }
     this.#storage = storage;
@@ -262,7 +265,8 @@ export class UnstorageStore implements PingableStore, AsyncDisposable {
       if (copy === undefined) values.delete(key);
       else values.set(key, copy);
       await this.#write(item, values).catch((cause) => {
-        throw new SessionStoreError("set", `Cannot set ${JSON.stringify(key)}: the storage failed`, { cause });
+        const message = "UnstorageStore failed; the change may not be stored; see `cause`";
+        throw new SessionStoreError("set", `Cannot set ${JSON.stringify(key)}: ${message}`, { cause });
       });
     });
   }
@@ -337,7 +341,11 @@ export class UnstorageStore implements PingableStore, AsyncDisposable {
       // Some drivers reject if there is no item. Others ignore that they could not remove it.
       if (await this.#getItem(item) === undefined) return;
       throw failure ??
-        new SessionStoreError("destroy", "Cannot destroy: the storage still has the session after its removal");
+        new SessionStoreError(
+          "destroy",
+          "Cannot destroy: the storage of UnstorageStore still has the session after its removal; the session has not " +
+            "ended; check that the driver can remove",
+        );
     });
   }
 
@@ -390,8 +398,8 @@ function createMutex(): KeyedMutex {
     // the later one, which may be the removal of the session.
     createTimeoutError: (seconds) =>
       new Error(
-        `Cannot write the session: an earlier write to it has not finished within ${seconds} s; ` +
-          "check that the storage answers",
+        `an earlier write to the session has not finished within ${seconds} s, so nothing was written; check that the ` +
+          "storage answers",
       ),
   });
 }

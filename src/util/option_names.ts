@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { describeType } from "./describe_value.ts";
 
 /**
  * Refuses options that do not exist, because a misspelled option would have no effect.
@@ -20,7 +21,7 @@ export function checkOptionNames<T extends object>(
   names: Readonly<Record<keyof NoInfer<T>, unknown>>,
 ): void {
   if (typeof options !== "object" || options === null) {
-    throw new TypeError(`Cannot ${action}: the options must be an object`);
+    throw new TypeError(`Cannot ${action}: the options must be an object; received ${describeType(options)}`);
   }
   for (const option of Object.keys(options)) {
     if (Object.hasOwn(names, option)) continue;

@@ -8,7 +8,7 @@ import { probe } from "../helpers/stores.ts";
 import { Context, MemoryStore, SecurityContext, SessionMiddleware } from "../../mod.ts";
 
 /** The one line that a refusal says, which repeats nothing of the request. */
-const REFUSAL = /^Refused \(CSRF\): [a-zA-Z ,]+\.$/;
+const REFUSAL = /^Refused \(CSRF\): [\w `,;()-]+\.$/;
 
 @Controller("")
 class Forms {

@@ -62,7 +62,7 @@ if (await isThere("redis", "the faults of Redis", findRedisServer)) {
     redis.signal("SIGKILL");
     await until("requests are refused", () => load.refused >= 100);
     const begin = performance.now();
-    await assertRejects(() => signUp(middleware), SessionStoreError, "the session store failed");
+    await assertRejects(() => signUp(middleware), SessionStoreError, "RedisStore failed");
     assert(performance.now() - begin < 500, "A request waits for a Redis that is down");
     await redis.restart();
     const back = await timeUntil("a request is answered", () => signUp(middleware));

@@ -46,9 +46,9 @@ Deno.test("RedisStore() refuses wrong arguments without naming a password", () =
     [{}, {}, TypeError, "a client of npm:redis, or a URL"],
     ["http://secret@localhost", {}, TypeError, "redis:// or rediss://"],
     ["secret", {}, TypeError, "redis:// or rediss://"],
-    [REDIS_URL, { prefix: 1 }, TypeError, "expected `prefix` to be a well-formed string"],
-    [REDIS_URL, { prefix: "\ud800" }, TypeError, "expected `prefix` to be a well-formed string"],
-    [REDIS_URL, { prefix: "" }, RangeError, "expected `prefix` not to be empty"],
+    [REDIS_URL, { prefix: 1 }, TypeError, "`prefix` must be a well-formed string"],
+    [REDIS_URL, { prefix: "\ud800" }, TypeError, "`prefix` must be a well-formed string"],
+    [REDIS_URL, { prefix: "" }, RangeError, "`prefix` must not be empty"],
     [REDIS_URL, { prefx: "a:" }, TypeError, "unknown option `prefx`; did you mean `prefix`?"],
   ];
   for (const [client, options, type, message] of wrong) {
@@ -313,7 +313,7 @@ if (await isThere("redis", "the tests on a Redis server", findRedis)) {
     interrupt.before = [() => {}, () => {}, () => {}, change];
     try {
       const move = store.moveRecord("a", "b", { meta: {}, graceUntil: 0 });
-      const error = await assertRejects(() => move, SessionStoreError, "other requests kept changing the session");
+      const error = await assertRejects(() => move, SessionStoreError, "other requests changed the session in Redis");
       assertEquals(error.operation, "regenerate");
     } finally {
       performance.now = realNow;
@@ -555,7 +555,7 @@ if (await isThere("redis", "the tests on a Redis server", findRedis)) {
           if (!/ hash/.test(what)) await store.createRecord(sid, record(MINUTE));
           if (what.startsWith("a trace")) await client.hDel(key, "expiresAt");
           await corrupt();
-          const error = await assertRejects(calls[call], UnreadableRecordError, "not what the store wrote");
+          const error = await assertRejects(calls[call], UnreadableRecordError, "not what RedisStore wrote");
           assert(!Deno.inspect(error).includes(secret) && !Deno.inspect(error).includes(sid), call);
           assertEquals(await store.exist("b"), false, call);
         }

@@ -306,7 +306,7 @@ if (await isThere("redis", "the watches of RedisStore", findRedisServer)) {
       assertThrows(() => start({ cache: {} }, store), SessionNotSupportedError, "A Redis Cluster loses notifications");
       assertStringIncludes(
         await failure(store),
-        "Cannot watch the sessions in Redis Cluster: after a failover, it does not tell of every change; use a single",
+        "Cannot watch the sessions in Redis Cluster: after a failover, it does not notify of every change; use a single",
       );
       await client.close();
     });
@@ -320,7 +320,7 @@ if (await isThere("redis", "the watches of RedisStore", findRedisServer)) {
           },
         }),
       );
-      assertStringIncludes(await failure(store), "the client does not tell its options");
+      assertStringIncludes(await failure(store), "the client does not expose its options");
       await client.close();
     });
     await t.step("a proxy forwards no notices", async () => {

@@ -4,7 +4,7 @@
  */
 import { assert, assertEquals, assertMatch, assertNotEquals, assertRejects } from "../helpers/assert.ts";
 import { microtasks } from "../helpers/microtasks.ts";
-import { cookieOf, eventNames, open, read, signUp, start } from "../helpers/request.ts";
+import { cookieOf, eventNames, open, read, signIn, signUp, start } from "../helpers/request.ts";
 import { BasicStore, delayReads, failing, type Probe, probe, STORES, waiting, working } from "../helpers/stores.ts";
 import {
   MemoryStore,
@@ -194,6 +194,39 @@ Deno.test("Session never shows the error classes of a store, and no id in a mess
   for (const act of [() => session.set("a", 1), () => session.regenerate(), () => session.destroy()]) {
     const error = await assertRejects(act, SessionError);
     assert(!error.message.includes(session.sessionId));
-    assertMatch(error.message, /^Cannot (set "a"|regenerate|destroy): the session store failed$/);
+    assertMatch(error.message, /^Cannot (set "a"|regenerate|destroy): BasicStore failed; [a-z `;]+$/);
   }
+});
+
+Deno.test("A SessionStoreError names the store, what became of the session and what to do", async () => {
+  const { store, probe: seen } = probe(new MemoryStore());
+  const middleware = start({ onEvent: () => {}, storeTimeout: 0.01 }, store);
+  const cookie = await signIn(middleware, "ada");
+  const { session } = await open(middleware, cookie);
+  const { sessions } = middleware;
+  const calls: [call: () => Promise<unknown>, action: string, outcome: string][] = [
+    [() => open(middleware, cookie), "get", "no session is lost"],
+    [() => sessions.list("ada"), "list", "no session is lost"],
+    [() => sessions.count(), "count", "no session is lost"],
+    [() => sessions.users(), "users", "no session is lost"],
+    [() => session.set("a", 1), 'set "a"', "the change may not be stored"],
+    [() => session.setMaxAge(60), "setMaxAge", "the change may not be stored"],
+    [() => session.regenerate(), "regenerate", "the change may not be stored"],
+    [() => sessions.revokeEverybody(), "revokeEverybody", "the session may not have ended"],
+    [() => session.destroy(), "destroy", "the session may not have ended"],
+  ];
+  for (const [call, action, outcome] of calls) {
+    seen.before = () => Promise.reject(new Error("down"));
+    const { message } = await assertRejects(call, SessionStoreError);
+    assertEquals(
+      message,
+      `Cannot ${action}: MemoryStore failed; ${outcome}; try again when the store works; see \`cause\``,
+    );
+  }
+  seen.before = () => new Promise(() => {});
+  await assertRejects(
+    () => open(middleware, cookie),
+    SessionStoreError,
+    "MemoryStore did not answer within 0.01 s; no",
+  );
 });

@@ -78,7 +78,7 @@ for (const [name, make] of STORES) {
     await assertRejects(
       () => session.setLabel("Firefox"),
       SessionStoreError,
-      "Cannot setLabel: the session store failed",
+      "failed; the change may not be stored",
     );
     seen.before = working;
     assertEquals([session.label, await labelOf(middleware, cookie)], [undefined, undefined]);

@@ -266,8 +266,8 @@ Deno.test("Without a storeTimeout, a write on a basic store waits 10 s for the w
   assertInstanceOf(error, SessionStoreError);
   assertEquals(
     error.message,
-    'Cannot set "b": an earlier operation on the session has not finished within 10 s. ' +
-      "Check that the function of every update() returns, and that the store answers.",
+    'Cannot set "b": an earlier operation on the session has not finished within 10 s, so nothing was ' +
+      "written; check that the function of every update() returns, and that the store answers",
   );
 });
 
@@ -327,9 +327,9 @@ Deno.test("storeTimeout applies to the store: the shortest of several middleware
   const cookie = await signUp(start({ storeTimeout: 0.01 }, store));
   const patient = start({ storeTimeout: 60 }, store);
   seen.before = () => new Promise(() => {});
-  await assertRejects(() => open(patient, cookie), SessionStoreError, "failed");
+  await assertRejects(() => open(patient, cookie), SessionStoreError, "MemoryStore did not answer within 0.01 s");
   const none = start({}, store);
-  await assertRejects(() => open(none, cookie), SessionStoreError, "failed");
+  await assertRejects(() => open(none, cookie), SessionStoreError, "did not answer within 0.01 s");
 });
 
 Deno.test("storeTimeout does not change the kind of a store", async () => {

@@ -246,7 +246,7 @@ Deno.test("Session.regenerate() refuses an option that does not exist, and names
     [{ maxage: 60 }, "Cannot regenerate: unknown option `maxage`; did you mean `maxAge`?"],
     [{ principle: "ada" }, "Cannot regenerate: unknown option `principle`; did you mean `principal`?"],
     [{ user: "ada" }, "Cannot regenerate: unknown option `user`"],
-    [null, "Cannot regenerate: the options must be an object"],
+    [null, "Cannot regenerate: the options must be an object; received null"],
   ];
   for (const [options, message] of cases) {
     const error = await assertRejects(() => session.regenerate(options as RegenerateOptions), TypeError);

@@ -64,7 +64,7 @@ for (const [name, make] of STORES) {
     const { session } = await open(middleware, cookie);
     const bad: [unknown, string][] = [
       [{ a: 1, b: () => 1 }, 'Cannot set "b"'],
-      [{ a: 1, ["\ud800"]: 1 }, "Cannot set: the key is not a well-formed string"],
+      [{ a: 1, ["\ud800"]: 1 }, "Cannot set: the key must be a well-formed string"],
       [null, "Cannot set: expected a key and a value, or a plain object of values by key"],
       [undefined, "Cannot set: expected a key and a value, or a plain object of values by key"],
       ["a", "Cannot set: expected a key and a value, or a plain object of values by key"],
@@ -168,7 +168,10 @@ Deno.test("Session.set() on a basic store that fails at any of several values le
       if (method === "setValue" && args[1] === failsAt && failures++ === 0) throw new Error("down");
     };
     const error = await assertRejects(() => session.set({ a: 1, b: 1, new: 1 }), SessionStoreError);
-    assertEquals(error.message, `Cannot set "${failsAt}": the session store failed`);
+    assertEquals(
+      error.message,
+      `Cannot set "${failsAt}": BasicStore failed; the change may not be stored; try again when the store works; see \`cause\``,
+    );
     seen.before = working;
     assertEquals({ ...await session.entries() }, { a: 0, b: 0 });
     assertEquals(await valuesOf(middleware, cookie), { a: 0, b: 0 });

@@ -441,7 +441,8 @@ Deno.test("DenoKvStore gives up a write after five seconds", async () => {
     // A conflict with another writer on every attempt.
     [() => Promise.resolve({ ok: false }), (error, operation) => {
       assert(error instanceof SessionStoreError);
-      const reason = "other processes changed the session during every attempt of 5 seconds; nothing was written";
+      const reason =
+        "other processes changed the session in Deno KV during every attempt of 5 seconds; nothing was written";
       assertEquals([error.operation, error.message], [operation, `Cannot ${operation}: ${reason}; try again`]);
     }],
   ];
@@ -466,7 +467,7 @@ Deno.test("DenoKvStore gives up a write after five seconds", async () => {
     const writes = Promise.withResolvers<{ ok: false }>();
     watch.commit = () => writes.promise;
     const first = assertRejects(() => store.setValue("a", "k", 1), SessionStoreError, "other processes");
-    const reason = "earlier writes to the session took 5 seconds";
+    const reason = "earlier writes of DenoKvStore to the session took 5 seconds";
     const second = assertRejects(() => store.delete("a"), SessionStoreError, reason);
     tick(5000);
     watch.commit = (real) => real();
@@ -940,14 +941,14 @@ Deno.test("DenoKvStore reads the stored format of the first release", async () =
 
 Deno.test("DenoKvStore() refuses a value that is not a Deno.Kv and a prefix that is not a key", async () => {
   for (const kv of [undefined, null, {}, "kv", Deno.openKv]) {
-    assertThrows(() => new DenoKvStore(kv as unknown as Deno.Kv), TypeError, "expected `kv` to be a Deno.Kv");
+    assertThrows(() => new DenoKvStore(kv as unknown as Deno.Kv), TypeError, "`kv` must be a Deno.Kv; received");
   }
   using kv = await Deno.openKv(":memory:");
   for (const prefix of [[], "session", [undefined], ["a", {}], null]) {
     assertThrows(
       () => new DenoKvStore(kv, { prefix: prefix as unknown as Deno.KvKey }),
       TypeError,
-      "expected `prefix` to be",
+      "`prefix` must be a Deno.KvKey",
     );
   }
 });

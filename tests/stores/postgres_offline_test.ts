@@ -34,7 +34,7 @@ Deno.test("PostgresStore rejects invalid arguments without repeating the URL", (
   assertThrows(() => new PostgresStore(UNREACHABLE, { notify: true }), TypeError, '`notify` must be "endings"');
   for (const max of ["3", null, true]) {
     // @ts-expect-error -- the same
-    assertThrows(() => new PostgresStore(UNREACHABLE, { max }), TypeError, "`max` must be a number");
+    assertThrows(() => new PostgresStore(UNREACHABLE, { max }), TypeError, "`max` must be an integer from 1 to 1000");
   }
   for (const max of [0, -1, 1.5, NaN, Infinity, 1001]) {
     assertThrows(() => new PostgresStore(UNREACHABLE, { max }), RangeError, "from 1 to 1000");

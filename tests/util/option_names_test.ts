@@ -63,9 +63,16 @@ Deno.test("checkOptionNames() suggests the nearest of several similar options", 
 });
 
 Deno.test("checkOptionNames() refuses what is no object, and does not show it", () => {
-  for (const options of ["a secret", 7, null, true, (): void => {}]) {
+  const cases: [unknown, string][] = [
+    ["a secret", "a string"],
+    [7, "a number"],
+    [null, "null"],
+    [true, "a boolean"],
+    [(): void => {}, "a function"],
+  ];
+  for (const [options, received] of cases) {
     const { message } = assertThrows(() => check(options), TypeError);
-    assertEquals(message, "Cannot start: the options must be an object");
+    assertEquals(message, `Cannot start: the options must be an object; received ${received}`);
   }
 });
 

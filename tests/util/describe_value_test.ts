@@ -1,0 +1,41 @@
+import { assertEquals } from "jsr:@std/assert@1.0.13";
+import { describeOption, describeType } from "../../src/util/describe_value.ts";
+
+class Cart {}
+
+const TYPES: [value: unknown, description: string][] = [
+  [undefined, "undefined"],
+  [null, "null"],
+  ["secret", "a string"],
+  [1, "a number"],
+  [1n, "a bigint"],
+  [true, "a boolean"],
+  [Symbol("secret"), "a symbol"],
+  [() => {}, "a function"],
+  [[], "an empty array"],
+  [["secret"], "an array"],
+  [{ secret: 1 }, "an object"],
+  [Object.create(null), "an object"],
+  [{ constructor: { name: 1 } }, "an object"],
+  [new Date(), "a Date"],
+  [new Uint8Array(1), "a Uint8Array"],
+  [new Cart(), "a Cart"],
+];
+
+Deno.test("describeType() names the type, and nothing of the value", () => {
+  for (const [value, description] of TYPES) assertEquals(describeType(value), description);
+});
+
+Deno.test("describeOption() shows texts, numbers and booleans, and the type of everything else", () => {
+  const shown: typeof TYPES = [
+    ["lax", '"lax"'],
+    ['a"b', '"a\\"b"'],
+    ["", '""'],
+    ["x".repeat(65), "a string of 65 characters"],
+    [-1, "-1"],
+    [NaN, "NaN"],
+    [false, "false"],
+  ];
+  const others = TYPES.filter(([value]) => !["string", "number", "boolean"].includes(typeof value));
+  for (const [value, description] of [...shown, ...others]) assertEquals(describeOption(value), description);
+});
