@@ -1,5 +1,5 @@
 /**
- * Measures what a store that tells of changes costs, and what it is worth:
+ * Measures what a store that reports changes costs, and what it is worth:
  *
  * - 10,000 sessions whose signals are in use: the idle processor time, and the bytes of each
  * - 10,000 sessions in the cache: the bytes of each, and the time of a request

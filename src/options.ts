@@ -230,8 +230,8 @@ export interface SessionOptions {
    */
   privateResponses?: boolean;
   /**
-   * Answers the lookups of requests from memory, as long as the store proves that it tells this
-   * process of every change. `{}` enables it with the defaults.
+   * Answers the lookups of requests from memory, as long as the store proves that it reports
+   * every change to this process. `{}` enables it with the defaults.
    *
    * A request may then see a session as it was up to `staleSeconds` ago: its values and its user, also
    * if another process has ended it since. Changes that this process has made through a session or
@@ -239,7 +239,7 @@ export interface SessionOptions {
    * `take()`, `reload()` and lists ask the store, and a write to a session that has ended rejects. Call
    * `reload()` first where an action must not rely on an older state.
    *
-   * It needs a store that tells of every change: `RedisStore`, except in a Cluster, or `PostgresStore`
+   * It needs a store that reports every change: `RedisStore`, except in a Cluster, or `PostgresStore`
    * with `notify: "all"`. If several middlewares share a store, the smaller values apply.
    *
    * @default {undefined} every request asks the store
@@ -266,8 +266,8 @@ export interface CacheOptions {
   /**
    * How long after its acknowledgement a change of another process may be missing in what a request
    * reads, in seconds, above 0 and at most 60. Fractions are allowed. Usually it is milliseconds. This
-   * is the limit also if the connection is lost over which the store tells of changes. Twice in this
-   * time, the store is asked whether it has told of everything.
+   * is the limit also if the connection is lost over which the store reports changes. Twice in this
+   * time, the store is asked whether it has reported everything.
    *
    * @default {2}
    */

@@ -1,38 +1,38 @@
 /**
- * The optional capability of a store that tells of changes, whichever process has made them.
+ * The optional capability of a store that reports changes, whichever process has made them.
  *
  * @module
  */
 import { isRecordStore, type RecordStore, type SessionStore } from "./session_store.ts";
 
 /**
- * Optional capability: the store tells this process of changes to records that any process has made.
+ * Optional capability: the store reports changes to records, whichever process has made them.
  *
  * `session.signal` needs it to end at once if another process ends the session. Where a store does
  * not have it, the middleware looks the session up every few seconds instead. The option `cache`
- * needs it too, with {@linkcode WatchedStore.tellsAll}.
+ * needs it too, with {@linkcode WatchedStore.reportsAll}.
  */
 export interface WatchedStore extends RecordStore {
   /**
-   * Whether {@linkcode watch} tells of every write to a record, whichever process makes it, and not
-   * only of those that end a session or may do so.
+   * Whether {@linkcode watch} reports every write to a record, whichever process makes it, and not
+   * only those that end a session or may do so.
    */
-  readonly tellsAll: boolean;
+  readonly reportsAll: boolean;
 
   /**
-   * Begins to tell of changes. Once a write has been acknowledged to any process, `changed` is called
+   * Begins to report changes. Once a write has been acknowledged to any process, `changed` is called
    * soon, at the latest before a {@linkcode Watch.confirm} resolves that began after the
    * acknowledgement.
    *
    * It is called at least for each record that was deleted, moved, unbound from its user or bound to
-   * another one, or whose expiry became earlier; and for each record that was written if {@linkcode tellsAll}.
+   * another one, or whose expiry became earlier; and for each record that was written if {@linkcode reportsAll}.
    * It may be called for others, and more than once.
    *
    * @param changed receives the {@linkcode Watch.keyOf} of the session's id, of the old one if it was
    * moved; or `undefined` if any record may have changed: when the connection is lost, and again when
-   * the store has begun to tell of changes over a new one. It must not throw.
-   * @returns a watch, once the store tells of changes
-   * @throws if the backend cannot be reached, or cannot tell of changes. The error says why.
+   * the store has begun to report changes over a new one. It must not throw.
+   * @returns a watch, once the store reports changes
+   * @throws if the backend cannot be reached, or cannot report changes. The error says why.
    */
   watch(changed: (key: string | undefined) => void): Promise<Watch>;
 }
@@ -48,7 +48,7 @@ export interface Watch extends AsyncDisposable {
   /**
    * Resolves once `changed` has been called for every write that was acknowledged before this call.
    *
-   * @throws while the store cannot tell of changes, because its connection is lost
+   * @throws while the store cannot report changes, because its connection is lost
    */
   confirm(): Promise<void>;
 }

@@ -10,7 +10,7 @@ import type { AdapterRecord } from "./store_adapter.ts";
 export interface SignalPolicy {
   /** Returns when the session of a record expires. */
   expiryOf(record: AdapterRecord): number;
-  /** Reports that the store does not tell of changes. */
+  /** Receives the error if the store does not report changes. */
   report(error: SessionStoreError): void;
 }
 

@@ -1,5 +1,5 @@
 /**
- * Keeps records in memory for as long as the store tells of changes.
+ * Keeps records in memory for as long as the store reports changes.
  *
  * @module
  */
@@ -19,7 +19,7 @@ export interface CacheLimits {
 
 /** A session that is kept. */
 interface Entry {
-  /** What the store calls the session when it tells of a change. */
+  /** What the store calls the session when it reports a change. */
   readonly key: string;
   readonly hit: LookupHit;
   readonly expiresAt: number;
@@ -36,7 +36,7 @@ const ALL = undefined;
 /**
  * The records that lookups of requests have found.
  *
- * A record is returned only if the store was asked less than `staleSeconds` ago whether it has told
+ * A record is returned only if the store was asked less than `staleSeconds` ago whether it has reported
  * of every change, and has confirmed it since. It therefore contains every change of another process
  * that was acknowledged before that question, and every change that was acknowledged to a session of
  * this process. Only live records are kept. Once one has expired, the store is asked, because

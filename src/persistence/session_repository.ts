@@ -79,8 +79,8 @@ export class SessionRepository {
   /**
    * Answers {@linkcode cached} from memory.
    *
-   * @param report receives the error if the store does not tell of changes
-   * @throws {SessionNotSupportedError} if the store does not tell of every change
+   * @param report receives the error if the store does not report changes
+   * @throws {SessionNotSupportedError} if the store does not report every change
    */
   enableCache(limits: CacheLimits, report: (error: SessionStoreError) => void): void {
     this.#cache = this.#shared.enableCache(limits);

@@ -14,16 +14,16 @@ import type { StoreWatch, WatchListener } from "./store_watch.ts";
 /** How often the expiry of the sessions is compared with the clock, in milliseconds. */
 const TICK_MS = 1000;
 
-/** After how many ticks a session is looked up again if the store does not tell of changes. */
+/** After how many ticks a session is looked up again if the store does not report changes. */
 const LOOK_UP_TICKS = 5;
 
 /**
- * After how many ticks a session is looked up again if the store tells of changes. Others may change
- * a table without telling, such as an administrator or an older version of this package.
+ * After how many ticks a session is looked up again if the store reports changes. Others may change
+ * a table without a report, such as an administrator or an older version of this package.
  */
 const TOLD_LOOK_UP_TICKS = 300;
 
-/** How often the store is asked whether it still tells of changes, in milliseconds. */
+/** How often the store is asked whether it still reports changes, in milliseconds. */
 const CONFIRM_MS = 5000;
 
 /** After how many ticks a lookup without an answer is given up. */
@@ -48,7 +48,7 @@ type Found = { id: string; record: AdapterRecord } | "gone" | "expired";
 interface Lookup {
   /** The tick at which it began. */
   readonly since: number;
-  /** Whether a change was told meanwhile, which its answer may not contain. */
+  /** Whether a change was reported meanwhile, which its answer may not contain. */
   isRepeated: boolean;
   /** Whether this process has changed the session meanwhile, which its answer may contradict. */
   isOutdated: boolean;
@@ -58,7 +58,7 @@ interface Lookup {
  * The sessions of a store whose signals are in use in this process.
  *
  * The endings of this process abort a signal directly. Those of other processes are found by a
- * lookup: when the store tells of a change, and every few seconds if it cannot. A lookup follows
+ * lookup: when the store reports a change, and every few seconds if it cannot. A lookup follows
  * every move, because a signal belongs to the session and not to its id.
  */
 export class SessionSignals {
@@ -74,7 +74,7 @@ export class SessionSignals {
   };
   /** By the current id, as far as this process knows. */
   readonly #sessions = new Map<string, HeldSession>();
-  /** The ids by what the store calls them when it tells of a change, where that is another text. */
+  /** The ids by what the store calls them when it reports a change, where that is another text. */
   readonly #ids = new Map<string, string>();
   readonly #lookups = new Map<string, Lookup>();
   /** The sessions whose lookup has to wait for others. */
@@ -222,7 +222,7 @@ export class SessionSignals {
   #apply(sid: string, found: Found, lookup: Lookup, startedAt: number): boolean {
     if (typeof found === "object" && found.id !== sid) {
       this.#rename(sid, found.id);
-      // What happened to the new id so far was told before its name was known.
+      // What happened to the new id so far was reported before its name was known.
       this.#lookUp(found.id);
       return true;
     }
@@ -231,7 +231,7 @@ export class SessionSignals {
       held.lookedUp = this.#ticks;
       held.hasFailed = false;
       if (typeof found === "string") {
-        // The store may tell of a deletion before it has answered this process.
+        // The store may report a deletion before it has answered this process.
         if (held.isStored || found === "expired") this.#abort(held, this.#endOf(sid) ?? found);
         else if (Date.now() >= held.expiresAt) this.#abort(held, "expired");
       } else if (lookup.isOutdated) isFinal = false;

@@ -109,10 +109,10 @@ export class SharedStore {
   /**
    * Keeps the records of lookups. The strictest limits that were set apply.
    *
-   * @throws {SessionNotSupportedError} if the store does not tell of every change
+   * @throws {SessionNotSupportedError} if the store does not report every change
    */
   enableCache(limits: CacheLimits): SessionCache {
-    if (!isWatchedStore(this.store) || !this.store.tellsAll) {
+    if (!isWatchedStore(this.store) || !this.store.reportsAll) {
       throw new SessionNotSupportedError(
         "cache",
         "Cannot start sessions: `cache` needs a store that notifies every process of every change; use RedisStore on a " +

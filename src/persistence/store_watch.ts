@@ -1,5 +1,5 @@
 /**
- * Keeps a store telling of changes.
+ * The reports of a store about changes, over a watch that is opened again if it is lost.
  *
  * @module
  */
@@ -9,20 +9,20 @@ import { noop } from "../util/maybe_promise.ts";
 import { isWatchedStore, type Watch } from "../watched_store.ts";
 import { nameOf } from "./store_errors.ts";
 
-/** How long a store may take to confirm that it tells of changes, in milliseconds. */
+/** How long a store may take to confirm that it reports changes, in milliseconds. */
 const ANSWER_MS = 5000;
 
 /** How long a store may fail to confirm it before the watch is replaced, in milliseconds. */
 const MAX_UNCONFIRMED_MS = 60_000;
 
-/** How long to wait before a store that refused to tell of changes is asked again, in milliseconds. */
+/** How long to wait before a store that refused to report changes is asked again, in milliseconds. */
 const RETRY_MS = 60_000;
 
 /** Receives the changes. */
 export interface WatchListener {
   /** @param key the key of one session; `undefined` if any of them may have changed */
   onChanged(key: string | undefined): void;
-  /** The store has begun to tell of changes. It has not told of earlier ones. */
+  /** The store has begun to report changes. It has not reported earlier ones. */
   onOpened(): void;
 }
 
@@ -38,7 +38,7 @@ interface Moment {
  * Nothing happens if the store has no `watch()`.
  */
 export class StoreWatch {
-  /** Reports that the store does not tell of changes. */
+  /** Receives the error if the store does not report changes. */
   report: (error: SessionStoreError) => void = noop;
   readonly #store: SessionStore;
   readonly #listeners = new Set<WatchListener>();
@@ -46,13 +46,13 @@ export class StoreWatch {
   #isOpening = false;
   #retryAt = -Infinity;
   #isConfirmed = false;
-  /** When the store was last asked whether it tells of changes, by the steady clock. */
+  /** When the store was last asked whether it reports changes, by the steady clock. */
   #askedAt = -Infinity;
   /** The question that the store has not answered yet. */
   #question: Moment | undefined;
   /** The last question that it has answered. */
   #confirmed: Moment | undefined;
-  /** Since when it has failed to confirm that it tells of changes, by the steady clock. */
+  /** Since when it has failed to confirm that it reports changes, by the steady clock. */
   #unconfirmedSince: number | undefined;
   /** The last refusal that was reported. */
   #reported: string | undefined;
@@ -61,16 +61,16 @@ export class StoreWatch {
     this.#store = store;
   }
 
-  /** Whether the store has confirmed, when it was last asked, that it tells of changes. */
+  /** Whether the store has confirmed, when it was last asked, that it reports changes. */
   get isConfirmed(): boolean {
     return this.#isConfirmed;
   }
 
   /**
-   * How long ago the store was asked whether it has told of every change, and has then confirmed it,
+   * How long ago the store was asked whether it has reported every change, and has then confirmed it,
    * in milliseconds. `Infinity` if it has not, or if changes may have been missed since.
    *
-   * It counts from the question: a change that was made between the two may not have been told.
+   * It counts from the question: a change that was made between the two may not have been reported.
    */
   get confirmedAge(): number {
     const confirmed = this.#confirmed;
@@ -78,12 +78,12 @@ export class StoreWatch {
     return Math.max(performance.now() - confirmed.steady, Date.now() - confirmed.wall);
   }
 
-  /** Returns what the store calls a session when it tells of a change. */
+  /** Returns what the store calls a session when it reports a change. */
   keyOf(sid: string): string {
     return this.#watch?.keyOf(sid) ?? sid;
   }
 
-  /** Tells a listener of changes from now on, or from when the store has begun to tell of them. */
+  /** Calls a listener for each change from now on, or from when the store has begun to report them. */
   add(listener: WatchListener): void {
     this.#listeners.add(listener);
     this.#open();
@@ -96,7 +96,7 @@ export class StoreWatch {
   }
 
   /**
-   * Asks the store whether it has told of every change, unless it was asked lately. Watches it again
+   * Asks the store whether it has reported every change, unless it was asked lately. Watches it again
    * if the watch was lost.
    *
    * @param interval what "lately" means, in milliseconds
@@ -128,7 +128,7 @@ export class StoreWatch {
     if (performance.now() - this.#unconfirmedSince >= MAX_UNCONFIRMED_MS) this.#close();
   }
 
-  /** Until the store confirms again that it tells of changes. */
+  /** Until the store confirms again that it reports changes. */
   #forget(): void {
     this.#question = this.#confirmed = undefined;
     this.#isConfirmed = false;
@@ -171,14 +171,14 @@ export class StoreWatch {
     for (const listener of this.#listeners) listener.onChanged(key);
   }
 
-  /** Reports why the store does not notify of changes, once for each reason. */
+  /** Passes on why the store does not report changes, once for each reason. */
   #reportRefusal(cause: unknown): void {
     const reason = String(cause);
     if (reason === this.#reported) return;
     this.#reported = reason;
     const meanwhile = "until it does, the cache answers no lookup, and sessions whose signal is in use are looked up " +
       "every few seconds";
-    const message = `Cannot watch: ${nameOf(this.#store)} does not notify of changes; ${meanwhile}; see \`cause\``;
+    const message = `Cannot watch: ${nameOf(this.#store)} does not report changes; ${meanwhile}; see \`cause\``;
     this.report(new SessionStoreError("watch", message, { cause }));
   }
 }

@@ -7,7 +7,7 @@ import { SessionStoreError } from "../errors.ts";
 import { noop } from "../util/maybe_promise.ts";
 import { withTimeout } from "../util/timeout.ts";
 
-/** The server of a backend, as far as the client tells it. */
+/** The server of a backend, as far as the client exposes it. */
 export interface Server {
   /** The address without credentials, such as `"127.0.0.1:6379"`, or a path; `""` if unknown. */
   readonly address: string;
@@ -15,7 +15,7 @@ export interface Server {
   readonly user: string;
 }
 
-/** A server of which the client tells nothing. */
+/** A server of which the client exposes nothing. */
 export const UNKNOWN_SERVER: Server = { address: "", user: "" };
 
 /** A backend that could not be opened. */

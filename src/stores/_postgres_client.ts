@@ -219,7 +219,7 @@ export function overloadError(): Error {
 
 /**
  * Returns the address of a client's server, such as `"db.example:5432/app"`, and the user, as far as
- * the client tells them. Without a database in the URL, postgres.js uses the one that is named like
+ * the client exposes them. Without a database in the URL, postgres.js uses the one that is named like
  * the user. It is left out, as the user is.
  */
 export function readServer(sql: object): Server {
@@ -233,7 +233,7 @@ export function readServer(sql: object): Server {
 /**
  * Opens a connection like those of an application's client, which receives notifications.
  *
- * @throws {TypeError} if the client does not tell its options, as that of a transaction
+ * @throws {TypeError} if the client does not expose its options, as that of a transaction
  */
 export function listenerOf(sql: object, onNotify: (payload: string) => void, onClose: () => void): PostgresListener {
   const options: Partial<ListenerOptions> = Object(Reflect.get(sql, "options"));

@@ -1,5 +1,5 @@
 /**
- * Tells a `PostgresStore` of changes to its table, with LISTEN and NOTIFY.
+ * Reports the changes to the table of a `PostgresStore`, with LISTEN and NOTIFY.
  *
  * @module
  */
@@ -54,7 +54,7 @@ export function payloadOf(sid: string): string {
  * Listens on a connection of its own, and connects again when that is lost.
  *
  * A pooler in transaction mode accepts a LISTEN and then gives the connection to somebody else, so
- * nothing is ever told. Each connection is therefore proved with a notification from another one.
+ * nothing is ever reported. Each connection is therefore proved with a notification from another one.
  */
 export class PostgresWatch implements Watch {
   readonly #channel: PostgresChannel;
@@ -89,7 +89,7 @@ export class PostgresWatch implements Watch {
 
   /**
    * Sends a notification to itself. PostgreSQL delivers notifications in the order of the commits, so
-   * everything before it has been told. After a failover, the connection that listens may lead to
+   * everything before it has been reported. After a failover, the connection that listens may lead to
    * another server than the writes of the store. The notification is sent as they are, and would not
    * arrive.
    */
@@ -116,7 +116,7 @@ export class PostgresWatch implements Watch {
   async #connect(): Promise<void> {
     const name = await this.#channel.name();
     const listener = this.#channel.open((payload) => this.#receive(payload), () => {
-      // postgres.js may tell much later that it has closed a connection.
+      // postgres.js may report much later that it has closed a connection.
       if (listener === this.#listener) this.#onLost();
     });
     this.#listener = listener;
@@ -148,7 +148,7 @@ export class PostgresWatch implements Watch {
     while (!this.#isDisposed) {
       try {
         await this.#connect();
-        // What happened meanwhile was not told.
+        // What happened meanwhile was not reported.
         return this.#changed(undefined);
       } catch {
         await new Promise<void>((resolve) => Deno.unrefTimer(setTimeout(resolve, RECONNECT_MS)));

@@ -124,7 +124,7 @@ export class RedisConnection {
   }
 
   /**
-   * The server and the user, as far as the client tells them. A pool does not. A cluster tells its
+   * The server and the user, as far as the client exposes them. A pool does not. A cluster exposes its
    * masters once it is connected, and the nodes that it was created with before.
    */
   get server(): Server {
@@ -134,7 +134,7 @@ export class RedisConnection {
 
   /**
    * Returns the options with which the client was created, or a client of the pool, so that another
-   * connection to the same server can be opened. `undefined` if the client does not tell them.
+   * connection to the same server can be opened. `undefined` if the client does not expose them.
    */
   async clientOptions(): Promise<RedisClientOptions | undefined> {
     const execute: unknown = Reflect.get(this.#client, "execute");

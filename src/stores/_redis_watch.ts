@@ -1,5 +1,5 @@
 /**
- * A connection to Redis over which it tells of changes to sessions.
+ * A connection to Redis over which it reports changes to sessions.
  *
  * @module
  */
@@ -31,7 +31,7 @@ export interface WatchedKeys {
  * Succeeds on a master only, and changes nothing. The key of the epoch has no expiry to remove.
  *
  * A replica learns of a write after the master has acknowledged it, so an answer of a replica does
- * not prove that every acknowledged write was told.
+ * not prove that every acknowledged write was reported.
  */
 const CONFIRM = script(`redis.call('PERSIST', KEYS[1])`);
 
@@ -46,12 +46,12 @@ const PROBE_ID = "probe ";
 /** Receives the notices of one connection. Redis begins to send them when it is connected. */
 class Notices extends BasicClientSideCache {
   readonly #keys: WatchedKeys;
-  readonly #tell: (sid: string | undefined) => void;
+  readonly #report: (sid: string | undefined) => void;
 
-  constructor(keys: WatchedKeys, tell: (sid: string | undefined) => void) {
+  constructor(keys: WatchedKeys, report: (sid: string | undefined) => void) {
     super();
     this.#keys = keys;
-    this.#tell = tell;
+    this.#report = report;
   }
 
   override trackingOn(): string[] {
@@ -63,32 +63,32 @@ class Notices extends BasicClientSideCache {
   override invalidate(changed: unknown): void {
     const { records, epoch } = this.#keys;
     const key = changed === null ? epoch : String(changed);
-    if (key === epoch) this.#tell(undefined);
-    else if (key.startsWith(records)) this.#tell(key.slice(records.length));
+    if (key === epoch) this.#report(undefined);
+    else if (key.startsWith(records)) this.#report(key.slice(records.length));
   }
 }
 
 /**
- * Tells of every change to a record, over a connection of its own. If that is lost, it connects
+ * Reports every change to a record, over a connection of its own. If that is lost, it connects
  * again until it is disposed of. It does not keep the process alive.
  */
 export class RedisWatch implements Watch {
   readonly #options: RedisClientOptions;
   readonly #keys: WatchedKeys;
   readonly #changed: (sid: string | undefined) => void;
-  /** The connected client; `undefined` while nothing is told. */
+  /** The connected client; `undefined` while nothing is reported. */
   #client: RedisClientType | undefined;
   /** The client of the latest attempt to connect. */
   #latest: RedisClientType | undefined;
   #isDisposed = false;
   /**
    * Asks regularly, because a machine that disappears does not close its connections. Nobody would
-   * notice that nothing is told any more.
+   * notice that nothing is reported any more.
    */
   readonly #heartbeat = setInterval(() => this.confirm().catch(noop), RESPONSE_TIMEOUT_MS).unref();
   readonly #probe: (sid: string) => Promise<unknown>;
-  /** The ids that were changed to find out whether changes are told, until they are told. */
-  readonly #untold = new Set<string>();
+  /** The ids that were changed to find out whether changes are reported, until they are reported. */
+  readonly #unreported = new Set<string>();
   readonly #all: Set<RedisWatch>;
 
   /**
@@ -130,14 +130,14 @@ export class RedisWatch implements Watch {
 
   /**
    * Implements {@linkcode Watch.confirm}. Replaces a connection that does not answer, or over which
-   * nothing is told: a proxy may accept the command and forward no notices, and after a failover the
+   * nothing is reported: a proxy may accept the command and forward no notices, and after a failover the
    * connection may lead to another server than the writes of the store.
    */
   async confirm(): Promise<void> {
     const client = this.#client;
-    if (client === undefined) throw notTold("the connection to Redis is lost");
+    if (client === undefined) throw unconfirmed("the connection to Redis is lost");
     const sid = PROBE_ID + crypto.randomUUID();
-    this.#untold.add(sid);
+    this.#unreported.add(sid);
     try {
       // Also if the store's own connection fails, because this one may be silent.
       const answered = this.#probe(sid).finally(() => this.#ask(client));
@@ -145,13 +145,13 @@ export class RedisWatch implements Watch {
     } catch (error) {
       // In place of a replica, the address may lead to the new master by now.
       if (saysReplica(error) || !client.isReady) this.#lose(client);
-      this.#untold.delete(sid);
-      throw notTold("Redis has not confirmed it", error);
+      this.#unreported.delete(sid);
+      throw unconfirmed("Redis has not confirmed it", error);
     }
-    // Redis answers after it has told of the change.
-    if (!this.#untold.delete(sid)) return;
+    // Redis answers after it has reported the change.
+    if (!this.#unreported.delete(sid)) return;
     this.#lose(client);
-    throw notTold("it does not tell of changes, although it has accepted the command; a proxy may not support it");
+    throw unconfirmed("it does not report changes, although it has accepted the command; a proxy may not support it");
   }
 
   /** Closes the connection. */
@@ -165,7 +165,7 @@ export class RedisWatch implements Watch {
   }
 
   async #connect(): Promise<void> {
-    const clientSideCache = new Notices(this.#keys, (sid) => this.#tell(sid));
+    const clientSideCache = new Notices(this.#keys, (sid) => this.#report(sid));
     // createClient() has taken 130 milliseconds, because it makes a class for new options.
     const client: RedisClientType = this.#latest?.duplicate({ clientSideCache }) ??
       createClient({ ...this.#options, clientSideCache });
@@ -191,12 +191,12 @@ export class RedisWatch implements Watch {
     await evaluate(client, CONFIRM, [this.#keys.epoch], []);
   }
 
-  /** Gives a connection up, and tells that anything may have changed. */
+  /** Gives a connection up, and reports that anything may have changed. */
   #lose(client: RedisClientType): void {
     if (this.#client !== client) return;
     this.#client = undefined;
     client.destroy();
-    this.#tell(undefined);
+    this.#report(undefined);
     this.#reconnect();
   }
 
@@ -205,13 +205,13 @@ export class RedisWatch implements Watch {
       await new Promise((resolve) => setTimeout(resolve, reconnectDelay(retries)).unref());
       if (this.#isDisposed) return;
       const isConnected = await this.#connect().then(() => true, () => false);
-      // Redis has not told of the changes that were made in between.
-      if (isConnected) return this.#tell(undefined);
+      // Redis has not reported the changes that were made in between.
+      if (isConnected) return this.#report(undefined);
     }
   }
 
-  #tell(sid: string | undefined): void {
-    if (sid?.startsWith(PROBE_ID)) this.#untold.delete(sid);
+  #report(sid: string | undefined): void {
+    if (sid?.startsWith(PROBE_ID)) this.#unreported.delete(sid);
     else if (!this.#isDisposed) this.#changed(sid);
   }
 }
@@ -219,7 +219,7 @@ export class RedisWatch implements Watch {
 /**
  * Returns the options that say where the server is and how to sign in. The others could add a
  * prefix to keys, convert answers, queue commands while the connection is lost, or close a
- * connection over which nothing is told for a while.
+ * connection over which nothing is reported for a while.
  */
 function ownOptions(options: RedisClientOptions): RedisClientOptions {
   const { url, username, password, credentialsProvider, database, name } = options;
@@ -239,7 +239,7 @@ function ownOptions(options: RedisClientOptions): RedisClientOptions {
   };
 }
 
-function notTold(reason: string, cause?: unknown): SessionStoreError {
-  const message = `Cannot confirm that all changes to sessions were told: ${reason}`;
+function unconfirmed(reason: string, cause?: unknown): SessionStoreError {
+  const message = `Cannot confirm that all changes to sessions were reported: ${reason}`;
   return new SessionStoreError("watch", message, { cause });
 }

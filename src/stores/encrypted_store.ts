@@ -98,11 +98,11 @@ export class EncryptedStore implements SessionStore, AsyncDisposable {
   declare readonly ping?: PingableStore["ping"];
   /**
    * Implements {@linkcode WatchedStore.watch}. Present if the underlying store has it. Session ids
-   * are not encrypted, so the keys that it tells are those of the underlying store.
+   * are not encrypted, so the keys that it reports are those of the underlying store.
    */
   declare readonly watch?: WatchedStore["watch"];
-  /** Implements {@linkcode WatchedStore.tellsAll}. Present if the underlying store has it. */
-  declare readonly tellsAll?: WatchedStore["tellsAll"];
+  /** Implements {@linkcode WatchedStore.reportsAll}. Present if the underlying store has it. */
+  declare readonly reportsAll?: WatchedStore["reportsAll"];
   /** Implements {@linkcode CountingStore.countSessions}. Present if the underlying store has it. */
   declare readonly countSessions?: CountingStore["countSessions"];
   /**
@@ -199,7 +199,7 @@ function optionalMethods(store: FullStore, keys: Keys): Omit<FullStore, keyof Se
 
     // Session ids are not encrypted.
     watch: (changed) => store.watch(changed),
-    tellsAll: store.tellsAll,
+    reportsAll: store.reportsAll,
 
     createRecord: async (sid, { values, expiresAt, meta }) => {
       await store.createRecord(sid, { values: encryptValues(keys, sid, values), expiresAt, meta: markMeta(meta) });

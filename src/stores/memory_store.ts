@@ -83,8 +83,8 @@ const CHECKS_BEFORE_PAUSE = 10_000;
  * ```
  */
 export class MemoryStore implements CountingStore, PrincipalListStore, PingableStore, WatchedStore, AsyncDisposable {
-  /** Implements {@linkcode WatchedStore.tellsAll}. */
-  readonly tellsAll = true;
+  /** Implements {@linkcode WatchedStore.reportsAll}. */
+  readonly reportsAll = true;
   readonly #maxSessions: number;
   /** By session id, in the order in which sessions got their ids. */
   readonly #records: ShardedMap<PackedRecord>;
@@ -99,8 +99,8 @@ export class MemoryStore implements CountingStore, PrincipalListStore, PingableS
    */
   #earliestExpirySeen = Infinity;
   readonly #watchers = new Set<Watcher>();
-  /** Tells all watchers of a change. Without watchers, a write costs one comparison more. */
-  #tell: ((sid: string | undefined) => void) | undefined;
+  /** Reports a change to all watchers. Without watchers, a write costs one comparison more. */
+  #report: ((sid: string | undefined) => void) | undefined;
 
   /**
    * Creates an empty store.
@@ -140,7 +140,7 @@ export class MemoryStore implements CountingStore, PrincipalListStore, PingableS
   }
 
   /**
-   * Implements {@linkcode WatchedStore.watch}. Every write is told before it returns, and so is the
+   * Implements {@linkcode WatchedStore.watch}. Every write is reported before it returns, and so is the
    * session that a new one evicts.
    */
   watch(changed: (sid: string | undefined) => void): Promise<Watch> {
@@ -197,14 +197,14 @@ export class MemoryStore implements CountingStore, PrincipalListStore, PingableS
       this.#users.add(packed.principal, sid);
       if (this.#records.size > this.#maxSessions) this.#evictOldest();
       else this.#records.releaseIterator();
-      this.#tell?.(sid);
+      this.#report?.(sid);
     });
   }
 
   /** Implements {@linkcode SessionStore.delete}. */
   delete(sid: string): Promise<void> {
     this.#remove(sid);
-    this.#tell?.(sid);
+    this.#report?.(sid);
     return Promise.resolve();
   }
 
@@ -258,7 +258,7 @@ export class MemoryStore implements CountingStore, PrincipalListStore, PingableS
       this.#users.delete(record.principal, sid);
       this.#users.add(next.principal, sid);
     }
-    this.#tell?.(sid);
+    this.#report?.(sid);
     return true;
   }
 
@@ -274,7 +274,7 @@ export class MemoryStore implements CountingStore, PrincipalListStore, PingableS
       const record = this.#getLive(sid);
       if (record === undefined) throw new SessionGoneError("set");
       this.#records.set(sid, record.withValue(key, copy));
-      this.#tell?.(sid);
+      this.#report?.(sid);
     });
   }
 
@@ -321,8 +321,8 @@ export class MemoryStore implements CountingStore, PrincipalListStore, PingableS
         return Math.max(sharedExpiry.expiresAt, graceUntil);
       },
     });
-    this.#tell?.(sid);
-    this.#tell?.(newSid);
+    this.#report?.(sid);
+    this.#report?.(newSid);
     return true;
   }
 
@@ -381,7 +381,7 @@ export class MemoryStore implements CountingStore, PrincipalListStore, PingableS
     this.#records.clear();
     this.#traces.clear();
     this.#users.clear();
-    this.#tell?.(undefined);
+    this.#report?.(undefined);
     return Promise.resolve();
   }
 
@@ -411,14 +411,14 @@ export class MemoryStore implements CountingStore, PrincipalListStore, PingableS
     const oldest = this.#records.evictOldest();
     if (oldest === undefined) return;
     this.#users.delete(oldest[1].principal, oldest[0]);
-    this.#tell?.(oldest[0]);
+    this.#report?.(oldest[0]);
   }
 
   #updateTell(): void {
-    const tell = (sid: string | undefined): void => {
+    const report = (sid: string | undefined): void => {
       for (const { changed } of this.#watchers) changed(sid);
     };
-    this.#tell = this.#watchers.size === 0 ? undefined : tell;
+    this.#report = this.#watchers.size === 0 ? undefined : report;
   }
 
   /**

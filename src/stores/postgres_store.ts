@@ -97,7 +97,7 @@ export interface PostgresStoreOptions {
    */
   max?: number;
   /**
-   * Which writes tell other processes of themselves.
+   * Which writes send a notification to all processes.
    *
    * - `"endings"`: those that end a session, or may do so, which `session.signal` needs.
    * - `"all"`: every write to a session, which the option `cache` of `SessionMiddleware` needs. Set it
@@ -119,8 +119,8 @@ interface DirectWrite {
   readonly clear: boolean;
   readonly set: string;
   readonly meta: string;
-  /** The payload of the notification that tells of it, if it is told. */
-  readonly told: string | null;
+  /** The payload of the notification to send, if any. */
+  readonly payload: string | null;
 }
 
 /** The conditions of a change. */
@@ -255,8 +255,8 @@ export class PostgresStore implements CountingStore, PrincipalListStore, Pingabl
   readonly #server: Server;
   /** Opens a connection that receives notifications. */
   readonly #openListener: PostgresChannel["open"];
-  /** Implements {@linkcode WatchedStore.tellsAll}: whether `notify` is `"all"`. */
-  readonly tellsAll: boolean;
+  /** Implements {@linkcode WatchedStore.reportsAll}: whether `notify` is `"all"`. */
+  readonly reportsAll: boolean;
   readonly #watches = new Set<PostgresWatch>();
   readonly #table: string;
   /**
@@ -286,7 +286,7 @@ export class PostgresStore implements CountingStore, PrincipalListStore, Pingabl
    * @param sqlOrUrl a client that `postgres()` of `npm:postgres` returned, or a URL such as
    * `"postgres://user:password@host:5432/database"`
    * @param options the table, whether `init()` creates it, the number of connections, and which
-   * writes are told
+   * writes send notifications
    * @throws {TypeError} if an argument or an option is invalid, or an option is unknown
    * @throws {RangeError} if `max` is not an integer from 1 to 1000
    */
@@ -306,7 +306,7 @@ export class PostgresStore implements CountingStore, PrincipalListStore, Pingabl
         `Cannot create a PostgresStore: \`notify\` must be "endings" or "all"; received ${describeOption(notify)}`,
       );
     }
-    this.tellsAll = notify === "all";
+    this.reportsAll = notify === "all";
     if (max !== undefined) checkMax(max);
     if (migrate) this.#migration = postgresSchema(table);
     if (typeof sqlOrUrl === "string") {
@@ -363,9 +363,10 @@ export class PostgresStore implements CountingStore, PrincipalListStore, Pingabl
   }
 
   /**
-   * Implements {@linkcode WatchedStore.watch}, with `LISTEN` on a connection of its own. Writes tell
-   * of sessions that are deleted, moved, taken from their user, or end earlier. Other writes do so
-   * only with `notify: "all"`, because PostgreSQL commits those that `NOTIFY` one after the other.
+   * Implements {@linkcode WatchedStore.watch}, with `LISTEN` on a connection of its own. Writes send
+   * a notification if they delete a session, move it, take it from its user, or end it earlier. Other
+   * writes do so only with `notify: "all"`, because PostgreSQL commits those that `NOTIFY` one after
+   * the other.
    *
    * @throws {SessionStoreError} if the server cannot be reached, or a pooler in transaction mode is in
    * between
@@ -712,12 +713,12 @@ export class PostgresStore implements CountingStore, PrincipalListStore, Pingabl
     const { ifVersion, ifNoDevice = false, clear = false, set = [], meta = {} } = change;
     const expiresAt = change.expiresAt === undefined ? null : normalizeTimestamp(change.expiresAt);
     const write = { id: encodeKey(sid), clear, set: encodeTexts(set), meta: encodeMeta(meta) };
-    // A change that takes the session from its user, or that ends it earlier, is told in any case.
-    const isTold = this.tellsAll || clear || "principal" in meta;
-    const payload = isTold || expiresAt !== null ? payloadOf(sid) : null;
+    // A change that takes the session from its user, or that ends it earlier, is notified in any case.
+    const isNotified = this.reportsAll || clear || "principal" in meta;
+    const payload = isNotified || expiresAt !== null ? payloadOf(sid) : null;
     const parameters: PostgresParameter[] = [clear, write.set, write.meta, expiresAt];
     let notify: string | undefined;
-    if (isTold) notify = this.#notify("$9");
+    if (isNotified) notify = this.#notify("$9");
     else if (expiresAt !== null) notify = `CASE WHEN $8 < judged.expires_at THEN ${this.#notify("$9")} END`;
     if (payload !== null) parameters.push(payload);
     const written = `written AS (
@@ -729,7 +730,7 @@ export class PostgresStore implements CountingStore, PrincipalListStore, Pingabl
       )`;
     const isRepeatable = ifVersion === undefined && !ifNoDevice && expiresAt === null;
     return await this.#inOrder(sid, ifVersion, async () => {
-      if (isRepeatable && await this.#writeDirectly({ ...write, told: payload })) return true;
+      if (isRepeatable && await this.#writeDirectly({ ...write, payload })) return true;
       return await this.#writeIf(operation, sid, { ifVersion, ifNoDevice }, written, parameters, notify);
     });
   }
@@ -759,14 +760,14 @@ export class PostgresStore implements CountingStore, PrincipalListStore, Pingabl
     let rows: PostgresRows;
     try {
       rows = await this.#sendDirectly(
-        { id: "write.id", clear: "write.clear", set: "write.set", meta: "write.meta", told: "write.told" },
+        { id: "write.id", clear: "write.clear", set: "write.set", meta: "write.meta", payload: "write.payload" },
         // A session that is locked is left out, and written by a statement of its own. Otherwise all
         // would wait for its lock, and two batches could wait for each other. With the comparison with
         // `batch`, PostgreSQL estimates one row instead of 100. It then looks the sessions up in the
         // index if it would do so for one.
         `FROM (
           SELECT wanted.* FROM jsonb_to_recordset($1::text::jsonb) AS wanted
-            (batch integer, id text, clear boolean, set jsonb, meta jsonb, told text)
+            (batch integer, id text, clear boolean, set jsonb, meta jsonb, payload text)
             JOIN ${this.#table} AS free ON free.id = wanted.id
           WHERE wanted.batch = 1 FOR UPDATE OF free SKIP LOCKED
         ) AS write`,
@@ -781,10 +782,10 @@ export class PostgresStore implements CountingStore, PrincipalListStore, Pingabl
   }
 
   /** @param batchError the error of a statement that should have written the row before */
-  async #writeRow({ id, clear, set, meta, told }: DirectWrite, batchError?: unknown): Promise<Row | undefined> {
-    const columns = { id: "$1", clear: "$4", set: "$5::text::jsonb", meta: "$6::text::jsonb", told: "$7::text" };
+  async #writeRow({ id, clear, set, meta, payload }: DirectWrite, batchError?: unknown): Promise<Row | undefined> {
+    const columns = { id: "$1", clear: "$4", set: "$5::text::jsonb", meta: "$6::text::jsonb", payload: "$7::text" };
     try {
-      const rows = await this.#sendDirectly(columns, "", [id, clear, set, meta, told]);
+      const rows = await this.#sendDirectly(columns, "", [id, clear, set, meta, payload]);
       return rows[0];
     } catch (error) {
       throw batchError !== undefined && hasCode(error, IN_FAILED_TRANSACTION) ? batchError : error;
@@ -808,7 +809,7 @@ export class PostgresStore implements CountingStore, PrincipalListStore, Pingabl
       ${from}
       WHERE session.id = ${write.id} AND session.moved_to IS NULL AND session.expires_at > ${now}
       RETURNING session.id, session.expires_at > ${now}, ${SERVER_TIME},
-        CASE WHEN ${write.told} IS NOT NULL THEN ${this.#notify(write.told)} END`;
+        CASE WHEN ${write.payload} IS NOT NULL THEN ${this.#notify(write.payload)} END`;
     const sentAt = performance.now();
     const rows = await this.#query(query, [content, Date.now(), sentAt + this.#serverClock.offset, ...others]);
     if (rows[0] !== undefined) this.#serverClock.observe(decodeNumber(rows[0][2]), sentAt);
@@ -822,7 +823,7 @@ export class PostgresStore implements CountingStore, PrincipalListStore, Pingabl
    * @param written the CTE `written`, which writes to the session if `judged` allows it, and returns
    * the row. Other CTEs may surround it. `$4` is the version, or `null`.
    * @param parameters `$5` and following
-   * @param notify an expression that tells of the write
+   * @param notify an expression that sends the notification
    * @returns `false` if the session does not meet the condition
    */
   async #writeIf(
@@ -987,9 +988,9 @@ function assignments(clear: string, set: string, meta: string): string {
 }
 
 /** Returns a write as JSON. {@linkcode encodeKey} leaves nothing in the id that JSON escapes. */
-function toJson({ id, clear, set, meta, told }: DirectWrite): string {
-  const payload = told === null ? null : `"${told}"`;
-  return `{"batch":1,"id":"${id}","clear":${clear},"set":${set},"meta":${meta},"told":${payload}}`;
+function toJson({ id, clear, set, meta, payload }: DirectWrite): string {
+  const quoted = payload === null ? null : `"${payload}"`;
+  return `{"batch":1,"id":"${id}","clear":${clear},"set":${set},"meta":${meta},"payload":${quoted}}`;
 }
 
 function hasCode(error: unknown, code: string): boolean {

@@ -220,10 +220,10 @@ export class RedisStore implements CountingStore, PrincipalStore, PingableStore,
   }
 
   /**
-   * Whether {@linkcode watch} tells of every write: `false` on a cluster, which has none. Implements
-   * {@linkcode WatchedStore.tellsAll}.
+   * Whether {@linkcode watch} reports every write: `false` on a cluster, which has none. Implements
+   * {@linkcode WatchedStore.reportsAll}.
    */
-  get tellsAll(): boolean {
+  get reportsAll(): boolean {
     return !this.#redis.isCluster;
   }
 
@@ -246,19 +246,19 @@ export class RedisStore implements CountingStore, PrincipalStore, PingableStore,
   }
 
   /**
-   * Tells of every change to a session, see {@linkcode WatchedStore.watch}. Opens another connection
+   * Reports every change to a session, see {@linkcode WatchedStore.watch}. Opens another connection
    * with the options of the client. The user needs the permission `+client|tracking`. If the
    * connection is lost, or the server has become a replica, the watch connects again.
    *
-   * Note: Redis tells of sessions with the same keys in its other databases too.
+   * Note: Redis reports sessions with the same keys in its other databases too.
    *
-   * @throws {SessionStoreError} if Redis cannot be reached, is a replica, or refuses to tell of
-   * changes, or if the client does not tell its options; and always on a cluster. A cluster does not
-   * tell of every change after a failover.
+   * @throws {SessionStoreError} if Redis cannot be reached, is a replica, or refuses to report
+   * changes, or if the client does not expose its options; and always on a cluster. A cluster does not
+   * report every change after a failover.
    */
   async watch(changed: (sid: string | undefined) => void): Promise<Watch> {
     if (this.#redis.isCluster) {
-      const reason = new Error("after a failover, it does not notify of every change");
+      const reason = new Error("after a failover, it does not report every change");
       throw openError({ ...this.#backend, advice: "use a single Redis server to watch sessions" }, reason, "watch");
     }
     const watches = this.#watches;

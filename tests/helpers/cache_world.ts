@@ -26,7 +26,7 @@ export type Step =
   | [name: "setThere" | "moveThere" | "deleteThere" | "extendThere", session: number]
   | [name: "execute" | "answer" | "confirm" | "refuse", pending: number]
   | [name: "tick" | "suspend" | "setClockBack", milliseconds: number]
-  | [name: "finish" | "clearHere" | "clearThere" | "tell" | "lose" | "fallSilent" | "listen", unused: number];
+  | [name: "finish" | "clearHere" | "clearThere" | "report" | "lose" | "fallSilent" | "listen", unused: number];
 
 /** A call that the store has received. */
 interface Call {
@@ -40,13 +40,13 @@ interface Call {
 interface State {
   /** The version of the record; `Infinity` if the id has none any more. */
   readonly version: number;
-  /** When the process that wrote it was told so, by real time; `undefined` before that. */
+  /** When its acknowledgement reached the process that wrote it, by real time; `undefined` before that. */
   acknowledged: number | undefined;
   /** Whether the process with the cache wrote it. */
   readonly isOwn: boolean;
 }
 
-/** A question on the connection over which the store tells of changes. */
+/** A question on the connection over which the store reports changes. */
 interface Question {
   /** How many notices were on their way when it was asked. */
   notices: number;
@@ -78,7 +78,7 @@ export class CacheWorld {
   readonly #backend = new MemoryStore();
   readonly #calls: Call[] = [];
   readonly #questions: Question[] = [];
-  /** What the store has told and the process has not received yet. */
+  /** What the store has reported and the process has not received yet. */
   #notices: (string | undefined)[] = [];
   #changed: ((key: string | undefined) => void) | undefined;
   #connection: "listens" | "silent" | "lost" = "listens";
@@ -121,7 +121,7 @@ export class CacheWorld {
     else if (name === "confirm" || name === "refuse") this.#settle(this.#pick(this.#questions, n), name === "confirm");
     else if (name.endsWith("Here")) this.#writeHere(name, sid, session);
     else if (name.endsWith("There")) await this.#writeThere(name, sid, session);
-    else if (name === "tell") this.#tell();
+    else if (name === "report") this.#report();
     else if (name === "finish") await this.#finish();
     else if (name === "tick" || name === "suspend" || name === "setClockBack") this.#pass(name, n);
     else this.#setConnection(name);
@@ -287,7 +287,7 @@ export class CacheWorld {
     if (call !== undefined) call.answer = await call.execute();
   }
 
-  /** Executes and answers every call, confirms that everything was told, and replaces sessions that have ended. */
+  /** Executes and answers every call, confirms that everything was reported, and replaces sessions that have ended. */
   async #finish(): Promise<void> {
     for (let call = this.#calls[0]; call !== undefined; call = this.#calls[0]) {
       if (call.answer === undefined) await this.#execute(call);
@@ -309,13 +309,13 @@ export class CacheWorld {
   /** The answer comes after the notices that were on their way when the question was asked. */
   #settle(question: Question | undefined, isConfirmed: boolean): void {
     if (question === undefined || (isConfirmed && this.#connection === "silent")) return;
-    while (isConfirmed && question.notices > 0) this.#tell();
+    while (isConfirmed && question.notices > 0) this.#report();
     this.#questions.splice(this.#questions.indexOf(question), 1);
     if (isConfirmed) question.outcome.resolve();
     else question.outcome.reject(new Error("not confirmed"));
   }
 
-  #tell(): void {
+  #report(): void {
     if (this.#notices.length === 0 || this.#connection === "silent") return;
     const key = this.#notices.shift();
     for (const question of this.#questions) question.notices--;

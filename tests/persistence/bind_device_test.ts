@@ -228,7 +228,7 @@ Deno.test("SessionRepository.bindDevice() rejects if the session has ended befor
 });
 
 Deno.test("SessionRepository.bindDevice() removes the session from the cache", async () => {
-  /** Tells nothing, so that only the process that binds the session can know. */
+  /** Reports nothing, so that only the process that binds the session can know. */
   class SilentStore extends MemoryStore {
     override watch(): Promise<Watch> {
       return super.watch(noop);
@@ -238,7 +238,7 @@ Deno.test("SessionRepository.bindDevice() removes the session from the cache", a
   const repository = new SessionRepository(store, undefined);
   repository.enableCache({ sessions: 10, staleSeconds: 60 }, noop);
   await repository.create("a", record());
-  // The first lookups open the watch and confirm that it tells of changes.
+  // The first lookups open the watch and confirm that it reports changes.
   for (let i = 0; i < 3; i++) {
     repository.cached("a");
     await repository.readCached("a");

@@ -41,28 +41,28 @@ const ADAPTER = "persistence/evicting_adapter.ts";
 /** Looks session 0 up by the id that it had before. */
 const FORMER_ID = 3;
 
-/** Lets time pass while the store confirms regularly that it has told of everything. */
+/** Lets time pass while the store confirms regularly that it has reported everything. */
 function pause(milliseconds: number): Step[] {
   return Array.from({ length: milliseconds / 600 }, (): Step[] => [["tick", 600], ["finish", 0]]).flat();
 }
 
 const DEFECTS: Defect[] = [
   {
-    name: "keeps an answer although a change was told since the lookup began",
+    name: "keeps an answer although a change was reported since the lookup began",
     file: CACHE,
     line: "return this.#fills.get(fill.key) === fill && this.#fills.delete(fill.key);",
     defective: "return this.#fills.delete(fill.key), true;",
   },
   {
     name: "does not forget what a notice names",
-    steps: [["lookUp", 0], ["finish", 0], ["setThere", 0], ["tell", 0], ...pause(1200), ["lookUp", 0]],
+    steps: [["lookUp", 0], ["finish", 0], ["setThere", 0], ["report", 0], ...pause(1200), ["lookUp", 0]],
     file: CACHE,
     line: "this.#entries.delete(this.#ids.get(key) ?? key);",
     defective: "this.#ids.get(key);",
   },
   {
     name: "takes the key of a session for its id",
-    steps: [["lookUp", 0], ["finish", 0], ["setThere", 0], ["tell", 0], ...pause(1200), ["lookUp", 0]],
+    steps: [["lookUp", 0], ["finish", 0], ["setThere", 0], ["report", 0], ...pause(1200), ["lookUp", 0]],
     file: CACHE,
     line: "if (key !== sid) this.#ids.set(key, sid);",
     defective: "",
@@ -144,7 +144,7 @@ const DEFECTS: Defect[] = [
     defective: "expiresAt: Infinity });",
   },
   {
-    name: "ignores how long ago the store has confirmed that it tells of changes",
+    name: "ignores how long ago the store has confirmed that it reports changes",
     file: CACHE,
     line: "if (age >= limit) return undefined;",
     defective: "",
@@ -195,7 +195,7 @@ const DEFECTS: Defect[] = [
     steps: [
       ["clearThere", 0],
       ["finish", 0],
-      ["tell", 0], // asks, as anything may have changed
+      ["report", 0], // asks, as anything may have changed
       ["lose", 0],
       ["confirm", 0],
       ["lookUp", 0],
@@ -222,7 +222,7 @@ const step: fc.Arbitrary<Step> = fc.oneof(
   },
   { weight: 1, arbitrary: fc.tuple(fc.constantFrom("clearHere" as const, "clearThere"), pending) },
   { weight: 6, arbitrary: fc.tuple(fc.constantFrom("execute" as const, "answer"), pending) },
-  { weight: 3, arbitrary: fc.tuple(fc.constantFrom("tell" as const, "confirm"), pending) },
+  { weight: 3, arbitrary: fc.tuple(fc.constantFrom("report" as const, "confirm"), pending) },
   {
     weight: 1,
     arbitrary: fc.tuple(fc.constantFrom("lose" as const, "listen", "listen", "fallSilent", "refuse"), pending),

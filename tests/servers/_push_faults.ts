@@ -1,10 +1,10 @@
-/** Faults of a server that tells of changes, for tests that cause them while requests go on. */
+/** Faults of a server that reports changes, for tests that cause them while requests go on. */
 import { client, type OwnServer } from "./_postgres.ts";
 import type { OwnRedis } from "./_redis.ts";
 
 /** The faults of one server. */
 export interface PushFaults {
-  /** Kills the connections that tell of changes. Returns how many there were. */
+  /** Kills the connections that report changes. Returns how many there were. */
   killPush(): Promise<number>;
   /** Kills the server, and starts it again. */
   restart(): Promise<void>;

@@ -147,35 +147,35 @@ if (await postgresCanBeStarted("failover of a PostgreSQL")) {
     await sql.end();
   });
 
-  Deno.test("PostgresStore.watch() leaves a server that became read-only, and tells of changes on the new one", async () => {
+  Deno.test("PostgresStore.watch() leaves a server that became read-only, and reports changes on the new one", async () => {
     await using pair = await ownPair();
     const { first, second } = pair;
     await using store = new PostgresStore(pair.url, { notify: "all" });
     await store.init();
     await store.create("a");
-    const told: unknown[] = [];
-    await using watch = await store.watch((key) => told.push(key));
+    const reported: unknown[] = [];
+    await using watch = await store.watch((key) => reported.push(key));
     await watch.confirm();
     await makeReadOnly(first);
     await assertRejects(() => watch.confirm(), Error, "read-only");
-    assertEquals(told.splice(0), [undefined]);
+    assertEquals(reported.splice(0), [undefined]);
     pair.switchOver();
     await createMany(store, "b");
-    await until("it tells of changes again", () => told.includes(undefined));
+    await until("it reports changes again", () => reported.includes(undefined));
     await watch.confirm();
     await using other = new PostgresStore(second.url, { notify: "all" });
     await other.setValue("b1", "k", 1);
     await watch.confirm();
-    assertEquals(told.at(-1), watch.keyOf("b1"));
+    assertEquals(reported.at(-1), watch.keyOf("b1"));
   });
 
-  Deno.test("PostgresStore.watch() confirms nothing while the store writes to another server than the one that tells", async () => {
+  Deno.test("PostgresStore.watch() confirms nothing while the store writes to another server than the one that reports", async () => {
     await using pair = await ownPair();
     const { second } = pair;
     await using store = new PostgresStore(pair.url, { max: 1, notify: "all" });
     await store.init();
-    const told: unknown[] = [];
-    await using watch = await store.watch((key) => told.push(key));
+    const reported: unknown[] = [];
+    await using watch = await store.watch((key) => reported.push(key));
     // A DNS name leads to the new server, and the old one is still alive and accepts writes.
     pair.switchOver();
     await using sql = client(pair.first.url);
@@ -184,11 +184,11 @@ if (await postgresCanBeStarted("failover of a PostgreSQL")) {
     await until("the store writes to the new server", () => store.create("a").then(() => true, () => false));
     assertEquals(await exists(second, "a"), true);
     await assertRejects(() => watch.confirm(), Error, "did not arrive");
-    await until("it listens on the new server", () => told.length >= 2);
+    await until("it listens on the new server", () => reported.length >= 2);
     await watch.confirm();
     await using other = new PostgresStore(second.url, { notify: "all" });
     await other.setValue("a", "k", 1);
     await watch.confirm();
-    assertEquals(told.at(-1), watch.keyOf("a"));
+    assertEquals(reported.at(-1), watch.keyOf("a"));
   });
 }

@@ -81,7 +81,7 @@ if (await postgresIsThere("the tests of PostgresStore")) {
   });
   testSessionStore(
     'PostgresStore with notify: "all"',
-    () => new PostgresStore(POSTGRES_URL, { table: schema.table("told"), notify: "all" }),
+    () => new PostgresStore(POSTGRES_URL, { table: schema.table("reported"), notify: "all" }),
     CLAIMS,
   );
   // An application's client may transform names and values.

@@ -33,7 +33,7 @@ async function listeners(url = POSTGRES_URL): Promise<number[]> {
 }
 
 if (await postgresIsThere("the tests of PostgresStore.watch()")) {
-  Deno.test("PostgresStore.watch() tells of every deletion and move, and of no id in the clear", async () => {
+  Deno.test("PostgresStore.watch() reports every deletion and move, and no id in the clear", async () => {
     await using schema = await ownSchema();
     const table = schema.table();
     await using here = new PostgresStore(POSTGRES_URL, { table });
@@ -41,16 +41,16 @@ if (await postgresIsThere("the tests of PostgresStore.watch()")) {
     await here.init();
     const ids = Array.from({ length: 1000 }, newSessionId);
     await Promise.all(ids.map((id) => there.createRecord(id, record())));
-    const told = new Set<string | undefined>();
-    await using watch = await here.watch((key) => told.add(key));
+    const reported = new Set<string | undefined>();
+    await using watch = await here.watch((key) => reported.add(key));
     await Promise.all(
       ids.map((id, i) =>
         i % 2 === 0 ? there.delete(id) : there.moveRecord(id, newSessionId(), { meta: {}, graceUntil: Date.now() })
       ),
     );
     await watch.confirm();
-    assertEquals(ids.filter((id) => !told.has(watch.keyOf(id))), []);
-    assertEquals(ids.filter((id) => told.has(id)), []);
+    assertEquals(ids.filter((id) => !reported.has(watch.keyOf(id))), []);
+    assertEquals(ids.filter((id) => reported.has(id)), []);
   });
 
   Deno.test("PostgresStore.watch() needs a client of postgres() that is no transaction", async () => {
@@ -59,12 +59,12 @@ if (await postgresIsThere("the tests of PostgresStore.watch()")) {
     try {
       const store = new PostgresStore(sql, { table: schema.table() });
       await store.init();
-      const told: unknown[] = [];
-      const watch = await store.watch((key) => told.push(key));
+      const reported: unknown[] = [];
+      const watch = await store.watch((key) => reported.push(key));
       await store.createRecord("a", record());
       await store.delete("a");
       await watch.confirm();
-      assertEquals(told, [watch.keyOf("a")]);
+      assertEquals(reported, [watch.keyOf("a")]);
       await watch[Symbol.asyncDispose]();
       await assertRejects(() => watch.confirm(), Error, "is lost");
       await sql.begin(async (transaction) => {
@@ -96,7 +96,7 @@ if (await postgresIsThere("the tests of PostgresStore.watch()")) {
     await visit(there, { cookie: cleared }, ({ security: { session } }) => session.clear());
     await renew(there, rebound, { principal: "grace" });
     await renew(there, renewed);
-    await until("it is told", () => ends().filter((end) => end !== undefined).length === 3);
+    await until("it is reported", () => ends().filter((end) => end !== undefined).length === 3);
     assertEquals(ends(), ["gone", "cleared", "rebound", undefined, undefined]);
     assert(lookups.count < 12, `${lookups.count} lookups`);
 
@@ -104,13 +104,13 @@ if (await postgresIsThere("the tests of PostgresStore.watch()")) {
     await using sql = client(POSTGRES_URL);
     await sql.query(`SELECT pg_terminate_backend(${pid})`);
     await visit(there, { cookie: revoked }, async () => void await there.sessions.revokeAll("ada"));
-    await until("it is told", () => ends().every((end) => end !== undefined));
+    await until("it is reported", () => ends().every((end) => end !== undefined));
     assertEquals(ends(), ["gone", "cleared", "rebound", "gone", "gone"]);
     await until("nobody listens any more", async () => (await listeners()).length === before.length);
     assertEquals(sharedStoreOf(store).signals.size, 0);
   });
 
-  Deno.test("PostgresStore.watch() is told of a table that others name without its schema", async () => {
+  Deno.test("PostgresStore.watch() receives the reports of a table that others name without its schema", async () => {
     await using schema = await ownSchema();
     const table = schema.table();
     await using here = new PostgresStore(POSTGRES_URL, { table });
@@ -120,11 +120,11 @@ if (await postgresIsThere("the tests of PostgresStore.watch()")) {
     try {
       const there = new PostgresStore(sql);
       await there.createRecord("a", record());
-      const told: unknown[] = [];
-      await using watch = await here.watch((key) => told.push(key));
+      const reported: unknown[] = [];
+      await using watch = await here.watch((key) => reported.push(key));
       await there.delete("a");
       await watch.confirm();
-      assertEquals(told, [watch.keyOf("a")]);
+      assertEquals(reported, [watch.keyOf("a")]);
     } finally {
       await sql.end();
     }
@@ -154,7 +154,7 @@ if (await postgresIsThere("the tests of PostgresStore.watch()")) {
     });
   });
   if (hasPooler) {
-    Deno.test("PostgresStore.watch() refuses a pooler in transaction mode, which swallows what is told", async () => {
+    Deno.test("PostgresStore.watch() refuses a pooler in transaction mode, which swallows notifications", async () => {
       await using schema = await ownSchema();
       await using pgbouncer = await pooler(POSTGRES_URL);
       await using store = new PostgresStore(pgbouncer.url, { table: schema.table() });
@@ -174,30 +174,30 @@ if (await postgresIsThere("the tests of PostgresStore.watch()")) {
 }
 
 if (await postgresCanBeStarted("the test of PostgresStore.watch() after a crash")) {
-  Deno.test("PostgresStore.watch() tells of changes again after the server was silent, and after it has crashed", async () => {
+  Deno.test("PostgresStore.watch() reports changes again after the server was silent, and after it has crashed", async () => {
     await using server = await ownServer();
     await server.start();
     await using store = new PostgresStore(server.url);
     await store.init();
-    const told: unknown[] = [];
-    await using watch = await store.watch((key) => told.push(key));
+    const reported: unknown[] = [];
+    await using watch = await store.watch((key) => reported.push(key));
     await server.signalBackends("SIGSTOP");
     await assertRejects(() => watch.confirm(), Error, "did not arrive within 5 s");
     await server.signalBackends("SIGCONT");
-    await until("it listens again", () => told.length > 1);
+    await until("it listens again", () => reported.length > 1);
     await watch.confirm();
-    assertEquals(told.splice(0), [undefined, undefined]);
+    assertEquals(reported.splice(0), [undefined, undefined]);
 
     await server.stop("SIGKILL");
-    await until("the loss is told", () => told.length > 0);
+    await until("the loss is reported", () => reported.length > 0);
     await assertRejects(() => watch.confirm(), Error, "is lost");
-    assertEquals(told, [undefined]);
+    assertEquals(reported, [undefined]);
     await server.start();
-    await until("the return is told", () => told.length > 1);
+    await until("the return is reported", () => reported.length > 1);
     await store.createRecord("a", record());
     await store.delete("a");
     await watch.confirm();
-    assertEquals(told, [undefined, undefined, watch.keyOf("a")]);
+    assertEquals(reported, [undefined, undefined, watch.keyOf("a")]);
   });
 }
 
@@ -205,7 +205,7 @@ if (await postgresCanBeStarted("the test of PostgresStore while the queue of not
   // It takes a minute and eight gigabytes to fill the queue, so by default a trigger refuses the same
   // commits in the same way. FILL_NOTIFY_QUEUE=1 fills it.
   const isReal = Deno.env.get("FILL_NOTIFY_QUEUE") !== undefined;
-  Deno.test("PostgresStore refuses what it cannot tell if the queue of notifications is full, and loses nothing", async () => {
+  Deno.test("PostgresStore refuses what it cannot report if the queue of notifications is full, and loses nothing", async () => {
     await using server = await ownServer();
     await server.start();
     await using store = new PostgresStore(server.url);
@@ -231,7 +231,7 @@ if (await postgresCanBeStarted("the test of PostgresStore while the queue of not
     assertEquals([session.principal, await session.get("n"), signal.aborted], ["ada", 1, false]);
     await fullQueue.end();
     await until("the session ends", () => session.destroy().then(() => true, () => false));
-    await until("it is told", () => signal.aborted);
+    await until("it is reported", () => signal.aborted);
     assertEquals(signal.reason.end, "gone");
   });
 }
@@ -242,7 +242,7 @@ interface FullQueue {
   end(): Promise<void>;
 }
 
-/** Fails the commits that tell of a session, with the error of a full queue. */
+/** Fails the commits that send the notification of a session, with the error of a full queue. */
 function refuseCommits(sql: Client): FullQueue {
   const message = "too many notifications in the NOTIFY queue";
   return {

@@ -293,17 +293,17 @@ if (await postgresIsThere("concurrent writes in PostgreSQL")) {
     assertEquals(new Set(await valuesOf(reader)), new Set([1]));
   });
 
-  Deno.test('PostgresStore with notify: "all" tells of every one of many concurrent writes', async () => {
+  Deno.test('PostgresStore with notify: "all" reports every one of many concurrent writes', async () => {
     await using schema = await ownSchema();
     const options = { table: schema.table(), notify: "all" as const };
     await using here = new PostgresStore(POSTGRES_URL, options);
     await using there = new PostgresStore(POSTGRES_URL, options);
     await here.init();
     await createAll(there);
-    const told = new Set<string | undefined>();
-    await using watch = await here.watch((key) => told.add(key));
+    const reported = new Set<string | undefined>();
+    await using watch = await here.watch((key) => reported.add(key));
     await write(there, 1);
     await watch.confirm();
-    assertEquals(IDS.filter((id) => !told.has(watch.keyOf(id))), []);
+    assertEquals(IDS.filter((id) => !reported.has(watch.keyOf(id))), []);
   });
 }

@@ -14,16 +14,16 @@ import { isThere } from "./_require.ts";
 
 const MINUTE = 60_000;
 
-/** A watch, and what it has told. */
+/** A watch, and what it has reported. */
 interface Watching extends AsyncDisposable {
   watch: Watch;
-  told: (string | undefined)[];
+  reported: (string | undefined)[];
 }
 
 async function watching(store: RedisStore): Promise<Watching> {
-  const told: (string | undefined)[] = [];
-  const watch = await store.watch((sid) => told.push(sid));
-  return { watch, told, [Symbol.asyncDispose]: () => watch[Symbol.asyncDispose]() };
+  const reported: (string | undefined)[] = [];
+  const watch = await store.watch((sid) => reported.push(sid));
+  return { watch, reported, [Symbol.asyncDispose]: () => watch[Symbol.asyncDispose]() };
 }
 
 async function opened(clientOrUrl: RedisClientLike | string): Promise<RedisStore> {
@@ -32,27 +32,27 @@ async function opened(clientOrUrl: RedisClientLike | string): Promise<RedisStore
   return store;
 }
 
-/** Returns the ids of the connections over which a server tells of changes. */
+/** Returns the ids of the connections over which a server reports changes. */
 async function watchConnections(redis: OwnRedis): Promise<string[]> {
   const clients = (await redis.cli("CLIENT", "LIST")).split("\n");
   return clients.filter((client) => / flags=\w*B/.test(client)).map((client) => /id=(\d+)/.exec(client)?.[1] ?? "");
 }
 
 /** Waits until a watch has lost its connection and has another one. */
-async function untilBack({ watch, told }: Watching): Promise<void> {
+async function untilBack({ watch, reported }: Watching): Promise<void> {
   await until(
     "the watch has another connection",
     async () =>
-      told.filter((sid) => sid === undefined).length >= 2 && await watch.confirm().then(() => true, () => false),
+      reported.filter((sid) => sid === undefined).length >= 2 && await watch.confirm().then(() => true, () => false),
   );
 }
 
-/** Fails unless a write is told. */
-async function assertTold({ watch, told }: Watching, store: RedisStore): Promise<void> {
+/** Fails unless a write is reported. */
+async function assertReported({ watch, reported }: Watching, store: RedisStore): Promise<void> {
   const sid = crypto.randomUUID();
   await store.create(sid);
   await watch.confirm();
-  assert(told.includes(sid), String(told));
+  assert(reported.includes(sid), String(reported));
 }
 
 /**
@@ -76,69 +76,69 @@ function replacingProxy(port: number, from: string, to: string): { port: number 
 }
 
 if (await isThere("redis", "the watches of RedisStore", findRedisServer)) {
-  Deno.test("RedisStore.watch() tells of the writes of another process", async () => {
+  Deno.test("RedisStore.watch() reports the writes of another process", async () => {
     await using redis = await startRedis();
     await using store = await opened(redis.url);
     await using watched = await watching(store);
-    const { watch, told } = watched;
-    assertEquals([store.tellsAll, watch.keyOf("a")], [true, "a"]);
+    const { watch, reported } = watched;
+    assertEquals([store.reportsAll, watch.keyOf("a")], [true, "a"]);
     await using process = startProcess("@alosaur/session/redis", "RedisStore", redis.url);
     const cookie = String(await process.tell("signUp"));
-    told.length = 0;
+    reported.length = 0;
     await process.tell("logout", cookie);
     await watch.confirm();
-    assertEquals(new Set(told).size, 1);
-    assert(told[0] !== undefined && cookie.includes(told[0]));
+    assertEquals(new Set(reported).size, 1);
+    assert(reported[0] !== undefined && cookie.includes(reported[0]));
   });
 
-  Deno.test("RedisStore.watch() tells of sessions only, and of clear() at once", async () => {
+  Deno.test("RedisStore.watch() reports sessions only, and clear() at once", async () => {
     await using redis = await startRedis();
     await using store = await opened(redis.url);
     await using other = new RedisStore(redis.url, { prefix: "session:id" });
     await other.init();
     await using watched = await watching(store);
-    const { watch, told } = watched;
+    const { watch, reported } = watched;
     await store.createRecord("a", record(MINUTE, { principal: "ada" }));
     await store.createRecord("id:é", record(MINUTE, { principal: "id:a" }));
     await other.create("b");
     await redis.cli("SET", "session:epochal", "");
     await watch.confirm();
-    assertEquals(new Set(told), new Set(["a", "id:é"]));
-    told.length = 0;
+    assertEquals(new Set(reported), new Set(["a", "id:é"]));
+    reported.length = 0;
     await store.clear();
     await watch.confirm();
-    assertEquals(told[0], undefined);
+    assertEquals(reported[0], undefined);
     for (const flush of ["FLUSHDB", "FLUSHALL"]) {
-      told.length = 0;
+      reported.length = 0;
       await redis.cli(flush);
       await watch.confirm();
-      assertEquals(told, [undefined]);
+      assertEquals(reported, [undefined]);
     }
   });
 
-  Deno.test("RedisStore.watch() tells of all 10,000 writes of two stores, and leaves no connection open", async () => {
+  Deno.test("RedisStore.watch() reports all 10,000 writes of two stores, and leaves no connection open", async () => {
     await using redis = await startRedis();
     await using one = await opened(redis.url);
     await using two = await opened(redis.url);
     const stores = [one, two] as const;
     {
       await using watched = await watching(one);
-      const told = new Set<string | undefined>();
-      await using second = await two.watch((sid) => told.add(sid));
+      const reported = new Set<string | undefined>();
+      await using second = await two.watch((sid) => reported.add(sid));
       await watched.watch.confirm();
-      watched.told.length = 0;
+      watched.reported.length = 0;
       for (let i = 0; i < 10_000; i += 100) {
         await Promise.all(Array.from({ length: 100 }, (_, j) => stores[j % 2]?.create(String(i + j))));
       }
       await Promise.all([watched.watch.confirm(), second.confirm()]);
-      assertEquals([new Set(watched.told).size, told.size], [10_000, 10_000]);
-      assert(!told.has(undefined));
+      assertEquals([new Set(watched.reported).size, reported.size], [10_000, 10_000]);
+      assert(!reported.has(undefined));
       assertEquals((await watchConnections(redis)).length, 2);
     }
     await until("both connections are closed", async () => (await watchConnections(redis)).length === 0);
   });
 
-  Deno.test("RedisStore.watch() tells that anything may have changed when its connection is lost, and when it is back", async (t) => {
+  Deno.test("RedisStore.watch() reports that anything may have changed when its connection is lost, and when it is back", async (t) => {
     await using redis = await startRedis();
     await using store = await opened(redis.url);
     await t.step("the connection is killed", async () => {
@@ -146,32 +146,32 @@ if (await isThere("redis", "the watches of RedisStore", findRedisServer)) {
       const [id = ""] = await watchConnections(redis);
       assertEquals(await redis.cli("CLIENT", "KILL", "ID", id), "1");
       await untilBack(watched);
-      assertEquals(watched.told, [undefined, undefined]);
-      await assertTold(watched, store);
+      assertEquals(watched.reported, [undefined, undefined]);
+      await assertReported(watched, store);
       assertEquals((await watchConnections(redis)).length, 1);
     });
     await t.step("the server is killed and restarted", async () => {
       await using watched = await watching(store);
       redis.signal("SIGKILL");
-      await until("the watch knows", () => watched.told.length === 1);
+      await until("the watch knows", () => watched.reported.length === 1);
       await assertRejects(() => watched.watch.confirm(), SessionStoreError, "the connection to Redis is lost");
       await redis.restart();
       await untilBack(watched);
-      assertEquals(watched.told, [undefined, undefined]);
+      assertEquals(watched.reported, [undefined, undefined]);
       await until("the store works", () => store.exist("a").then(() => true, () => false));
-      await assertTold(watched, store);
+      await assertReported(watched, store);
     });
     await t.step("the server is silent", async () => {
       await using asked = await watching(store);
       await using unasked = await watching(store);
       redis.signal("SIGSTOP");
       await assertRejects(() => asked.watch.confirm(), SessionStoreError, "Redis has not confirmed it");
-      await until("both watches know", () => asked.told.length > 0 && unasked.told.length > 0);
+      await until("both watches know", () => asked.reported.length > 0 && unasked.reported.length > 0);
       await assertRejects(() => asked.watch.confirm(), SessionStoreError, "the connection to Redis is lost");
       redis.signal("SIGCONT");
       await Promise.all([untilBack(asked), untilBack(unasked)]);
-      await assertTold(asked, store);
-      await assertTold(unasked, store);
+      await assertReported(asked, store);
+      await assertReported(unasked, store);
     });
     await t.step("the connection is lost while confirm() waits", async () => {
       await using watched = await watching(store);
@@ -194,16 +194,16 @@ if (await isThere("redis", "the watches of RedisStore", findRedisServer)) {
     await using watched = await watching(store);
     await one.cli("REPLICAOF", "127.0.0.1", String(two.port));
     await assertRejects(() => watched.watch.confirm(), SessionStoreError);
-    // A replica also tells that it removes its data.
-    assertEquals(new Set(watched.told), new Set([undefined]));
+    // A replica also reports that it removes its data.
+    assertEquals(new Set(watched.reported), new Set([undefined]));
     await assertRejects(() => store.watch(() => {}), SessionStoreError, "read only replica");
     target.port = two.port;
     await untilBack(watched);
-    await assertTold(watched, store);
+    await assertReported(watched, store);
     assertEquals([(await watchConnections(one)).length, (await watchConnections(two)).length], [0, 1]);
   });
 
-  Deno.test("RedisStore.watch() confirms nothing while the store writes to another server than the one that tells", async () => {
+  Deno.test("RedisStore.watch() confirms nothing while the store writes to another server than the one that reports", async () => {
     await using one = await startRedis();
     await using two = await startRedis();
     const target = { port: one.port };
@@ -212,14 +212,14 @@ if (await isThere("redis", "the watches of RedisStore", findRedisServer)) {
     await using watched = await watching(store);
     // A DNS name leads to the new server, and the old one is still alive and accepts writes.
     target.port = two.port;
-    const told = await watchConnections(one);
+    const ids = await watchConnections(one);
     const clients = (await one.cli("CLIENT", "LIST")).matchAll(/^id=(\d+)/gm);
-    for (const [, id = ""] of clients) if (!told.includes(id)) await one.cli("CLIENT", "KILL", "ID", id);
+    for (const [, id = ""] of clients) if (!ids.includes(id)) await one.cli("CLIENT", "KILL", "ID", id);
     await until("the store writes to the new server", () => store.create("a").then(() => true, () => false));
     assertEquals(await two.cli("EXISTS", "session:id:a"), "1");
     await assertRejects(() => watched.watch.confirm(), SessionStoreError, "a proxy may not support it");
     await untilBack(watched);
-    await assertTold(watched, store);
+    await assertReported(watched, store);
     assertEquals([(await watchConnections(one)).length, (await watchConnections(two)).length], [0, 1]);
   });
 
@@ -238,7 +238,7 @@ if (await isThere("redis", "the watches of RedisStore", findRedisServer)) {
       ["a client with a URL", createClient({ url })],
       ["a client with RESP 2", createClient({ url, RESP: 2 })],
       ["a client with a prefix", createClient({ url, keyPrefix: "app:" })],
-      ["a client that is told of changes itself", createClient({ url, emitInvalidate: true })],
+      ["a client that receives the reports itself", createClient({ url, emitInvalidate: true })],
       ["a client with a cache", createClient({ url, clientSideCache: { ttl: 0, maxEntries: 0 } })],
       [
         "a client with options",
@@ -251,16 +251,16 @@ if (await isThere("redis", "the watches of RedisStore", findRedisServer)) {
         {
           await using store = await opened(client);
           await using watched = await watching(store);
-          await assertTold(watched, store);
+          await assertReported(watched, store);
           const [id = ""] = (await watchConnections(redis)).slice(-1);
           await redis.cli("CLIENT", "KILL", "ID", id);
           await untilBack(watched);
-          await assertTold(watched, store);
+          await assertReported(watched, store);
           // A watch whose connection is idle keeps it.
           if (name === "a client with options") {
             for (let pings = 0; pings < 40; pings++) await once(client as unknown as EventEmitter, "ping-interval");
           }
-          assertEquals(watched.told.filter((sid) => sid === undefined).length, 2);
+          assertEquals(watched.reported.filter((sid) => sid === undefined).length, 2);
         }
         await until("the connection is closed", async () => (await watchConnections(redis)).length === 0);
         assertEquals(client.isOpen, true);
@@ -293,7 +293,7 @@ if (await isThere("redis", "the watches of RedisStore", findRedisServer)) {
       assertEquals((await watchConnections(redis)).length, 0);
       await redis.cli("ACL", "SETUSER", "app", "+client|tracking");
       await using watched = await watching(store);
-      await assertTold(watched, store);
+      await assertReported(watched, store);
     });
     await t.step("Redis cannot be reached", async () => {
       await using store = new RedisStore("redis://app:s3cret@127.0.0.1:1");
@@ -306,11 +306,11 @@ if (await isThere("redis", "the watches of RedisStore", findRedisServer)) {
       assertThrows(() => start({ cache: {} }, store), SessionNotSupportedError, "A Redis Cluster loses notifications");
       assertStringIncludes(
         await failure(store),
-        "Cannot watch the sessions in Redis Cluster: after a failover, it does not notify of every change; use a single",
+        "Cannot watch the sessions in Redis Cluster: after a failover, it does not report every change; use a single",
       );
       await client.close();
     });
-    await t.step("a client that does not tell its options", async () => {
+    await t.step("a client that does not expose its options", async () => {
       const client = await createClient({ url: redis.url }).connect();
       const store = await opened(
         new Proxy(client, {
@@ -326,7 +326,7 @@ if (await isThere("redis", "the watches of RedisStore", findRedisServer)) {
     await t.step("a proxy forwards no notices", async () => {
       using proxy = replacingProxy(redis.port, "PREFIX\r\n$11\r\nsession:id:", "PREFIX\r\n$11\r\nsession:xx:");
       await using store = await opened(`redis://127.0.0.1:${proxy.port}`);
-      assertStringIncludes(await failure(store), "it does not tell of changes, although it has accepted the command");
+      assertStringIncludes(await failure(store), "it does not report changes, although it has accepted the command");
       await until("the connection is closed", async () => (await watchConnections(redis)).length === 0);
     });
   });
@@ -342,11 +342,11 @@ if (await isThere("redis", "the watches of RedisStore", findRedisServer)) {
     await assertRejects(() => watched.watch.confirm(), SessionStoreError, "the connection to Redis is lost");
     await store.create("a");
     await until("all connections are closed", async () => (await watchConnections(redis)).length === 0);
-    assertEquals(watched.told, []);
+    assertEquals(watched.reported, []);
     await watched.watch[Symbol.asyncDispose]();
     // The store can be used again.
     await using again = await watching(store);
-    await assertTold(again, store);
+    await assertReported(again, store);
     await client.close();
   });
 

@@ -75,7 +75,7 @@ async function missesNoEnding(here: PrincipalStore, there: PrincipalStore, fault
   assert(done && refused > 0, "the restart interrupts the endings");
 
   const missed = (): string[] => acknowledged.filter((id) => held.get(id)?.aborted !== true);
-  await until("every ending is told", () => missed().length === 0);
+  await until("every ending is reported", () => missed().length === 0);
   assertEquals(signals.size, SESSIONS - acknowledged.length, "no other signal has aborted");
   signals.endAll("destroyed");
 }

@@ -20,7 +20,7 @@ import {
 
 /** A store whose connection for changes a test can cut. */
 class CutStore extends MemoryStore {
-  /** Whether nothing is told, and nobody has noticed. */
+  /** Whether nothing is reported, and nobody has noticed. */
   isSilent = false;
   changed: ((key: string | undefined) => void) | undefined;
   confirmations = 0;
@@ -55,7 +55,7 @@ class World implements Disposable {
     this.there = start({ ...options, cache: undefined }, probe(this.backend).store);
   }
 
-  /** Opens the watch, and confirms that it tells of changes. */
+  /** Opens the watch, and confirms that it reports changes. */
   async warmUp(): Promise<this> {
     for (let i = 0; i < 2; i++) {
       await visit(this.here, { cookie: await signUp(this.there) });
@@ -380,12 +380,12 @@ Deno.test("the cache holds decrypted values of an EncryptedStore", async () => {
   assertEquals(calls.calls, []);
 });
 
-Deno.test("new SessionMiddleware() refuses `cache` on a store that does not tell of every change", () => {
+Deno.test("new SessionMiddleware() refuses `cache` on a store that does not report every change", () => {
   const stores: SessionStore[] = [
     new BasicStore(),
     without(new MemoryStore(), "watch"),
-    without(new MemoryStore(), "tellsAll"),
-    new EncryptedStore(without(new MemoryStore(), "tellsAll"), new Uint8Array(32).fill(7)),
+    without(new MemoryStore(), "reportsAll"),
+    new EncryptedStore(without(new MemoryStore(), "reportsAll"), new Uint8Array(32).fill(7)),
   ];
   for (const store of stores) {
     const error = assertThrows(() => start({ cache: {} }, store), SessionNotSupportedError, 'notify: "all"');

@@ -7,7 +7,7 @@ import { delayReads, failing, probe, waiting, working } from "../helpers/stores.
 import { FakeTimers, quiet } from "../helpers/timers.ts";
 import { MemoryStore, type Watch } from "../../mod.ts";
 
-/** Tells only what the test tells, as PostgreSQL tells no creations. */
+/** Reports only what the test reports, as PostgreSQL reports no creations. */
 class ToldStore extends MemoryStore {
   changed: ((key: string | undefined) => void) | undefined;
   confirmImpl: () => Promise<void> = () => Promise.resolve();
@@ -46,7 +46,7 @@ Deno.test("session.signal learns that a session has ended which another process 
   await asked.promise;
   backend.readRecord = real as unknown as typeof backend.readRecord;
   await visit(there, { cookie: next }, ({ security: { session } }) => session.destroy());
-  backend.changed?.(idOf(next)); // told before the answer arrives
+  backend.changed?.(idOf(next)); // reported before the answer arrives
   gate.resolve();
   await quiet();
   await seconds(timers, 600);

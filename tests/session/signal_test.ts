@@ -31,7 +31,7 @@ function twoProcesses(
 }
 
 const SILENT: [name: string, make: () => SessionStore] = [
-  "a store that tells of no changes",
+  "a store that reports no changes",
   () => without(new MemoryStore(), "watch"),
 ];
 
@@ -287,7 +287,7 @@ Deno.test("session.signal reports no event and no error where nothing fails", as
   assertEquals(endOf(signal), "revoked");
 });
 
-/** A store whose changes the test tells. */
+/** A store whose changes the test reports. */
 class ToldStore extends MemoryStore {
   changed: ((key: string | undefined) => void) | undefined;
   watches = 0;
@@ -305,7 +305,7 @@ class ToldStore extends MemoryStore {
   }
 }
 
-Deno.test("session.signal on a store that tells of changes looks up only what was told", async () => {
+Deno.test("session.signal on a store that reports changes looks up only what was reported", async () => {
   using timers = new FakeTimers();
   const backend = new ToldStore();
   const { store, probe: control } = probe(backend);
@@ -316,7 +316,7 @@ Deno.test("session.signal on a store that tells of changes looks up only what wa
   assertEquals([backend.watches, control.calls.filter((name) => name === "readRecord").length >= 3], [1, true]);
   control.calls.length = 0;
   await seconds(timers, 30);
-  assertEquals(control.calls, [], "nothing is looked up as long as the store confirms that it tells of changes");
+  assertEquals(control.calls, [], "nothing is looked up as long as the store confirms that it reports changes");
   await visit(there, { cookie: cookies[0] }, ({ security: { session } }) => session.destroy());
   backend.changed?.("key of another session");
   await quiet();
@@ -335,7 +335,7 @@ Deno.test("session.signal on a store that tells of changes looks up only what wa
   assertEquals([backend.disposed, timers.pending], [1, 0], "nobody watches any more");
 });
 
-Deno.test("session.signal looks a session up every few seconds while the store does not tell of changes", async () => {
+Deno.test("session.signal looks a session up every few seconds while the store does not report changes", async () => {
   using timers = new FakeTimers();
   const backend = new ToldStore();
   backend.failure = new Error("no such command");
@@ -365,7 +365,7 @@ Deno.test("session.signal looks a session up every few seconds while the store d
   await seconds(timers, 6);
   await visit(there, { cookie: cookies[1] }, ({ security: { session } }) => session.destroy());
   await seconds(timers, 6);
-  assertEquals(signals.map(endOf), ["gone", "gone", undefined], "the connection is lost, and nobody was told");
+  assertEquals(signals.map(endOf), ["gone", "gone", undefined], "the connection is lost, and nothing was reported");
 });
 
 Deno.test("session.signal is not misled by the late answer of a lookup", async () => {
@@ -385,7 +385,7 @@ Deno.test("session.signal is not misled by the late answer of a lookup", async (
   assertEquals([endOf(before), endOf(after)], ["cleared", undefined]);
 });
 
-Deno.test("session.signal asks again if a change was told while a lookup was under way", async () => {
+Deno.test("session.signal asks again if a change was reported while a lookup was under way", async () => {
   const store = new ToldStore();
   const here = start({}, store);
   const there = start({}, probe(store).store);
@@ -404,7 +404,7 @@ Deno.test("session.signal asks again if a change was told while a lookup was und
   assertEquals(endOf(signal), "gone");
 });
 
-Deno.test("session.signal on a store that tells of changes is right after new ids, an expiry and a failed clear()", async () => {
+Deno.test("session.signal on a store that reports changes is right after new ids, an expiry and a failed clear()", async () => {
   using clock = new FakeClock();
   using timers = new FakeTimers();
   const backend = new ToldStore();
@@ -419,7 +419,7 @@ Deno.test("session.signal on a store that tells of changes is right after new id
   await visit(there, { cookie: current }, ({ security: { session } }) => session.destroy());
   backend.changed?.(`key of ${idOf(current)}`);
   await quiet();
-  assertEquals(signals.map(endOf), ["gone", undefined], "a change of the new id was told");
+  assertEquals(signals.map(endOf), ["gone", undefined], "a change of the new id was reported");
 
   const opened = await open(here, moved);
   await renew(there, moved, { graceSeconds: 60 });
@@ -450,7 +450,7 @@ Deno.test("session.signal on a store that tells of changes is right after new id
   assertEquals(endOf(cleared), "gone");
 });
 
-Deno.test("session.signal looks a session up again once the store tells of changes", async () => {
+Deno.test("session.signal looks a session up again once the store reports changes", async () => {
   const store = new ToldStore();
   const middleware = start({}, store);
   const cookie = await signUp(middleware);
@@ -462,7 +462,7 @@ Deno.test("session.signal looks a session up again once the store tells of chang
   };
   const signal = await signalOf(middleware, cookie);
   await quiet();
-  // Nobody is told, and the first lookup has found it live.
+  // Nothing is reported, and the first lookup has found it live.
   await store.delete(idOf(cookie));
   gate.resolve();
   await quiet();

@@ -368,11 +368,11 @@ Deno.test("MemoryStore treats an expiry that is negative or not a number as expi
   }
 });
 
-Deno.test("MemoryStore.watch() tells of every write before the call returns, and of evicted sessions", async () => {
+Deno.test("MemoryStore.watch() reports every write before the call returns, and evicted sessions", async () => {
   const store = new MemoryStore({ maxSessions: 2 });
-  const told: (string | undefined)[] = [];
-  await using watch = await store.watch((sid) => told.push(sid));
-  assertEquals([store.tellsAll, watch.keyOf("a")], [true, "a"]);
+  const reported: (string | undefined)[] = [];
+  await using watch = await store.watch((sid) => reported.push(sid));
+  assertEquals([store.reportsAll, watch.keyOf("a")], [true, "a"]);
   const calls: [() => unknown, (string | undefined)[]][] = [
     [() => store.create("a"), ["a"]],
     [() => store.setValue("a", "k", 1), ["a"]],
@@ -384,19 +384,19 @@ Deno.test("MemoryStore.watch() tells of every write before the call returns, and
     [() => store.clear(), [undefined]],
   ];
   for (const [call, expected] of calls) {
-    told.length = 0;
+    reported.length = 0;
     const returned = call();
-    assertEquals(told, expected, call.toString());
+    assertEquals(reported, expected, call.toString());
     await returned;
   }
 });
 
-Deno.test("MemoryStore.watch() tells of no read and of no write that was refused", async () => {
+Deno.test("MemoryStore.watch() reports no read and no write that was refused", async () => {
   const store = new MemoryStore();
   await store.create("a");
   await store.create("b");
-  const told: (string | undefined)[] = [];
-  await using _ = await store.watch((sid) => told.push(sid));
+  const reported: (string | undefined)[] = [];
+  await using _ = await store.watch((sid) => reported.push(sid));
   await Promise.allSettled([
     store.exist("a"),
     store.readRecord("a"),
@@ -405,15 +405,15 @@ Deno.test("MemoryStore.watch() tells of no read and of no write that was refused
     store.changeRecord("a", { ifVersion: 5 }),
     store.moveRecord("a", "b", MOVE),
   ]);
-  assertEquals(told, []);
+  assertEquals(reported, []);
 });
 
 Deno.test("MemoryStore ends its watches when it is disposed of", async () => {
   const store = new MemoryStore();
-  const told: (string | undefined)[] = [];
-  const watch = await store.watch((sid) => told.push(sid));
+  const reported: (string | undefined)[] = [];
+  const watch = await store.watch((sid) => reported.push(sid));
   await store[Symbol.asyncDispose]();
   await store.create("a");
-  assertEquals(told, []);
+  assertEquals(reported, []);
   await watch[Symbol.asyncDispose]();
 });

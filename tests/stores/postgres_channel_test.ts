@@ -12,11 +12,11 @@ interface FakeListener {
   isClosed: boolean;
 }
 
-/** A server that tells every connection what is notified. */
+/** A server that sends each notification to every connection. */
 class FakeServer implements PostgresChannel {
   readonly listeners: FakeListener[] = [];
   readonly #receivers = new Set<(payload: string) => void>();
-  /** A pooler swallows what is told. */
+  /** A pooler swallows notifications. */
   swallows = false;
   /** Whether it refuses connections. */
   isDown = false;
@@ -48,29 +48,29 @@ class FakeServer implements PostgresChannel {
   }
 }
 
-async function opened(server: FakeServer): Promise<{ watch: PostgresWatch; told: unknown[]; ends: number[] }> {
-  const told: unknown[] = [];
+async function opened(server: FakeServer): Promise<{ watch: PostgresWatch; reported: unknown[]; ends: number[] }> {
+  const reported: unknown[] = [];
   const ends: number[] = [];
-  const watch = new PostgresWatch(server, (key) => told.push(key), () => ends.push(1));
+  const watch = new PostgresWatch(server, (key) => reported.push(key), () => ends.push(1));
   await watch.open();
-  return { watch, told, ends };
+  return { watch, reported, ends };
 }
 
-Deno.test("PostgresWatch passes on what is told, and confirms that everything was told", async () => {
+Deno.test("PostgresWatch passes notifications on, and confirms that everything was reported", async () => {
   const server = new FakeServer();
-  const { watch, told, ends } = await opened(server);
+  const { watch, reported, ends } = await opened(server);
   await server.notify(payloadOf("a"));
   await server.notify("*");
   await watch.confirm();
-  assertEquals(told, [watch.keyOf("a"), undefined]);
+  assertEquals(reported, [watch.keyOf("a"), undefined]);
   assert(!watch.keyOf("a").includes("a".repeat(2)) && watch.keyOf("a").length === 22);
   await watch[Symbol.asyncDispose]();
   await server.notify(payloadOf("a"));
-  assertEquals([told.length, ends, server.listeners.map(({ isClosed }) => isClosed)], [2, [1], [true]]);
+  assertEquals([reported.length, ends, server.listeners.map(({ isClosed }) => isClosed)], [2, [1], [true]]);
   await assertRejects(() => watch.confirm(), Error, "is lost");
 });
 
-Deno.test("PostgresWatch refuses a connection over which nothing is told", async () => {
+Deno.test("PostgresWatch refuses a connection over which no notification arrives", async () => {
   using timers = new FakeTimers();
   const server = new FakeServer();
   server.swallows = true;
@@ -84,32 +84,32 @@ Deno.test("PostgresWatch refuses a connection over which nothing is told", async
 Deno.test("PostgresWatch connects again after it was lost, and says so", async () => {
   using timers = new FakeTimers();
   const server = new FakeServer();
-  const { watch, told } = await opened(server);
+  const { watch, reported } = await opened(server);
   server.isDown = true;
   server.listeners[0]?.lose();
   await quiet();
-  assertEquals(told, [undefined]);
+  assertEquals(reported, [undefined]);
   await assertRejects(() => watch.confirm(), Error, "is lost");
   timers.tick(250);
   await quiet();
   server.isDown = false;
   timers.tick(250);
   await quiet();
-  assertEquals(told, [undefined, undefined]);
+  assertEquals(reported, [undefined, undefined]);
   await watch.confirm();
 
   // The close of a connection that was replaced before.
   server.listeners[0]?.lose();
   await quiet();
   await watch.confirm();
-  assertEquals([told.length, server.listeners.map(({ isClosed }) => isClosed)], [2, [true, false]]);
+  assertEquals([reported.length, server.listeners.map(({ isClosed }) => isClosed)], [2, [true, false]]);
   await watch[Symbol.asyncDispose]();
 });
 
 Deno.test("PostgresWatch replaces a connection that does not answer", async () => {
   using timers = new FakeTimers();
   const server = new FakeServer();
-  const { watch, told } = await opened(server);
+  const { watch, reported } = await opened(server);
   server.swallows = true;
   const confirming = assertRejects(() => watch.confirm(), Error, "did not arrive");
   await quiet();
@@ -117,7 +117,7 @@ Deno.test("PostgresWatch replaces a connection that does not answer", async () =
   timers.tick(5000);
   await confirming;
   await quiet();
-  assertEquals([told, server.listeners.map(({ isClosed }) => isClosed)], [[undefined, undefined], [true, false]]);
+  assertEquals([reported, server.listeners.map(({ isClosed }) => isClosed)], [[undefined, undefined], [true, false]]);
   await watch[Symbol.asyncDispose]();
 });
 

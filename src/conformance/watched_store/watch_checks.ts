@@ -17,7 +17,7 @@ const WRITES = 100;
 /** What a check does to sessions, which are bound to the user "ada" and expire in an hour. */
 type Action = (store: WatchedStore, sids: readonly string[]) => Promise<unknown>;
 
-/** Checks that a store tells of the changes to records. */
+/** Checks that a store reports the changes to records. */
 export function watchChecks(stores: TestedStores): Check[] {
   const pairs = stores.pairsWith(isWatchedStore);
   if (pairs.length > 0) return pairs.flatMap((pair) => [...changeChecks(pair), ...watchLifetimeChecks(pair)]);
@@ -27,36 +27,36 @@ export function watchChecks(stores: TestedStores): Check[] {
   )];
 }
 
-/** A watch and the keys that it has told. */
+/** A watch and the keys that it has reported. */
 class Watcher implements AsyncDisposable {
   readonly watch: Watch;
   /** The keys, since the last call of {@linkcode forget}. */
-  readonly told: Set<string | undefined>;
+  readonly reported: Set<string | undefined>;
 
-  private constructor(watch: Watch, told: Set<string | undefined>) {
+  private constructor(watch: Watch, reported: Set<string | undefined>) {
     this.watch = watch;
-    this.told = told;
+    this.reported = reported;
   }
 
   static async start(store: WatchedStore): Promise<Watcher> {
-    const told = new Set<string | undefined>();
-    return new Watcher(await store.watch((key) => told.add(key)), told);
+    const reported = new Set<string | undefined>();
+    return new Watcher(await store.watch((key) => reported.add(key)), reported);
   }
 
-  /** Forgets what was told of the writes that were acknowledged before. */
+  /** Forgets the reports of writes that were acknowledged before. */
   async forget(): Promise<void> {
     await this.watch.confirm();
-    this.told.clear();
+    this.reported.clear();
   }
 
-  /** Fails unless a change was told of each session. */
+  /** Fails unless a change of each session was reported. */
   async expectTold(sids: readonly string[], what: string): Promise<void> {
     await this.watch.confirm();
-    const untold = sids.filter((sid) => !this.told.has(this.watch.keyOf(sid)));
+    const unreported = sids.filter((sid) => !this.reported.has(this.watch.keyOf(sid)));
     expect(
-      this.told.has(undefined) || untold.length === 0,
-      `watch(): expected it to tell of ${what} before confirm() resolved, but it did not tell of ${untold.length} of ` +
-        `${sids.length} sessions; it told ${show([...this.told])}`,
+      this.reported.has(undefined) || unreported.length === 0,
+      `watch(): expected it to report ${what} before confirm() resolved, but it did not report ${unreported.length} of ` +
+        `${sids.length} sessions; it reported ${show([...this.reported])}`,
     );
   }
 
@@ -67,7 +67,7 @@ class Watcher implements AsyncDisposable {
 
 const change = (change: RecordChange): Action => (store, [sid = ""]) => store.changeRecord(sid, change);
 
-/** The changes that end a session or may do so. Every store must tell of them. */
+/** The changes that end a session or may do so. Every store must report them. */
 const ENDING: Record<string, Action> = {
   "delete()": (store, [sid = ""]) => store.delete(sid),
   "moveRecord(), under the old id": (store, [sid = ""]) =>
@@ -79,7 +79,7 @@ const ENDING: Record<string, Action> = {
   "changeRecord() with an expiry that has passed": change({ expiresAt: 1 }),
 };
 
-/** All other writes. Stores with `tellsAll` must tell of them. */
+/** All other writes. Stores with `reportsAll` must report them. */
 const OTHER: Record<string, Action> = {
   "setValue()": (store, [sid = ""]) => store.setValue(sid, "key", 1),
   "changeRecord() that sets a value": change({ set: new Map([["key", 1]]) }),
@@ -90,7 +90,7 @@ const OTHER: Record<string, Action> = {
 };
 
 function changeChecks({ where, a, b }: StorePair<WatchedStore>): Check[] {
-  const tells = (name: string, actions: Record<string, Action>): Check => ({
+  const reports = (name: string, actions: Record<string, Action>): Check => ({
     name: `${name}, ${where}`,
     run: async () => {
       await using watcher = await Watcher.start(b);
@@ -103,12 +103,12 @@ function changeChecks({ where, a, b }: StorePair<WatchedStore>): Check[] {
     },
   });
   return [
-    tells("watch() tells of every change that ends a session or may do so", ENDING),
-    b.tellsAll
-      ? tells("watch() tells of every other write", OTHER)
-      : skipped("watch() tells of every other write", "the store has no `tellsAll`; the option `cache` refuses it"),
+    reports("watch() reports every change that ends a session or may do so", ENDING),
+    b.reportsAll
+      ? reports("watch() reports every other write", OTHER)
+      : skipped("watch() reports every other write", "the store has no `reportsAll`; the option `cache` refuses it"),
     {
-      name: `watch() tells of every session that clear() removes, ${where}`,
+      name: `watch() reports every session that clear() removes, ${where}`,
       run: async () => {
         const sids = [await createRecord(a), await createSessionOf(b, "ada")];
         await using watcher = await Watcher.start(b);
@@ -118,7 +118,7 @@ function changeChecks({ where, a, b }: StorePair<WatchedStore>): Check[] {
       },
     },
     {
-      name: `confirm() resolves after every earlier write was told, ${where}`,
+      name: `confirm() resolves after every earlier write was reported, ${where}`,
       run: async () => {
         const sids: string[] = [];
         for (let i = 0; i < WRITES; i++) sids.push(await createRecord(a));
@@ -132,7 +132,7 @@ function changeChecks({ where, a, b }: StorePair<WatchedStore>): Check[] {
       },
     },
     {
-      name: `keyOf() tells sessions apart, and is the same each time, ${where}`,
+      name: `keyOf() differs between sessions, and is the same each time, ${where}`,
       run: async () => {
         await using watcher = await Watcher.start(b);
         const { watch } = watcher;
@@ -148,17 +148,17 @@ function changeChecks({ where, a, b }: StorePair<WatchedStore>): Check[] {
 function watchLifetimeChecks({ where, a, b }: StorePair<WatchedStore>): Check[] {
   return [
     {
-      name: `nothing is told after a watch was disposed of, ${where}`,
+      name: `nothing is reported after a watch was disposed of, ${where}`,
       run: async () => {
         const watcher = await Watcher.start(b);
         await using other = await Watcher.start(b);
         const sid = await createRecord(a);
         await watcher.forget();
         await watcher[Symbol.asyncDispose]();
-        watcher.told.clear();
+        watcher.reported.clear();
         await a.delete(sid);
         await other.expectTold([sid], "delete()");
-        expectEqual([...watcher.told], [], "what was told after the watch was disposed of");
+        expectEqual([...watcher.reported], [], "what was reported after the watch was disposed of");
       },
     },
     {
@@ -169,12 +169,13 @@ function watchLifetimeChecks({ where, a, b }: StorePair<WatchedStore>): Check[] 
         await expectRejects(
           "confirm()",
           () => watcher.watch.confirm(),
-          "its watch was disposed of, so nothing is told",
+          "its watch was disposed of, so nothing is reported",
         );
       },
     },
     {
-      name: `two watches are told the same, and one keeps being told when the other is disposed of, ${where}`,
+      name:
+        `two watches receive the same reports, and one keeps receiving them when the other is disposed of, ${where}`,
       run: async () => {
         const sids = [await createRecord(a), await createRecord(a)];
         const [first = "", second = ""] = sids;

@@ -26,8 +26,8 @@ export type Backend = Map<string, Map<string, unknown>>;
 export function withMethods<S extends SessionStore>(correct: S, methods: Partial<S>): S {
   const bound = METHODS.filter((name) => name in correct)
     .map((name) => [name, (Reflect.get(correct, name) as () => unknown).bind(correct)]);
-  const tellsAll = "tellsAll" in correct ? { tellsAll: correct.tellsAll } : {};
-  return { ...Object.fromEntries(bound), ...tellsAll, ...methods };
+  const reportsAll = "reportsAll" in correct ? { reportsAll: correct.reportsAll } : {};
+  return { ...Object.fromEntries(bound), ...reportsAll, ...methods };
 }
 
 /** Creates a basic store with a defect. All instances share one backend. */

@@ -3,25 +3,28 @@ import type { RecordChange, Watch } from "../../../mod.ts";
 import type { MakeStore } from "../../../src/testing.ts";
 import { type Defect, fullStore, rejectUnreachable } from "./defect.ts";
 
-type Told = (key: string | undefined) => void;
+type Report = (key: string | undefined) => void;
 
 /** Creates a store whose watches have a defect. */
-function defectiveWatch(defect: (watch: Watch) => Partial<Watch>, tell = (changed: Told): Told => changed): MakeStore {
+function defectiveWatch(
+  defect: (watch: Watch) => Partial<Watch>,
+  report = (changed: Report): Report => changed,
+): MakeStore {
   return fullStore((correct) => ({
     watch: async (changed) => {
-      const watch = await correct.watch(tell(changed));
+      const watch = await correct.watch(report(changed));
       return { ...watch, ...defect(watch) };
     },
   }));
 }
 
-/** Creates a store that executes some calls without telling of them. */
-function silentDuring(isSilent: (method: string, change: RecordChange) => boolean, tellsAll = true): MakeStore {
+/** Creates a store that executes some calls without reporting them. */
+function silentDuring(isSilent: (method: string, change: RecordChange) => boolean, reportsAll = true): MakeStore {
   return fullStore((correct) => {
     let isQuiet = false;
     const run = <T>(call: () => T, method: string, change: RecordChange = {}): T => {
       isQuiet = isSilent(method, change);
-      // A `MemoryStore` tells of a change before it returns.
+      // A `MemoryStore` reports a change before it returns.
       try {
         return call();
       } finally {
@@ -35,12 +38,12 @@ function silentDuring(isSilent: (method: string, change: RecordChange) => boolea
       changeRecord: (sid, change) => run(() => correct.changeRecord(sid, change), "changeRecord", change),
       moveRecord: (sid, newSid, move) => run(() => correct.moveRecord(sid, newSid, move), "moveRecord"),
       watch: (changed) => correct.watch((key) => isQuiet || changed(key)),
-      tellsAll,
+      reportsAll,
     };
   });
 }
 
-/** Creates a store that tells of its changes later, and whose `confirm()` resolves after `confirmDelay`. */
+/** Creates a store that reports its changes later, and whose `confirm()` resolves after `confirmDelay`. */
 function delayed(confirmDelay: number): MakeStore {
   return defectiveWatch(
     ({ confirm }) => ({
@@ -53,16 +56,16 @@ function delayed(confirmDelay: number): MakeStore {
   );
 }
 
-/** A store that is correct, although it tells less, later or more than a `MemoryStore`. */
+/** A store that is correct, although it reports less, later or more than a `MemoryStore`. */
 export const UNUSUAL_WATCHES: [string, MakeStore][] = [
-  ["a store that tells only of the end of sessions", silentDuring(isHarmless, false)],
-  ["a store that tells of changes a little later", delayed(10)],
+  ["a store that reports only the end of sessions", silentDuring(isHarmless, false)],
+  ["a store that reports changes a little later", delayed(10)],
   [
-    "a store that always tells that anything may have changed",
+    "a store that always reports that anything may have changed",
     defectiveWatch(() => ({}), (changed) => () => changed(undefined)),
   ],
   [
-    "a store that tells hashes",
+    "a store that reports hashes",
     defectiveWatch(
       ({ keyOf }) => ({ keyOf: (sid) => `#${keyOf(sid)}` }),
       (changed) => (key) => changed(key === undefined ? key : `#${key}`),
@@ -76,21 +79,21 @@ function isHarmless(method: string, { meta = {}, expiresAt = Infinity }: RecordC
   return method === "changeRecord" && !("principal" in meta) && expiresAt > Date.now() + 1.5 * 60 * 60 * 1000;
 }
 
-const ENDING = "watch() tells of every change that ends a session or may do so";
+const ENDING = "watch() reports every change that ends a session or may do so";
 
 export const WATCH_DEFECTS: Defect[] = [
   {
-    name: "does not tell of delete()",
+    name: "does not report delete()",
     create: silentDuring((method) => method === "delete"),
     foundBy: ENDING,
   },
   {
-    name: "does not tell of moveRecord()",
+    name: "does not report moveRecord()",
     create: silentDuring((method) => method === "moveRecord"),
     foundBy: ENDING,
   },
   {
-    name: "tells of moveRecord() under the new id only",
+    name: "reports moveRecord() under the new id only",
     create: fullStore((correct) => {
       let old: string | undefined;
       return {
@@ -104,52 +107,52 @@ export const WATCH_DEFECTS: Defect[] = [
     foundBy: ENDING,
   },
   {
-    name: "does not tell of a session that is unbound from its user",
+    name: "does not report a session that is unbound from its user",
     create: silentDuring((_, { meta = {} }) => "principal" in meta && meta.principal === undefined),
     foundBy: ENDING,
   },
   {
-    name: "does not tell of a session that is bound to another user",
+    name: "does not report a session that is bound to another user",
     create: silentDuring((_, { meta = {} }) => meta.principal !== undefined),
     foundBy: ENDING,
   },
   {
-    name: "does not tell of an earlier expiry unless it has passed",
+    name: "does not report an earlier expiry unless it has passed",
     create: silentDuring((_, { expiresAt = 0 }) => expiresAt > Date.now()),
     foundBy: ENDING,
   },
   {
-    name: "does not tell of an expiry that has passed",
+    name: "does not report an expiry that has passed",
     create: silentDuring((_, { expiresAt = Infinity }) => expiresAt <= Date.now()),
     foundBy: ENDING,
   },
   {
-    name: "tells only of the end of sessions, but says that it tells of every write",
+    name: "reports only the end of sessions, but says that it reports every write",
     create: silentDuring(isHarmless, true),
-    foundBy: "watch() tells of every other write",
+    foundBy: "watch() reports every other write",
   },
   {
-    name: "does not tell that a session was bound to a device",
+    name: "does not report that a session was bound to a device",
     create: silentDuring((_, { ifNoDevice = false }) => ifNoDevice),
-    foundBy: "watch() tells of every other write",
+    foundBy: "watch() reports every other write",
   },
   {
-    name: "does not tell of clear()",
+    name: "does not report clear()",
     create: silentDuring((method) => method === "clear"),
-    foundBy: "watch() tells of every session that clear() removes",
+    foundBy: "watch() reports every session that clear() removes",
   },
   {
-    name: "tells of a write after confirm() has resolved",
+    name: "reports a write after confirm() has resolved",
     create: delayed(0),
-    foundBy: "confirm() resolves after every earlier write was told",
+    foundBy: "confirm() resolves after every earlier write was reported",
   },
   {
     name: "rejects confirm() although its backend answers",
     create: defectiveWatch(() => ({ confirm: rejectUnreachable })),
-    foundBy: "confirm() resolves after every earlier write was told",
+    foundBy: "confirm() resolves after every earlier write was reported",
   },
   {
-    name: "tells other keys than keyOf() returns",
+    name: "reports other keys than keyOf() returns",
     create: defectiveWatch(({ keyOf }) => ({ keyOf: (sid) => `#${keyOf(sid)}` })),
     foundBy: ENDING,
   },
@@ -159,27 +162,27 @@ export const WATCH_DEFECTS: Defect[] = [
       () => ({ keyOf: (sid) => sid.slice(0, 1) }),
       (changed) => (key) => changed(key?.slice(0, 1)),
     ),
-    foundBy: "keyOf() tells sessions apart",
+    foundBy: "keyOf() differs between sessions",
   },
   {
     name: "returns another key of the same session each time",
     create: defectiveWatch(() => ({ keyOf: (sid) => sid + Math.random() }), (changed) => () => changed(undefined)),
-    foundBy: "keyOf() tells sessions apart",
+    foundBy: "keyOf() differs between sessions",
   },
   {
-    name: "tells of changes after a watch was disposed of",
+    name: "reports changes after a watch was disposed of",
     create: defectiveWatch(() => ({ [Symbol.asyncDispose]: () => Promise.resolve() })),
-    foundBy: "nothing is told after a watch was disposed of",
+    foundBy: "nothing is reported after a watch was disposed of",
   },
   {
-    name: "confirms that everything was told after a watch was disposed of",
+    name: "confirms that everything was reported after a watch was disposed of",
     create: defectiveWatch(() => ({ confirm: () => Promise.resolve() })),
     foundBy: "confirm() rejects after its watch was disposed of",
   },
   {
-    name: "tells only its latest watch",
+    name: "reports only its latest watch",
     create: fullStore((correct) => {
-      let latest: Told | undefined;
+      let latest: Report | undefined;
       return {
         watch: (changed) => {
           latest = changed;
@@ -187,7 +190,7 @@ export const WATCH_DEFECTS: Defect[] = [
         },
       };
     }),
-    foundBy: "two watches are told the same",
+    foundBy: "two watches receive the same reports",
   },
   {
     name: "ends all watches when one is disposed of",
@@ -204,6 +207,6 @@ export const WATCH_DEFECTS: Defect[] = [
         },
       };
     }),
-    foundBy: "one keeps being told when the other is disposed of",
+    foundBy: "one keeps receiving them when the other is disposed of",
   },
 ];
