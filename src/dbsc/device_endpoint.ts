@@ -123,8 +123,7 @@ export class DeviceEndpoint {
     if (challenge === undefined || await verifyProof(token, [algorithmOf(deviceKey)], deviceKey) === undefined) {
       // The key may be that of the former sign-in, as above.
       const isNew = Date.now() < deviceBoundAt + REGISTRATION_MS;
-      const refused = this.#refuse(400, "proof", session);
-      return isNew ? textResponse(503) : refused;
+      return this.#refuse(isNew ? 503 : 400, "proof", session);
     }
     this.#services.reporter.emitRefreshed(session.id);
     return this.#confirm(deviceKey);
@@ -158,7 +157,7 @@ export class DeviceEndpoint {
     return jsonResponse({ session_identifier: this.#identifier, continue: false });
   }
 
-  #refuse(status: 400 | 403, reason: DeviceRefusalReason, session: LoadedSession | undefined): Response {
+  #refuse(status: 400 | 403 | 503, reason: DeviceRefusalReason, session: LoadedSession | undefined): Response {
     this.#services.reporter.emitBoundRefused(reason, session?.id);
     return textResponse(status, "Refused: the registration or the proof of the device is not valid.");
   }
