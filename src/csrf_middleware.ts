@@ -62,7 +62,7 @@ const AUTHORITY_PATTERN = /^[^\s/\\?#@]+$/;
  * 3. Otherwise it passes if the form field `_csrf` or the header `x-csrf-token` has a token that
  *    `session.csrfToken()` has returned.
  *
- * A refused request gets a response with status 403 and one line with the reason. No action and no
+ * A refused request gets a response with status 403 and one line with the reason and what to do. No action and no
  * later middleware runs. If a request passes, the action can still read its body.
  *
  * Behind a proxy that terminates TLS no option is needed, but the proxy must pass the Host header
@@ -161,7 +161,8 @@ export class CsrfMiddleware implements MiddlewareTarget {
     if (session?.expiresAt === undefined) {
       return refuse(
         context,
-        `${UNKNOWN_ORIGIN}, and it has no session with a token; send one of these headers, or list the path in \`exempt\``,
+        `${UNKNOWN_ORIGIN}, and it has no session; load the page again, or send one of these headers; check that ` +
+          "SessionMiddleware runs before CsrfMiddleware, or list the path in `exempt`",
       );
     }
     const header = context.request.headers.get(TOKEN_HEADER);

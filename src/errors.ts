@@ -86,7 +86,7 @@ const END_MESSAGES: Record<SessionEnd, string> = {
   expired: "The session has ended: it has expired",
   cleared: "The session was cleared and is no longer bound to its user",
   rebound: "The session was bound to another user",
-  gone: "The session has ended: the store no longer finds it",
+  gone: "The session has ended: the store does not have it, or cannot read it",
 };
 
 /**
@@ -111,7 +111,7 @@ export class SessionGoneError extends SessionError {
   constructor(operation: string, options?: ErrorOptions & { end?: SessionEnd }) {
     const { end } = options ?? {};
     const message = end === undefined
-      ? `Cannot ${operation}: the session was destroyed or has expired`
+      ? `Cannot ${operation}: the session was destroyed or has expired; nothing was written; the next request has no session`
       : END_MESSAGES[end];
     super(operation, message, options);
     this.#end = end;
@@ -178,8 +178,8 @@ export class HeadersSentError extends SessionError {
   constructor(operation: string) {
     super(
       operation,
-      `Cannot ${operation}: the response has already been sent, so the client would not receive the session cookie; ` +
-        "begin the session, or give it a new id, before you return the response",
+      `Cannot ${operation}: the headers of the response have been sent, so the client would not receive the session cookie; ` +
+        "nothing was written; begin the session, or give it a new id, before you return the response",
     );
   }
 }

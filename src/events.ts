@@ -12,7 +12,8 @@ import type { DeviceAlgorithm } from "./session_types.ts";
  *
  * `session`, if present, identifies the session without revealing its id. It is the handle that
  * `middleware.sessions.list()` returns: a keyed hash of the verified session id. The same id has the
- * same handle while the first secret stays the same. A handle cannot be reversed. No event contains a session id, a cookie or a value.
+ * same handle while the first secret stays the same. A handle cannot be reversed. No event contains a
+ * session id, a cookie or a value.
  */
 export type SessionEvent =
   | SessionCreated
@@ -103,8 +104,8 @@ export interface SessionRefused {
 }
 
 /**
- * The store has a record, but can never read it: its key is missing, or it is not what was written.
- * The session counts as ended. The record is kept until it expires.
+ * The store has a record, but can never read it: the key that encrypted it is missing, or another
+ * program has changed it. The session counts as ended. The record is kept until it expires.
  */
 export interface SessionUnreadable {
   /** The type of the event. */
@@ -146,13 +147,16 @@ export interface SessionStoreFailed {
 /**
  * A write that was not awaited failed, although the store did not: its session had ended, an
  * argument was invalid, such as a value that cannot be stored, or the function passed to `update()`
- * threw. Or a function of the options failed: `domain`, and a cookie was therefore not sent again or not
- * deleted; or `offer` of `DeviceBoundMiddleware`, and the session was therefore not offered.
+ * threw. Or the option `domain` failed, so a cookie was not sent again or not deleted. Or the option
+ * `offer` of `DeviceBoundMiddleware` failed, so the browser was not offered to bind the session.
  */
 export interface SessionWriteFailed {
   /** The type of the event. */
   type: "writeFailed";
-  /** The operation that failed, such as `"set"`; `"setCookie"` if the function `domain` failed, `"offer"` if that function failed. */
+  /**
+   * The operation that failed, such as `"set"`; `"setCookie"` if the option `domain` failed, `"offer"`
+   * if that option failed.
+   */
   operation: string;
   /** The reason. */
   error: Error;

@@ -25,7 +25,7 @@ export interface SessionOptions {
    */
   secret: SessionSecret | readonly SessionSecret[];
   /**
-   * The name of the cookie, an RFC 6265 token. Browsers hold a cookie to the prefix of its name
+   * The name of the cookie, an RFC 6265 token. Browsers enforce the prefix of a cookie's name
    * (RFC 6265bis section 4.1.3 and draft-ietf-httpbis-layered-cookies-02 section 4.1.3), so the
    * server knows who can have set it:
    *
@@ -97,8 +97,8 @@ export interface SessionOptions {
   renewalTimeout?: number;
   /**
    * The maximum number of sessions of one user, an integer above 0. If a sign-in exceeds it, the
-   * user's oldest sessions end. This also holds for concurrent sign-ins on several servers, one of
-   * which may find that its own session has ended. Each sign-in lists the user's sessions twice.
+   * user's oldest sessions end. With concurrent sign-ins on several servers, one of the new
+   * sessions may end at once. Each sign-in lists the user's sessions twice.
    * Requires a store that finds the sessions of a user (`PrincipalStore`).
    *
    * @default {undefined} no limit
@@ -108,11 +108,11 @@ export interface SessionOptions {
    * The Domain attribute: a host name, without scheme or port. Browsers send the cookie to this
    * host and to all its subdomains.
    *
-   * A function returns it for a request, for an application on several domains; `undefined` omits
-   * the attribute. It is called at most once for each request, and only if the response sets or
+   * For an application on several domains, pass a function that returns the domain for a request, or
+   * `undefined` to omit the attribute. It is called at most once for each request, and only if the response sets or
    * deletes the cookie. Return only domains that you know, because clients choose the Host header.
    *
-   * If the function throws, or returns something else than a host name or `undefined`, the call that
+   * If the function throws, or returns something other than a host name or `undefined`, the call that
    * needs a cookie rejects with a `TypeError` and changes nothing. `destroy()` ends the session and
    * then rejects. A cookie that is only sent again is left out, and the error is reported.
    *
@@ -151,8 +151,8 @@ export interface SessionOptions {
    * the visitor sees in the address bar. For pages that other sites embed, with `sameSite: "None"`.
    * A session in a frame is then another one on each site. Implies Secure.
    *
-   * Note: a cookie from before this option was set is another one for the browser. It stays until it
-   * expires.
+   * Note: for the browser, a cookie that was set before this option is a different cookie. It stays
+   * until it expires.
    *
    * @default {false}
    */
@@ -233,11 +233,11 @@ export interface SessionOptions {
    * Answers the lookups of requests from memory, as long as the store proves that it reports
    * every change to this process. `{}` enables it with the defaults.
    *
-   * A request may then see a session as it was up to `staleSeconds` ago: its values and its user, also
-   * if another process has ended it since. Changes that this process has made through a session or
+   * A request may then see values and a user that are up to `staleSeconds` old, even if another process
+   * has ended the session since. Changes that this process has made through a session or
    * `middleware.sessions` are seen at once. Only lookups are answered from memory. Writes, `update()`,
    * `take()`, `reload()` and lists ask the store, and a write to a session that has ended rejects. Call
-   * `reload()` first where an action must not rely on an older state.
+   * `reload()` first if an action must not rely on an older state.
    *
    * It needs a store that reports every change: `RedisStore`, except in a Cluster, or `PostgresStore`
    * with `notify: "all"`. If several middlewares share a store, the smaller values apply.
@@ -264,10 +264,10 @@ export interface CacheOptions {
    */
   sessions?: number;
   /**
-   * How long after its acknowledgement a change of another process may be missing in what a request
-   * reads, in seconds, above 0 and at most 60. Fractions are allowed. Usually it is milliseconds. This
-   * is the limit also if the connection is lost over which the store reports changes. Twice in this
-   * time, the store is asked whether it has reported everything.
+   * The greatest age of a cached answer, in seconds: above 0 and at most 60, fractions allowed. A
+   * change by another process is usually seen within milliseconds. If the connection over which the
+   * store reports changes is lost, it may be missing for this long. The store is asked twice in this
+   * time whether it has reported everything.
    *
    * @default {2}
    */

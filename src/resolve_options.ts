@@ -6,7 +6,7 @@
 import { type CacheOptions, MAX_DATE_MS, type ResolvedOptions, type SessionOptions } from "./options.ts";
 import type { CacheLimits } from "./persistence/session_cache.ts";
 import { readSecrets } from "./secrets.ts";
-import { describeOption } from "./util/describe_value.ts";
+import { describeType, optionError } from "./util/describe_value.ts";
 import { warnIfMilliseconds } from "./util/likely_milliseconds.ts";
 import { checkOptionNames } from "./util/option_names.ts";
 
@@ -37,7 +37,9 @@ type CheckedOption = Exclude<keyof SessionOptions, "secret">;
 const BOOLEAN: Check = [(value) => typeof value === "boolean", "must be true or false"];
 const NUMBER: Check = [(value) => typeof value === "number", "must be a number"];
 const SECONDS: Check = [(value) => typeof value === "number", "must be a number of seconds"];
-const DURATION: Check = [isDuration, "must be an integer above 0, in seconds"];
+/** What {@linkcode isDuration} requires. */
+export const DURATION_REQUIREMENT = "must be an integer above 0, in seconds, that ends within the range of a Date";
+const DURATION: Check = [isDuration, DURATION_REQUIREMENT];
 
 /** If one of these fails, the constructor throws a TypeError. */
 const TYPE_CHECKS: Readonly<Record<CheckedOption, Check>> = {
@@ -108,11 +110,13 @@ const CACHE_CHECKS: Readonly<Record<keyof CacheOptions, Check>> = {
  */
 export function resolveOptions(options: SessionOptions): ResolvedOptions {
   if (typeof options !== "object" || options === null) {
-    throw new TypeError("Cannot start sessions: the options are missing; pass an object with a `secret`");
+    throw new TypeError(
+      `Cannot start sessions: the options must be an object with a \`secret\`; received ${describeType(options)}`,
+    );
   }
   checkOptionNames("start sessions", options, { secret: true, ...TYPE_CHECKS });
-  runChecks(options, TYPE_CHECKS, TypeError);
-  runChecks(options, RANGE_CHECKS, RangeError);
+  runChecks(options, TYPE_CHECKS, false);
+  runChecks(options, RANGE_CHECKS, true);
   const { maxAge, idleTimeout, absoluteTimeout, renewalTimeout } = options;
   for (const [option, seconds] of Object.entries({ maxAge, idleTimeout, absoluteTimeout, renewalTimeout })) {
     warnIfMilliseconds(option, seconds);
@@ -153,24 +157,25 @@ export function resolveOptions(options: SessionOptions): ResolvedOptions {
 function resolveCache(options: CacheOptions): CacheLimits {
   const { sessions = 10_000, staleSeconds = 2 } = options;
   checkOptionNames("start sessions", options, CACHE_CHECKS);
-  runChecks(options, { sessions: NUMBER, staleSeconds: NUMBER }, TypeError, "cache.");
-  runChecks(options, CACHE_CHECKS, RangeError, "cache.");
+  runChecks(options, { sessions: NUMBER, staleSeconds: NUMBER }, false, "cache.");
+  runChecks(options, CACHE_CHECKS, true, "cache.");
   return { sessions, staleSeconds };
 }
 
-/** @param prefix what precedes the name of an option in the message */
+/**
+ * @param areTypesRight whether an earlier check has found the types right
+ * @param prefix what precedes the name of an option in the message
+ */
 function runChecks(
   options: object,
   checks: Readonly<Record<string, Check>>,
-  errorClass: typeof TypeError | typeof RangeError,
+  areTypesRight: boolean,
   prefix = "",
 ): void {
   for (const [option, [isValid, requirement]] of Object.entries(checks)) {
     const value: unknown = Reflect.get(options, option);
     if (value !== undefined && !isValid(value)) {
-      throw new errorClass(
-        `Cannot start sessions: \`${prefix}${option}\` ${requirement}; received ${describeOption(value)}`,
-      );
+      throw optionError("start sessions", `${prefix}${option}`, requirement, value, areTypesRight);
     }
   }
 }
@@ -178,23 +183,23 @@ function runChecks(
 /** Checks options that depend on each other, and returns whether the cookie must be Secure. */
 function checkCombinations({ name = "sid", path = "/", ...options }: SessionOptions): boolean {
   if (options.rolling && options.maxAge === undefined) {
-    throw contradiction("rolling", "requires `maxAge`, which it counts from the last activity");
+    throw contradiction("rolling", "requires `maxAge`; set it, or remove `rolling`");
   }
   const secureReason = reasonForSecure(name, options);
   if (secureReason !== undefined && options.secure === false) {
-    throw contradiction("secure", `cannot be false: ${secureReason} requires Secure`);
+    throw contradiction("secure", `cannot be false, because ${secureReason} requires Secure`);
   }
   // Browsers compare prefixes case-insensitively (RFC 6265bis section 5.7 and
   // draft-ietf-httpbis-layered-cookies-02 section 5.4.3).
   const isHostOnly = /^__Host-/i.test(name);
   if (/^__(Host-)?Http-/i.test(name) && options.httpOnly === false) {
-    throw contradiction("httpOnly", `cannot be false with ${name}: the prefix requires HttpOnly`);
+    throw contradiction("httpOnly", `cannot be false, because the prefix of ${name} requires HttpOnly`);
   }
   if (isHostOnly && options.domain !== undefined) {
-    throw contradiction("domain", `cannot be used with ${name}: the prefix limits the cookie to one host`);
+    throw contradiction("domain", `must be removed, because the prefix of ${name} limits the cookie to one host`);
   }
   if (isHostOnly && path !== "/") {
-    throw contradiction("path", `must be "/" with ${name}: the prefix requires it`);
+    throw contradiction("path", `must be "/", because the prefix of ${name} requires it`);
   }
   return secureReason !== undefined;
 }

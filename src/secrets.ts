@@ -4,7 +4,7 @@
  * @module
  */
 import { encodeBase64Url } from "./util/base64url.ts";
-import { describeType } from "./util/describe_value.ts";
+import { CHECK_VARIABLE, describeType } from "./util/describe_value.ts";
 
 /**
  * A secret that signs cookies. A string is encoded as UTF-8. A `Uint8Array` is used unchanged. A
@@ -16,9 +16,6 @@ export type SessionSecret = Uint8Array | bigint | number | string;
 const MIN_SECRET_BYTES = 16;
 /** The example secret of Alosaur's documentation of sessions. It is public. */
 const PUBLISHED_SECRET = "6b911fd37cdf5c81d4c0adb1ab7fa822ed253ab0ad9aa18d77257c88b29b718e";
-
-/** A missing secret is most often a variable that was not set. */
-const CHECK_VARIABLE = "if it comes from an environment variable, check that the variable is set";
 
 /**
  * Generates a secret of 32 random bytes, the output length of the hash (RFC 2104 section 3).
@@ -83,7 +80,7 @@ function encodeSecret(secret: SessionSecret): Uint8Array {
     return Uint8Array.fromHex(hex.length % 2 === 0 ? hex : `0${hex}`);
   }
   throw new TypeError(
-    "Cannot sign the session cookie: `secret` must be a string, a Uint8Array, a bigint or a number; " +
+    "Cannot sign the session cookie: each `secret` must be a string, a Uint8Array, a bigint or a number; " +
       `received ${describeType(secret)}; ${CHECK_VARIABLE}`,
   );
 }

@@ -122,10 +122,10 @@ export class Session<TData extends object = SessionData> {
   }
 
   /**
-   * Aborts when the session ends, for a stream or a WebSocket that must not outlive it (OWASP ASVS
-   * 5.0, 7.4.1): when it is destroyed, revoked or expires, and when `clear()` unbinds it from its user
-   * or it is bound to another user. The {@linkcode SessionGoneError.end} of its `reason` says which.
-   * A new id does not end a session, and a sign-in does not end that of a visitor.
+   * Aborts when the session is destroyed or revoked, when it expires, when `clear()` unbinds it from
+   * its user, and when it is bound to another user. Use it for a stream or a WebSocket that must not
+   * outlive the session (OWASP ASVS 5.0, 7.4.1). The {@linkcode SessionGoneError.end} of its `reason`
+   * says which. A new id does not abort it, nor does the first sign-in.
    *
    * If this process ends the session, the signal aborts at once; after an expiry, within a second. If
    * another process does, it depends on the store: within milliseconds or six seconds, see
@@ -236,8 +236,8 @@ export class Session<TData extends object = SessionData> {
    * `undefined` removes it. It may be called again if another request changes the value or the id
    * of the session in the meantime. Its reads from this session return the values from before the
    * update. Its writes to this session are refused, also if it does not await them: write after
-   * `update()` has resolved. It deadlocks if it awaits a call that was made outside of it, after
-   * `update()`.
+   * `update()` has resolved. It must not await a call on this session that was made after `update()`
+   * outside of it, or it deadlocks.
    * @returns a copy of the new value
    * @throws any error that `fn` throws; nothing is written
    * @throws {TypeError} as {@linkcode Session.set}, and if the function of another update of this
@@ -336,7 +336,8 @@ export class Session<TData extends object = SessionData> {
    * creates it if there is none yet. The cookie gets the same `Max-Age`. With `rolling`, the time
    * counts from the last activity. `idleTimeout` and `absoluteTimeout` still end the session earlier.
    *
-   * It applies until `clear()`, and until a user signs in to whom the session was not bound. The
+   * It applies until `clear()`, and until a sign-in binds the session to its first user or to another
+   * one. The
    * response to the next request sends the cookie once more, because this response may have left
    * already.
    *
@@ -383,8 +384,8 @@ export class Session<TData extends object = SessionData> {
    * and nothing is stored. If there is something to store, such as a `principal`, the session is
    * created.
    *
-   * If a user signs in to whom the session was not bound, it loses its label and its own `maxAge`,
-   * unless the options give new ones.
+   * If a sign-in binds the session to its first user or to another one, the session loses its label and
+   * its own `maxAge`, unless the options give new ones.
    *
    * If another request has given the session a new id meanwhile, a call with a `principal` creates a
    * session of its own, so that a sign-in form that was submitted twice signs in twice. If that
@@ -412,10 +413,11 @@ export class Session<TData extends object = SessionData> {
    * writes of this request and of concurrent ones reject with {@linkcode SessionGoneError}.
    *
    * If the client has presented several session cookies, all of their sessions are destroyed.
-   * Otherwise the next request would be signed in by another one. If it has presented none, nothing
-   * is sent.
+   * Otherwise another of these cookies would identify the next request. If the client has presented
+   * none, nothing is sent.
    *
-   * @throws {SessionStoreError} if the store failed; the cookie is removed from the client anyway
+   * @throws {SessionStoreError} if the store failed; the cookie is removed from the client anyway,
+   * unless the session is not available to this request
    */
   destroy(): Promise<void> {
     return this.#state.destroy();
@@ -436,7 +438,7 @@ export class Session<TData extends object = SessionData> {
   }
 
   /**
-   * Brings the session cookie onto a response that a middleware or a hook returns by itself. Alosaur
+   * Adds the session cookie to a response that a middleware or a hook returns by itself. Alosaur
    * sends such a response without the headers of `context.response`. The response of an action
    * needs no such call.
    *

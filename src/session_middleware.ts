@@ -148,7 +148,7 @@ export class SessionMiddleware implements MiddlewareTarget {
   }
 
   /**
-   * Returns the session of this middleware, where several are registered, such as one for an admin
+   * Returns the session of this middleware, if several are registered, such as one for an admin
    * area with its own cookie. `context.security.session` is the session of the last one that ran.
    *
    * @example An admin area with its own sessions

@@ -49,7 +49,7 @@ export interface SessionMeta {
    * cookie must be sent again.
    */
   maxAgeSent?: number;
-  /** When `clear()` was last called. What began before, such as a stream, ends with it. */
+  /** When `clear()` was last called. Streams that began before end with it. */
   clearedAt?: number;
   /**
    * The older session id that the CSRF token is still derived from. Absent if the token is derived
@@ -62,7 +62,7 @@ export interface SessionMeta {
    */
   replaces?: string;
   /**
-   * How many times `EncryptedStore` has encrypted the values: once, unless one of them is put over
+   * How many times `EncryptedStore` has encrypted the values: 1, or more if one `EncryptedStore` is over
    * another. Absent if the values are not encrypted. `EncryptedStore` sets it, so that a middleware
    * without that store does not take the encrypted text for values.
    */

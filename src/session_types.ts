@@ -41,14 +41,14 @@ export interface RegenerateOptions<TData extends object = SessionData> {
    * How long this session lasts from now on, in seconds, as in `Session.setMaxAge()`. `null`: the
    * cookie ends with the browser.
    *
-   * @default {undefined} unchanged; if a user signs in to whom the session was not bound, as the
+   * @default {undefined} unchanged; after a sign-in of the first user or of another one, as the
    * options of the middleware say
    */
   maxAge?: number | null;
   /**
    * The name of the device or browser, as in `Session.setLabel()`.
    *
-   * @default {undefined} unchanged; if a user signs in to whom the session was not bound, no label
+   * @default {undefined} unchanged; no label after a sign-in of the first user or of another one
    */
   label?: string;
   /**

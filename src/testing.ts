@@ -33,6 +33,7 @@
 import { Harness } from "./conformance/harness.ts";
 import type { MakeStore, SessionStoreTestOptions } from "./conformance/options.ts";
 import { SUITE } from "./conformance/suite.ts";
+import { describeType } from "./util/describe_value.ts";
 
 export { sessionCookie, type SessionCookieOptions } from "./testing_session_cookie.ts";
 export type { MakeStore, SessionStoreTestOptions };
@@ -66,7 +67,7 @@ export type { MakeStore, SessionStoreTestOptions };
  */
 export function testSessionStore(name: string, create: MakeStore, options: SessionStoreTestOptions = {}): void {
   if (typeof name !== "string") {
-    throw new TypeError(`Cannot test a store: \`name\` must be a string, received ${typeof name}`);
+    throw new TypeError(`Cannot test a store: \`name\` must be a string; received ${describeType(name)}`);
   }
   const harness = new Harness(create, options);
   for (const { title, checks } of SUITE) {

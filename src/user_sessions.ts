@@ -12,6 +12,7 @@ import { SessionStoreError } from "./errors.ts";
 import type { Reporter } from "./events.ts";
 import type { ResolvedOptions } from "./options.ts";
 import type { SessionRepository } from "./persistence/session_repository.ts";
+import { WaitTimeoutError } from "./persistence/store_timeout.ts";
 import type { ListedSession, SessionMeta } from "./session_store.ts";
 import type { SessionDevice } from "./session_types.ts";
 import type { MaybePromise } from "./util/maybe_promise.ts";
@@ -61,8 +62,8 @@ type KeepRule = (newSid: string, listed: ListedSession) => MaybePromise<boolean>
 
 /**
  * Lists and ends the sessions of a user, at `middleware.sessions`. `regenerate({ principal })`
- * binds a session to a user. Requires a store that can find them (`PrincipalStore`). Every store of
- * this project can.
+ * binds a session to a user. Requires a store that can find them (`PrincipalStore`), as all stores of
+ * this project do, except `UnstorageStore`.
  *
  * For administrators, it counts all sessions, lists the users who are signed in, and ends all
  * sessions (OWASP ASVS 5.0, 7.4.5). docs/administration.md says what that costs on each store.
@@ -95,7 +96,7 @@ export class UserSessions {
    * @param principal the user
    * @param options `current`: the id of the caller's own session, which is then marked as current
    * @throws {TypeError} if `principal` is not a well-formed string, or there is an unknown option
-   * @throws {RangeError} if it is empty
+   * @throws {RangeError} if it is empty or has more than 512 characters
    * @throws {SessionNotSupportedError} if the store cannot find the sessions of a user
    * @throws {SessionStoreError} if the store failed
    */
@@ -191,13 +192,13 @@ export class UserSessions {
   }
 
   /**
-   * Ends all sessions of the store, those of visitors who have not signed in and the caller's own
-   * included. From then on, every process refuses them: a write of a request under way rejects with
+   * Ends all sessions of the store, including the caller's own and those of visitors who have not signed
+   * in. From then on, every process refuses them: a write of a request under way rejects with
    * {@linkcode SessionGoneError}, and no session comes back under another id. On a store that is not
    * a `RecordStore`, that holds for this process; a session that another process is giving a new id
    * at the same time may survive. `storeTimeout` does not limit the call.
    *
-   * Call this instead of the `clear()` of the store, which cannot tell requests under way.
+   * Call this instead of the `clear()` of the store, which does not stop requests under way.
    *
    * @throws {SessionStoreError} if the store failed. Some or all sessions may have ended. Call it
    * again until it succeeds.
@@ -240,7 +241,12 @@ export class UserSessions {
       // Those after its own see a later sign-in themselves, or are seen by it.
       await this.#endAll("limit", principal, sessions.slice(0, Math.min(excess, own + 1)), isKept);
     }).catch((error) => {
-      if (!(error instanceof SessionStoreError)) throw error;
+      if (error instanceof WaitTimeoutError) {
+        const message =
+          "Cannot limit the sessions of the user: another sign-in has not finished in time; the next sign-in " +
+          "ends the oldest sessions";
+        this.#reporter.emitStoreFailed("limit", new SessionStoreError("limit", message, { cause: error }), current);
+      } else if (!(error instanceof SessionStoreError)) throw error;
     });
     return isLive;
   }
@@ -303,7 +309,7 @@ export class UserSessions {
     const { reason } = first;
     throw new SessionStoreError(
       operation,
-      `Cannot ${operation}: ${failures.length} of ${results.length} sessions could not be ended; call it again`,
+      `Cannot ${operation}: ${failures.length} of ${results.length} sessions could not be ended, and stay valid; see \`cause\`, and call it again`,
       { cause: reason instanceof SessionStoreError && reason.cause !== undefined ? reason.cause : reason },
     );
   }

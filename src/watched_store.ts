@@ -8,7 +8,7 @@ import { isRecordStore, type RecordStore, type SessionStore } from "./session_st
 /**
  * Optional capability: the store reports changes to records, whichever process has made them.
  *
- * `session.signal` needs it to end at once if another process ends the session. Where a store does
+ * `session.signal` needs it to end at once if another process ends the session. If a store does
  * not have it, the middleware looks the session up every few seconds instead. The option `cache`
  * needs it too, with {@linkcode WatchedStore.reportsAll}.
  */
@@ -30,7 +30,7 @@ export interface WatchedStore extends RecordStore {
    *
    * @param changed receives the {@linkcode Watch.keyOf} of the session's id, of the old one if it was
    * moved; or `undefined` if any record may have changed: when the connection is lost, and again when
-   * the store has begun to report changes over a new one. It must not throw.
+   * the store has begun to report changes over a new connection. It must not throw.
    * @returns a watch, once the store reports changes
    * @throws if the backend cannot be reached, or cannot report changes. The error says why.
    */
@@ -41,7 +41,7 @@ export interface WatchedStore extends RecordStore {
 export interface Watch extends AsyncDisposable {
   /**
    * Returns what `changed` receives for a session id: the id itself, or a hash of it if others can
-   * read along.
+   * read the reports.
    */
   keyOf(sid: string): string;
 

@@ -1,10 +1,9 @@
 import { CsrfMiddleware, type CsrfOptions } from "@alosaur/session/csrf";
 import { assert, assertEquals, assertMatch, assertNotEquals, assertThrows } from "./helpers/assert.ts";
 import { FakeClock } from "./helpers/clock.ts";
+import { REFUSALS } from "./helpers/csrf.ts";
 import { onlyCookie, signUp, start, visit } from "./helpers/request.ts";
 import { Context, MemoryStore, SecurityContext, type SessionMiddleware } from "../mod.ts";
-
-const LINE = /^Refused \(CSRF\): [\w `,;()-]+\.$/;
 
 /** A request. Without headers it is like one of a program that is no browser. */
 interface Sent {
@@ -41,7 +40,7 @@ async function passes(sent: Sent, options?: CsrfOptions, sessions?: SessionMiddl
   const refusal = await check(sent, options, sessions);
   if (refusal === undefined) return true;
   assertEquals([refusal.status, refusal.headers.get("content-type")], [403, "text/plain; charset=utf-8"]);
-  assertMatch(await refusal.text(), LINE);
+  assert(REFUSALS.includes(await refusal.text()));
   return false;
 }
 
@@ -490,7 +489,7 @@ Deno.test("CsrfMiddleware reflects nothing of the request in its refusal", async
     );
     assert(refusal);
     const text = await refusal.text();
-    assertMatch(text, LINE);
+    assert(REFUSALS.includes(text));
     assertEquals(text.includes(mark), false);
   }
 });

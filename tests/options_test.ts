@@ -121,7 +121,7 @@ Deno.test("new SessionMiddleware() refuses", async (t) => {
     const partial = { get: () => {}, create: () => {} } as unknown as SessionStore;
     assertThrows(() => new SessionMiddleware(partial, { secret: SECRET }), TypeError, "setValue");
     // @ts-expect-error -- what JavaScript can pass
-    assertThrows(() => new SessionMiddleware(undefined, { secret: SECRET }), TypeError, "missing: init, exist");
+    assertThrows(() => new SessionMiddleware(undefined, { secret: SECRET }), TypeError, "which lacks init, exist");
   });
 });
 

@@ -6,6 +6,7 @@
 import { AssertionError } from "node:assert/strict";
 import type { SessionStore } from "../session_store.ts";
 import { close } from "../util/close.ts";
+import { describeType } from "../util/describe_value.ts";
 import { withTimeout } from "../util/timeout.ts";
 import type { Check, StorePair } from "./check.ts";
 import {
@@ -34,7 +35,7 @@ export class Harness {
    */
   constructor(create: MakeStore, options: SessionStoreTestOptions, rejectTimeout: number = REJECT_TIMEOUT) {
     if (typeof create !== "function") {
-      throw new TypeError(`Cannot test a store: \`create\` must be a function, received ${typeof create}`);
+      throw new TypeError(`Cannot test a store: \`create\` must be a function; received ${describeType(create)}`);
     }
     this.#create = create;
     this.options = resolveTestOptions(options);

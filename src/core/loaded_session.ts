@@ -120,7 +120,11 @@ export class LoadedSession {
   run(operation: string, cookie: ResponseCookie, run: () => MaybePromise<void>): MaybePromise<void> {
     if (typeof this.ended === "object") {
       const { error: cause } = this.ended;
-      throw new SessionStoreError(operation, `Cannot ${operation}: the session could not be created`, { cause });
+      throw new SessionStoreError(
+        operation,
+        `Cannot ${operation}: the session could not be created, so nothing was written; see \`cause\``,
+        { cause },
+      );
     }
     // The session may have ended while the operation waited in the queue.
     if (!this.isLive) throw new SessionGoneError(operation);

@@ -32,7 +32,12 @@ export function newSession(
 ): LoadedSession {
   const meta = initialMeta(details, before);
   const expiresAt = computeExpiry(options, meta);
-  if (meta.createdAt >= expiresAt) throw new SessionGoneError("create");
+  if (meta.createdAt >= expiresAt) {
+    const cause = new RangeError(
+      "The option `expires` has passed, so a new session would have expired; set a later date",
+    );
+    throw new SessionGoneError("create", { cause });
+  }
   const session = new LoadedSession(id, expiresAt, meta, { values });
   expectCreation(session);
   return session;

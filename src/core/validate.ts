@@ -5,10 +5,10 @@
  */
 import { SessionStoreError } from "../errors.ts";
 import { MAX_DATE_MS } from "../options.ts";
-import { isDuration } from "../resolve_options.ts";
+import { DURATION_REQUIREMENT, isDuration } from "../resolve_options.ts";
 import type { RegenerateOptions } from "../session_types.ts";
 import { cloneValue } from "../util/clone_value.ts";
-import { describeOption, describeType } from "../util/describe_value.ts";
+import { describeType, optionError } from "../util/describe_value.ts";
 import { warnIfMilliseconds } from "../util/likely_milliseconds.ts";
 import { checkOptionNames } from "../util/option_names.ts";
 import type { Regeneration } from "./session_changes.ts";
@@ -36,8 +36,7 @@ export function checkKey(operation: string, key: string): void {
 
 function checkText(operation: string, name: string, text: unknown): void {
   if (typeof text === "string" && text.isWellFormed()) return;
-  const received = typeof text === "string" ? "one with a lone surrogate" : describeType(text);
-  throw new TypeError(`Cannot ${operation}: the ${name} must be a well-formed string; received ${received}`);
+  throw new TypeError(`Cannot ${operation}: the ${name} must be a well-formed string; received ${describeType(text)}`);
 }
 
 /**
@@ -59,8 +58,13 @@ export function checkPrincipal(operation: string, principal: string): void {
  */
 export function checkPageLimit(operation: string, limit: number): void {
   if (Number.isInteger(limit) && limit >= 1 && limit <= MAX_PAGE_LIMIT) return;
-  const requirement = `must be an integer from 1 to ${MAX_PAGE_LIMIT}; received ${describeOption(limit)}`;
-  throw new (typeof limit === "number" ? RangeError : TypeError)(`Cannot ${operation}: \`limit\` ${requirement}`);
+  throw optionError(
+    operation,
+    "limit",
+    `must be an integer from 1 to ${MAX_PAGE_LIMIT}`,
+    limit,
+    typeof limit === "number",
+  );
 }
 
 /**
@@ -70,7 +74,9 @@ export function checkPageLimit(operation: string, limit: number): void {
  */
 export function copyValues(operation: string, values: object): Map<string, unknown> {
   if (typeof values !== "object" || values === null || !isPlainObject(values)) {
-    throw new TypeError(`Cannot ${operation}: expected a key and a value, or a plain object of values by key`);
+    throw new TypeError(
+      `Cannot ${operation}: the values must be a plain object of values by key; received ${describeType(values)}`,
+    );
   }
   const copies = new Map<string, unknown>();
   for (const [key, value] of Object.entries(values)) {
@@ -97,8 +103,7 @@ function isPlainObject(value: object): boolean {
 export function checkMaxAge(operation: string, maxAge: number | null): void {
   if (maxAge === null) return;
   if (!isDuration(maxAge)) {
-    const requirement = `must be an integer above 0, in seconds, or null; received ${describeOption(maxAge)}`;
-    throw new (typeof maxAge === "number" ? RangeError : TypeError)(`Cannot ${operation}: \`maxAge\` ${requirement}`);
+    throw optionError(operation, "maxAge", `${DURATION_REQUIREMENT}, or null`, maxAge, typeof maxAge === "number");
   }
   warnIfMilliseconds("maxAge", maxAge);
 }
@@ -136,16 +141,12 @@ export function readRegenerateOptions(options: RegenerateOptions): Regeneration 
     );
   }
   if (graceSeconds !== undefined && typeof graceSeconds !== "number") {
-    throw new TypeError(
-      `Cannot regenerate: \`graceSeconds\` must be a number of seconds; received ${describeOption(graceSeconds)}`,
-    );
+    throw optionError("regenerate", "graceSeconds", "must be a number of seconds", graceSeconds);
   }
   warnIfMilliseconds("graceSeconds", graceSeconds);
   if (graceSeconds !== undefined && !(graceSeconds >= 0 && Date.now() + graceSeconds * 1000 <= MAX_DATE_MS)) {
-    throw new RangeError(
-      "Cannot regenerate: `graceSeconds` must be 0 or more, and end within the range of a Date; " +
-        `received ${graceSeconds}`,
-    );
+    const requirement = "must be 0 or more, and end within the range of a Date";
+    throw optionError("regenerate", "graceSeconds", requirement, graceSeconds, true);
   }
   if (principal !== undefined) checkPrincipal("regenerate", principal);
   if (maxAge !== undefined) checkMaxAge("regenerate", maxAge);
@@ -158,8 +159,8 @@ export function readRegenerateOptions(options: RegenerateOptions): Regeneration 
 export function unavailableError(operation: string, cause: SessionStoreError): SessionStoreError {
   return new SessionStoreError(
     operation,
-    `Cannot ${operation}: the session is not available, because the store failed at the beginning of the request; no ` +
-      "session is lost; see `cause`",
+    `Cannot ${operation}: the session is not available, because the store failed at the beginning of the request; this ` +
+      "call did nothing; see `cause`",
     { cause },
   );
 }

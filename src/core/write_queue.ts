@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { SessionStoreError } from "../errors.ts";
 import { isHeldByCaller, WithinUpdateError } from "../persistence/running_update.ts";
 import { findTimeout } from "../persistence/store_timeout.ts";
 import { isPending, type MaybePromise } from "../util/maybe_promise.ts";
@@ -77,7 +78,7 @@ export class WriteQueue {
     // An earlier write that later writes must wait for in addition to this one.
     let predecessor: Promise<Error | undefined> | undefined;
     try {
-      outcome = runAfter(previous, start());
+      outcome = runAfter(previous, operation, start());
     } catch (error) {
       // This write has not waited for the earlier ones.
       outcome = Promise.reject(error);
@@ -130,17 +131,23 @@ export class WriteQueue {
 /**
  * Runs an operation after another one, or immediately if there is none.
  *
- * @param previous resolves when the other operation has finished. If it resolves with an error,
- * this operation does not run and fails with that error.
+ * @param previous resolves when the other operation has finished. If it resolves with the error of a
+ * timeout, this operation does not run and fails too.
+ * @param name the name of the operation, for the message
  */
 function runAfter<T>(
   previous: Promise<Error | undefined> | undefined,
+  name: string,
   operation: () => MaybePromise<T>,
 ): MaybePromise<T> {
   if (previous === undefined) return operation();
-  return previous.then((failure) => {
-    if (failure !== undefined) throw failure;
-    return operation();
+  return previous.then((timeout) => {
+    if (timeout === undefined) return operation();
+    // The same cause, so that the operations that wait for this one fail too.
+    const { cause = timeout } = timeout;
+    const message =
+      `Cannot ${name}: an earlier call of this request timed out, so this call did nothing; see \`cause\``;
+    throw new SessionStoreError(name, message, { cause });
   });
 }
 

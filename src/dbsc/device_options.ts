@@ -7,7 +7,7 @@ import type { HttpContext } from "../../deps.ts";
 import type { ResolvedOptions } from "../options.ts";
 import { isDuration } from "../resolve_options.ts";
 import type { DeviceAlgorithm } from "../session_types.ts";
-import { describeOption } from "../util/describe_value.ts";
+import { optionError } from "../util/describe_value.ts";
 import { warnIfMilliseconds } from "../util/likely_milliseconds.ts";
 import { checkOptionNames } from "../util/option_names.ts";
 
@@ -119,14 +119,13 @@ export function resolveDeviceOptions(options: DeviceBoundOptions, sessions: Reso
   } = options;
   checkPath(path, sessions.path ?? "/");
   checkMaxAge(maxAge);
-  const requirement = 'must be an array with "ES256", "RS256" or both';
-  checkList("algorithms", requirement, algorithms, (algorithm) => ALGORITHMS.includes(algorithm));
-  if (algorithms.length === 0) throw invalid("algorithms", requirement, algorithms);
+  checkList("algorithms", 'only "ES256" and "RS256"', algorithms, (algorithm) => ALGORITHMS.includes(algorithm));
+  if (algorithms.length === 0) throw invalid("algorithms", "must not be empty", algorithms);
   if (offer !== undefined && typeof offer !== "function") throw invalid("offer", "must be a function", offer);
   if (require !== undefined && typeof require !== "function") throw invalid("require", "must be a function", require);
   checkList(
     "refreshInitiators",
-    'must be an array of host names such as "app.example.com" or "*.example.com"',
+    'only host names such as "app.example.com" or "*.example.com"',
     refreshInitiators,
     (host) => INITIATOR_PATTERN.test(host),
   );
@@ -143,20 +142,28 @@ export function resolveDeviceOptions(options: DeviceBoundOptions, sessions: Reso
 /** A bound cookie has the prefix `__Host-`: it belongs to one host, the path `/`, and HTTPS. */
 function checkSessionOptions({ domain, domainOf, partitioned, secure }: ResolvedOptions): void {
   const conflict = domain !== undefined || domainOf !== undefined
-    ? "`domain`: a bound cookie belongs to one host, and other hosts would be refused"
+    ? "`domain`, because a bound cookie belongs to one host, and other hosts would be refused"
     : partitioned
-    ? "`partitioned`: browsers do not bind partitioned cookies"
+    ? "`partitioned`, because browsers do not bind partitioned cookies"
     : secure === false
-    ? "`secure: false`: browsers bind sessions on HTTPS only"
+    ? "`secure: false`, because browsers bind sessions on HTTPS only"
     : undefined;
-  if (conflict !== undefined) throw new TypeError(`Cannot bind sessions: the SessionMiddleware has ${conflict}`);
+  if (conflict !== undefined) {
+    throw new TypeError(`Cannot bind sessions: the SessionMiddleware must not have ${conflict}`);
+  }
 }
 
 function checkPath(path: string, cookiePath: string): void {
   // Browsers resolve dots, and take what follows two slashes for a host.
   const isPlain = typeof path === "string" && PATH_PATTERN.test(path) &&
     URL.parse(path, "https://host.invalid/")?.href === `https://host.invalid${path}`;
-  if (!isPlain) throw invalid("path", 'must be a path such as "/device", of letters, digits and - . _ ~ /', path);
+  if (!isPlain) {
+    throw invalid(
+      "path",
+      'must be a path such as "/device", of letters, digits and - . _ ~ /, without empty or dot segments',
+      path,
+    );
+  }
   const folder = cookiePath.endsWith("/") ? cookiePath : `${cookiePath}/`;
   if (!path.startsWith(folder)) {
     throw invalid("path", `must be within the path of the session cookie, such as "${folder}.session/device"`, path);
@@ -173,13 +180,13 @@ function checkMaxAge(maxAge: number): void {
   );
 }
 
-function checkList<T>(option: string, requirement: string, list: readonly T[], isValid: (item: T) => boolean): void {
-  if (!Array.isArray(list)) throw invalid(option, requirement, list);
+function checkList<T>(option: string, content: string, list: readonly T[], isValid: (item: T) => boolean): void {
+  if (!Array.isArray(list)) throw invalid(option, `must be an array that contains ${content}`, list);
   for (const item of list) {
-    if (!isValid(item)) throw invalid(option, requirement, item);
+    if (!isValid(item)) throw invalid(option, `must contain ${content}`, item);
   }
 }
 
 function invalid(option: string, requirement: string, received: unknown): TypeError {
-  return new TypeError(`Cannot bind sessions: \`${option}\` ${requirement}; received ${describeOption(received)}`);
+  return optionError("bind sessions", option, requirement, received);
 }

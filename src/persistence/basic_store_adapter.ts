@@ -249,7 +249,7 @@ export class BasicStoreAdapter implements StoreAdapter {
       operation,
       `Cannot ${operation}: get() of ${
         nameOf(this.#state.store)
-      } must return an object of values by key, or undefined; ` +
+      } must return an object of values by key, or undefined, so the session counts as ended; ` +
         `received ${describeType(stored)}`,
     );
   }

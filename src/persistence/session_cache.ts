@@ -37,7 +37,7 @@ const ALL = undefined;
  * The records that lookups of requests have found.
  *
  * A record is returned only if the store was asked less than `staleSeconds` ago whether it has reported
- * of every change, and has confirmed it since. It therefore contains every change of another process
+ * every change, and has confirmed it since. It therefore contains every change of another process
  * that was acknowledged before that question, and every change that was acknowledged to a session of
  * this process. Only live records are kept. Once one has expired, the store is asked, because
  * activity may have extended it.

@@ -21,7 +21,7 @@ const LOOK_UP_TICKS = 5;
  * After how many ticks a session is looked up again if the store reports changes. Others may change
  * a table without a report, such as an administrator or an older version of this package.
  */
-const TOLD_LOOK_UP_TICKS = 300;
+const REPORTED_LOOK_UP_TICKS = 300;
 
 /** How often the store is asked whether it still reports changes, in milliseconds. */
 const CONFIRM_MS = 5000;
@@ -346,7 +346,7 @@ export class SessionSignals {
       if (!isFollowed(held.controller.signal)) return this.#drop(held);
       held.followed = ticks;
     }
-    const interval = this.#watch.isConfirmed ? TOLD_LOOK_UP_TICKS : LOOK_UP_TICKS;
+    const interval = this.#watch.isConfirmed ? REPORTED_LOOK_UP_TICKS : LOOK_UP_TICKS;
     const isDue = held.hasFailed || now >= held.expiresAt || ticks - held.lookedUp >= interval;
     if (!isDue) return;
     if (held.hasFailed && now >= held.expiresAt + UNKNOWN_MS) this.#abort(held, "expired");

@@ -4,7 +4,7 @@
  * @module
  */
 import { type CountingStore, isCountingStore, isPrincipalListStore, type PrincipalListStore } from "../admin_store.ts";
-import { type SessionEnd, SessionNotSupportedError, SessionStoreError } from "../errors.ts";
+import { type SessionEnd, SessionNotSupportedError } from "../errors.ts";
 import {
   isPrincipalStore,
   isRecordStore,
@@ -12,6 +12,7 @@ import {
   type SessionStore,
   STORE_METHODS,
 } from "../session_store.ts";
+import { describeType } from "../util/describe_value.ts";
 import { ExpiringMap } from "../util/expiring_map.ts";
 import { KeyedMutex } from "../util/keyed_mutex.ts";
 import { isWatchedStore } from "../watched_store.ts";
@@ -22,6 +23,7 @@ import { RecordStoreAdapter } from "./record_store_adapter.ts";
 import { type CacheLimits, SessionCache } from "./session_cache.ts";
 import { SessionSignals } from "./session_signals.ts";
 import type { StoreAdapter } from "./store_adapter.ts";
+import { nameOf } from "./store_errors.ts";
 import { findTimeout, WaitTimeoutError, withStoreTimeout } from "./store_timeout.ts";
 import { StoreWatch } from "./store_watch.ts";
 
@@ -54,8 +56,7 @@ export class SharedStore {
   /** Runs the operations on a user's sessions one after the other. */
   readonly userMutex: KeyedMutex = this.#createMutex(
     () => this.#maxCallWait,
-    (seconds) =>
-      new SessionStoreError("limit", `Cannot limit the sessions of the user: ${new WaitTimeoutError(seconds).message}`),
+    (seconds) => new WaitTimeoutError(seconds),
   );
   /** The sessions that this process has ended, by their id. */
   readonly ended: ExpiringMap<{ expiresAt: number; end: SessionEnd }> = new ExpiringMap(MAX_ENDED);
@@ -115,9 +116,11 @@ export class SharedStore {
     if (!isWatchedStore(this.store) || !this.store.reportsAll) {
       throw new SessionNotSupportedError(
         "cache",
-        "Cannot start sessions: `cache` needs a store that notifies every process of every change; use RedisStore on a " +
-          'single server, or PostgresStore with `notify: "all"`, or remove `cache`. A Redis Cluster loses ' +
-          "notifications after a failover",
+        `Cannot start sessions: \`cache\` needs a store that reports every change, and ${
+          nameOf(this.store)
+        } does not; use ` +
+          "RedisStore on a single server (a Redis Cluster loses reports after a failover), or PostgresStore with " +
+          '`notify: "all"`, or remove `cache`',
       );
     }
     if (this.#cache === undefined) {
@@ -181,7 +184,10 @@ export function sharedStoreOf(store: SessionStore): SharedStore {
     const missing = STORE_METHODS.filter((name) => typeof store?.[name] !== "function");
     if (missing.length > 0) {
       throw new TypeError(
-        `Cannot start sessions: the store must have the methods of SessionStore; missing: ${missing.join(", ")}`,
+        `Cannot start sessions: the first argument must be a SessionStore; received ${
+          describeType(store)
+        }, which lacks ` +
+          missing.join(", "),
       );
     }
     sharedStores.set(store, shared = new SharedStore(store));

@@ -13,11 +13,20 @@ import {
 import type { SessionStore } from "../session_store.ts";
 import { WithinUpdateError } from "./running_update.ts";
 import { StoreTimeoutError, WaitTimeoutError } from "./store_timeout.ts";
+import { classOf } from "../util/describe_value.ts";
 
-/** The operations that write nothing. */
-const READS: readonly string[] = ["get", "list", "count", "users"];
-/** The operations that end sessions. */
-const ENDINGS: readonly string[] = ["destroy", "revokeEverybody"];
+/** What becomes of a session if the store fails in an operation; the other operations are writes. */
+const OUTCOMES: Readonly<Partial<Record<string, string>>> = {
+  get: "nothing was changed",
+  list: "nothing was changed",
+  count: "nothing was changed",
+  users: "nothing was changed",
+  create: "the visitor gets no session",
+  regenerate: "the session keeps its id, unless the store executes the move later",
+  clear: "the values may still be stored, and the user may still be signed in",
+  destroy: "the session may not have ended",
+  revokeEverybody: "some sessions may not have ended",
+};
 
 /**
  * Calls a store, and converts any error to a {@linkcode SessionError}.
@@ -57,27 +66,24 @@ export function toSessionError(store: SessionStore, operation: string, cause: un
 /** Describes a failure: what happened, what became of the session, and what to do. */
 function failureOf(store: SessionStore, operation: string, cause: unknown): string {
   const name = nameOf(store);
+  // A store refuses what it cannot keep, such as a value that is too large.
+  if (cause instanceof RangeError) return `${name} refused it; nothing was changed; see \`cause\``;
   const failure = cause instanceof StoreTimeoutError ? `did not answer within ${cause.seconds} s` : "failed";
-  const outcome = READS.includes(operation)
-    ? "no session is lost"
-    : ENDINGS.includes(operation)
-    ? "the session may not have ended"
-    : "the change may not be stored";
-  return `${name} ${failure}; ${outcome}; try again when the store works; see \`cause\``;
+  const outcome = OUTCOMES[operation] ?? "the change may or may not be stored";
+  return `${name} ${failure}; ${outcome}; see \`cause\`, and try again when the store works`;
 }
 
 /** Creates the error of an operation that found the record of an `EncryptedStore`. */
 export function encryptedError(operation: string): UnreadableRecordError {
   return new UnreadableRecordError(
     operation,
-    `Cannot ${operation}: the values are encrypted; put an EncryptedStore over the store; the session counts as ended`,
+    `Cannot ${operation}: the values are encrypted, so the session counts as ended; put an EncryptedStore over the store`,
   );
 }
 
 /** Returns the name of a store's class, for messages; `"SessionStore"` if it has none. */
 export function nameOf(store: SessionStore): string {
-  const name: string = Object.getPrototypeOf(store)?.constructor?.name || "Object";
-  return name === "Object" ? "SessionStore" : name;
+  return classOf(store) ?? "SessionStore";
 }
 
 /** Creates the error of a call that needs an optional method of the store. */

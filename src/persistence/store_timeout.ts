@@ -26,7 +26,7 @@ export class WaitTimeoutError extends Error {
   /** @param seconds how long it has waited */
   constructor(seconds: number) {
     super(
-      `an earlier operation on the session has not finished within ${seconds} s, so nothing was written; ` +
+      `an earlier operation on the session has not finished within ${seconds} s, so this call did nothing; ` +
         "check that the function of every update() returns, and that the store answers",
     );
   }

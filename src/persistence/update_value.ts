@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { SessionStoreError } from "../errors.ts";
 import { areEqual } from "../util/equal_values.ts";
 import type { KeyedMutex } from "../util/keyed_mutex.ts";
 import { isHeldByCaller, updateMutexKey, WithinUpdateError } from "./running_update.ts";
@@ -62,6 +63,12 @@ export function updateValue<S extends { readonly value: unknown }>(
       if (!isUnchanged && await access.write(current, next)) return;
       guess = undefined;
     }
-    throw new Error(`The session store refused ${MAX_ATTEMPTS} changes of one value because it had changed`);
+    throw new SessionStoreError(
+      "update",
+      `Cannot update ${
+        JSON.stringify(key)
+      }: other requests changed the value during each of ${MAX_ATTEMPTS} attempts; ` +
+        "nothing was written; try again",
+    );
   });
 }

@@ -214,7 +214,9 @@ export class PostgresClient implements AsyncDisposable {
 
 /** Creates the error of a query while too many others are pending. */
 export function overloadError(): Error {
-  return new Error("too many queries are pending, because PostgreSQL does not answer; nothing was sent");
+  return new Error(
+    "too many queries are pending, because PostgreSQL answers too slowly or not at all; nothing was sent",
+  );
 }
 
 /**

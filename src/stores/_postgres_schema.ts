@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { describeOption } from "../util/describe_value.ts";
+import { optionError } from "../util/describe_value.ts";
 
 /**
  * A schema's or a table's name. PostgreSQL truncates names to 63 bytes, and the name of an index is
@@ -65,10 +65,8 @@ export function userIndexName(table: string): string {
 export function quoteTable(action: string, table: string): string {
   const names = typeof table === "string" ? table.split(".") : [];
   if (names.length < 1 || names.length > 2 || !names.every((name) => NAME.test(name))) {
-    throw new TypeError(
-      `Cannot ${action}: \`table\` must be "table" or "schema.table", each of letters, digits and _, at most 50 ` +
-        `characters; received ${describeOption(table)}`,
-    );
+    const requirement = 'must be "table" or "schema.table", each of letters, digits and _, at most 50 characters';
+    throw optionError(action, "table", requirement, table);
   }
   return names.map((name) => `"${name}"`).join(".");
 }

@@ -26,7 +26,7 @@ export function idInUseError(operation: "create" | "regenerate"): SessionStoreEr
   const which = operation === "create" ? "the session id" : "the new session id";
   return new SessionStoreError(
     operation,
-    `Cannot ${operation}: ${which} is in use; nothing was written; use another random id`,
+    `Cannot ${operation}: ${which} is in use; nothing was written; try again`,
   );
 }
 
@@ -39,7 +39,7 @@ export function idInUseError(operation: "create" | "regenerate"): SessionStoreEr
 export function unreadableError(operation: string): UnreadableRecordError {
   return new UnreadableRecordError(
     operation,
-    `Cannot ${operation}: the stored session is not what the store wrote, so it counts as ended; check what else writes there`,
+    `Cannot ${operation}: the stored session is not what the store wrote, so it counts as ended; check what else writes to the store`,
   );
 }
 

@@ -6,7 +6,7 @@
 import { Buffer } from "node:buffer";
 import { createCipheriv, createDecipheriv, createHmac, randomBytes } from "node:crypto";
 import { UnreadableRecordError } from "../errors.ts";
-import { describeType } from "../util/describe_value.ts";
+import { CHECK_VARIABLE, describeType } from "../util/describe_value.ts";
 import { decodeValue, encodeValue } from "./_codec.ts";
 
 /**
@@ -82,7 +82,7 @@ export class SessionCipher {
     if (sealed === undefined) return undefined;
     const bytes = Buffer.from(typeof sealed === "string" ? sealed : "", "base64url");
     if (bytes[0] !== VERSION || bytes.length < TEXT_AT + TAG_BYTES) {
-      throw decryptError(operation, key, "the stored value is not encrypted");
+      throw decryptError(operation, key, "the stored value is not encrypted, so the session counts as ended");
     }
     const id = bytes.subarray(ID_AT, NONCE_AT);
     const found = this.#keys.find((candidate) => id.equals(candidate.id));
@@ -90,7 +90,7 @@ export class SessionCipher {
       throw decryptError(
         operation,
         key,
-        "the key that encrypted it is not among `keys`; add the old key after the new one",
+        "the key that encrypted it is not among `keys`, so the session counts as ended; add the old key after the new one",
       );
     }
     const nonce = bytes.subarray(NONCE_AT, TEXT_AT);
@@ -101,7 +101,12 @@ export class SessionCipher {
     try {
       text = Buffer.concat([decipher.update(bytes.subarray(TEXT_AT, -TAG_BYTES)), decipher.final()]);
     } catch (cause) {
-      throw decryptError(operation, key, "the stored value was altered, or belongs to another session or key", cause);
+      throw decryptError(
+        operation,
+        key,
+        "the stored value was altered, or belongs to another session or key, so the session counts as ended",
+        cause,
+      );
     }
     return decodeValue(text.toString(), operation);
   }
@@ -142,15 +147,17 @@ function readKey(key: EncryptionKey): DerivedKey {
     throw new TypeError(
       `Cannot encrypt sessions: a key must be a Uint8Array or a string; received ${
         describeType(key)
-      }; if it comes from an ` +
-        "environment variable, check that the variable is set",
+      }; ${CHECK_VARIABLE}`,
     );
   }
   const bytes = typeof key === "string" ? Buffer.from(/^[\w-]{43}$/.test(key) ? key : "", "base64url") : key;
   if (bytes.length !== KEY_BYTES || bytes.every((byte) => byte === 0)) {
     throw new RangeError(
       "Cannot encrypt sessions: a key must be 32 random bytes, or the 43 characters of base64url that " +
-        "SessionMiddleware.generateSecret() returns; received something else",
+        `SessionMiddleware.generateSecret() returns; received ${key.length} ${
+          typeof key === "string" ? "characters" : "bytes"
+        }` +
+        `${key.length === 0 ? `; ${CHECK_VARIABLE}` : ""}`,
     );
   }
   return {

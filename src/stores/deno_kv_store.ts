@@ -195,9 +195,8 @@ export class DenoKvStore implements CountingStore, PrincipalListStore, PingableS
     }
     if (!Array.isArray(prefix) || prefix.length === 0 || !prefix.every(isKeyPart)) {
       throw new TypeError(
-        `Cannot create a DenoKvStore: \`prefix\` must be a Deno.KvKey of at least one part; received ${
-          describeType(prefix)
-        }`,
+        "Cannot create a DenoKvStore: `prefix` must be a Deno.KvKey of at least one part; received " +
+          describeType(prefix),
       );
     }
     this.#kv = kv;
@@ -723,9 +722,10 @@ export class DenoKvStore implements CountingStore, PrincipalListStore, PingableS
 /** Thrown when the data was changed between the lookup and the commit, or during the list. */
 class WriteConflictError extends SessionStoreError {
   constructor(operation: string) {
+    const changed = operation === "list" ? "the sessions of the user" : "the session";
     super(
       operation,
-      `Cannot ${operation}: other processes changed the session in Deno KV during every attempt of ` +
+      `Cannot ${operation}: other processes changed ${changed} in Deno KV during every attempt of ` +
         `${RETRY_TIMEOUT_MS / 1000} seconds; nothing was written; try again`,
     );
   }

@@ -243,7 +243,7 @@ function optionalMethods(store: FullStore, keys: Keys): Omit<FullStore, keyof Se
       }
       throw new SessionStoreError(
         "regenerate",
-        `Cannot regenerate: concurrent writes changed the session beneath EncryptedStore during each of ${MAX_ATTEMPTS} ` +
+        `Cannot regenerate: concurrent writes changed the session in the underlying store during each of ${MAX_ATTEMPTS} ` +
           "attempts; the old id stays valid; try again",
       );
     },

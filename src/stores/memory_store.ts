@@ -15,7 +15,7 @@ import type {
   StoredRecord,
 } from "../session_store.ts";
 import { cloneValue, toObject } from "../util/clone_value.ts";
-import { describeOption } from "../util/describe_value.ts";
+import { optionError } from "../util/describe_value.ts";
 import { ExpiringMap } from "../util/expiring_map.ts";
 import { RESOLVED } from "../util/maybe_promise.ts";
 import { nextTask } from "../util/next_task.ts";
@@ -113,11 +113,8 @@ export class MemoryStore implements CountingStore, PrincipalListStore, PingableS
     checkOptionNames("create a MemoryStore", options, { maxSessions: true });
     const { maxSessions = 1_000_000 } = options;
     if (!Number.isInteger(maxSessions) || maxSessions <= 0) {
-      throw new (typeof maxSessions === "number" ? RangeError : TypeError)(
-        `Cannot create a MemoryStore: \`maxSessions\` must be an integer above 0; received ${
-          describeOption(maxSessions)
-        }`,
-      );
+      const isNumber = typeof maxSessions === "number";
+      throw optionError("create a MemoryStore", "maxSessions", "must be an integer above 0", maxSessions, isNumber);
     }
     this.#maxSessions = maxSessions;
     this.#records = new ShardedMap(maxSessions);
@@ -146,7 +143,7 @@ export class MemoryStore implements CountingStore, PrincipalListStore, PingableS
   watch(changed: (sid: string | undefined) => void): Promise<Watch> {
     const watcher: Watcher = { changed };
     this.#watchers.add(watcher);
-    this.#updateTell();
+    this.#updateReport();
     return Promise.resolve({
       keyOf: (sid) => sid,
       confirm: () =>
@@ -155,7 +152,7 @@ export class MemoryStore implements CountingStore, PrincipalListStore, PingableS
           : Promise.reject(new Error("The watch has ended, or its store was closed")),
       [Symbol.asyncDispose]: (): Promise<void> => {
         this.#watchers.delete(watcher);
-        this.#updateTell();
+        this.#updateReport();
         return RESOLVED;
       },
     });
@@ -164,7 +161,7 @@ export class MemoryStore implements CountingStore, PrincipalListStore, PingableS
   /** Ends all watches. The sessions stay. */
   [Symbol.asyncDispose](): Promise<void> {
     this.#watchers.clear();
-    this.#updateTell();
+    this.#updateReport();
     return RESOLVED;
   }
 
@@ -414,7 +411,7 @@ export class MemoryStore implements CountingStore, PrincipalListStore, PingableS
     this.#report?.(oldest[0]);
   }
 
-  #updateTell(): void {
+  #updateReport(): void {
     const report = (sid: string | undefined): void => {
       for (const { changed } of this.#watchers) changed(sid);
     };

@@ -15,7 +15,7 @@ import type {
   StoredRecord,
 } from "../session_store.ts";
 import { toObject } from "../util/clone_value.ts";
-import { describeOption, describeType } from "../util/describe_value.ts";
+import { describeType, optionError } from "../util/describe_value.ts";
 import { type MaybePromise, noop, RESOLVED } from "../util/maybe_promise.ts";
 import { checkOptionNames } from "../util/option_names.ts";
 import { retry } from "../util/retry.ts";
@@ -297,14 +297,10 @@ export class PostgresStore implements CountingStore, PrincipalListStore, Pingabl
     this.#channel = `'sessions_' || '${this.#table}'::regclass::oid`;
     this.#userIndex = userIndexName(table);
     if (typeof migrate !== "boolean") {
-      throw new TypeError(
-        `Cannot create a PostgresStore: \`migrate\` must be true or false; received ${describeOption(migrate)}`,
-      );
+      throw optionError("create a PostgresStore", "migrate", "must be true or false", migrate);
     }
     if (notify !== "endings" && notify !== "all") {
-      throw new TypeError(
-        `Cannot create a PostgresStore: \`notify\` must be "endings" or "all"; received ${describeOption(notify)}`,
-      );
+      throw optionError("create a PostgresStore", "notify", 'must be "endings" or "all"', notify);
     }
     this.reportsAll = notify === "all";
     if (max !== undefined) checkMax(max);
@@ -975,9 +971,7 @@ function checkResult(result: PostgresRows): PostgresRows {
 
 function checkMax(max: number): void {
   if (Number.isInteger(max) && max >= 1 && max <= 1000) return;
-  throw new (typeof max === "number" ? RangeError : TypeError)(
-    `Cannot create a PostgresStore: \`max\` must be an integer from 1 to 1000; received ${describeOption(max)}`,
-  );
+  throw optionError("create a PostgresStore", "max", "must be an integer from 1 to 1000", max, typeof max === "number");
 }
 
 /** Returns what a write assigns to the columns of its session. The arguments are expressions in SQL. */

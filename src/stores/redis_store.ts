@@ -220,7 +220,7 @@ export class RedisStore implements CountingStore, PrincipalStore, PingableStore,
   }
 
   /**
-   * Whether {@linkcode watch} reports every write: `false` on a cluster, which has none. Implements
+   * Whether {@linkcode watch} reports every write: `false` on a cluster, which cannot be watched. Implements
    * {@linkcode WatchedStore.reportsAll}.
    */
   get reportsAll(): boolean {

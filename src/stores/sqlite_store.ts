@@ -18,7 +18,7 @@ import type {
   SessionRecord,
 } from "../session_store.ts";
 import { toObject } from "../util/clone_value.ts";
-import { describeOption } from "../util/describe_value.ts";
+import { optionError } from "../util/describe_value.ts";
 import { warnIfMilliseconds } from "../util/likely_milliseconds.ts";
 import { noop } from "../util/maybe_promise.ts";
 import { nextTask } from "../util/next_task.ts";
@@ -236,24 +236,18 @@ export class SqliteStore implements CountingStore, PrincipalListStore, PingableS
     checkOptionNames("create a SqliteStore", options, { synchronous: true, busyTimeout: true });
     const { synchronous = "full", busyTimeout = 5 } = options;
     if (typeof path !== "string" || path.startsWith("file:")) {
-      throw new TypeError(
-        `Cannot create a SqliteStore: \`path\` must be the path of a file, not a URL; received ${describeOption(path)}`,
-      );
+      throw optionError("create a SqliteStore", "path", "must be the path of a file, not a URL", path);
     }
     // SQLite would open a temporary file instead.
     if (path === "") throw new RangeError("Cannot create a SqliteStore: `path` must not be empty");
     if (synchronous !== "full" && synchronous !== "normal") {
-      throw new (typeof synchronous === "string" ? RangeError : TypeError)(
-        `Cannot create a SqliteStore: \`synchronous\` must be "full" or "normal"; received ${
-          describeOption(synchronous)
-        }`,
-      );
+      const isString = typeof synchronous === "string";
+      throw optionError("create a SqliteStore", "synchronous", 'must be "full" or "normal"', synchronous, isString);
     }
     if (!Number.isFinite(busyTimeout) || busyTimeout < 0) {
-      throw new (typeof busyTimeout === "number" ? RangeError : TypeError)(
-        "Cannot create a SqliteStore: `busyTimeout` must be a finite number of seconds, 0 or more; " +
-          `received ${describeOption(busyTimeout)}`,
-      );
+      const requirement = "must be a finite number of seconds, 0 or more";
+      const isNumber = typeof busyTimeout === "number";
+      throw optionError("create a SqliteStore", "busyTimeout", requirement, busyTimeout, isNumber);
     }
     warnIfMilliseconds("busyTimeout", busyTimeout);
     this.#path = path;
@@ -288,7 +282,7 @@ export class SqliteStore implements CountingStore, PrincipalListStore, PingableS
   async ping(): Promise<void> {
     await this.#connecting;
     if (this.#connection === undefined && !this.#closed) {
-      throw new SessionStoreError("ping", `Cannot ping: SqliteStore has not opened ${this.#path}; call init()`);
+      throw new SessionStoreError("ping", `Cannot ping: SqliteStore does not have ${this.#path} open; call init()`);
     }
     await this.#write("ping", ({ db, read }) => {
       db.exec("PRAGMA shrink_memory");
@@ -632,8 +626,8 @@ export class SqliteStore implements CountingStore, PrincipalListStore, PingableS
     db?.close();
     throw new SessionStoreError(
       name,
-      `Cannot ${name}: SqliteStore's file ${file.path} was deleted or replaced while it was open; writes to it may be lost; ` +
-        "the next call opens the file that is there",
+      `Cannot ${name}: SqliteStore's file ${file.path} was deleted or replaced while it was open; its sessions are lost ` +
+        "unless you put it back; the next call opens the file that is there, or creates an empty one",
     );
   }
 

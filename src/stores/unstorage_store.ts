@@ -7,7 +7,7 @@ import { hash } from "node:crypto";
 import { SessionGoneError, SessionStoreError, UnreadableRecordError } from "../errors.ts";
 import { type PingableStore, RESERVED_KEY } from "../session_store.ts";
 import { cloneValue, toObject } from "../util/clone_value.ts";
-import { describeOption, describeType } from "../util/describe_value.ts";
+import { describeType, optionError } from "../util/describe_value.ts";
 import { KeyedMutex } from "../util/keyed_mutex.ts";
 import { checkOptionNames } from "../util/option_names.ts";
 import { decodeKey, decodeValues, encodeAscii, encodeValues } from "./_codec.ts";
@@ -157,15 +157,11 @@ export class UnstorageStore implements PingableStore, AsyncDisposable {
       );
     }
     if (typeof prefix !== "string") {
-      throw new TypeError(
-        `Cannot create an UnstorageStore: \`prefix\` must be a string; received ${describeType(prefix)}`,
-      );
+      throw optionError("create an UnstorageStore", "prefix", "must be a string", prefix);
     }
     if (!/^[a-z\d_-]+(:[a-z\d_-]+)*$/.test(prefix)) {
-      throw new RangeError(
-        "Cannot create an UnstorageStore: `prefix` must consist of lower-case letters, digits, - and _, with single " +
-          `colons between them; received ${describeOption(prefix)}`,
-      );
+      const requirement = "must consist of lower-case letters, digits, - and _, with single colons between them";
+      throw optionError("create an UnstorageStore", "prefix", requirement, prefix, true);
     }
     this.#storage = storage;
     this.#prefix = prefix;
@@ -265,7 +261,7 @@ export class UnstorageStore implements PingableStore, AsyncDisposable {
       if (copy === undefined) values.delete(key);
       else values.set(key, copy);
       await this.#write(item, values).catch((cause) => {
-        const message = "UnstorageStore failed; the change may not be stored; see `cause`";
+        const message = "UnstorageStore failed; the change may or may not be stored; see `cause`";
         throw new SessionStoreError("set", `Cannot set ${JSON.stringify(key)}: ${message}`, { cause });
       });
     });

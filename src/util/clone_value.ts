@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { classOf } from "./describe_value.ts";
 
 /** Values that are nested deeper are refused, so that they cannot overflow the stack. */
 const MAX_DEPTH = 500;
@@ -127,10 +128,10 @@ function cloneTypedArray(value: ArrayBufferView): object {
 }
 
 function describeInstance(value: object): string {
-  const name: unknown = value.constructor?.name;
-  return typeof name === "string" && name !== ""
-    ? `an instance of ${name}; store a plain object instead`
-    : "an object with its own prototype; store a plain object instead";
+  const name = classOf(value);
+  return `${
+    name === undefined ? "an object with its own prototype" : `an instance of ${name}`
+  }; store a plain object instead`;
 }
 
 function unsupportedValueError(key: string, value: string): TypeError {

@@ -4,26 +4,55 @@
  * @module
  */
 
+/** The advice if a secret is missing. Most often a variable was not set. */
+export const CHECK_VARIABLE = "if it comes from an environment variable, check that the variable is set";
+
 /** A longer text is described by its length. */
 const MAX_TEXT_LENGTH = 64;
 
 /**
- * Describes a value by its type, such as `"a string"`, `"an array"`, `"a Date"` or `"null"`. Use it
- * for what may be secret.
+ * Describes a value by its type, such as `"a string"`, `"an array"`, `"a Map"` or `"null"`. Use it for
+ * what may be secret.
  */
 export function describeType(value: unknown): string {
   if (value === undefined || value === null) return String(value);
-  const name: unknown = typeof value === "object" ? value.constructor?.name : undefined;
-  const type = Array.isArray(value)
-    ? value.length === 0 ? "empty array" : "array"
-    : typeof name === "string" && name !== "Object" && name || typeof value;
+  if (Array.isArray(value)) return value.length === 0 ? "an empty array" : "an array";
+  if (typeof value === "string") return value.isWellFormed() ? "a string" : "a string with a lone surrogate";
+  const type = typeof value === "object" ? classOf(value) ?? "object" : typeof value;
   return `${/^[aeio]/i.test(type) ? "an" : "a"} ${type}`;
 }
 
 /** Describes a value as code, such as `"lax"` or `-1`, or by its type. Use it for options only. */
 export function describeOption(value: unknown): string {
-  if (typeof value === "string") {
-    return value.length > MAX_TEXT_LENGTH ? `a string of ${value.length} characters` : JSON.stringify(value);
-  }
-  return typeof value === "number" || typeof value === "boolean" ? String(value) : describeType(value);
+  if (value instanceof Date) return Number.isNaN(value.getTime()) ? "an invalid Date" : value.toISOString();
+  if (typeof value === "number" || typeof value === "boolean") return String(value);
+  if (typeof value !== "string") return describeType(value);
+  return value.length > MAX_TEXT_LENGTH ? `a string of ${value.length} characters` : JSON.stringify(value);
+}
+
+/**
+ * Creates the error of a wrong option.
+ *
+ * @param action what the caller does, for the message: "Cannot <action>: …"
+ * @param requirement what the option must be, such as `"must be an integer above 0"`
+ * @param hasType whether the value has the right type, so that it is out of range
+ */
+export function optionError(
+  action: string,
+  option: string,
+  requirement: string,
+  value: unknown,
+  hasType = false,
+): TypeError | RangeError {
+  const message = `Cannot ${action}: \`${option}\` ${requirement}; received ${describeOption(value)}`;
+  return hasType ? new RangeError(message) : new TypeError(message);
+}
+
+/**
+ * Returns the name of an object's class; `undefined` for a plain object. The object itself may have
+ * a property `constructor`, which says nothing about it.
+ */
+export function classOf(value: object): string | undefined {
+  const name: unknown = Object.getPrototypeOf(value)?.constructor?.name;
+  return typeof name === "string" && name !== "" && name !== "Object" ? name : undefined;
 }

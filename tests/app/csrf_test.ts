@@ -1,14 +1,12 @@
 /** `CsrfMiddleware` in an Alosaur application, over HTTP. */
 import { ActionParam, App, Area, Body, Content, Controller, Ctx, Get, Post } from "alosaur/mod.ts";
 import { CsrfMiddleware } from "@alosaur/session/csrf";
-import { assertEquals, assertMatch, assertNotEquals } from "../helpers/assert.ts";
+import { assert, assertEquals, assertMatch, assertNotEquals } from "../helpers/assert.ts";
+import { REFUSALS } from "../helpers/csrf.ts";
 import { onlyCookie, SECRET } from "../helpers/request.ts";
 import { serve } from "../helpers/serve.ts";
 import { probe } from "../helpers/stores.ts";
 import { Context, MemoryStore, SecurityContext, SessionMiddleware } from "../../mod.ts";
-
-/** The one line that a refusal says, which repeats nothing of the request. */
-const REFUSAL = /^Refused \(CSRF\): [\w `,;()-]+\.$/;
 
 @Controller("")
 class Forms {
@@ -114,7 +112,7 @@ Deno.test("CsrfMiddleware in an application", async (t) => {
       later.length = 0;
       const answer = await post("/raw", headers, "body");
       assertEquals([answer.status, later, answer.errors], [403, [], []]);
-      assertMatch(answer.text, REFUSAL);
+      assert(REFUSALS.includes(answer.text));
       assertEquals(answer.headers.get("content-type"), "text/plain; charset=utf-8");
       assertEquals(answer.cookies, []);
     }

@@ -1,5 +1,6 @@
-import { assert, assertEquals, assertRejects, assertStrictEquals } from "../helpers/assert.ts";
+import { assert, assertEquals, assertMatch, assertRejects, assertStrictEquals } from "../helpers/assert.ts";
 import { microtasks } from "../helpers/microtasks.ts";
+import { SessionStoreError } from "../../mod.ts";
 import { StoreTimeoutError } from "../../src/persistence/store_timeout.ts";
 import { WriteQueue } from "../../src/core/write_queue.ts";
 
@@ -166,7 +167,17 @@ Deno.test("WriteQueue fails the writes that wait for a write which timed out", a
     hasRun = true;
     return Promise.resolve();
   });
-  for (const write of [first, second]) assertStrictEquals(await assertRejects(() => write, StoreTimeoutError), timeout);
+  const third = queue.run("third", () => () => Promise.resolve());
+  assertStrictEquals(await assertRejects(() => first, StoreTimeoutError), timeout);
+  for (const [name, write] of [["second", second], ["third", third]] as const) {
+    const { message, operation, cause } = await assertRejects(() => write, SessionStoreError);
+    assertMatch(
+      message,
+      new RegExp(`^Cannot ${name}: an earlier call of this request timed out, so this call did noth`),
+    );
+    assertEquals(operation, name);
+    assertStrictEquals(cause, timeout);
+  }
   assertEquals(hasRun, false);
 });
 

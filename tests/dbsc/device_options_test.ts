@@ -20,14 +20,22 @@ Deno.test("DeviceBoundMiddleware refuses options that are not valid, and says wh
     [{ path: "//evil.example/x" }, TypeError, "`path` must be a path such as"],
     [{ path: "/a/../b" }, TypeError, "`path` must be a path such as"],
     [{ path: "/./x" }, TypeError, "`path` must be a path such as"],
-    [{ refreshInitiators: "app.example.com" }, TypeError, "`refreshInitiators` must be an array of host names"],
+    [
+      { refreshInitiators: "app.example.com" },
+      TypeError,
+      "`refreshInitiators` must be an array that contains only host names",
+    ],
     // With this one, other sites could end the session of a visitor.
-    [{ refreshInitiators: ["*"] }, TypeError, "`refreshInitiators` must be an array of host names"],
-    [{ refreshInitiators: ["https://app.example.com"] }, TypeError, "`refreshInitiators` must be an array of host"],
+    [
+      { refreshInitiators: ["*"] },
+      TypeError,
+      'must contain only host names such as "app.example.com" or "*.example.com"; received "*"',
+    ],
+    [{ refreshInitiators: ["https://app.example.com"] }, TypeError, "`refreshInitiators` must contain only host"],
     [{ path: 1 }, TypeError, "`path` must be a path such as"],
-    [{ algorithms: [] }, TypeError, "`algorithms` must be"],
-    [{ algorithms: ["ES384"] }, TypeError, "`algorithms` must be"],
-    [{ algorithms: "ES256" }, TypeError, "`algorithms` must be"],
+    [{ algorithms: [] }, TypeError, "`algorithms` must not be empty"],
+    [{ algorithms: ["ES384"] }, TypeError, '`algorithms` must contain only "ES256" and "RS256"; received "ES384"'],
+    [{ algorithms: "ES256" }, TypeError, "`algorithms` must be an array"],
     [{ offer: true }, TypeError, "`offer` must be a function"],
     [{ require: true }, TypeError, "`require` must be a function"],
   ];
@@ -37,10 +45,10 @@ Deno.test("DeviceBoundMiddleware refuses options that are not valid, and says wh
 
 Deno.test("DeviceBoundMiddleware refuses a SessionMiddleware whose cookie a bound cookie cannot accompany", () => {
   const cases: [options: Partial<SessionOptions>, message: string][] = [
-    [{ domain: "example.com" }, "`domain`: a bound cookie belongs to one host"],
-    [{ domain: () => "example.com" }, "`domain`: a bound cookie belongs to one host"],
+    [{ domain: "example.com" }, "must not have `domain`, because a bound cookie belongs to one host"],
+    [{ domain: () => "example.com" }, "must not have `domain`, because a bound cookie belongs to one host"],
     [{ partitioned: true }, "`partitioned`"],
-    [{ secure: false }, "`secure: false`: browsers bind sessions on HTTPS only"],
+    [{ secure: false }, "`secure: false`, because browsers bind sessions on HTTPS only"],
     [{ path: "/admin" }, 'within the path of the session cookie, such as "/admin/.session/device"'],
   ];
   for (const [options, message] of cases) assertThrows(() => construct({}, options), TypeError, message);

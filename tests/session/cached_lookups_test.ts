@@ -389,7 +389,10 @@ Deno.test("new SessionMiddleware() refuses `cache` on a store that does not repo
   ];
   for (const store of stores) {
     const error = assertThrows(() => start({ cache: {} }, store), SessionNotSupportedError, 'notify: "all"');
-    assert(error.message.startsWith("Cannot start sessions: `cache` needs a store that notifies"), error.message);
+    assert(
+      error.message.startsWith("Cannot start sessions: `cache` needs a store that reports every change, and "),
+      error.message,
+    );
   }
 });
 

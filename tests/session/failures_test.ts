@@ -194,7 +194,7 @@ Deno.test("Session never shows the error classes of a store, and no id in a mess
   for (const act of [() => session.set("a", 1), () => session.regenerate(), () => session.destroy()]) {
     const error = await assertRejects(act, SessionError);
     assert(!error.message.includes(session.sessionId));
-    assertMatch(error.message, /^Cannot (set "a"|regenerate|destroy): BasicStore failed; [a-z `;]+$/);
+    assertMatch(error.message, /^Cannot (set "a"|regenerate|destroy): BasicStore failed; [a-z `,;]+$/);
   }
 });
 
@@ -203,16 +203,22 @@ Deno.test("A SessionStoreError names the store, what became of the session and w
   const middleware = start({ onEvent: () => {}, storeTimeout: 0.01 }, store);
   const cookie = await signIn(middleware, "ada");
   const { session } = await open(middleware, cookie);
+  const { session: visitor } = await open(middleware);
   const { sessions } = middleware;
   const calls: [call: () => Promise<unknown>, action: string, outcome: string][] = [
-    [() => open(middleware, cookie), "get", "no session is lost"],
-    [() => sessions.list("ada"), "list", "no session is lost"],
-    [() => sessions.count(), "count", "no session is lost"],
-    [() => sessions.users(), "users", "no session is lost"],
-    [() => session.set("a", 1), 'set "a"', "the change may not be stored"],
-    [() => session.setMaxAge(60), "setMaxAge", "the change may not be stored"],
-    [() => session.regenerate(), "regenerate", "the change may not be stored"],
-    [() => sessions.revokeEverybody(), "revokeEverybody", "the session may not have ended"],
+    [() => open(middleware, cookie), "get", "nothing was changed"],
+    [() => sessions.list("ada"), "list", "nothing was changed"],
+    [() => sessions.revokeAll("ada"), "list", "nothing was changed"],
+    [() => sessions.count(), "count", "nothing was changed"],
+    [() => sessions.users(), "users", "nothing was changed"],
+    [() => visitor.set("a", 1), "create", "the visitor gets no session"],
+    [() => session.set("a", 1), 'set "a"', "the change may or may not be stored"],
+    [() => session.update("a", () => 1), 'update "a"', "the change may or may not be stored"],
+    [() => session.take("user"), 'take "user"', "the change may or may not be stored"],
+    [() => session.setMaxAge(60), "setMaxAge", "the change may or may not be stored"],
+    [() => session.clear(), "clear", "the values may still be stored, and the user may still be signed in"],
+    [() => session.regenerate(), "regenerate", "the session keeps its id, unless the store executes the move later"],
+    [() => sessions.revokeEverybody(), "revokeEverybody", "some sessions may not have ended"],
     [() => session.destroy(), "destroy", "the session may not have ended"],
   ];
   for (const [call, action, outcome] of calls) {
@@ -220,13 +226,36 @@ Deno.test("A SessionStoreError names the store, what became of the session and w
     const { message } = await assertRejects(call, SessionStoreError);
     assertEquals(
       message,
-      `Cannot ${action}: MemoryStore failed; ${outcome}; try again when the store works; see \`cause\``,
+      `Cannot ${action}: MemoryStore failed; ${outcome}; see \`cause\`, and try again when the store works`,
     );
   }
+});
+
+Deno.test("A SessionStoreError says whether a call timed out, did not run, or was refused", async () => {
+  const { store, probe: seen } = probe(new MemoryStore());
+  const middleware = start({ onEvent: () => {}, storeTimeout: 0.01 }, store);
+  const cookie = await signUp(middleware);
+  const { session } = await open(middleware, cookie);
   seen.before = () => new Promise(() => {});
+  const write = session.set("a", 1);
+  const end = session.destroy();
   await assertRejects(
-    () => open(middleware, cookie),
+    () => write,
     SessionStoreError,
-    "MemoryStore did not answer within 0.01 s; no",
+    'Cannot set "a": MemoryStore did not answer within 0.01 s; the change may or may not be stored',
+  );
+  await assertRejects(
+    () => end,
+    SessionStoreError,
+    "Cannot destroy: an earlier call of this request timed out, so this call did nothing; see `cause`",
+  );
+
+  seen.before = working;
+  const { session: next } = await open(middleware, cookie);
+  seen.before = () => Promise.reject(new RangeError("a value has at most 1 MB"));
+  await assertRejects(
+    () => next.set("a", 1),
+    SessionStoreError,
+    'Cannot set "a": MemoryStore refused it; nothing was changed; see `cause`',
   );
 });

@@ -65,12 +65,12 @@ for (const [name, make] of STORES) {
     const bad: [unknown, string][] = [
       [{ a: 1, b: () => 1 }, 'Cannot set "b"'],
       [{ a: 1, ["\ud800"]: 1 }, "Cannot set: the key must be a well-formed string"],
-      [null, "Cannot set: expected a key and a value, or a plain object of values by key"],
-      [undefined, "Cannot set: expected a key and a value, or a plain object of values by key"],
-      ["a", "Cannot set: expected a key and a value, or a plain object of values by key"],
-      [[1], "Cannot set: expected a key and a value, or a plain object of values by key"],
-      [new Map([["a", 1]]), "Cannot set: expected a key and a value, or a plain object of values by key"],
-      [new Date(), "Cannot set: expected a key and a value, or a plain object of values by key"],
+      [null, "Cannot set: the values must be a plain object of values by key"],
+      [undefined, "Cannot set: the values must be a plain object of values by key"],
+      ["a", "Cannot set: the values must be a plain object of values by key"],
+      [[1], "Cannot set: the values must be a plain object of values by key"],
+      [new Map([["a", 1]]), "Cannot set: the values must be a plain object of values by key"],
+      [new Date(), "Cannot set: the values must be a plain object of values by key"],
     ];
     for (const [values, message] of bad) {
       await assertRejects(() => session.set(values as Record<string, unknown>), TypeError, message);
@@ -170,7 +170,7 @@ Deno.test("Session.set() on a basic store that fails at any of several values le
     const error = await assertRejects(() => session.set({ a: 1, b: 1, new: 1 }), SessionStoreError);
     assertEquals(
       error.message,
-      `Cannot set "${failsAt}": BasicStore failed; the change may not be stored; try again when the store works; see \`cause\``,
+      `Cannot set "${failsAt}": BasicStore failed; the change may or may not be stored; see \`cause\`, and try again when the store works`,
     );
     seen.before = working;
     assertEquals({ ...await session.entries() }, { a: 0, b: 0 });

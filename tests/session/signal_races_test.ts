@@ -8,7 +8,7 @@ import { FakeTimers, quiet } from "../helpers/timers.ts";
 import { MemoryStore, type Watch } from "../../mod.ts";
 
 /** Reports only what the test reports, as PostgreSQL reports no creations. */
-class ToldStore extends MemoryStore {
+class ReportingStore extends MemoryStore {
   changed: ((key: string | undefined) => void) | undefined;
   confirmImpl: () => Promise<void> = () => Promise.resolve();
   override watch(changed: (key: string | undefined) => void): Promise<Watch> {
@@ -22,7 +22,7 @@ class ToldStore extends MemoryStore {
 }
 Deno.test("session.signal learns that a session has ended which another process has moved just before", async () => {
   using timers = new FakeTimers();
-  const backend = new ToldStore();
+  const backend = new ReportingStore();
   const here = start({}, backend), there = start({}, probe(backend).store);
   const cookie = await signUp(here);
   const signal = (await open(here, cookie)).session.signal;
@@ -55,7 +55,7 @@ Deno.test("session.signal learns that a session has ended which another process 
 
 Deno.test("session.signal learns that a session has ended while this process was moving it", async () => {
   using timers = new FakeTimers();
-  const backend = new ToldStore();
+  const backend = new ReportingStore();
   const here = start({}, backend);
   const cookie = await signUp(here);
   const { session } = await open(here, cookie);
@@ -79,7 +79,7 @@ Deno.test("session.signal learns that a session has ended while this process was
 
 Deno.test("session.signal that was asked for while the session was being created learns of its end", async () => {
   using timers = new FakeTimers();
-  const backend = new ToldStore();
+  const backend = new ReportingStore();
   const { store, probe: control } = probe(backend);
   const here = start({}, store);
   const { session } = await open(here);
@@ -117,7 +117,7 @@ Deno.test("session.signal of a session that this request has created and another
 Deno.test("session.signal aborts at the expiry that regenerate({ maxAge }) has set", async () => {
   using clock = new FakeClock();
   using timers = new FakeTimers();
-  const backend = new ToldStore();
+  const backend = new ReportingStore();
   const here = start({ maxAge: 100_000 }, backend);
   const cookie = await signUp(here);
   const { session } = await open(here, cookie);
@@ -133,7 +133,7 @@ Deno.test("session.signal aborts at the expiry that regenerate({ maxAge }) has s
 Deno.test("session.signal looks a session up again if the answer arrives after an expiry that activity has extended", async () => {
   using clock = new FakeClock();
   using _timers = new FakeTimers();
-  const backend = new ToldStore();
+  const backend = new ReportingStore();
   const here = start({ maxAge: 100, rolling: true }, backend);
   const cookie = await signUp(here);
   const { signal } = (await open(here, cookie)).session;
@@ -152,7 +152,7 @@ Deno.test("session.signal looks a session up again if the answer arrives after a
 
 Deno.test("session.signal survives a watch that throws", async () => {
   using timers = new FakeTimers();
-  const backend = new ToldStore();
+  const backend = new ReportingStore();
   const here = start({}, backend);
   const { session } = await open(here, await signUp(here));
   const signal = session.signal;
@@ -218,7 +218,7 @@ Deno.test("session.signal learns of an end after the store was disposed of, whic
 
 Deno.test("session.signal is not held up by steady writes", async () => {
   using _timers = new FakeTimers();
-  const backend = new ToldStore();
+  const backend = new ReportingStore();
   const { store, probe: control } = probe(backend);
   const here = start({}, store), there = start({}, probe(backend).store);
   const cookie = await signIn(here, "ada");

@@ -288,7 +288,7 @@ Deno.test("session.signal reports no event and no error where nothing fails", as
 });
 
 /** A store whose changes the test reports. */
-class ToldStore extends MemoryStore {
+class ReportingStore extends MemoryStore {
   changed: ((key: string | undefined) => void) | undefined;
   watches = 0;
   disposed = 0;
@@ -307,7 +307,7 @@ class ToldStore extends MemoryStore {
 
 Deno.test("session.signal on a store that reports changes looks up only what was reported", async () => {
   using timers = new FakeTimers();
-  const backend = new ToldStore();
+  const backend = new ReportingStore();
   const { store, probe: control } = probe(backend);
   const [here, there] = [start({}, store), start({}, probe(backend).store)];
   const cookies = [await signUp(here), await signUp(here), await signUp(here)];
@@ -337,7 +337,7 @@ Deno.test("session.signal on a store that reports changes looks up only what was
 
 Deno.test("session.signal looks a session up every few seconds while the store does not report changes", async () => {
   using timers = new FakeTimers();
-  const backend = new ToldStore();
+  const backend = new ReportingStore();
   backend.failure = new Error("no such command");
   const events: SessionEvent[] = [];
   const { store, probe: control } = probe(backend);
@@ -386,7 +386,7 @@ Deno.test("session.signal is not misled by the late answer of a lookup", async (
 });
 
 Deno.test("session.signal asks again if a change was reported while a lookup was under way", async () => {
-  const store = new ToldStore();
+  const store = new ReportingStore();
   const here = start({}, store);
   const there = start({}, probe(store).store);
   const cookie = await signUp(here);
@@ -407,7 +407,7 @@ Deno.test("session.signal asks again if a change was reported while a lookup was
 Deno.test("session.signal on a store that reports changes is right after new ids, an expiry and a failed clear()", async () => {
   using clock = new FakeClock();
   using timers = new FakeTimers();
-  const backend = new ToldStore();
+  const backend = new ReportingStore();
   const { store, probe: control } = probe(backend);
   const [here, there] = [start({ maxAge: 100 }, store), start({ maxAge: 100 }, probe(backend).store)];
 
@@ -451,7 +451,7 @@ Deno.test("session.signal on a store that reports changes is right after new ids
 });
 
 Deno.test("session.signal looks a session up again once the store reports changes", async () => {
-  const store = new ToldStore();
+  const store = new ReportingStore();
   const middleware = start({}, store);
   const cookie = await signUp(middleware);
   const gate = Promise.withResolvers<void>();

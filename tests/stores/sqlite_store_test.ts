@@ -735,7 +735,7 @@ Deno.test("SqliteStore.ping() opens and creates nothing, and rejects until anoth
   using folder = new Folder();
   await using store = new SqliteStore(folder.file, { synchronous: "normal" });
   const assertNotOpen = async (): Promise<void> => {
-    const { operation } = await assertRejects(() => store.ping(), SessionStoreError, "; call init()");
+    const { operation } = await assertRejects(() => store.ping(), SessionStoreError, "sessions.db open; call init()");
     assertEquals(operation, "ping");
   };
   const files = (): string[] => ["", "-wal", "-shm"].filter((suffix) => existsSync(folder.file + suffix));

@@ -106,7 +106,7 @@ Deno.test("UnstorageStore() refuses wrong arguments", () => {
     [new Map(), {}, TypeError, "`storage` must be"],
     [recordingDriver, {}, TypeError, "received a function"],
     [{ ...memory, getKeys: undefined }, {}, TypeError, "`storage` must be"],
-    [memory, { prefix: 1 }, TypeError, "`prefix` must be a string; received a number"],
+    [memory, { prefix: 1 }, TypeError, "`prefix` must be a string; received 1"],
     ...["", ":", "a:", ":a", "a::b", "A", "é", "a b", "a/b", "a?b", ".", "..", "a:..", "a\n", "*"].map(
       (prefix): [unknown, unknown, typeof RangeError, string] => [memory, { prefix }, RangeError, "lower-case letters"],
     ),

@@ -16,7 +16,8 @@ const TYPES: [value: unknown, description: string][] = [
   [["secret"], "an array"],
   [{ secret: 1 }, "an object"],
   [Object.create(null), "an object"],
-  [{ constructor: { name: 1 } }, "an object"],
+  [{ constructor: { name: "secret" } }, "an object"],
+  ["\ud800", "a string with a lone surrogate"],
   [new Date(), "a Date"],
   [new Uint8Array(1), "a Uint8Array"],
   [new Cart(), "a Cart"],
@@ -34,8 +35,12 @@ Deno.test("describeOption() shows texts, numbers and booleans, and the type of e
     ["x".repeat(65), "a string of 65 characters"],
     [-1, "-1"],
     [NaN, "NaN"],
+    [new Date(0), "1970-01-01T00:00:00.000Z"],
+    [new Date(NaN), "an invalid Date"],
     [false, "false"],
   ];
-  const others = TYPES.filter(([value]) => !["string", "number", "boolean"].includes(typeof value));
+  const others = TYPES.filter(([value]) =>
+    !["string", "number", "boolean"].includes(typeof value) && !(value instanceof Date)
+  );
   for (const [value, description] of [...shown, ...others]) assertEquals(describeOption(value), description);
 });

@@ -50,7 +50,7 @@ class Watcher implements AsyncDisposable {
   }
 
   /** Fails unless a change of each session was reported. */
-  async expectTold(sids: readonly string[], what: string): Promise<void> {
+  async expectReported(sids: readonly string[], what: string): Promise<void> {
     await this.watch.confirm();
     const unreported = sids.filter((sid) => !this.reported.has(this.watch.keyOf(sid)));
     expect(
@@ -98,7 +98,7 @@ function changeChecks({ where, a, b }: StorePair<WatchedStore>): Check[] {
         const sid = await createSessionOf(a, "ada", Date.now() + HOUR);
         await watcher.forget();
         await act(a, [sid]);
-        await watcher.expectTold([sid], what);
+        await watcher.expectReported([sid], what);
       }
     },
   });
@@ -114,7 +114,7 @@ function changeChecks({ where, a, b }: StorePair<WatchedStore>): Check[] {
         await using watcher = await Watcher.start(b);
         await watcher.forget();
         await a.clear();
-        await watcher.expectTold(sids, "clear()");
+        await watcher.expectReported(sids, "clear()");
       },
     },
     {
@@ -127,7 +127,7 @@ function changeChecks({ where, a, b }: StorePair<WatchedStore>): Check[] {
         // Each session has its own confirm(), which begins as soon as the write is acknowledged.
         await Promise.all(sids.map(async (sid) => {
           await a.delete(sid);
-          await watcher.expectTold([sid], `one of ${WRITES} concurrent calls of delete()`);
+          await watcher.expectReported([sid], `one of ${WRITES} concurrent calls of delete()`);
         }));
       },
     },
@@ -157,7 +157,7 @@ function watchLifetimeChecks({ where, a, b }: StorePair<WatchedStore>): Check[] 
         await watcher[Symbol.asyncDispose]();
         watcher.reported.clear();
         await a.delete(sid);
-        await other.expectTold([sid], "delete()");
+        await other.expectReported([sid], "delete()");
         expectEqual([...watcher.reported], [], "what was reported after the watch was disposed of");
       },
     },
@@ -184,12 +184,12 @@ function watchLifetimeChecks({ where, a, b }: StorePair<WatchedStore>): Check[] 
           await using other = await Watcher.start(b);
           await Promise.all([watcher.forget(), other.forget()]);
           await a.delete(first);
-          await watcher.expectTold([first], "delete() to the first watch");
-          await other.expectTold([first], "delete() to the second watch");
+          await watcher.expectReported([first], "delete() to the first watch");
+          await other.expectReported([first], "delete() to the second watch");
         }
         await watcher.forget();
         await a.delete(second);
-        await watcher.expectTold([second], "delete() after another watch was disposed of");
+        await watcher.expectReported([second], "delete() after another watch was disposed of");
       },
     },
   ];
