@@ -11,9 +11,9 @@ import {
   UnreadableRecordError,
 } from "../errors.ts";
 import type { SessionStore } from "../session_store.ts";
+import { classOf } from "../util/describe_value.ts";
 import { WithinUpdateError } from "./running_update.ts";
 import { StoreTimeoutError, WaitTimeoutError } from "./store_timeout.ts";
-import { classOf } from "../util/describe_value.ts";
 
 /** What becomes of a session if the store fails in an operation; the other operations are writes. */
 const OUTCOMES: Readonly<Partial<Record<string, string>>> = {
