@@ -34,8 +34,8 @@ interface ListenSettings extends StopLimits {
 const DEFAULTS: ListenSettings = {
   requests: 6,
   store: 2,
-  // All interfaces, as with Alosaur's own `:8000`. The published port of a container would not reach
-  // 127.0.0.1. The local network can reach the example too; use 127.0.0.1 to prevent that.
+  // All interfaces, as with Alosaur's own `:8000`. The published port of a container would not
+  // reach 127.0.0.1. The local network can reach the example too; use 127.0.0.1 to prevent that.
   hostname: "0.0.0.0",
 };
 
@@ -93,9 +93,9 @@ async function serve(app: App<unknown>, address: Deno.ListenOptions): Promise<Ru
 }
 
 /**
- * Stops on SIGTERM, which systemd, Docker and Kubernetes send, and on Ctrl+C: waits for the requests
- * under way and their writes, accepts no more connections and closes the store. A request that takes
- * longer than `limits.requests` is cut off.
+ * Stops on SIGTERM, which systemd, Docker and Kubernetes send, and on Ctrl+C: waits for the
+ * requests under way and their writes, accepts no more connections and closes the store. A request
+ * that takes longer than `limits.requests` is cut off.
  *
  * The exit code is 0. It is 1 if the store could not be closed, or not within `limits.store`.
  */

@@ -1,5 +1,6 @@
 /**
- * Writes docs/api.md from the output of `deno doc`. With `--check`, fails if that page is not current.
+ * Writes docs/api.md from the output of `deno doc`. With `--check`, fails if that page is not
+ * current.
  *
  * @module
  */

@@ -62,8 +62,8 @@ const AUTHORITY_PATTERN = /^[^\s/\\?#@]+$/;
  * 3. Otherwise it passes if the form field `_csrf` or the header `x-csrf-token` has a token that
  *    `session.csrfToken()` has returned.
  *
- * A refused request gets a response with status 403 and one line with the reason and what to do. No action and no
- * later middleware runs. If a request passes, the action can still read its body.
+ * A refused request gets a response with status 403 and one line with the reason and what to do. No
+ * action and no later middleware runs. If a request passes, the action can still read its body.
  *
  * Behind a proxy that terminates TLS no option is needed, but the proxy must pass the Host header
  * on. Schemes are not compared, and `X-Forwarded-Host` is not trusted.
@@ -92,8 +92,8 @@ export class CsrfMiddleware implements MiddlewareTarget {
    * Validates the options.
    *
    * @param options the options, all of them optional
-   * @throws {TypeError} if there is an unknown option, `trustedOrigins` is not an array of origins as
-   * browsers write them, or `exempt` is not an array of RegExps
+   * @throws {TypeError} if there is an unknown option, `trustedOrigins` is not an array of origins
+   * as browsers write them, or `exempt` is not an array of RegExps
    */
   constructor(options: CsrfOptions = {}) {
     checkOptionNames("check requests", options, { trustedOrigins: true, exempt: true });
@@ -128,8 +128,9 @@ export class CsrfMiddleware implements MiddlewareTarget {
         "the browser reports that the request comes from another origin; add that origin to `trustedOrigins` if it may send requests",
       );
     }
-    // Browsers also send `null` for a page's own form if the page has `Referrer-Policy: no-referrer`
-    // (Fetch Standard, "append a request Origin header"), so `null` says nothing about the origin.
+    // Browsers also send `null` for a page's own form if the page has
+    // `Referrer-Policy: no-referrer` (Fetch Standard, "append a request Origin header"), so `null`
+    // says nothing about the origin.
     if (origin !== null && origin !== "null") {
       if (this.#isTrusted(origin) || isSameHost(origin, hostOf(context))) return undefined;
       return refuse(

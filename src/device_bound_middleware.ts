@@ -41,9 +41,9 @@ const RELOAD_MS = 10_000;
  *    no action runs. The session is neither read, extended nor ended by it. A page shows a button
  *    that deletes the cookies of this browser, so that the visitor can sign in again.
  *
- * A thief with a copy of both cookies can use the session until the bound cookie expires, 30 seconds
- * after `maxAge` at most. A WebSocket or a stream that was opened before then lasts as long as the
- * session. A browser without support ignores the offer, and its sessions stay as they were.
+ * A thief with a copy of both cookies can use the session until the bound cookie expires, 30
+ * seconds after `maxAge` at most. A WebSocket or a stream that was opened before then lasts as long
+ * as the session. A browser without support ignores the offer, and its sessions stay as they were.
  *
  * @example
  * ```ts
@@ -105,8 +105,8 @@ export class DeviceBoundMiddleware implements MiddlewareTarget {
   }
 
   /**
-   * Serves the endpoint, and refuses a request that may not use its session. Alosaur calls it before
-   * the action, and sends the response that it returns.
+   * Serves the endpoint, and refuses a request that may not use its session. Alosaur calls it
+   * before the action, and sends the response that it returns.
    *
    * @param context the context of the request
    * @returns the response of the endpoint, or the one that refuses the request; `undefined` if the

@@ -129,8 +129,8 @@ export class SessionGoneError extends SessionError {
 }
 
 /**
- * A call was refused because the session is bound to a device, and the request does not prove that it
- * comes from there. Nothing was read or written. `DeviceBoundMiddleware` refuses such a request
+ * A call was refused because the session is bound to a device, and the request does not prove that
+ * it comes from there. Nothing was read or written. `DeviceBoundMiddleware` refuses such a request
  * before the action runs, so an action sees this error only if that middleware did not run.
  *
  * Alosaur responds with status 401 if the application does not catch it.

@@ -11,9 +11,9 @@ import type { DeviceAlgorithm } from "./session_types.ts";
  * An event for operators, passed to `options.onEvent`. `type` tells the events apart.
  *
  * `session`, if present, identifies the session without revealing its id. It is the handle that
- * `middleware.sessions.list()` returns: a keyed hash of the verified session id. The same id has the
- * same handle while the first secret stays the same. A handle cannot be reversed. No event contains a
- * session id, a cookie or a value.
+ * `middleware.sessions.list()` returns: a keyed hash of the verified session id. The same id has
+ * the same handle while the first secret stays the same. A handle cannot be reversed. No event
+ * contains a session id, a cookie or a value.
  */
 export type SessionEvent =
   | SessionCreated
@@ -67,8 +67,8 @@ export interface SessionEnded {
 }
 
 /**
- * All sessions of the store were ended, by `middleware.sessions.revokeEverybody()`. There is no event
- * for each of them. Other processes emit none; they refuse the cookies with `"unknown"`.
+ * All sessions of the store were ended, by `middleware.sessions.revokeEverybody()`. There is no
+ * event for each of them. Other processes emit none; they refuse the cookies with `"unknown"`.
  */
 export interface EverybodyRevoked {
   /** The type of the event. */
@@ -147,15 +147,16 @@ export interface SessionStoreFailed {
 /**
  * A write that was not awaited failed, although the store did not: its session had ended, an
  * argument was invalid, such as a value that cannot be stored, or the function passed to `update()`
- * threw. Or the option `domain` failed, so a cookie was not sent again or not deleted. Or the option
- * `offer` of `DeviceBoundMiddleware` failed, so the browser was not offered to bind the session.
+ * threw. Or the option `domain` failed, so a cookie was not sent again or not deleted. Or the
+ * option `offer` of `DeviceBoundMiddleware` failed, so the browser was not offered to bind the
+ * session.
  */
 export interface SessionWriteFailed {
   /** The type of the event. */
   type: "writeFailed";
   /**
-   * The operation that failed, such as `"set"`; `"setCookie"` if the option `domain` failed, `"offer"`
-   * if that option failed.
+   * The operation that failed, such as `"set"`; `"setCookie"` if the option `domain` failed,
+   * `"offer"` if that option failed.
    */
   operation: string;
   /** The reason. */
@@ -195,8 +196,8 @@ export interface DeviceRefused {
   type: "boundRefused";
   /**
    * A request of a bound session did not prove that it comes from its device:
-   * - `"missing"`: it has no bound cookie. A stolen session cookie looks like this. A link from another
-   *   site is not reported, because browsers do not send a new bound cookie with it.
+   * - `"missing"`: it has no bound cookie. A stolen session cookie looks like this. A link from
+   *   another site is not reported, because browsers do not send a new bound cookie with it.
    * - `"expired"`: its bound cookie has expired.
    * - `"invalid"`: its bound cookie was not made for this session's device.
    *

@@ -29,8 +29,8 @@ export interface SessionOptions {
    * (RFC 6265bis section 4.1.3 and draft-ietf-httpbis-layered-cookies-02 section 4.1.3), so the
    * server knows who can have set it:
    *
-   * - `__Host-`: requires Secure, `Path=/` and no Domain. Only this host can have set the cookie, and
-   *   only over HTTPS. Use it in production: `"__Host-sid"`.
+   * - `__Host-`: requires Secure, `Path=/` and no Domain. Only this host can have set the cookie,
+   *   and only over HTTPS. Use it in production: `"__Host-sid"`.
    * - `__Host-Http-`: also requires HttpOnly. No script can have set the cookie either.
    * - `__Secure-`: requires Secure. For a cookie with a Domain or another Path.
    * - `__Http-`: also requires HttpOnly.
@@ -108,13 +108,15 @@ export interface SessionOptions {
    * The Domain attribute: a host name, without scheme or port. Browsers send the cookie to this
    * host and to all its subdomains.
    *
-   * For an application on several domains, pass a function that returns the domain for a request, or
-   * `undefined` to omit the attribute. It is called at most once for each request, and only if the response sets or
-   * deletes the cookie. Return only domains that you know, because clients choose the Host header.
+   * For an application on several domains, pass a function that returns the domain for a request,
+   * or `undefined` to omit the attribute. It is called at most once for each request, and only if
+   * the response sets or deletes the cookie. Return only domains that you know, because clients
+   * choose the Host header.
    *
-   * If the function throws, or returns something other than a host name or `undefined`, the call that
-   * needs a cookie rejects with a `TypeError` and changes nothing. `destroy()` ends the session and
-   * then rejects. A cookie that is only sent again is left out, and the error is reported.
+   * If the function throws, or returns something other than a host name or `undefined`, the call
+   * that needs a cookie rejects with a `TypeError` and changes nothing. `destroy()` ends the
+   * session and then rejects. A cookie that is only sent again is left out, and the error is
+   * reported.
    *
    * @default {undefined} browsers send the cookie only to the host that set it, which is the
    * narrowest scope
@@ -209,8 +211,8 @@ export interface SessionOptions {
    * fail too. The timed-out call may still take effect, and may then overwrite a later write. If
    * several middlewares share a store, the shortest timeout applies.
    *
-   * It does not limit `sessions.count()` and `sessions.revokeEverybody()`, which take longer the more
-   * sessions there are.
+   * It does not limit `sessions.count()` and `sessions.revokeEverybody()`, which take longer the
+   * more sessions there are.
    *
    * It is also how long a call waits for the `update()` of another request to finish. It does not
    * limit the function of an `update()`.
@@ -233,14 +235,15 @@ export interface SessionOptions {
    * Answers the lookups of requests from memory, as long as the store proves that it reports
    * every change to this process. `{}` enables it with the defaults.
    *
-   * A request may then see values and a user that are up to `staleSeconds` old, even if another process
-   * has ended the session since. Changes that this process has made through a session or
-   * `middleware.sessions` are seen at once. Only lookups are answered from memory. Writes, `update()`,
-   * `take()`, `reload()` and lists ask the store, and a write to a session that has ended rejects. Call
-   * `reload()` first if an action must not rely on an older state.
+   * A request may then see values and a user that are up to `staleSeconds` old, even if another
+   * process has ended the session since. Changes that this process has made through a session or
+   * `middleware.sessions` are seen at once. Only lookups are answered from memory. Writes,
+   * `update()`, `take()`, `reload()` and lists ask the store, and a write to a session that has
+   * ended rejects. Call `reload()` first if an action must not rely on an older state.
    *
-   * It needs a store that reports every change: `RedisStore`, except in a Cluster, or `PostgresStore`
-   * with `notify: "all"`. If several middlewares share a store, the smaller values apply.
+   * It needs a store that reports every change: `RedisStore`, except in a Cluster, or
+   * `PostgresStore` with `notify: "all"`. If several middlewares share a store, the smaller values
+   * apply.
    *
    * @default {undefined} every request asks the store
    */
@@ -257,8 +260,8 @@ export interface SessionOptions {
 /** The option {@linkcode SessionOptions.cache}. */
 export interface CacheOptions {
   /**
-   * How many sessions are kept in memory, an integer above 0. One takes about a kilobyte, and more if
-   * its values do.
+   * How many sessions are kept in memory, an integer above 0. One takes about a kilobyte, and more
+   * if its values do.
    *
    * @default {10000}
    */
@@ -266,8 +269,8 @@ export interface CacheOptions {
   /**
    * The greatest age of a cached answer, in seconds: above 0 and at most 60, fractions allowed. A
    * change by another process is usually seen within milliseconds. If the connection over which the
-   * store reports changes is lost, it may be missing for this long. The store is asked twice in this
-   * time whether it has reported everything.
+   * store reports changes is lost, it may be missing for this long. The store is asked twice in
+   * this time whether it has reported everything.
    *
    * @default {2}
    */

@@ -42,8 +42,8 @@ export interface AuthInterface {
    * the signed-in session, which prevents session fixation. If no `SessionMiddleware` ran for the
    * request, only the scheme signs in. Some schemes need no session, such as Alosaur's for JWT.
    *
-   * Note: the scheme keeps the user as a value and does not bind the session to the user. So a label
-   * and a `maxAge` that were set remain. `session.regenerate({ principal })` binds it.
+   * Note: the scheme keeps the user as a value and does not bind the session to the user. So a
+   * label and a `maxAge` that were set remain. `session.regenerate({ principal })` binds it.
    *
    * @param scheme performs the sign-in
    * @param identity the user
@@ -73,10 +73,10 @@ export class Security<TData extends object = SessionData> {
   /**
    * The visitor's session.
    *
-   * Note: if no `SessionMiddleware` ran for the request, because it is registered later or its RegExp
-   * does not match the path, every use of the session throws a {@linkcode SessionError} that says so.
-   * Only `available` can be read, and is `false`. Alosaur's `AuthMiddleware` then treats the visitor
-   * as not signed in.
+   * Note: if no `SessionMiddleware` ran for the request, because it is registered later or its
+   * RegExp does not match the path, every use of the session throws a {@linkcode SessionError} that
+   * says so. Only `available` can be read, and is `false`. Alosaur's `AuthMiddleware` then treats
+   * the visitor as not signed in.
    */
   declare session: Session<TData>;
 

@@ -83,11 +83,12 @@ export class Session<TData extends object = SessionData> {
    * Whether the session can be read and written. `false` in three cases:
    *
    * - with `onStoreError: "anonymous"`, for the rest of a request whose session the store failed to
-   *   look up: reads are empty, every write rejects with {@linkcode SessionStoreError}, and no cookie
-   *   is set
+   *   look up: reads are empty, every write rejects with {@linkcode SessionStoreError}, and no
+   *   cookie is set
    * - if the session is bound to a device, and the request does not prove that it comes from there:
    *   reads are empty, and every write rejects with {@linkcode DeviceProofError}
-   * - if no `SessionMiddleware` ran for the request: everything else throws {@linkcode SessionError}
+   * - if no `SessionMiddleware` ran for the request: everything else throws
+   *   {@linkcode SessionError}
    */
   get available(): boolean {
     return this.#state.refusal("get") === undefined;
@@ -122,13 +123,13 @@ export class Session<TData extends object = SessionData> {
   }
 
   /**
-   * Aborts when the session is destroyed or revoked, when it expires, when `clear()` unbinds it from
-   * its user, and when it is bound to another user. Use it for a stream or a WebSocket that must not
-   * outlive the session (OWASP ASVS 5.0, 7.4.1). The {@linkcode SessionGoneError.end} of its `reason`
-   * says which. A new id does not abort it, nor does the first sign-in.
+   * Aborts when the session is destroyed or revoked, when it expires, when `clear()` unbinds it
+   * from its user, and when it is bound to another user. Use it for a stream or a WebSocket that
+   * must not outlive the session (OWASP ASVS 5.0, 7.4.1). The {@linkcode SessionGoneError.end} of
+   * its `reason` says which. A new id does not abort it, nor does the first sign-in.
    *
-   * If this process ends the session, the signal aborts at once; after an expiry, within a second. If
-   * another process does, it depends on the store: within milliseconds or six seconds, see
+   * If this process ends the session, the signal aborts at once; after an expiry, within a second.
+   * If another process does, it depends on the store: within milliseconds or six seconds, see
    * docs/streams.md. Without a session, it follows the one that this request creates.
    *
    * All requests of a session receive the same signal. Remove your listener when you no longer need
@@ -199,7 +200,8 @@ export class Session<TData extends object = SessionData> {
    * of a class) or the key is not a well-formed string
    * @throws {SessionGoneError} if the session was destroyed or has expired; nothing is written, and
    * no session is created
-   * @throws {HeadersSentError} if there is no session yet, and the headers of the response have left
+   * @throws {HeadersSentError} if there is no session yet, and the headers of the response have
+   * left
    * @throws {SessionStoreError} if the store failed
    */
   set<T>(key: AnyKey<TData>, value: T): Promise<void>;
@@ -210,8 +212,8 @@ export class Session<TData extends object = SessionData> {
    * written, or none. Values whose keys are not given do not change.
    *
    * On a basic store (one that is not a `RecordStore`), they are written one after the other, and a
-   * concurrent request may read some of them. If one fails, the others are undone, if the store still
-   * works.
+   * concurrent request may read some of them. If one fails, the others are undone, if the store
+   * still works.
    *
    * @param values a plain object of values by key; `undefined` removes a key
    * @throws as with one value; a `TypeError` also if `values` is not a plain object
@@ -236,8 +238,8 @@ export class Session<TData extends object = SessionData> {
    * `undefined` removes it. It may be called again if another request changes the value or the id
    * of the session in the meantime. Its reads from this session return the values from before the
    * update. Its writes to this session are refused, also if it does not await them: write after
-   * `update()` has resolved. It must not await a call on this session that was made after `update()`
-   * outside of it, or it deadlocks.
+   * `update()` has resolved. It must not await a call on this session that was made after
+   * `update()` outside of it, or it deadlocks.
    * @returns a copy of the new value
    * @throws any error that `fn` throws; nothing is written
    * @throws {TypeError} as {@linkcode Session.set}, and if the function of another update of this
@@ -297,8 +299,8 @@ export class Session<TData extends object = SessionData> {
 
   /**
    * Removes all values, the label and the `maxAge` of the session, and unbinds it from its user. To
-   * sign a user out and then show a notice, call `clear()`, and then `regenerate()` with the notice in
-   * `set`.
+   * sign a user out and then show a notice, call `clear()`, and then `regenerate()` with the notice
+   * in `set`.
    *
    * @throws {SessionError} as {@linkcode Session.set}
    */
@@ -332,18 +334,19 @@ export class Session<TData extends object = SessionData> {
   }
 
   /**
-   * Sets how long this session lasts from now on, in place of the options `maxAge` and `expires`, and
-   * creates it if there is none yet. The cookie gets the same `Max-Age`. With `rolling`, the time
-   * counts from the last activity. `idleTimeout` and `absoluteTimeout` still end the session earlier.
+   * Sets how long this session lasts from now on, in place of the options `maxAge` and `expires`,
+   * and creates it if there is none yet. The cookie gets the same `Max-Age`. With `rolling`, the
+   * time counts from the last activity. `idleTimeout` and `absoluteTimeout` still end the session
+   * earlier.
    *
-   * It applies until `clear()`, and until a sign-in binds the session to its first user or to another
-   * one. The
-   * response to the next request sends the cookie once more, because this response may have left
-   * already.
+   * It applies until `clear()`, and until a sign-in binds the session to its first user or to
+   * another one. The response to the next request sends the cookie once more, because this response
+   * may have left already.
    *
    * @param maxAge an integer above 0, in seconds; browsers keep a cookie for at most 400 days (RFC
-   * 6265bis section 5.5). `null`: the cookie ends with the browser. The server then keeps the session
-   * for a day from now, or until `idleTimeout` or `absoluteTimeout` if one of them is given.
+   * 6265bis section 5.5). `null`: the cookie ends with the browser. The server then keeps the
+   * session for a day from now, or until `idleTimeout` or `absoluteTimeout` if one of them is
+   * given.
    * @throws {TypeError | RangeError} if `maxAge` is neither such a number nor `null`
    * @throws {SessionError} as {@linkcode Session.set}
    */
@@ -353,8 +356,8 @@ export class Session<TData extends object = SessionData> {
 
   /**
    * Names the device or browser of this session, so that the user recognizes it in the list of
-   * `middleware.sessions.list()`. Creates the session if there is none yet. `clear()` and the sign-in
-   * of another user remove the label.
+   * `middleware.sessions.list()`. Creates the session if there is none yet. `clear()` and the
+   * sign-in of another user remove the label.
    *
    * @param label 1 to 256 characters, such as `"Firefox on Linux"`; `undefined` removes the label.
    * Escape it when you show it, because it usually comes from the client.
@@ -376,30 +379,31 @@ export class Session<TData extends object = SessionData> {
 
   /**
    * Gives the session a new id. Its values and expiry do not change, unless the options say so. An
-   * absolute limit still counts from the first write. Call this whenever the visitor's rights change
-   * (OWASP Session Management, "Renew the Session ID After Any Privilege Level Change").
+   * absolute limit still counts from the first write. Call this whenever the visitor's rights
+   * change (OWASP Session Management, "Renew the Session ID After Any Privilege Level Change").
    *
    * Without a grace period, the old id is refused immediately. Until the session expires, a request
    * with the old id is reported as reuse. If the visitor has no session yet, only the id changes
    * and nothing is stored. If there is something to store, such as a `principal`, the session is
    * created.
    *
-   * If a sign-in binds the session to its first user or to another one, the session loses its label and
-   * its own `maxAge`, unless the options give new ones.
+   * If a sign-in binds the session to its first user or to another one, the session loses its label
+   * and its own `maxAge`, unless the options give new ones.
    *
-   * If another request has given the session a new id meanwhile, a call with a `principal` creates a
-   * session of its own, so that a sign-in form that was submitted twice signs in twice. If that
-   * request has signed in the same user, the session begins with the values from before the sign-in.
+   * If another request has given the session a new id meanwhile, a call with a `principal` creates
+   * a session of its own, so that a sign-in form that was submitted twice signs in twice. If that
+   * request has signed in the same user, the session begins with the values from before the
+   * sign-in.
    *
    * @param options a grace period for the old id, or the user who signs in; and what to write
    * atomically with the new id
-   * @throws {TypeError} if an option is unknown or of the wrong type, a value cannot be stored, or both
-   * `graceSeconds` and `principal` are given
+   * @throws {TypeError} if an option is unknown or of the wrong type, a value cannot be stored, or
+   * both `graceSeconds` and `principal` are given
    * @throws {RangeError} if `graceSeconds` or `maxAge` is out of range, `principal` is empty, or
    * `label` is empty or too long
    * @throws {SessionGoneError} if the session was destroyed or has expired
-   * @throws {HeadersSentError} if the headers of the response have left, so that the client would not
-   * receive the new id
+   * @throws {HeadersSentError} if the headers of the response have left, so that the client would
+   * not receive the new id
    * @throws {SessionStoreError} if the store failed. The session then keeps its old id. If the call
    * timed out or its connection broke, the store may still move the record later. In that case the
    * old id is refused, and the visitor gets a new session.
@@ -443,8 +447,8 @@ export class Session<TData extends object = SessionData> {
    * needs no such call.
    *
    * @param response any response
-   * @returns a copy with the cookie and the `Cache-Control` that belongs to it; `response` itself if
-   * there is nothing to add. A WebSocket upgrade carries no cookie.
+   * @returns a copy with the cookie and the `Cache-Control` that belongs to it; `response` itself
+   * if there is nothing to add. A WebSocket upgrade carries no cookie.
    */
   applyTo(response: Response): Response {
     return this.#state.applyTo(response);

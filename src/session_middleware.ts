@@ -248,7 +248,8 @@ export class SessionMiddleware implements MiddlewareTarget {
   /** Returns the error if the request may continue without its session; throws it otherwise. */
   #toleratedOrThrow(error: unknown, context: HttpContext): SessionStoreError {
     const tolerates = this.#services.options.onStoreError === "anonymous" ||
-      // A browser ends a bound session if the error page of the application has another status than 5xx.
+      // A browser ends a bound session if the error page of the application has another status than
+      // 5xx.
       this.#shared.guard?.handles(context);
     if (tolerates && error instanceof SessionStoreError) return error;
     throw error;

@@ -62,15 +62,15 @@ export interface SessionMeta {
    */
   replaces?: string;
   /**
-   * How many times `EncryptedStore` has encrypted the values: 1, or more if one `EncryptedStore` is over
-   * another. Absent if the values are not encrypted. `EncryptedStore` sets it, so that a middleware
-   * without that store does not take the encrypted text for values.
+   * How many times `EncryptedStore` has encrypted the values: 1, or more if one `EncryptedStore` is
+   * over another. Absent if the values are not encrypted. `EncryptedStore` sets it, so that a
+   * middleware without that store does not take the encrypted text for values.
    */
   encrypted?: number;
   /**
    * The public key of the device that the session is bound to: a JSON Web Key (RFC 7517) with its
-   * public members only, as JSON. At most 1,024 characters. It is never changed or removed while the
-   * record lives.
+   * public members only, as JSON. At most 1,024 characters. It is never changed or removed while
+   * the record lives.
    */
   deviceKey?: string;
   /** When the session was bound to that device. */
@@ -161,8 +161,8 @@ function isRequired(name: keyof SessionMeta): boolean {
 }
 
 /**
- * Returns whether decoded data has the shape of a {@linkcode SessionMeta}. If it has not, the record
- * can never be read.
+ * Returns whether decoded data has the shape of a {@linkcode SessionMeta}. If it has not, the
+ * record can never be read.
  */
 export function isSessionMeta(data: unknown): data is SessionMeta {
   if (typeof data !== "object" || data === null) return false;

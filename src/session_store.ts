@@ -234,8 +234,8 @@ export interface RecordStore extends SessionStore {
   changeRecord(sid: string, change: RecordChange): Promise<boolean>;
 
   /**
-   * Moves a record to a new id. It keeps the values, the metadata and the expiry that `move` does not
-   * change.
+   * Moves a record to a new id. It keeps the values, the metadata and the expiry that `move` does
+   * not change.
    *
    * From then on the old id is missing for every method except {@linkcode RecordStore.readRecord},
    * which returns the new id. The store must remember this until `graceUntil`, and should remember

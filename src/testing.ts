@@ -1,7 +1,7 @@
 /**
  * The tests of applications and of stores: {@linkcode sessionCookie} begins a test as a signed-in
- * visitor, and {@linkcode testSessionStore} is the conformance suite for session stores. It tests the
- * required methods and the optional capabilities.
+ * visitor, and {@linkcode testSessionStore} is the conformance suite for session stores. It tests
+ * the required methods and the optional capabilities.
  *
  * The test file of a store is one call of {@linkcode testSessionStore}. It registers tests with
  * `Deno.test`: for the required methods, for each optional capability, and for sessions that the

@@ -30,7 +30,8 @@ export interface SessionCookieOptions<TData extends object = SessionData>
  * Creates a session, and returns the `Cookie` header of its visitor. A test of an application
  * begins as a signed-in visitor without the sign-in form.
  *
- * The session is created by the middleware itself, as in a request. Call the store's `init()` before.
+ * The session is created by the middleware itself, as in a request. Call the store's `init()`
+ * before.
  *
  * @typeParam TData the type of the session's values by key, such as `{ cart: Cart; user: User }`
  * @param middleware the `SessionMiddleware` of the application

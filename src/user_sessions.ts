@@ -22,13 +22,13 @@ import { checkOptionNames } from "./util/option_names.ts";
 export interface UserSession {
   /**
    * Identifies the session to its user: 22 characters of base64url, derived from the session id. It
-   * cannot be reversed. `regenerate()` changes it together with the id. The property `session` of an
-   * event is the same handle.
+   * cannot be reversed. `regenerate()` changes it together with the id. The property `session` of
+   * an event is the same handle.
    */
   handle: string;
   /**
-   * The name of the device or browser, as `session.setLabel()` or `regenerate()` has set it. Escape it
-   * when you show it, because it usually comes from the client.
+   * The name of the device or browser, as `session.setLabel()` or `regenerate()` has set it. Escape
+   * it when you show it, because it usually comes from the client.
    */
   label?: string;
   /** The device that the session is bound to. Absent if it is not bound to one. */
@@ -62,8 +62,8 @@ type KeepRule = (newSid: string, listed: ListedSession) => MaybePromise<boolean>
 
 /**
  * Lists and ends the sessions of a user, at `middleware.sessions`. `regenerate({ principal })`
- * binds a session to a user. Requires a store that can find them (`PrincipalStore`), as all stores of
- * this project do, except `UnstorageStore`.
+ * binds a session to a user. Requires a store that can find them (`PrincipalStore`), as all stores
+ * of this project do, except `UnstorageStore`.
  *
  * For administrators, it counts all sessions, lists the users who are signed in, and ends all
  * sessions (OWASP ASVS 5.0, 7.4.5). docs/administration.md says what that costs on each store.
@@ -192,11 +192,11 @@ export class UserSessions {
   }
 
   /**
-   * Ends all sessions of the store, including the caller's own and those of visitors who have not signed
-   * in. From then on, every process refuses them: a write of a request under way rejects with
-   * {@linkcode SessionGoneError}, and no session comes back under another id. On a store that is not
-   * a `RecordStore`, that holds for this process; a session that another process is giving a new id
-   * at the same time may survive. `storeTimeout` does not limit the call.
+   * Ends all sessions of the store, including the caller's own and those of visitors who have not
+   * signed in. From then on, every process refuses them: a write of a request under way rejects
+   * with {@linkcode SessionGoneError}, and no session comes back under another id. On a store that
+   * is not a `RecordStore`, that holds for this process; a session that another process is giving a
+   * new id at the same time may survive. `storeTimeout` does not limit the call.
    *
    * Call this instead of the `clear()` of the store, which does not stop requests under way.
    *

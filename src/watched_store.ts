@@ -20,17 +20,17 @@ export interface WatchedStore extends RecordStore {
   readonly reportsAll: boolean;
 
   /**
-   * Begins to report changes. Once a write has been acknowledged to any process, `changed` is called
-   * soon, at the latest before a {@linkcode Watch.confirm} resolves that began after the
+   * Begins to report changes. Once a write has been acknowledged to any process, `changed` is
+   * called soon, at the latest before a {@linkcode Watch.confirm} resolves that began after the
    * acknowledgement.
    *
-   * It is called at least for each record that was deleted, moved, unbound from its user or bound to
-   * another one, or whose expiry became earlier; and for each record that was written if {@linkcode reportsAll}.
-   * It may be called for others, and more than once.
+   * It is called at least for each record that was deleted, moved, unbound from its user or bound
+   * to another one, or whose expiry became earlier; and for each record that was written if
+   * {@linkcode reportsAll}. It may be called for others, and more than once.
    *
-   * @param changed receives the {@linkcode Watch.keyOf} of the session's id, of the old one if it was
-   * moved; or `undefined` if any record may have changed: when the connection is lost, and again when
-   * the store has begun to report changes over a new connection. It must not throw.
+   * @param changed receives the {@linkcode Watch.keyOf} of the session's id, of the old one if it
+   * was moved; or `undefined` if any record may have changed: when the connection is lost, and
+   * again when the store has begun to report changes over a new connection. It must not throw.
    * @returns a watch, once the store reports changes
    * @throws if the backend cannot be reached, or cannot report changes. The error says why.
    */

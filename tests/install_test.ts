@@ -20,8 +20,8 @@ async function copy(to: string, ...names: string[]): Promise<void> {
 /**
  * Makes a folder with a copy of the add-on, and a `deno.json` with these imports and those of std.
  *
- * The `deno.json` of this repository is not copied. If it were in the folder, Deno would resolve the
- * add-on's imports with it instead of the application's.
+ * The `deno.json` of this repository is not copied. If it were in the folder, Deno would resolve
+ * the add-on's imports with it instead of the application's.
  */
 async function install(imports: Record<string, string>): Promise<string> {
   const directory = await Deno.makeTempDir({ prefix: "application_" });
@@ -65,7 +65,8 @@ Deno.test('README.md, "Add it to your application", followed to the letter, coun
   const blocks = blocksOf(readme, "Add it to your application");
   assertEquals(blocks.map(({ language }) => language), ["json", "ts", "sh"]);
   const [config, main, commands] = blocks.map(({ code }) => code) as [string, string, string];
-  // The tag on GitHub and the std modules are not where this test runs. The stand-in takes their place.
+  // The tag on GitHub and the std modules are not where this test runs. The stand-in takes their
+  // place.
   const imports: Record<string, string> = JSON.parse(config).imports;
   assertEquals(imports["alosaur/"], "https://raw.githubusercontent.com/alosaur/alosaur/v2.0.0/");
   const directory = await install({ ...imports, "alosaur/": new URL("tests/alosaur/", root).href });

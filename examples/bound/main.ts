@@ -1,6 +1,6 @@
 /**
- * Sessions that are bound to the device, on https with a certificate that this program makes itself.
- * A button plays a thief who has copied the cookies.
+ * Sessions that are bound to the device, on https with a certificate that this program makes
+ * itself. A button plays a thief who has copied the cookies.
  *
  * @module
  */
@@ -21,8 +21,8 @@ const COOKIE = "sid";
 const REGISTRATION_MS = 5000;
 
 /**
- * How long the session cookie alone is accepted after the binding, in milliseconds. Requests that the
- * browser has sent just before may still be on their way.
+ * How long the session cookie alone is accepted after the binding, in milliseconds. Requests that
+ * the browser has sent just before may still be on their way.
  */
 const BINDING_GRACE_MS = 5000;
 

@@ -120,8 +120,8 @@ class LiveController {
 }
 
 /**
- * Yields an event every second until the session has ended, and then one that says so. If the client
- * leaves, the stream ends this generator.
+ * Yields an event every second until the session has ended, and then one that says so. If the
+ * client leaves, the stream ends this generator.
  */
 async function* events(signal: AbortSignal): AsyncGenerator<string> {
   while (!signal.aborted) {

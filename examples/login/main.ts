@@ -1,6 +1,6 @@
 /**
- * Sign-in with "remember me", a members-only page that lists the user's devices, a page that asks for
- * the password again, sign-out, and one-time notices.
+ * Sign-in with "remember me", a members-only page that lists the user's devices, a page that asks
+ * for the password again, sign-out, and one-time notices.
  *
  * Every change is a POST request. `CsrfMiddleware` accepts it from this application's pages only.
  *

@@ -117,8 +117,8 @@ function adviceFor({ httpOnly, sameSite, partitioned }: ResolvedOptions): string
 }
 
 /**
- * Over http no prefix would be possible. Given only if the application asks for warnings, because the
- * default name has none.
+ * Over http no prefix would be possible. Given only if the application asks for warnings, because
+ * the default name has none.
  */
 function httpsAdviceFor({ diagnose, name, path, domain, domainOf }: ResolvedOptions): string[] {
   if (diagnose !== true || /^__(Host|Secure|Http)-/i.test(name)) return [];

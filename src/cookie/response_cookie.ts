@@ -254,8 +254,8 @@ export class ResponseCookie {
   }
 
   /**
-   * Returns a copy of a response with the line, which keeps a response for one visitor out of shared
-   * caches. The original may be immutable or shared.
+   * Returns a copy of a response with the line, which keeps a response for one visitor out of
+   * shared caches. The original may be immutable or shared.
    */
   #copy(response: MergedResult, offer?: string): Response {
     // A WebSocket upgrade and a network error cannot be copied. A response whose body was read

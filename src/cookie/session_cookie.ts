@@ -135,17 +135,17 @@ export function isDeletion(line: string): boolean {
 }
 
 /**
- * Finds the cookies of one name in a `Cookie` header. Other content of the header is ignored, even if
- * it is malformed.
+ * Finds the cookies of one name in a `Cookie` header. Other content of the header is ignored, even
+ * if it is malformed.
  *
  * Note: std's `getCookies()` throws on a header such as `=;;;=`, and keeps only the last of several
  * cookies of one name.
  *
  * @param header the header as the client sent it
  * @param prefix the cookie's name and "="
- * @returns up to four pairs `name=value` in their order, without duplicates. If the header is exactly
- * one such pair, the header itself is returned instead of a slice. The lookup of a slice in the map of
- * verified cookies took 0.4 of the 0.95 µs that a request with a known session costs.
+ * @returns up to four pairs `name=value` in their order, without duplicates. If the header is
+ * exactly one such pair, the header itself is returned instead of a slice. The lookup of a slice in
+ * the map of verified cookies took 0.4 of the 0.95 µs that a request with a known session costs.
  */
 export function readPairs(header: string, prefix: string): string[] {
   let pairs: string[] = [];

@@ -122,8 +122,9 @@ export class Signer {
   }
 
   /**
-   * Returns the 128-bit handle of a session: it identifies the session in events, in logs and to its
-   * user, who may send it back. The same id always has the same handle, which cannot be reversed.
+   * Returns the 128-bit handle of a session: it identifies the session in events, in logs and to
+   * its user, who may send it back. The same id always has the same handle, which cannot be
+   * reversed.
    *
    * @param id a verified id, or an id that the server generated. The handle of an id that a client
    * chose would reveal the hash of a chosen text under our key.

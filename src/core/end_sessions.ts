@@ -74,8 +74,8 @@ async function endPresentedSession(services: SessionServices, cookie: string, he
   try {
     const found = await repository.read(id);
     if (typeof found === "string") {
-      // An earlier call may have ended it in this process only, because the store failed. An id whose
-      // grace period has passed must not end the session that replaced it.
+      // An earlier call may have ended it in this process only, because the store failed. An id
+      // whose grace period has passed must not end the session that replaced it.
       if (found === "unknown" && !repository.isCurrent(id)) {
         await repository.delete(id, "destroyed", () => true);
       }

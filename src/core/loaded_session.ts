@@ -38,8 +38,8 @@ export class LoadedSession {
   /** The version of the record that this request read; `undefined` once the request has written. */
   version: number | undefined;
   /**
-   * Why this request cannot use the session: the session is gone, this request has destroyed it, its
-   * record could not be created, or the request does not prove that it comes from its device.
+   * Why this request cannot use the session: the session is gone, this request has destroyed it,
+   * its record could not be created, or the request does not prove that it comes from its device.
    */
   ended: "gone" | "destroyed" | "withheld" | { error: Error } | undefined = undefined;
   /** The number of updates that have not finished. Until they finish, the values are not known. */

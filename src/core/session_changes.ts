@@ -273,8 +273,8 @@ export function resendCookie(services: SessionServices, cookie: ResponseCookie, 
 
 /**
  * Looks up a session whose cookie is sent again, just before the response leaves. Another process
- * may have given it a new id or another lifetime, and the cookie of that is in the client already. If
- * the lookup fails, the client keeps the cookie that it has.
+ * may have given it a new id or another lifetime, and the cookie of that is in the client already.
+ * If the lookup fails, the client keeps the cookie that it has.
  */
 export function checkResentCookie(
   { repository }: SessionServices,

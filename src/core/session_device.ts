@@ -8,8 +8,8 @@ import type { SessionMeta } from "../session_store.ts";
 import type { DeviceAlgorithm, SessionDevice } from "../session_types.ts";
 
 /**
- * How long after its binding a session can still be used without the bound cookie, in milliseconds. A
- * browser may have sent a request just before it received that cookie.
+ * How long after its binding a session can still be used without the bound cookie, in milliseconds.
+ * A browser may have sent a request just before it received that cookie.
  */
 const BINDING_GRACE_MS = 5000;
 

@@ -85,8 +85,8 @@ export class SessionLoader {
   }
 
   /**
-   * Returns a session from the cache, unless it has expired, or its activity or a new id is about to
-   * be written. That should follow from what the store has now.
+   * Returns a session from the cache, unless it has expired, or its activity or a new id is about
+   * to be written. That should follow from what the store has now.
    */
   #recall(verified: VerifiedId): LoadedSession | undefined {
     const hit = this.#services.repository.cached(verified.id);

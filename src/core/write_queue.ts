@@ -131,8 +131,8 @@ export class WriteQueue {
 /**
  * Runs an operation after another one, or immediately if there is none.
  *
- * @param previous resolves when the other operation has finished. If it resolves with the error of a
- * timeout, this operation does not run and fails too.
+ * @param previous resolves when the other operation has finished. If it resolves with the error of
+ * a timeout, this operation does not run and fails too.
  * @param name the name of the operation, for the message
  */
 function runAfter<T>(

@@ -7,8 +7,8 @@ import { TimedTokens } from "../cookie/timed_token.ts";
 import type { LoadedSession } from "../core/loaded_session.ts";
 
 /**
- * How long a challenge is valid, in milliseconds. Until then it is accepted again, because a browser
- * may send the same proof twice. Nothing is stored for a challenge.
+ * How long a challenge is valid, in milliseconds. Until then it is accepted again, because a
+ * browser may send the same proof twice. Nothing is stored for a challenge.
  */
 const LIFETIME_MS = 60_000;
 

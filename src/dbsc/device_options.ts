@@ -15,8 +15,8 @@ import { checkOptionNames } from "../util/option_names.ts";
 export interface DeviceBoundOptions {
   /**
    * The path of the endpoint to which browsers send the key and its proofs, as the browser sees it.
-   * It must be within the path of the session cookie. No route is needed. Exempt it from rate limits,
-   * because a browser gives up a bound session if the endpoint answers with status 429.
+   * It must be within the path of the session cookie. No route is needed. Exempt it from rate
+   * limits, because a browser gives up a bound session if the endpoint answers with status 429.
    *
    * @default {"/.session/device"}
    */
@@ -32,8 +32,8 @@ export interface DeviceBoundOptions {
    */
   maxAge?: number;
   /**
-   * The algorithms that are offered, in the order of preference. A session that is bound already keeps
-   * the algorithm of its key.
+   * The algorithms that are offered, in the order of preference. A session that is bound already
+   * keeps the algorithm of its key.
    *
    * @default {["ES256", "RS256"]}
    */
@@ -48,19 +48,19 @@ export interface DeviceBoundOptions {
    */
   offer?: (context: HttpContext) => boolean;
   /**
-   * Returns whether this request demands a bound session, such as one for an admin page. It is called
-   * for every session that is not bound, also if nobody is signed in. If it returns true, the request
-   * gets a response with status 403 and no action runs. Just after the sign-in, when the browser may
-   * be about to register its key, a page reloads itself.
+   * Returns whether this request demands a bound session, such as one for an admin page. It is
+   * called for every session that is not bound, also if nobody is signed in. If it returns true,
+   * the request gets a response with status 403 and no action runs. Just after the sign-in, when
+   * the browser may be about to register its key, a page reloads itself.
    *
    * @default {undefined} browsers without support keep ordinary sessions
    */
   require?: (context: HttpContext) => boolean;
   /**
    * Other hosts of the same site whose pages send requests with the session cookie, such as
-   * `["app.example.com"]` or `["*.example.com"]` for an API on `api.example.com`. The browser renews
-   * the bound cookie for them too. Without this option, their requests are refused when the bound
-   * cookie has expired, and a sign-in by their scripts is not bound.
+   * `["app.example.com"]` or `["*.example.com"]` for an API on `api.example.com`. The browser
+   * renews the bound cookie for them too. Without this option, their requests are refused when the
+   * bound cookie has expired, and a sign-in by their scripts is not bound.
    *
    * @default {[]}
    */

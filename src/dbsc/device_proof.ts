@@ -47,8 +47,8 @@ export function readChallenge(token: string): string | undefined {
  *
  * @param token a proof that has a challenge
  * @param algorithms the accepted algorithms
- * @param deviceKey the key that the session is bound to; `undefined` for a registration, whose proof
- * contains its key
+ * @param deviceKey the key that the session is bound to; `undefined` for a registration, whose
+ * proof contains its key
  * @returns the public key that it was verified with, as it is stored; `undefined` if the header is
  * malformed, or the signature is not valid
  */
@@ -78,8 +78,8 @@ export async function verifyProof(
  * Returns a public key as it is stored: as JSON with the members in alphabetical order, so that the
  * same key is always the same text.
  *
- * @throws {TypeError} if it is not a public key (RFC 7518 sections 6.2.1 and 6.3.1) of an accepted type,
- * or has other members
+ * @throws {TypeError} if it is not a public key (RFC 7518 sections 6.2.1 and 6.3.1) of an accepted
+ * type, or has other members
  */
 function keyOf(jwk: JWK | undefined): string {
   if (jwk?.kty === KEY_TYPES.ES256) {

@@ -22,7 +22,8 @@ export function jsonResponse(body: object): Response {
 }
 
 /**
- * Returns the response to a request that does not prove that it comes from the device of its session.
+ * Returns the response to a request that does not prove that it comes from the device of its
+ * session.
  *
  * @param path the endpoint, which deletes the cookies of a browser that posts the form to it
  */
@@ -42,8 +43,8 @@ export function refusedResponse(headers: Headers, method: string, path: string):
       `<p>${retry}. If that does not help, this browser has lost its key to the session.\n` +
       `<form method="post" action="${path}"><button>Sign in again</button></form>`,
   );
-  // The reload comes from this page, so the browser renews the bound cookie then, and the page cannot
-  // reload a second time.
+  // The reload comes from this page, so the browser renews the bound cookie then, and the page
+  // cannot reload a second time.
   if (isForeignPage(headers, method)) response.headers.set("refresh", "0");
   return response;
 }

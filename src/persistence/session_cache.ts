@@ -36,11 +36,11 @@ const ALL = undefined;
 /**
  * The records that lookups of requests have found.
  *
- * A record is returned only if the store was asked less than `staleSeconds` ago whether it has reported
- * every change, and has confirmed it since. It therefore contains every change of another process
- * that was acknowledged before that question, and every change that was acknowledged to a session of
- * this process. Only live records are kept. Once one has expired, the store is asked, because
- * activity may have extended it.
+ * A record is returned only if the store was asked less than `staleSeconds` ago whether it has
+ * reported every change, and has confirmed it since. It therefore contains every change of another
+ * process that was acknowledged before that question, and every change that was acknowledged to a
+ * session of this process. Only live records are kept. Once one has expired, the store is asked,
+ * because activity may have extended it.
  */
 export class SessionCache {
   readonly #watch: StoreWatch;
@@ -97,8 +97,8 @@ export class SessionCache {
   }
 
   /**
-   * Runs a write of this process. What it changes is forgotten before and after, and nothing is kept
-   * in between.
+   * Runs a write of this process. What it changes is forgotten before and after, and nothing is
+   * kept in between.
    *
    * @param sids the sessions that it changes; `undefined` among them stands for all
    */

@@ -48,8 +48,8 @@ export class SessionRepository {
   /**
    * @param storeTimeout the timeout of each store call, in seconds; `undefined` for none. The
    * shortest timeout of all repositories on a store applies to all of them.
-   * @param ordersSignIns whether the `boundAt` of a sign-in must be later than that of every session
-   * that its user already has. Costs one listing for each sign-in.
+   * @param ordersSignIns whether the `boundAt` of a sign-in must be later than that of every
+   * session that its user already has. Costs one listing for each sign-in.
    * @throws {TypeError} if one of the eight methods is missing
    */
   constructor(store: SessionStore, storeTimeout: number | undefined, ordersSignIns = false) {
@@ -340,10 +340,10 @@ export class SessionRepository {
     let lastId = sid;
     try {
       // The loop also visits the ids that it adds. It follows every move and not only `MAX_MOVES`,
-      // because a session may move many times during a long request. It ends if traces form a circle.
+      // because a session may move many times during a long request. It ends at a circle.
       for (const id of ids) {
         lastId = id;
-        // Not only until the expiry that the caller knows, because another request may have extended it.
+        // Without an expiry, because another request may have extended that of the session.
         this.#shared.ended.set(id, { expiresAt: Infinity, end });
         await this.#call("destroy", () => this.#shared.adapter.delete(id));
         const found = await this.#call("destroy", () => this.#shared.adapter.read(id));

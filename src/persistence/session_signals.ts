@@ -120,8 +120,8 @@ export class SessionSignals {
     this.#sessions.set(id, held);
     this.#index(id);
     this.#start();
-    // The session may have ended since the request has read it. An answer that is under way does not
-    // concern this request.
+    // The session may have ended since the request has read it. An answer that is under way does
+    // not concern this request.
     this.#invalidate(id);
     this.#lookUp(id);
     return held.signal;

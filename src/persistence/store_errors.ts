@@ -47,8 +47,8 @@ export async function withStoreErrors<T>(
 }
 
 /**
- * Converts an error of a store to a {@linkcode SessionError}, except for the error of a call that an
- * updater must not make.
+ * Converts an error of a store to a {@linkcode SessionError}, except for the error of a call that
+ * an updater must not make.
  *
  * @param store the store, as the application created it
  * @param operation the operation that failed, such as `"set"`

@@ -67,8 +67,8 @@ export class StoreWatch {
   }
 
   /**
-   * How long ago the store was asked whether it has reported every change, and has then confirmed it,
-   * in milliseconds. `Infinity` if it has not, or if changes may have been missed since.
+   * How long ago the store was asked whether it has reported every change, and has then confirmed
+   * it, in milliseconds. `Infinity` if it has not, or if changes may have been missed since.
    *
    * It counts from the question: a change that was made between the two may not have been reported.
    */
@@ -96,8 +96,8 @@ export class StoreWatch {
   }
 
   /**
-   * Asks the store whether it has reported every change, unless it was asked lately. Watches it again
-   * if the watch was lost.
+   * Asks the store whether it has reported every change, unless it was asked lately. Watches it
+   * again if the watch was lost.
    *
    * @param interval what "lately" means, in milliseconds
    */

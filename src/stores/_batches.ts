@@ -7,8 +7,8 @@ import { clearTimeout, setTimeout } from "node:timers";
 import type { MaybePromise } from "../util/maybe_promise.ts";
 
 /**
- * How long an item waits, in milliseconds. A query that takes longer no longer counts as pending. So
- * a server that is slow, far away or silent delays no item of others by more than this.
+ * How long an item waits, in milliseconds. A query that takes longer no longer counts as pending.
+ * So a server that is slow, far away or silent delays no item of others by more than this.
  */
 const MAX_WAIT_MS = 2;
 
@@ -22,8 +22,8 @@ export interface BatchLimits {
 
 /**
  * Sends items with few queries. If fewer queries are pending than allowed, an item is sent
- * immediately. Otherwise it waits until one of them has a result. All that wait are then sent as one
- * query.
+ * immediately. Otherwise it waits until one of them has a result. All that wait are then sent as
+ * one query.
  *
  * An item never joins a query that was already sent. So a lookup finds everything that was written
  * before it began.

@@ -220,9 +220,9 @@ export function overloadError(): Error {
 }
 
 /**
- * Returns the address of a client's server, such as `"db.example:5432/app"`, and the user, as far as
- * the client exposes them. Without a database in the URL, postgres.js uses the one that is named like
- * the user. It is left out, as the user is.
+ * Returns the address of a client's server, such as `"db.example:5432/app"`, and the user, as far
+ * as the client exposes them. Without a database in the URL, postgres.js uses the one that is named
+ * like the user. It is left out, as the user is.
  */
 export function readServer(sql: object): Server {
   const options: Partial<Record<"host" | "port" | "database" | "user", unknown>> = Object(Reflect.get(sql, "options"));

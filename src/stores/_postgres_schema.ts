@@ -14,7 +14,8 @@ const NAME = /^[A-Za-z_][A-Za-z0-9_]{0,49}$/;
 /**
  * Returns the SQL that creates the table of a {@linkcode PostgresStore} and its indexes, for
  * applications that run their migrations themselves. `init()` runs the same SQL. An existing table
- * keeps its rows, and gets the indexes that it lacks. docs/store-postgres.md shows the SQL for the default table.
+ * keeps its rows, and gets the indexes that it lacks. docs/store-postgres.md shows the SQL for the
+ * default table.
  *
  * @param table as in {@linkcode PostgresStoreOptions.table}
  * @returns statements for PostgreSQL 12 or newer

@@ -8,8 +8,9 @@
 const CEILING_MS = 10_000;
 
 /**
- * Limits the pending queries of a pool to the connections that the server grants it. Then postgres.js
- * does not open another one, which the server would refuse. Without a refusal there is no limit.
+ * Limits the pending queries of a pool to the connections that the server grants it. Then
+ * postgres.js does not open another one, which the server would refuse. Without a refusal there is
+ * no limit.
  */
 export class ConnectionSlots {
   readonly #max: number;

@@ -54,7 +54,8 @@ export function payloadOf(sid: string): string {
  * Listens on a connection of its own, and connects again when that is lost.
  *
  * A pooler in transaction mode accepts a LISTEN and then gives the connection to somebody else, so
- * nothing is ever reported. Each connection is therefore proved with a notification from another one.
+ * nothing is ever reported. Each connection is therefore proved with a notification from another
+ * one.
  */
 export class PostgresWatch implements Watch {
   readonly #channel: PostgresChannel;
@@ -88,10 +89,10 @@ export class PostgresWatch implements Watch {
   }
 
   /**
-   * Sends a notification to itself. PostgreSQL delivers notifications in the order of the commits, so
-   * everything before it has been reported. After a failover, the connection that listens may lead to
-   * another server than the writes of the store. The notification is sent as they are, and would not
-   * arrive.
+   * Sends a notification to itself. PostgreSQL delivers notifications in the order of the commits,
+   * so everything before it has been reported. After a failover, the connection that listens may
+   * lead to another server than the writes of the store. The notification is sent as they are, and
+   * would not arrive.
    */
   async confirm(): Promise<void> {
     const listener = this.#listener;

@@ -124,8 +124,8 @@ export class RedisConnection {
   }
 
   /**
-   * The server and the user, as far as the client exposes them. A pool does not. A cluster exposes its
-   * masters once it is connected, and the nodes that it was created with before.
+   * The server and the user, as far as the client exposes them. A pool does not. A cluster exposes
+   * its masters once it is connected, and the nodes that it was created with before.
    */
   get server(): Server {
     const client = this.#client;

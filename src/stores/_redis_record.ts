@@ -315,7 +315,8 @@ export const CHANGE = script(`${NOW}
  * Begins a move: notes the id of the copy in the session, and returns the fields as READ does.
  * Returns no fields if the session is not live.
  *
- * ARGV[1]: the caller's clock; ARGV[2]: the new id; ARGV[3]: the expected version, or {@linkcode ANY_VERSION}.
+ * ARGV[1]: the caller's clock; ARGV[2]: the new id; ARGV[3]: the expected version, or
+ * {@linkcode ANY_VERSION}.
  */
 export const BEGIN_MOVE = script(`
   local now = tonumber(ARGV[1])

@@ -130,8 +130,8 @@ export class RedisWatch implements Watch {
 
   /**
    * Implements {@linkcode Watch.confirm}. Replaces a connection that does not answer, or over which
-   * nothing is reported: a proxy may accept the command and forward no notices, and after a failover the
-   * connection may lead to another server than the writes of the store.
+   * nothing is reported: a proxy may accept the command and forward no notices, and after a
+   * failover the connection may lead to another server than the writes of the store.
    */
   async confirm(): Promise<void> {
     const client = this.#client;

@@ -382,8 +382,8 @@ export class DenoKvStore implements CountingStore, PrincipalListStore, PingableS
   }
 
   /**
-   * Reads the expiry and the metadata of a session of a user. Returns `undefined` if it is not live,
-   * or if it can never be read.
+   * Reads the expiry and the metadata of a session of a user. Returns `undefined` if it is not
+   * live, or if it can never be read.
    */
   async #readListed(sid: string, principal: string): Promise<ListedHeader | undefined> {
     try {

@@ -29,8 +29,8 @@ type Keys = readonly [DerivedKey, ...DerivedKey[]];
  * suffices to take over any session (see the note).
  *
  * Any store can be the underlying store, even one that stores only JSON, because the encrypted
- * values are strings. This store has the optional capabilities of the underlying store. It opens and
- * closes the underlying store. A value is bound to its session id and its key. Reading it under
+ * values are strings. This store has the optional capabilities of the underlying store. It opens
+ * and closes the underlying store. A value is bound to its session id and its key. Reading it under
  * another session id or key rejects with an `UnreadableRecordError`, and so does reading an altered
  * value or one that is not encrypted. `moveRecord` reads the session first, because it must encrypt
  * every value again for the new session id.
@@ -45,10 +45,10 @@ type Keys = readonly [DerivedKey, ...DerivedKey[]];
  * has expired. A value whose key is missing makes its session unreadable.
  *
  * Not hidden: session ids, the names of keys, the length of each value, users, the public keys of
- * devices, and the times when a session was created, was used and expires. (On a basic store, users,
- * devices and times are stored as a value, and are hidden.) Not prevented: an attacker with write
- * access to the database can remove values and sessions, and can replace a value with an older one
- * of the same key.
+ * devices, and the times when a session was created, was used and expires. (On a basic store,
+ * users, devices and times are stored as a value, and are hidden.) Not prevented: an attacker with
+ * write access to the database can remove values and sessions, and can replace a value with an
+ * older one of the same key.
  *
  * Note: users, the keys of devices, expiries and the new ids of replaced ids are neither hidden nor
  * protected. Write access to the database allows impersonation. An attacker can bind a session to
@@ -106,7 +106,8 @@ export class EncryptedStore implements SessionStore, AsyncDisposable {
   /** Implements {@linkcode CountingStore.countSessions}. Present if the underlying store has it. */
   declare readonly countSessions?: CountingStore["countSessions"];
   /**
-   * Implements {@linkcode PrincipalListStore.listPrincipals}. Present if the underlying store has it.
+   * Implements {@linkcode PrincipalListStore.listPrincipals}. Present if the underlying store has
+   * it.
    */
   declare readonly listPrincipals?: PrincipalListStore["listPrincipals"];
 

@@ -137,8 +137,8 @@ export class MemoryStore implements CountingStore, PrincipalListStore, PingableS
   }
 
   /**
-   * Implements {@linkcode WatchedStore.watch}. Every write is reported before it returns, and so is the
-   * session that a new one evicts.
+   * Implements {@linkcode WatchedStore.watch}. Every write is reported before it returns, and so is
+   * the session that a new one evicts.
    */
   watch(changed: (sid: string | undefined) => void): Promise<Watch> {
     const watcher: Watcher = { changed };

@@ -100,9 +100,9 @@ export interface PostgresStoreOptions {
    * Which writes send a notification to all processes.
    *
    * - `"endings"`: those that end a session, or may do so, which `session.signal` needs.
-   * - `"all"`: every write to a session, which the option `cache` of `SessionMiddleware` needs. Set it
-   *   in every process that writes to the table before the first one uses `cache`. PostgreSQL commits
-   *   such writes one after the other: see docs/store-postgres.md for what that costs.
+   * - `"all"`: every write to a session, which the option `cache` of `SessionMiddleware` needs. Set
+   *   it in every process that writes to the table before the first one uses `cache`. PostgreSQL
+   *   commits such writes one after the other: see docs/store-postgres.md for what that costs.
    *
    * @default {"endings"}
    */
@@ -136,8 +136,8 @@ const RECORD_COLUMNS = "data, meta, version, expires_at, moved_to, grace_until";
 const LOOKUP_BATCHES: BatchLimits = { queries: 2, items: 100 };
 
 /**
- * Fewer statements at a time commit fewer transactions, but with less than eight concurrent requests
- * they make each of them wait.
+ * Fewer statements at a time commit fewer transactions, but with less than eight concurrent
+ * requests they make each of them wait.
  */
 const WRITE_BATCHES: BatchLimits = { queries: 8, items: 50 };
 
@@ -227,9 +227,9 @@ const CLEANUP_BATCH = 1000;
  * - The writes of one process to one session keep their order, even if a request gave up waiting
  *   (`storeTimeout`) and another request followed. A write that has waited five seconds for earlier
  *   ones is then sent without waiting for them.
- * - A statement that did nothing because of a concurrent one (SQLSTATE 40001, 40P01), or because the
- *   server has no free connection (53300), is retried for up to five seconds. The isolation level
- *   may therefore be any.
+ * - A statement that did nothing because of a concurrent one (SQLSTATE 40001, 40P01), or because
+ *   the server has no free connection (53300), is retried for up to five seconds. The isolation
+ *   level may therefore be any.
  * - Errors of the database keep only their name, message and `code`, because their other fields
  *   quote rows.
  *
@@ -268,8 +268,8 @@ export class PostgresStore implements CountingStore, PrincipalListStore, Pingabl
   /** The SQL that creates the table; `undefined` if the application creates it. */
   readonly #migration: string | undefined;
   /**
-   * The server's clock compared with `performance.now()`. So it does not matter how far the clocks of
-   * the two machines differ, or whether the system clock is adjusted.
+   * The server's clock compared with `performance.now()`. So it does not matter how far the clocks
+   * of the two machines differ, or whether the system clock is adjusted.
    */
   readonly #serverClock = new ServerClock();
   #ready: Promise<void> | undefined;
@@ -336,8 +336,8 @@ export class PostgresStore implements CountingStore, PrincipalListStore, Pingabl
    * Creates the table if it is missing, unless `migrate` is false. See
    * {@linkcode SessionStore.init}. Any number of processes may call it concurrently.
    *
-   * @throws {SessionStoreError} if PostgreSQL cannot be reached, or refuses the user or the table; or
-   * if the table is missing and `migrate` is false. With a URL, after ten seconds at most.
+   * @throws {SessionStoreError} if PostgreSQL cannot be reached, or refuses the user or the table;
+   * or if the table is missing and `migrate` is false. With a URL, after ten seconds at most.
    */
   init(): Promise<void> {
     return this.#ready ??= this.#prepareInTime().catch((error) => {
@@ -359,13 +359,13 @@ export class PostgresStore implements CountingStore, PrincipalListStore, Pingabl
   }
 
   /**
-   * Implements {@linkcode WatchedStore.watch}, with `LISTEN` on a connection of its own. Writes send
-   * a notification if they delete a session, move it, take it from its user, or end it earlier. Other
-   * writes do so only with `notify: "all"`, because PostgreSQL commits those that `NOTIFY` one after
-   * the other.
+   * Implements {@linkcode WatchedStore.watch}, with `LISTEN` on a connection of its own. Writes
+   * send a notification if they delete a session, move it, take it from its user, or end it
+   * earlier. Other writes do so only with `notify: "all"`, because PostgreSQL commits those that
+   * `NOTIFY` one after the other.
    *
-   * @throws {SessionStoreError} if the server cannot be reached, or a pooler in transaction mode is in
-   * between
+   * @throws {SessionStoreError} if the server cannot be reached, or a pooler in transaction mode is
+   * in between
    */
   async watch(changed: (key: string | undefined) => void): Promise<Watch> {
     const channel: PostgresChannel = {
@@ -709,7 +709,8 @@ export class PostgresStore implements CountingStore, PrincipalListStore, Pingabl
     const { ifVersion, ifNoDevice = false, clear = false, set = [], meta = {} } = change;
     const expiresAt = change.expiresAt === undefined ? null : normalizeTimestamp(change.expiresAt);
     const write = { id: encodeKey(sid), clear, set: encodeTexts(set), meta: encodeMeta(meta) };
-    // A change that takes the session from its user, or that ends it earlier, is notified in any case.
+    // A change that takes the session from its user, or that ends it earlier, is notified in any
+    // case.
     const isNotified = this.reportsAll || clear || "principal" in meta;
     const payload = isNotified || expiresAt !== null ? payloadOf(sid) : null;
     const parameters: PostgresParameter[] = [clear, write.set, write.meta, expiresAt];
@@ -733,8 +734,8 @@ export class PostgresStore implements CountingStore, PrincipalListStore, Pingabl
 
   /**
    * Writes to a session without locking it first, which allows a fifth more writes a second with 64
-   * concurrent requests. The write may have to wait until the session has expired. It then changes a
-   * record that is dead, and does not extend its expiry.
+   * concurrent requests. The write may have to wait until the session has expired. It then changes
+   * a record that is dead, and does not extend its expiry.
    *
    * @returns whether the session was live when it was written; if not, the caller finds out why
    */
@@ -757,10 +758,10 @@ export class PostgresStore implements CountingStore, PrincipalListStore, Pingabl
     try {
       rows = await this.#sendDirectly(
         { id: "write.id", clear: "write.clear", set: "write.set", meta: "write.meta", payload: "write.payload" },
-        // A session that is locked is left out, and written by a statement of its own. Otherwise all
-        // would wait for its lock, and two batches could wait for each other. With the comparison with
-        // `batch`, PostgreSQL estimates one row instead of 100. It then looks the sessions up in the
-        // index if it would do so for one.
+        // A session that is locked is left out, and written by a statement of its own. Otherwise
+        // all would wait for its lock, and two batches could wait for each other. With the
+        // comparison with `batch`, PostgreSQL estimates one row instead of 100. It then looks the
+        // sessions up in the index if it would do so for one.
         `FROM (
           SELECT wanted.* FROM jsonb_to_recordset($1::text::jsonb) AS wanted
             (batch integer, id text, clear boolean, set jsonb, meta jsonb, payload text)
@@ -816,8 +817,8 @@ export class PostgresStore implements CountingStore, PrincipalListStore, Pingabl
    * Writes to a live session, if it meets the condition.
    *
    * @param operation the name of the operation, for errors
-   * @param written the CTE `written`, which writes to the session if `judged` allows it, and returns
-   * the row. Other CTEs may surround it. `$4` is the version, or `null`.
+   * @param written the CTE `written`, which writes to the session if `judged` allows it, and
+   * returns the row. Other CTEs may surround it. `$4` is the version, or `null`.
    * @param parameters `$5` and following
    * @param notify an expression that sends the notification
    * @returns `false` if the session does not meet the condition
@@ -832,8 +833,8 @@ export class PostgresStore implements CountingStore, PrincipalListStore, Pingabl
   ): Promise<boolean> {
     // The statement may wait for the lock of the row until the session has expired. It therefore
     // locks the row first, and then compares the expiry with the clock. A comparison in the WHERE
-    // clause of the UPDATE would not be repeated after the wait, unless the row was changed. `$3` is
-    // the server's time at the time `$2`, as far as it is known. The last comparison with the
+    // clause of the UPDATE would not be repeated after the wait, unless the row was changed. `$3`
+    // is the server's time at the time `$2`, as far as it is known. The last comparison with the
     // condition reads the snapshot from before the statement, and may be out of date.
     const condition = `version = coalesce($4, version)${ifNoDevice ? " AND meta ->> 'deviceKey' IS NULL" : ""}`;
     const query = `WITH judged AS MATERIALIZED (
@@ -871,8 +872,8 @@ export class PostgresStore implements CountingStore, PrincipalListStore, Pingabl
 
   /**
    * Sends a statement of {@linkcode #writeIf}. The estimate of the server's clock may be wrong,
-   * because that was adjusted or another server has taken over. So if the session is still live when
-   * the refusal arrives, the statement is sent again.
+   * because that was adjusted or another server has taken over. So if the session is still live
+   * when the refusal arrives, the statement is sent again.
    *
    * @param parameters `$4` and following
    */
@@ -893,9 +894,9 @@ export class PostgresStore implements CountingStore, PrincipalListStore, Pingabl
 
   /**
    * Runs a write to a session after this process's earlier writes to it. Statements on two
-   * connections can overtake each other. Without a queue, a write that a request no longer waits for
-   * could undo a write of the next request. A write with a version is not queued, because it cannot
-   * undo another write, and its version would become outdated while it waits.
+   * connections can overtake each other. Without a queue, a write that a request no longer waits
+   * for could undo a write of the next request. A write with a version is not queued, because it
+   * cannot undo another write, and its version would become outdated while it waits.
    */
   #inOrder<T>(sid: string, ifVersion: number | undefined, send: () => Promise<T>): Promise<T> {
     if (ifVersion !== undefined) return send();
@@ -956,10 +957,10 @@ export class PostgresStore implements CountingStore, PrincipalListStore, Pingabl
 }
 
 /**
- * Returns the rows of a result. postgres.js 3.4.9 may return no result after a lost connection. If a
- * query failed after its first row (which is common at the isolation level serializable), the next
- * result of that connection begins with as many empty places. Neither means that the session is
- * missing or that nothing was written.
+ * Returns the rows of a result. postgres.js 3.4.9 may return no result after a lost connection. If
+ * a query failed after its first row (which is common at the isolation level serializable), the
+ * next result of that connection begins with as many empty places. Neither means that the session
+ * is missing or that nothing was written.
  */
 function checkResult(result: PostgresRows): PostgresRows {
   const { count } = result;

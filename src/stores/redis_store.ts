@@ -220,8 +220,8 @@ export class RedisStore implements CountingStore, PrincipalStore, PingableStore,
   }
 
   /**
-   * Whether {@linkcode watch} reports every write: `false` on a cluster, which cannot be watched. Implements
-   * {@linkcode WatchedStore.reportsAll}.
+   * Whether {@linkcode watch} reports every write: `false` on a cluster, which cannot be watched.
+   * Implements {@linkcode WatchedStore.reportsAll}.
    */
   get reportsAll(): boolean {
     return !this.#redis.isCluster;
@@ -253,8 +253,8 @@ export class RedisStore implements CountingStore, PrincipalStore, PingableStore,
    * Note: Redis reports sessions with the same keys in its other databases too.
    *
    * @throws {SessionStoreError} if Redis cannot be reached, is a replica, or refuses to report
-   * changes, or if the client does not expose its options; and always on a cluster. A cluster does not
-   * report every change after a failover.
+   * changes, or if the client does not expose its options; and always on a cluster. A cluster does
+   * not report every change after a failover.
    */
   async watch(changed: (sid: string | undefined) => void): Promise<Watch> {
     if (this.#redis.isCluster) {
@@ -330,8 +330,8 @@ export class RedisStore implements CountingStore, PrincipalStore, PingableStore,
   /**
    * Removes the copies of a session that has ended or moved. If that fails, they expire.
    *
-   * Note: this does not remove them from the index. The process that made a copy may be using the id
-   * again, to move the session from its newer id. The session would then be live but not listed.
+   * Note: this does not remove them from the index. The process that made a copy may be using the
+   * id again, to move the session from its newer id. The session would then be live but not listed.
    */
   async #deleteCopies(copies: readonly (string | null)[], original: string): Promise<void> {
     const keys = copies.map((copy) => this.#sessionKey(String(copy)));
@@ -409,9 +409,9 @@ export class RedisStore implements CountingStore, PrincipalStore, PingableStore,
    * 3. It removes the mark. In the meantime, and if that fails, a process that finds the mark also
    *    reads the trace.
    *
-   * If the old record has been changed meanwhile, the method starts again, for five seconds at most.
-   * A failure before the second step leaves a copy that is no session. The old record notes its id,
-   * so that whatever ends that record removes the copy too.
+   * If the old record has been changed meanwhile, the method starts again, for five seconds at
+   * most. A failure before the second step leaves a copy that is no session. The old record notes
+   * its id, so that whatever ends that record removes the copy too.
    *
    * @throws {SessionStoreError} if other requests kept changing the record
    */
@@ -587,8 +587,8 @@ export class RedisStore implements CountingStore, PrincipalStore, PingableStore,
   }
 
   /**
-   * Closes the store's own connection, and ends all watches. A pending call rejects. A client of the
-   * application stays open.
+   * Closes the store's own connection, and ends all watches. A pending call rejects. A client of
+   * the application stays open.
    */
   async [Symbol.asyncDispose](): Promise<void> {
     this.#opening = undefined;
@@ -616,8 +616,8 @@ export class RedisStore implements CountingStore, PrincipalStore, PingableStore,
 
   /**
    * Runs a script on a session. The script treats a session of an earlier epoch as missing. In a
-   * cluster, it cannot read the epoch. It is then read at the same time, and the caller must compare
-   * it.
+   * cluster, it cannot read the epoch. It is then read at the same time, and the caller must
+   * compare it.
    *
    * @param since a current epoch, if the caller has just read it
    * @param newSid the id of another record that the script changes, except in a cluster
@@ -730,9 +730,9 @@ export class RedisStore implements CountingStore, PrincipalStore, PingableStore,
 
   /**
    * Runs a script that refuses a session which has expired when Redis executes it. The estimate of
-   * Redis's clock may be wrong, because that was adjusted or another server has taken over. So if the
-   * session is still live when the refusal arrives, the script runs again. It also runs again after
-   * the mark was removed from a copy that has become the session.
+   * Redis's clock may be wrong, because that was adjusted or another server has taken over. So if
+   * the session is still live when the refusal arrives, the script runs again. It also runs again
+   * after the mark was removed from a copy that has become the session.
    */
   async #runTimed(
     script: Script,

@@ -805,13 +805,13 @@ function prepare(db: DatabaseSync, synchronous: string): Record<keyof typeof STA
 }
 
 /**
- * Identifies a file. Returns `undefined` if there is none, if Deno may not read it, or if the system
- * has no inodes.
+ * Identifies a file. Returns `undefined` if there is none, if Deno may not read it, or if the
+ * system has no inodes.
  */
 function identify(path: string): OpenFile | undefined {
   try {
-    // In a terminal, Deno would otherwise ask for the permission, and block the process until somebody
-    // answers.
+    // In a terminal, Deno would otherwise ask for the permission, and block the process until
+    // somebody answers.
     if (Deno.permissions.querySync({ name: "read", path }).state !== "granted") return undefined;
     const { dev, ino } = Deno.statSync(path);
     return ino === null ? undefined : { path, dev, ino };

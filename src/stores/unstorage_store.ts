@@ -88,8 +88,8 @@ const mutexes = new WeakMap<UnstorageLike, KeyedMutex>();
  * as MongoDB, MySQL, Upstash, S3 or a file system. The application creates the storage with its
  * driver, and disposes of it. This module itself does not depend on unstorage.
  *
- * The storage needs no transactions, so this store promises less than the others. `docs/store-others.md`
- * tells the rest, and lists the drivers that sessions must not be kept in.
+ * The storage needs no transactions, so this store promises less than the others.
+ * `docs/store-others.md` tells the rest, and lists the drivers that sessions must not be kept in.
  *
  * - **Within one process**, every write is atomic: concurrent writes to different keys are all
  *   kept, and no write brings back a session that was removed. That includes several stores, if
@@ -103,8 +103,8 @@ const mutexes = new WeakMap<UnstorageLike, KeyedMutex>();
  * Each session is one item. Its key is the prefix and the SHA-256 hash of the session id, so ids
  * that differ in case stay different in every backend, and a list of the keys does not disclose an
  * id. Its value is one text in ASCII, in which every value is kept as in the other stores of this
- * project. Errors of the driver keep only their name, message and `code`, because their other fields
- * may quote the session. A message is cut off where it begins to quote an item or its key.
+ * project. Errors of the driver keep only their name, message and `code`, because their other
+ * fields may quote the session. A message is cut off where it begins to quote an item or its key.
  *
  * If the driver supports a time to live, the backend removes a session ten minutes after its
  * expiry. Otherwise an expired session stays in the backend until its visitor returns or {@linkcode
@@ -426,8 +426,8 @@ function unlessUnreadable(error: unknown): undefined {
 }
 
 /**
- * Calls an asynchronous function for each item, a batch of them concurrently. Stops after a batch in
- * which every call failed; otherwise continues.
+ * Calls an asynchronous function for each item, a batch of them concurrently. Stops after a batch
+ * in which every call failed; otherwise continues.
  *
  * @throws the first error
  */

@@ -11,8 +11,8 @@ export const CHECK_VARIABLE = "if it comes from an environment variable, check t
 const MAX_TEXT_LENGTH = 64;
 
 /**
- * Describes a value by its type, such as `"a string"`, `"an array"`, `"a Map"` or `"null"`. Use it for
- * what may be secret.
+ * Describes a value by its type, such as `"a string"`, `"an array"`, `"a Map"` or `"null"`. Use it
+ * for what may be secret.
  */
 export function describeType(value: unknown): string {
   if (value === undefined || value === null) return String(value);

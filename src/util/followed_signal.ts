@@ -12,8 +12,9 @@ const dependentsSymbol = Object.getOwnPropertySymbols(new AbortController().sign
  * Returns whether a signal that `AbortSignal.any()` has derived from this one is still in use, that
  * is, has not been collected as garbage. Deno keeps a derived signal as long as it has a listener.
  *
- * No standard interface tells this: a `FinalizationRegistry` misses the signals that the application
- * derives from a derived one. If Deno keeps them elsewhere one day, every signal counts as in use.
+ * No standard interface tells this: a `FinalizationRegistry` misses the signals that the
+ * application derives from a derived one. If Deno keeps them elsewhere one day, every signal counts
+ * as in use.
  */
 export function isFollowed(signal: AbortSignal): boolean {
   if (dependentsSymbol === undefined) return true;

@@ -1,6 +1,6 @@
 /**
- * Chromium with device-bound sessions, whose keys it keeps in software because a test machine has no
- * TPM.
+ * Chromium with device-bound sessions, whose keys it keeps in software because a test machine has
+ * no TPM.
  *
  * @module
  */

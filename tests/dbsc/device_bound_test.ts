@@ -421,7 +421,8 @@ Deno.test("DeviceBoundMiddleware offers again after ten minutes, and only to pag
 });
 
 Deno.test("DeviceBoundMiddleware: a store that fails at the endpoint answers 503, and the bound session heals", async (t) => {
-  // Trap 9: with a 4xx, or the error page of the application, the browser would give the session up.
+  // Trap 9: with a 4xx, or the error page of the application, the browser would give the session
+  // up.
   for (const onStoreError of ["fail", "anonymous"] as const) {
     await t.step(`onStoreError "${onStoreError}"`, async () => {
       using clock = new FakeClock();
@@ -638,7 +639,8 @@ Deno.test("DeviceBoundMiddleware answers with complete instructions, at the regi
   assertEquals(await response.json(), instructions);
   assertEquals(response.headers.get("cache-control"), "no-store");
   const [, ...attributes] = (response.headers.getSetCookie()[0] ?? "").split("; ");
-  // Trap: a cookie with other attributes than the instructions say is refreshed before every request.
+  // Trap: a cookie with other attributes than the instructions say is refreshed before every
+  // request.
   assertEquals(attributes.join("; "), "Max-Age=150; Path=/; Secure; HttpOnly; SameSite=Strict");
   clock.tick(151_000);
   assertEquals(await (await browser.refresh())?.json(), instructions);

@@ -338,7 +338,8 @@ export class CacheWorld {
       this.#connection = "silent";
       this.#notices = [];
     } else if (name === "lose" && this.#connection !== "lost") {
-      // The answer to a question may have been received already, unless a notice should have come first.
+      // The answer to a question may have been received already, unless a notice should have come
+      // first.
       for (const question of [...this.#questions]) {
         if (this.#connection === "silent" || question.notices > 0) this.#settle(question, false);
       }

@@ -262,7 +262,8 @@ export const SCENARIOS: readonly Scenario[] = [
       let refused = false;
       const expire = async (): Promise<void> => {
         refused = await round.delays.run(async () => {
-          // Longer than a command takes, because a store knows the server's clock only so precisely.
+          // Longer than a command takes, because a store knows the server's clock only so
+          // precisely.
           await waitUntil(deadline + 400);
           return await round.refuses(track);
         });

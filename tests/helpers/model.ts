@@ -47,7 +47,8 @@ export interface Id {
   readonly session: ModelSession;
   /**
    * The id that replaced it, and the request that did so. Its grace ended between `graceFrom` and
-   * `graceTo`. After an automatic renewal, the grace lasts until a request has presented the new id.
+   * `graceTo`. After an automatic renewal, the grace lasts until a request has presented the new
+   * id.
    */
   next?: { id: Id; by: number; graceFrom: number; graceTo: number; isRenewal: boolean };
   /** Whether a request has presented it, which is perhaps still being looked up. */
@@ -83,8 +84,8 @@ export class ModelSession {
    */
   #recorded: Set<Lifetime>;
   /**
-   * How many requests are looking it up and may find it, and how many of their writes that write their
-   * activity too are under way.
+   * How many requests are looking it up and may find it, and how many of their writes that write
+   * their activity too are under way.
    */
   active = 0;
   readonly registers = new Map<string, Operation[]>();

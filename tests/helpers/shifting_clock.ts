@@ -1,5 +1,6 @@
 /**
- * Runs before the main module of a child process: the signal SIGUSR2 sets its clock ten minutes ahead.
+ * Runs before the main module of a child process: the signal SIGUSR2 sets its clock ten minutes
+ * ahead.
  *
  * @module
  */

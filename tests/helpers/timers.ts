@@ -1,6 +1,6 @@
 /**
- * Replaces `setTimeout`, `clearTimeout` and `performance.now`. A timer runs only when the test calls
- * `tick()`.
+ * Replaces `setTimeout`, `clearTimeout` and `performance.now`. A timer runs only when the test
+ * calls `tick()`.
  */
 export class FakeTimers implements Disposable {
   readonly #realNow = performance.now;

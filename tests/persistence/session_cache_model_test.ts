@@ -1,6 +1,6 @@
 /**
- * Plays random steps on a `SessionCache`, and checks that no lookup misses a change for too long. It
- * must find each of the defects that are planted into copies of the sources.
+ * Plays random steps on a `SessionCache`, and checks that no lookup misses a change for too long.
+ * It must find each of the defects that are planted into copies of the sources.
  *
  * `FC_SEED=… deno test -A tests/persistence/session_cache_model_test.ts` replays a run, and
  * `FC_RUNS=…` sets the number of runs.
@@ -14,8 +14,8 @@ import * as CORRECT from "../../src/persistence/session_repository.ts";
 const SEED = Number(Deno.env.get("FC_SEED") ?? crypto.getRandomValues(new Int32Array(1))[0]);
 const RUNS = Number(Deno.env.get("FC_RUNS") ?? 1000);
 /**
- * How many runs may pass until a defect is found, and their seed. With random ones, the rarest defect
- * was once not found in all of them.
+ * How many runs may pass until a defect is found, and their seed. With random ones, the rarest
+ * defect was once not found in all of them.
  */
 const DEFECT_RUNS = 20_000;
 const DEFECT_SEED = 3;

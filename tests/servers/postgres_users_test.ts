@@ -109,7 +109,8 @@ if (await postgresIsThere("the users in PostgreSQL")) {
     await store.init();
     const now = Date.now();
     const meta = `jsonb_build_object('createdAt', 1, 'seenAt', 1, 'renewedAt', 1)`;
-    // Half of the rows are sessions of users, a quarter of them expired; then anonymous ones and traces.
+    // Half of the rows are sessions of users, a quarter of them expired; then anonymous ones and
+    // traces.
     await own.unsafe(`INSERT INTO ${table} (id, data, meta, version, expires_at, moved_to)
       SELECT i, '{}', CASE i % 4 WHEN 0 THEN ${meta} WHEN 1 THEN '{}'
           ELSE ${meta} || jsonb_build_object('principal', 'user ' || lpad((i % 5000)::text, 4, '0')) END,

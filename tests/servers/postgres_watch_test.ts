@@ -202,8 +202,8 @@ if (await postgresCanBeStarted("the test of PostgresStore.watch() after a crash"
 }
 
 if (await postgresCanBeStarted("the test of PostgresStore while the queue of notifications is full")) {
-  // It takes a minute and eight gigabytes to fill the queue, so by default a trigger refuses the same
-  // commits in the same way. FILL_NOTIFY_QUEUE=1 fills it.
+  // It takes a minute and eight gigabytes to fill the queue, so by default a trigger refuses the
+  // same commits in the same way. FILL_NOTIFY_QUEUE=1 fills it.
   const isReal = Deno.env.get("FILL_NOTIFY_QUEUE") !== undefined;
   Deno.test("PostgresStore refuses what it cannot report if the queue of notifications is full, and loses nothing", async () => {
     await using server = await ownServer();

@@ -235,7 +235,8 @@ if (await isThere("redis", "the faults of Redis", findRedisServer)) {
       await assertRejects(() => store.exist("late"), Error, "MASTERDOWN");
       target.port = master.port;
       assertEquals(await store.exist("late"), true);
-      // Later steps demote this Redis again, and expect READONLY while it still looks for its master.
+      // Later steps demote this Redis again, and expect READONLY while it still looks for its
+      // master.
       await replica.cli("CONFIG", "SET", "replica-serve-stale-data", "yes");
     });
     await t.step("clear() follows", async () => {

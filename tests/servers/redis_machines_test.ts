@@ -21,7 +21,8 @@ if (await isThere("redis", "the interleavings on Redis", findRedisServer)) {
       for (let i = 0; i < 3; i++) clients.push(await createClient({ url }).connect() as RedisClientType);
     }
     const backend = redisBackend(clients, isCluster);
-    // Until the server has cached a script, it takes two commands, which would change a repeated round.
+    // Until the server has cached a script, it takes two commands, which would change a repeated
+    // round.
     for (const scenario of SCENARIOS) await playRounds(backend, scenario, { rounds: 1 });
     return backend;
   };

@@ -1,6 +1,6 @@
 /**
- * `session.signal` while another process ends sessions, the push connection is killed and the server
- * is restarted. No acknowledged ending may be missed.
+ * `session.signal` while another process ends sessions, the push connection is killed and the
+ * server is restarted. No acknowledged ending may be missed.
  */
 import { PostgresStore } from "@alosaur/session/postgres";
 import { RedisStore } from "@alosaur/session/redis";

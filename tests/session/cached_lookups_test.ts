@@ -171,7 +171,8 @@ Deno.test("reload() asks the store, and so do update() and take()", async () => 
     })));
   assertEquals(values.pop(), 3);
 
-  // The last write was one of this process, so the record is read again, and then written elsewhere.
+  // The last write was one of this process, so the record is read again, and then written
+  // elsewhere.
   await world.lookups(cookie, read);
   await visit(there, { cookie }, ({ security: { session } }) => session.set("n", 7));
   await world.lookups(cookie, (session) => note(session.take("n")));

@@ -357,8 +357,8 @@ interface Write {
   /** Whether its response must carry the cookie with that lifetime. */
   sendsLifetime: boolean;
   /**
-   * For a sign-in of the user whom the session is bound to, as far as the request knows. The session
-   * then keeps its label and its lifetime.
+   * For a sign-in of the user whom the session is bound to, as far as the request knows. The
+   * session then keeps its label and its lifetime.
    */
   confirms?: { isCertain: boolean };
 }
@@ -628,7 +628,8 @@ class Visit {
       touch();
       if (maxAge !== undefined) write.what += ` with the lifetime ${maxAge}`;
     };
-    // The lifetime of the options applies again. It counts from now if the request knows of another.
+    // The lifetime of the options applies again. It counts from now if the request knows of
+    // another.
     const forgetLifetime = (): void => {
       const known = new Set(model?.lifetimes(this.#startedAt).map(({ countsAnew }) => countsAnew));
       lifetime(undefined, known.size === 1 ? known.values().next().value : undefined);
@@ -1080,8 +1081,8 @@ async function runWaves(
 }
 
 /**
- * Waits until the requests of a wave have ended. When none of them goes on, time passes, and at last
- * the functions that hang return.
+ * Waits until the requests of a wave have ended. When none of them goes on, time passes, and at
+ * last the functions that hang return.
  */
 async function untilEnded(world: World, scheduler: fc.Scheduler, wave: Promise<unknown>): Promise<void> {
   using timers = new FakeTimers();
@@ -1138,8 +1139,8 @@ const { renew, move, setAll, change } = SessionRepository.prototype;
 const { run } = KeyedMutex.prototype;
 
 /**
- * Faults that users of other libraries have reported, and a few of our own. The model must find each
- * of them.
+ * Faults that users of other libraries have reported, and a few of our own. The model must find
+ * each of them.
  */
 const FAULTS: Record<string, () => Disposable[]> = {
   "a sign-in fails if another one has replaced the id": () => [

@@ -418,8 +418,8 @@ for (const onStoreError of ["fail", "anonymous"] as const) {
         });
         assertEquals(response.headers.getSetCookie(), []);
         assertEquals(eventNames(events), ["storeFailed"]);
-        // The values are still known, so reading them needs no further lookup. On a basic store, the
-        // write itself reads the record.
+        // The values are still known, so reading them needs no further lookup. On a basic store,
+        // the write itself reads the record.
         const lookups = seen.calls.filter((method) => method === "readRecord" || method === "get").length;
         assertEquals(lookups, name === "MemoryStore" ? 1 : 2);
         // The next request tries again.

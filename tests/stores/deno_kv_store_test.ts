@@ -568,8 +568,8 @@ Deno.test("DenoKvStore.clear() removes only the entries under its prefix", async
   await store.createRecord("a", record(Infinity, [["k", "x".repeat(700_000)]]));
   watch.calls.length = 0;
   await store.clear();
-  // First the end of all sessions, then 131 entries of sessions and 120 of a user, in commits of 100
-  // at most.
+  // First the end of all sessions, then 131 entries of sessions and 120 of a user, in commits of
+  // 100 at most.
   assertEquals(watch.calls.filter((call) => call === "commit").length, 5);
   assertEquals((await entriesOf(kv)).filter(({ key }) => key[1] !== "epoch"), before);
   assertEquals((await other.listSessions("ada")).length, 1);

@@ -218,8 +218,8 @@ function isOf(metadata: ClassMetadata, member: ClassMetadata): boolean {
 /**
  * Returns the container of an area or a controller.
  *
- * Note: it is created once, so its parent is the container of the first application of the process. Its providers are
- * registered as they were written, so a lookup returns the declaration.
+ * Note: it is created once, so its parent is the container of the first application of the process.
+ * Its providers are registered as they were written, so a lookup returns the declaration.
  */
 function scopeOf(scope: Scope, parent: Container): Container {
   if (scope.container) return scope.container;
@@ -240,9 +240,10 @@ async function readParams(route: RouteMetadata, context: HttpContext): Promise<u
 /**
  * Runs one method of the hooks, outermost first.
  *
- * When one of them makes the response immediate, the hooks before it are run once more in reverse order, with
- * `onPostAction` (or `onCatchAction` if the action threw). The merged result goes to a function that no longer exists. The
- * TypeError is handled like any other error: the error handler runs, and a second merge is sent.
+ * When one of them makes the response immediate, the hooks before it are run once more in reverse
+ * order, with `onPostAction` (or `onCatchAction` if the action threw). The merged result goes to a
+ * function that no longer exists. The TypeError is handled like any other error: the error handler
+ * runs, and a second merge is sent.
  */
 async function runHooks(method: HookMethod, hooks: HookInstance[], context: HttpContext<any>): Promise<void> {
   for (const [index, { hook, payload }] of hooks.entries()) {

@@ -78,7 +78,8 @@ export function UseHook<TState, TPayload>(hook: Type<HookTarget<TState, TPayload
 /**
  * Binds parameter number `index` of an action to what `fn` reads.
  *
- * Note: the index only sorts. The parameters are passed one after another, without the gaps between their numbers.
+ * Note: the index only sorts. The parameters are passed one after another, without the gaps between
+ * their numbers.
  */
 export function ActionParam(index: number, fn: Function): Function {
   return (_target: unknown, { name, metadata }: DecoratorContext) => {

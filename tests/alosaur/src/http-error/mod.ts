@@ -1,7 +1,8 @@
 /**
  * An error with a status.
  *
- * Note: the fields of an error that nothing handles are sent to the client, and here `message` is one of them.
+ * Note: the fields of an error that nothing handles are sent to the client, and here `message` is
+ * one of them.
  */
 export class HttpError extends Error {
   httpCode: number | undefined;

@@ -62,8 +62,8 @@ export class AlosaurResponse extends ImmediatelyResponse {
   /**
    * Merges the headers and the result into the answer.
    *
-   * Note: the headers of an action result are changed in place. If a result is merged twice, or returned for two requests, it
-   * has the headers of both.
+   * Note: the headers of an action result are changed in place. If a result is merged twice, or
+   * returned for two requests, it has the headers of both.
    */
   getMergedResult(): Response | PrimitiveResponse {
     if (this.result instanceof Response) return this.result;

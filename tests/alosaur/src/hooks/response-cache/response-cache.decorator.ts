@@ -12,8 +12,8 @@ import {
 /**
  * Answers from the store, or stores the action's result.
  *
- * Note: it stores the result object itself, before the merge. The merge appends to its headers, and so does each later
- * answer.
+ * Note: it stores the result object itself, before the merge. The merge appends to its headers, and
+ * so does each later answer.
  */
 @Injectable({ inject: [ResponseCacheStoreToken] })
 export class ResponseCacheHook implements HookTarget<unknown, unknown> {

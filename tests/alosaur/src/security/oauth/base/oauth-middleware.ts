@@ -28,7 +28,8 @@ export class OAuthMiddleware<TState> implements MiddlewareTarget<TState> {
     const { callbackPath, successLoginPath, errorLoginPath } = this.options;
     try {
       const profile = await this.#fetchProfile(code, scope);
-      // Not awaited. If the session cannot be written, that is an unhandled rejection and the visitor is redirected anyway.
+      // Not awaited. If the session cannot be written, that is an unhandled rejection and the
+      // visitor is redirected anyway.
       (context.security.session as SessionInterface).set(`external_login_${callbackPath}`, profile);
       return successLoginPath;
     } catch (error) {
