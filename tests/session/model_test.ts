@@ -780,8 +780,14 @@ class Visit {
 
   /** Notes that a write of the lifetime has ended. */
   #noteLifetime(lifetime: Lifetime, endedAt: number, maybe: boolean): void {
-    const { from, to } = lifetime.since;
-    Object.assign(lifetime, { endedAt, maybe, since: { from, to: Math.min(to, this.#world.now) } });
+    const { maxAge, startedAt, since: { from, to } } = lifetime;
+    let { countsAnew } = lifetime;
+    // A write that had to wait may have learned of a lifetime that was set meanwhile.
+    const others = this.#model?.lifetimes(startedAt) ?? [];
+    const mayHaveLearned = maxAge === undefined && others.some((other) => other.countsAnew !== countsAnew);
+    if (mayHaveLearned) countsAnew = undefined;
+    const since = { from, to: Math.min(mayHaveLearned ? Infinity : to, this.#world.now) };
+    Object.assign(lifetime, { endedAt, maybe, countsAnew, since });
   }
 
   /** Notes that the user of a session has signed in again, which keeps the label and the lifetime. */
