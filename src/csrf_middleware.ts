@@ -8,7 +8,7 @@
  */
 import type { HttpContext, MiddlewareTarget } from "../deps.ts";
 import { Session, stateOf } from "./session.ts";
-import { describeOption } from "./util/describe_value.ts";
+import { optionError } from "./util/describe_value.ts";
 import { checkOptionNames } from "./util/option_names.ts";
 
 /** The options of `CsrfMiddleware`. */
@@ -242,16 +242,14 @@ function checkOrigin(origin: unknown): void {
   // A URL may have the host `*`, which looks like a wildcard but is not one.
   const isOrigin = url !== null && !url.host.includes("*") && ORIGIN_PATTERN.test(url.origin);
   if (isOrigin && url.origin === origin) return;
-  const requirement = 'must contain origins as browsers send them, such as "https://other.example"';
-  throw invalid("trustedOrigins", requirement, origin, isOrigin ? `; write ${JSON.stringify(url.origin)}` : "");
+  const example = isOrigin ? `; write ${JSON.stringify(url.origin)}` : ', such as "https://other.example"';
+  throw invalid("trustedOrigins", `must contain origins as browsers send them${example}`, origin);
 }
 
 function checkRegExp(pattern: unknown): void {
   if (!(pattern instanceof RegExp)) throw invalid("exempt", "must contain regular expressions", pattern);
 }
 
-function invalid(option: string, requirement: string, received: unknown, hint = ""): TypeError {
-  return new TypeError(
-    `Cannot check requests: \`${option}\` ${requirement}; received ${describeOption(received)}${hint}`,
-  );
+function invalid(option: string, requirement: string, received: unknown): TypeError {
+  return optionError("check requests", option, requirement, received);
 }

@@ -111,7 +111,7 @@ export class SessionGoneError extends SessionError {
   constructor(operation: string, options?: ErrorOptions & { end?: SessionEnd }) {
     const { end } = options ?? {};
     const message = end === undefined
-      ? `Cannot ${operation}: the session was destroyed or has expired; nothing was written; the next request has no session`
+      ? `Cannot ${operation}: the session was destroyed or has expired; nothing was written; this request can no longer use it`
       : END_MESSAGES[end];
     super(operation, message, options);
     this.#end = end;

@@ -260,8 +260,8 @@ export interface SessionOptions {
 /** The option {@linkcode SessionOptions.cache}. */
 export interface CacheOptions {
   /**
-   * How many sessions are kept in memory, an integer above 0. One takes about a kilobyte, and more
-   * if its values do.
+   * How many sessions are kept in memory, an integer above 0. One with a small value takes less
+   * than a kilobyte.
    *
    * @default {10000}
    */

@@ -38,7 +38,7 @@ const BOOLEAN: Check = [(value) => typeof value === "boolean", "must be true or 
 const NUMBER: Check = [(value) => typeof value === "number", "must be a number"];
 const SECONDS: Check = [(value) => typeof value === "number", "must be a number of seconds"];
 /** What {@linkcode isDuration} requires. */
-export const DURATION_REQUIREMENT = "must be an integer above 0, in seconds, that ends within the range of a Date";
+export const DURATION_REQUIREMENT = "must be an integer above 0, in seconds, and end within the range of a Date";
 const DURATION: Check = [isDuration, DURATION_REQUIREMENT];
 
 /** If one of these fails, the constructor throws a TypeError. */

@@ -12,7 +12,7 @@ import { SessionStoreError } from "./errors.ts";
 import type { Reporter } from "./events.ts";
 import type { ResolvedOptions } from "./options.ts";
 import type { SessionRepository } from "./persistence/session_repository.ts";
-import { WaitTimeoutError } from "./persistence/store_timeout.ts";
+import { ReasonError, WaitTimeoutError } from "./persistence/store_timeout.ts";
 import type { ListedSession, SessionMeta } from "./session_store.ts";
 import type { SessionDevice } from "./session_types.ts";
 import type { MaybePromise } from "./util/maybe_promise.ts";
@@ -245,8 +245,8 @@ export class UserSessions {
         const message =
           "Cannot limit the sessions of the user: another sign-in has not finished in time; the next sign-in " +
           "ends the oldest sessions";
-        this.#reporter.emitStoreFailed("limit", new SessionStoreError("limit", message, { cause: error }), current);
-      } else if (!(error instanceof SessionStoreError)) throw error;
+        this.#reporter.emitStoreFailed("limit", new SessionStoreError("limit", message), current);
+      } else if (!(error instanceof SessionStoreError || error instanceof ReasonError)) throw error;
     });
     return isLive;
   }
@@ -309,7 +309,8 @@ export class UserSessions {
     const { reason } = first;
     throw new SessionStoreError(
       operation,
-      `Cannot ${operation}: ${failures.length} of ${results.length} sessions could not be ended, and stay valid; see \`cause\`, and call it again`,
+      `Cannot ${operation}: ${failures.length} of ${results.length} sessions may not have ended; see \`cause\`, and call ` +
+        "it again",
       { cause: reason instanceof SessionStoreError && reason.cause !== undefined ? reason.cause : reason },
     );
   }

@@ -119,9 +119,11 @@ Deno.test("new SessionMiddleware() refuses", async (t) => {
   });
   await t.step("a store that lacks methods", () => {
     const partial = { get: () => {}, create: () => {} } as unknown as SessionStore;
-    assertThrows(() => new SessionMiddleware(partial, { secret: SECRET }), TypeError, "setValue");
-    // @ts-expect-error -- what JavaScript can pass
-    assertThrows(() => new SessionMiddleware(undefined, { secret: SECRET }), TypeError, "which lacks init, exist");
+    const lacks = "a SessionStore; received an object, which lacks init, exist, delete, setValue, getValue, clear";
+    assertThrows(() => new SessionMiddleware(partial, { secret: SECRET }), TypeError, lacks);
+    const nothing = undefined as unknown as SessionStore;
+    const received = "the first argument must be a SessionStore; received undefined";
+    assertThrows(() => new SessionMiddleware(nothing, { secret: SECRET }), TypeError, received);
   });
 });
 

@@ -6,6 +6,7 @@
 import type { ResponseCookie } from "../cookie/response_cookie.ts";
 import { SessionGoneError, SessionStoreError, UnreadableRecordError } from "../errors.ts";
 import type { LookupHit } from "../persistence/lookup.ts";
+import { findTimeout } from "../persistence/store_timeout.ts";
 import type { SessionMeta } from "../session_store.ts";
 import { chain, type MaybePromise } from "../util/maybe_promise.ts";
 
@@ -139,8 +140,8 @@ export class LoadedSession {
       }
       if (error instanceof SessionGoneError) this.markGone(cookie);
       // It is not known whether the value was written, so the next read asks the store. Activity is
-      // not a value.
-      else if (operation !== "touch") this.values = undefined;
+      // not a value, but writes that wait for it do not run after a timeout.
+      else if (operation !== "touch" || findTimeout(error) !== undefined) this.values = undefined;
       throw error;
     });
   }

@@ -74,8 +74,9 @@ export function checkPageLimit(operation: string, limit: number): void {
  */
 export function copyValues(operation: string, values: object): Map<string, unknown> {
   if (typeof values !== "object" || values === null || !isPlainObject(values)) {
+    const expected = operation === "regenerate" ? "`set` to be" : "a key and a value, or";
     throw new TypeError(
-      `Cannot ${operation}: the values must be a plain object of values by key; received ${describeType(values)}`,
+      `Cannot ${operation}: expected ${expected} a plain object of values by key; received ${describeType(values)}`,
     );
   }
   const copies = new Map<string, unknown>();

@@ -5,7 +5,7 @@
  */
 import { SessionStoreError } from "../errors.ts";
 import { isHeldByCaller, WithinUpdateError } from "../persistence/running_update.ts";
-import { findTimeout } from "../persistence/store_timeout.ts";
+import { EarlierTimeoutError, findTimeout, type StoreTimeoutError } from "../persistence/store_timeout.ts";
 import { isPending, type MaybePromise } from "../util/maybe_promise.ts";
 
 /** Called for each write that failed. */
@@ -32,7 +32,7 @@ export class WriteQueue {
   /** Whether a write may send the cookie of the session again. */
   mayResendCookie = false;
   readonly #onFailure: FailureListener;
-  #last: Promise<Error | undefined> | undefined;
+  #last: Promise<StoreTimeoutError | undefined> | undefined;
   #revision = 0;
   readonly #failures: { write: { observed: boolean }; error: Error }[] = [];
 
@@ -76,7 +76,7 @@ export class WriteQueue {
     const previous = this.#last;
     let outcome: MaybePromise<T>;
     // An earlier write that later writes must wait for in addition to this one.
-    let predecessor: Promise<Error | undefined> | undefined;
+    let predecessor: Promise<StoreTimeoutError | undefined> | undefined;
     try {
       outcome = runAfter(previous, operation, start());
     } catch (error) {
@@ -89,15 +89,19 @@ export class WriteQueue {
     return isPending(outcome) ? this.#track(operation, outcome, predecessor) : Promise.resolve(outcome);
   }
 
-  #track<T>(operation: string, outcome: Promise<T>, predecessor: Promise<Error | undefined> | undefined): Promise<T> {
+  #track<T>(
+    operation: string,
+    outcome: Promise<T>,
+    predecessor: Promise<StoreTimeoutError | undefined> | undefined,
+  ): Promise<T> {
     const { promise: write, resolve, reject } = ObservedPromise.pending<T>();
-    const leave = (timeout?: Error): Error | undefined => {
+    const leave = (timeout?: StoreTimeoutError): StoreTimeoutError | undefined => {
       if (this.#last === tracked) this.#last = undefined;
       return timeout;
     };
-    const finish = (timeout?: Error): MaybePromise<Error | undefined> =>
+    const finish = (timeout?: StoreTimeoutError): MaybePromise<StoreTimeoutError | undefined> =>
       predecessor === undefined ? leave(timeout) : predecessor.then(leave);
-    const tracked: Promise<Error | undefined> = outcome.then((value) => {
+    const tracked: Promise<StoreTimeoutError | undefined> = outcome.then((value) => {
       resolve(value);
       return finish();
     }, (error) => {
@@ -136,18 +140,16 @@ export class WriteQueue {
  * @param name the name of the operation, for the message
  */
 function runAfter<T>(
-  previous: Promise<Error | undefined> | undefined,
+  previous: Promise<StoreTimeoutError | undefined> | undefined,
   name: string,
   operation: () => MaybePromise<T>,
 ): MaybePromise<T> {
   if (previous === undefined) return operation();
   return previous.then((timeout) => {
     if (timeout === undefined) return operation();
+    const { message } = new EarlierTimeoutError(timeout);
     // The same cause, so that the operations that wait for this one fail too.
-    const { cause = timeout } = timeout;
-    const message =
-      `Cannot ${name}: an earlier call of this request timed out, so this call did nothing; see \`cause\``;
-    throw new SessionStoreError(name, message, { cause });
+    throw new SessionStoreError(name, `Cannot ${name}: ${message}`, { cause: timeout });
   });
 }
 

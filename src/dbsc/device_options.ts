@@ -127,7 +127,7 @@ export function resolveDeviceOptions(options: DeviceBoundOptions, sessions: Reso
     "refreshInitiators",
     'only host names such as "app.example.com" or "*.example.com"',
     refreshInitiators,
-    (host) => INITIATOR_PATTERN.test(host),
+    (host) => typeof host === "string" && INITIATOR_PATTERN.test(host),
   );
   return {
     path,
@@ -174,10 +174,10 @@ function checkMaxAge(maxAge: number): void {
   if (typeof maxAge !== "number") throw invalid("maxAge", "must be a number of seconds", maxAge);
   warnIfMilliseconds("maxAge", maxAge);
   if (isDuration(maxAge) && maxAge >= MIN_MAX_AGE) return;
-  throw new RangeError(
-    `Cannot bind sessions: \`maxAge\` must be an integer of at least ${MIN_MAX_AGE}, in seconds, because browsers renew a ` +
-      `cookie that has two minutes left, and may only sign six times in nine minutes; received ${maxAge}`,
-  );
+  const requirement =
+    `must be an integer of at least ${MIN_MAX_AGE}, in seconds, because browsers renew a cookie that has ` +
+    "two minutes left, and may only sign six times in nine minutes";
+  throw optionError("bind sessions", "maxAge", requirement, maxAge, true);
 }
 
 function checkList<T>(option: string, content: string, list: readonly T[], isValid: (item: T) => boolean): void {

@@ -343,7 +343,7 @@ export class SessionRepository {
       // because a session may move many times during a long request. It ends at a circle.
       for (const id of ids) {
         lastId = id;
-        // Without an expiry, because another request may have extended that of the session.
+        // Not only until the expiry that the caller knows: another request may have extended it.
         this.#shared.ended.set(id, { expiresAt: Infinity, end });
         await this.#call("destroy", () => this.#shared.adapter.delete(id));
         const found = await this.#call("destroy", () => this.#shared.adapter.read(id));

@@ -24,7 +24,7 @@ import { type CacheLimits, SessionCache } from "./session_cache.ts";
 import { SessionSignals } from "./session_signals.ts";
 import type { StoreAdapter } from "./store_adapter.ts";
 import { nameOf } from "./store_errors.ts";
-import { findTimeout, WaitTimeoutError, withStoreTimeout } from "./store_timeout.ts";
+import { EarlierTimeoutError, findTimeout, WaitTimeoutError, withStoreTimeout } from "./store_timeout.ts";
 import { StoreWatch } from "./store_watch.ts";
 
 /**
@@ -54,10 +54,7 @@ interface Capabilities {
 /** The adapter, the timeout and the mutexes of one store. */
 export class SharedStore {
   /** Runs the operations on a user's sessions one after the other. */
-  readonly userMutex: KeyedMutex = this.#createMutex(
-    () => this.#maxCallWait,
-    (seconds) => new WaitTimeoutError(seconds),
-  );
+  readonly userMutex: KeyedMutex = this.#createMutex(() => this.#maxCallWait);
   /** The sessions that this process has ended, by their id. */
   readonly ended: ExpiringMap<{ expiresAt: number; end: SessionEnd }> = new ExpiringMap(MAX_ENDED);
   /** The session ids that this process has replaced. */
@@ -66,9 +63,8 @@ export class SharedStore {
   readonly watch: StoreWatch;
   /** The sessions whose signals are in use. */
   readonly signals: SessionSignals;
-  readonly #updateMutex = this.#createMutex(
-    () => this.#timeoutSeconds === Infinity ? DEFAULT_MAX_WAIT : this.#timeoutSeconds,
-    (seconds) => new WaitTimeoutError(seconds),
+  readonly #updateMutex = this.#createMutex(() =>
+    this.#timeoutSeconds === Infinity ? DEFAULT_MAX_WAIT : this.#timeoutSeconds
   );
   readonly #basicState: BasicStoreState;
   /** The store itself, for messages. */
@@ -81,7 +77,7 @@ export class SharedStore {
     this.store = store;
     this.#basicState = new BasicStoreState(
       store,
-      this.#createMutex(() => this.#maxCallWait, (seconds) => new WaitTimeoutError(seconds)),
+      this.#createMutex(() => this.#maxCallWait),
       this.#updateMutex,
       this.clears,
     );
@@ -143,13 +139,16 @@ export class SharedStore {
     return this.#timeoutSeconds === Infinity ? DEFAULT_MAX_WAIT : Infinity;
   }
 
-  #createMutex(maxWait: () => number, createTimeoutError: (seconds: number) => Error): KeyedMutex {
+  #createMutex(maxWait: () => number): KeyedMutex {
     return new KeyedMutex({
-      failureFor: findTimeout,
+      failureFor: (error) => {
+        const timeout = findTimeout(error);
+        return timeout && new EarlierTimeoutError(timeout);
+      },
       get maxWait(): number {
         return maxWait();
       },
-      createTimeoutError,
+      createTimeoutError: (seconds) => new WaitTimeoutError(seconds),
     });
   }
 
@@ -183,12 +182,9 @@ export function sharedStoreOf(store: SessionStore): SharedStore {
   if (shared === undefined) {
     const missing = STORE_METHODS.filter((name) => typeof store?.[name] !== "function");
     if (missing.length > 0) {
-      throw new TypeError(
-        `Cannot start sessions: the first argument must be a SessionStore; received ${
-          describeType(store)
-        }, which lacks ` +
-          missing.join(", "),
-      );
+      const lacks = Object(store) === store ? `, which lacks ${missing.join(", ")}` : "";
+      const received = `${describeType(store)}${lacks}`;
+      throw new TypeError(`Cannot start sessions: the first argument must be a SessionStore; received ${received}`);
     }
     sharedStores.set(store, shared = new SharedStore(store));
   }

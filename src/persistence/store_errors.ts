@@ -13,7 +13,7 @@ import {
 import type { SessionStore } from "../session_store.ts";
 import { classOf } from "../util/describe_value.ts";
 import { WithinUpdateError } from "./running_update.ts";
-import { StoreTimeoutError, WaitTimeoutError } from "./store_timeout.ts";
+import { ReasonError, StoreTimeoutError } from "./store_timeout.ts";
 
 /** What becomes of a session if the store fails in an operation; the other operations are writes. */
 const OUTCOMES: Readonly<Partial<Record<string, string>>> = {
@@ -22,11 +22,14 @@ const OUTCOMES: Readonly<Partial<Record<string, string>>> = {
   count: "nothing was changed",
   users: "nothing was changed",
   create: "the visitor gets no session",
-  regenerate: "the session keeps its id, unless the store executes the move later",
+  regenerate: "the session may have a new id that the visitor does not receive",
   clear: "the values may still be stored, and the user may still be signed in",
   destroy: "the session may not have ended",
   revokeEverybody: "some sessions may not have ended",
 };
+
+/** The operations that write values. */
+const WRITES_OF_VALUES: readonly string[] = ["set", "update", "create", "regenerate"];
 
 /**
  * Calls a store, and converts any error to a {@linkcode SessionError}.
@@ -59,15 +62,19 @@ export function toSessionError(store: SessionStore, operation: string, cause: un
   if (cause instanceof SessionError) return cause;
   if (cause instanceof WithinUpdateError) return new WithinUpdateError(operation);
   const action = key === undefined ? operation : `${operation} ${JSON.stringify(key)}`;
-  const reason = cause instanceof WaitTimeoutError ? cause.message : failureOf(store, operation, cause);
-  return new SessionStoreError(operation, `Cannot ${action}: ${reason}`, { cause });
+  if (cause instanceof ReasonError) {
+    return new SessionStoreError(operation, `Cannot ${action}: ${cause.message}`, { cause: cause.cause ?? cause });
+  }
+  return new SessionStoreError(operation, `Cannot ${action}: ${failureOf(store, operation, cause)}`, { cause });
 }
 
 /** Describes a failure: what happened, what became of the session, and what to do. */
 function failureOf(store: SessionStore, operation: string, cause: unknown): string {
   const name = nameOf(store);
-  // A store refuses what it cannot keep, such as a value that is too large.
-  if (cause instanceof RangeError) return `${name} refused it; nothing was changed; see \`cause\``;
+  // A store refuses a value that it cannot keep, for example because it is too large.
+  if (cause instanceof RangeError && WRITES_OF_VALUES.includes(operation)) {
+    return `${name} refused a value; nothing was changed; see \`cause\``;
+  }
   const failure = cause instanceof StoreTimeoutError ? `did not answer within ${cause.seconds} s` : "failed";
   const outcome = OUTCOMES[operation] ?? "the change may or may not be stored";
   return `${name} ${failure}; ${outcome}; see \`cause\`, and try again when the store works`;

@@ -21,25 +21,36 @@ export class StoreTimeoutError extends Error {
   }
 }
 
+/** An error of the library itself, whose message completes "Cannot <operation>: …". */
+export class ReasonError extends Error {}
+
 /** An operation has waited too long for an earlier one on the same session. */
-export class WaitTimeoutError extends Error {
+export class WaitTimeoutError extends ReasonError {
   /** @param seconds how long it has waited */
   constructor(seconds: number) {
     super(
-      `an earlier operation on the session has not finished within ${seconds} s, so this call did nothing; ` +
+      `an earlier operation on the session has not finished within ${seconds} s, so the store was not called; ` +
         "check that the function of every update() returns, and that the store answers",
     );
   }
 }
 
 /**
- * Returns the error of an operation if its cause was a timeout, otherwise `undefined`. Operations
- * that were queued after it fail with the same error, because each of them would otherwise wait for
- * a timeout of its own.
+ * An operation was queued after one that timed out. It fails at once, because it would otherwise wait
+ * for a timeout of its own.
  */
-export function findTimeout(error: unknown): Error | undefined {
+export class EarlierTimeoutError extends ReasonError {
+  /** @param cause the timeout of the earlier operation */
+  constructor(cause: StoreTimeoutError) {
+    super("an earlier call timed out, so the store was not called; see `cause`", { cause });
+  }
+}
+
+/** Returns the timeout that an operation has failed with; `undefined` if it was another error. */
+export function findTimeout(error: unknown): StoreTimeoutError | undefined {
   if (error instanceof StoreTimeoutError) return error;
-  return error instanceof SessionStoreError && error.cause instanceof StoreTimeoutError ? error : undefined;
+  const cause = error instanceof SessionStoreError || error instanceof EarlierTimeoutError ? error.cause : undefined;
+  return cause instanceof StoreTimeoutError ? cause : undefined;
 }
 
 /** The calls that concern all sessions. They may take longer than any call that concerns one. */

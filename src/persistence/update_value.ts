@@ -3,11 +3,11 @@
  *
  * @module
  */
-import { SessionStoreError } from "../errors.ts";
 import { areEqual } from "../util/equal_values.ts";
 import type { KeyedMutex } from "../util/keyed_mutex.ts";
 import { isHeldByCaller, updateMutexKey, WithinUpdateError } from "./running_update.ts";
 import type { ValueUpdater } from "./store_adapter.ts";
+import { ReasonError } from "./store_timeout.ts";
 
 /**
  * The maximum number of attempts of an update. Each failed attempt means that another change
@@ -63,12 +63,8 @@ export function updateValue<S extends { readonly value: unknown }>(
       if (!isUnchanged && await access.write(current, next)) return;
       guess = undefined;
     }
-    throw new SessionStoreError(
-      "update",
-      `Cannot update ${
-        JSON.stringify(key)
-      }: other requests changed the value during each of ${MAX_ATTEMPTS} attempts; ` +
-        "nothing was written; try again",
+    throw new ReasonError(
+      `other requests changed the value during each of ${MAX_ATTEMPTS} attempts; nothing was written; try again`,
     );
   });
 }

@@ -8,8 +8,8 @@ import { SessionGoneError, SessionStoreError } from "../errors.ts";
 import type { PingableStore, PrincipalStore, RecordStore, SessionMeta, SessionStore } from "../session_store.ts";
 import { toObject } from "../util/clone_value.ts";
 import { close } from "../util/close.ts";
-import type { WatchedStore } from "../watched_store.ts";
 import { describeType } from "../util/describe_value.ts";
+import type { WatchedStore } from "../watched_store.ts";
 import { emptyRecord, idInUseError } from "./_records.ts";
 import { type DerivedKey, type EncryptionKey, readKeys, SessionCipher } from "./_session_cipher.ts";
 

@@ -618,16 +618,18 @@ export class SqliteStore implements CountingStore, PrincipalListStore, PingableS
   /** If a file was deleted or replaced, closes the database and throws. */
   #checkFile(name: string, file: OpenFile | undefined): void {
     if (file === undefined || isUnmoved(file)) return;
-    const db = this.#connection?.db;
+    const { db, log } = this.#connection ?? {};
     this.#connection = undefined;
     this.#connecting = undefined;
     // If only its log is missing, this copies the log to the file. Otherwise SQLite leaves the new
     // files alone.
     db?.close();
+    const outcome = file === log
+      ? "the last writes may be lost; the next call opens the file again"
+      : "its sessions are lost unless you put it back; the next call opens the file that is there, or creates an empty one";
     throw new SessionStoreError(
       name,
-      `Cannot ${name}: SqliteStore's file ${file.path} was deleted or replaced while it was open; its sessions are lost ` +
-        "unless you put it back; the next call opens the file that is there, or creates an empty one",
+      `Cannot ${name}: SqliteStore's file ${file.path} was deleted or replaced while it was open; ${outcome}`,
     );
   }
 

@@ -173,7 +173,7 @@ Deno.test("WriteQueue fails the writes that wait for a write which timed out", a
     const { message, operation, cause } = await assertRejects(() => write, SessionStoreError);
     assertMatch(
       message,
-      new RegExp(`^Cannot ${name}: an earlier call of this request timed out, so this call did noth`),
+      new RegExp(`^Cannot ${name}: an earlier call timed out, so the store was not called`),
     );
     assertEquals(operation, name);
     assertStrictEquals(cause, timeout);

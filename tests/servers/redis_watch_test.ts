@@ -303,7 +303,11 @@ if (await isThere("redis", "the watches of RedisStore", findRedisServer)) {
     await t.step("a cluster", async () => {
       const client = await createClient({ url: redis.url }).connect();
       const store = await opened(asCluster(client) as unknown as RedisClientLike);
-      assertThrows(() => start({ cache: {} }, store), SessionNotSupportedError, "A Redis Cluster loses notifications");
+      assertThrows(
+        () => start({ cache: {} }, store),
+        SessionNotSupportedError,
+        "a Redis Cluster loses reports after a failover",
+      );
       assertStringIncludes(
         await failure(store),
         "Cannot watch the sessions in Redis Cluster: after a failover, it does not report every change; use a single",

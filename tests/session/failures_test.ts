@@ -217,7 +217,7 @@ Deno.test("A SessionStoreError names the store, what became of the session and w
     [() => session.take("user"), 'take "user"', "the change may or may not be stored"],
     [() => session.setMaxAge(60), "setMaxAge", "the change may or may not be stored"],
     [() => session.clear(), "clear", "the values may still be stored, and the user may still be signed in"],
-    [() => session.regenerate(), "regenerate", "the session keeps its id, unless the store executes the move later"],
+    [() => session.regenerate(), "regenerate", "the session may have a new id that the visitor does not receive"],
     [() => sessions.revokeEverybody(), "revokeEverybody", "some sessions may not have ended"],
     [() => session.destroy(), "destroy", "the session may not have ended"],
   ];
@@ -229,6 +229,35 @@ Deno.test("A SessionStoreError names the store, what became of the session and w
       `Cannot ${action}: MemoryStore failed; ${outcome}; see \`cause\`, and try again when the store works`,
     );
   }
+});
+
+Deno.test("A write that waited for a touch() that timed out is not read back", async () => {
+  const { store, probe: seen } = probe(new MemoryStore());
+  const middleware = start({ onEvent: () => {}, storeTimeout: 0.01, idleTimeout: 60 }, store);
+  const cookie = await signUp(middleware, { a: 1 });
+  const { session } = await open(middleware, cookie);
+  assertEquals(await session.get("a"), 1);
+  seen.before = () => new Promise(() => {});
+  const calls = await Promise.allSettled([session.touch(), session.set("a", 2)]);
+  assertEquals(calls.map(({ status }) => status), ["rejected", "rejected"]);
+  seen.before = working;
+  assertEquals(await session.get("a"), 1);
+});
+
+Deno.test("A call that waited for another request's call on a basic store fails with a message of its own", async () => {
+  const { store, probe: seen } = probe(new BasicStore());
+  const middleware = start({ onEvent: () => {}, storeTimeout: 0.02 }, store);
+  const cookie = await signUp(middleware);
+  const [first, second] = await Promise.all([open(middleware, cookie), open(middleware, cookie)]);
+  seen.before = () => new Promise(() => {});
+  const write = first.session.set({ a: 1, b: 2 });
+  const later = second.session.set("c", 3);
+  await assertRejects(() => write, SessionStoreError, "BasicStore did not answer within 0.02 s");
+  await assertRejects(
+    () => later,
+    SessionStoreError,
+    'Cannot set "c": an earlier call timed out, so the store was not called; see `cause`',
+  );
 });
 
 Deno.test("A SessionStoreError says whether a call timed out, did not run, or was refused", async () => {
@@ -247,7 +276,7 @@ Deno.test("A SessionStoreError says whether a call timed out, did not run, or wa
   await assertRejects(
     () => end,
     SessionStoreError,
-    "Cannot destroy: an earlier call of this request timed out, so this call did nothing; see `cause`",
+    "Cannot destroy: an earlier call timed out, so the store was not called; see `cause`",
   );
 
   seen.before = working;
@@ -256,6 +285,6 @@ Deno.test("A SessionStoreError says whether a call timed out, did not run, or wa
   await assertRejects(
     () => next.set("a", 1),
     SessionStoreError,
-    'Cannot set "a": MemoryStore refused it; nothing was changed; see `cause`',
+    'Cannot set "a": MemoryStore refused a value; nothing was changed; see `cause`',
   );
 });

@@ -32,8 +32,8 @@ for (const [name, make] of LOCAL_STORES) {
         assertInstanceOf(error, SessionStoreError);
         assertEquals(
           error.message,
-          `Cannot ${operation} "n": an earlier operation on the session has not finished within ${seconds} s, so this call ` +
-            "did nothing; check that the function of every update() returns, and that the store answers",
+          `Cannot ${operation} "n": an earlier operation on the session has not finished within ${seconds} s, so the store ` +
+            "was not called; check that the function of every update() returns, and that the store answers",
         );
       }
       assertEquals([await outcomeOf(hanging), timers.pending], ["pending", 0]);

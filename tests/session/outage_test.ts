@@ -266,8 +266,8 @@ Deno.test("Without a storeTimeout, a write on a basic store waits 10 s for the w
   assertInstanceOf(error, SessionStoreError);
   assertEquals(
     error.message,
-    'Cannot set "b": an earlier operation on the session has not finished within 10 s, so this call ' +
-      "did nothing; check that the function of every update() returns, and that the store answers",
+    'Cannot set "b": an earlier operation on the session has not finished within 10 s, so the store ' +
+      "was not called; check that the function of every update() returns, and that the store answers",
   );
 });
 

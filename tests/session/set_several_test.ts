@@ -65,18 +65,19 @@ for (const [name, make] of STORES) {
     const bad: [unknown, string][] = [
       [{ a: 1, b: () => 1 }, 'Cannot set "b"'],
       [{ a: 1, ["\ud800"]: 1 }, "Cannot set: the key must be a well-formed string"],
-      [null, "Cannot set: the values must be a plain object of values by key"],
-      [undefined, "Cannot set: the values must be a plain object of values by key"],
-      ["a", "Cannot set: the values must be a plain object of values by key"],
-      [[1], "Cannot set: the values must be a plain object of values by key"],
-      [new Map([["a", 1]]), "Cannot set: the values must be a plain object of values by key"],
-      [new Date(), "Cannot set: the values must be a plain object of values by key"],
+      [null, "Cannot set: expected a key and a value, or a plain object of values by key"],
+      [undefined, "Cannot set: expected a key and a value, or a plain object of values by key"],
+      ["a", "Cannot set: expected a key and a value, or a plain object of values by key"],
+      [[1], "Cannot set: expected a key and a value, or a plain object of values by key"],
+      [new Map([["a", 1]]), "Cannot set: expected a key and a value, or a plain object of values by key"],
+      [new Date(), "Cannot set: expected a key and a value, or a plain object of values by key"],
     ];
     for (const [values, message] of bad) {
       await assertRejects(() => session.set(values as Record<string, unknown>), TypeError, message);
       const set = values as Record<string, unknown>;
       if (set !== undefined) {
-        await assertRejects(() => session.regenerate({ set }), TypeError, message.replace("Cannot set: ", ""));
+        const reason = message.replace(/^Cannot set: (expected a key and a value, or )?/, "");
+        await assertRejects(() => session.regenerate({ set }), TypeError, reason);
       }
     }
     assertEquals(await valuesOf(middleware, cookie), { a: 0 });
