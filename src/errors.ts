@@ -38,7 +38,8 @@ export class SessionError extends Error {
 
 /**
  * The store failed: it rejected, threw or could not be reached. `cause` is the store's own error.
- * Also thrown if a call has waited too long for the `update()` of another request.
+ * Also thrown if a call has waited too long for the `update()` of another request, or for a call
+ * that timed out.
  *
  * Alosaur responds with status 503 if the application does not catch it.
  */

@@ -36,8 +36,8 @@ export class WaitTimeoutError extends ReasonError {
 }
 
 /**
- * An operation was queued after one that timed out. It fails at once, because it would otherwise wait
- * for a timeout of its own.
+ * An operation was queued after one that timed out. It fails at once, because it would otherwise
+ * wait for a timeout of its own.
  */
 export class EarlierTimeoutError extends ReasonError {
   /** @param cause the timeout of the earlier operation */
