@@ -32,6 +32,7 @@ Deno.test("DeviceBoundMiddleware refuses options that are not valid, and says wh
       'must contain only host names such as "app.example.com" or "*.example.com"; received "*"',
     ],
     [{ refreshInitiators: ["https://app.example.com"] }, TypeError, "`refreshInitiators` must contain only host"],
+    [{ refreshInitiators: [42] }, TypeError, "`refreshInitiators` must contain only host names"],
     [{ path: 1 }, TypeError, "`path` must be a path such as"],
     [{ algorithms: [] }, TypeError, "`algorithms` must not be empty"],
     [{ algorithms: ["ES384"] }, TypeError, '`algorithms` must contain only "ES256" and "RS256"; received "ES384"'],

@@ -1,5 +1,5 @@
 /** Expiry: absolute limits, sliding limits, and activity. */
-import { assert, assertEquals, assertNotEquals, assertRejects } from "../helpers/assert.ts";
+import { assert, assertEquals, assertNotEquals, assertRejects, assertStringIncludes } from "../helpers/assert.ts";
 import { FakeClock } from "../helpers/clock.ts";
 import { cookieOf, eventNames, onlyCookie, open, read, signUp, start, visit } from "../helpers/request.ts";
 import { probe, STORES, waiting, working } from "../helpers/stores.ts";
@@ -59,7 +59,8 @@ for (const [name, make] of STORES) {
     clock.tick(60_000);
     assertEquals(await read(middleware, cookie), undefined);
     const { session, finish } = await open(middleware);
-    await assertRejects(() => session.set("user", "late"), SessionGoneError);
+    const { cause } = await assertRejects(() => session.set("user", "late"), SessionGoneError);
+    assertStringIncludes(String(cause), "RangeError: The option `expires` has passed");
     assertEquals((await finish()).headers.getSetCookie(), []);
   });
 

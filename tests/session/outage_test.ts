@@ -235,7 +235,8 @@ Deno.test("storeTimeout fails no write that waits for a healthy operation of sev
 Deno.test("Without a storeTimeout, a sign-in waits 10 s for another sign-in of the user, and goes on", async () => {
   using timers = new FakeTimers();
   const { store, probe: seen } = probe(new MemoryStore());
-  const middleware = start({ maxSessionsPerPrincipal: 1, onEvent: () => {} }, store);
+  const events: SessionEvent[] = [];
+  const middleware = start({ maxSessionsPerPrincipal: 1, onEvent: (event) => events.push(event) }, store);
   // A sign-in lists the sessions before its record is written, and again to enforce the limit.
   let listings = 0;
   seen.before = (method) => method === "listSessions" && ++listings === 2 ? new Promise(() => {}) : undefined;
@@ -248,6 +249,13 @@ Deno.test("Without a storeTimeout, a sign-in waits 10 s for another sign-in of t
   timers.tick(1);
   assertEquals(await read(middleware, await waiting), "ada");
   assertEquals([await outcomeOf(hanging), timers.pending], ["pending", 0]);
+  const reported = events.flatMap((event) =>
+    event.type === "storeFailed" ? [[event.operation, event.error.message]] : []
+  );
+  assertEquals(reported, [[
+    "limit",
+    "Cannot limit the sessions of the user: another sign-in has not finished in time; the next sign-in ends the oldest sessions",
+  ]]);
 });
 
 Deno.test("Without a storeTimeout, a write on a basic store waits 10 s for the write of another request", async () => {
