@@ -5,7 +5,7 @@
  */
 import { SessionStoreError } from "../errors.ts";
 import { isHeldByCaller, WithinUpdateError } from "../persistence/running_update.ts";
-import { EarlierTimeoutError, findTimeout, type StoreTimeoutError } from "../persistence/store_timeout.ts";
+import { EARLIER_TIMEOUT, findTimeout, type StoreTimeoutError } from "../persistence/store_timeout.ts";
 import { isPending, type MaybePromise } from "../util/maybe_promise.ts";
 
 /** Called for each write that failed. */
@@ -147,9 +147,8 @@ function runAfter<T>(
   if (previous === undefined) return operation();
   return previous.then((timeout) => {
     if (timeout === undefined) return operation();
-    const { message } = new EarlierTimeoutError(timeout);
     // The same cause, so that the operations that wait for this one fail too.
-    throw new SessionStoreError(name, `Cannot ${name}: ${message}`, { cause: timeout });
+    throw new SessionStoreError(name, `Cannot ${name}: ${EARLIER_TIMEOUT}`, { cause: timeout });
   });
 }
 

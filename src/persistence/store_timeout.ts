@@ -35,6 +35,9 @@ export class WaitTimeoutError extends ReasonError {
   }
 }
 
+/** The reason of a call that was queued after one that timed out. The timeout is its cause. */
+export const EARLIER_TIMEOUT = "an earlier call timed out, so the store was not called; see `cause`";
+
 /**
  * An operation was queued after one that timed out. It fails at once, because it would otherwise
  * wait for a timeout of its own.
@@ -42,7 +45,7 @@ export class WaitTimeoutError extends ReasonError {
 export class EarlierTimeoutError extends ReasonError {
   /** @param cause the timeout of the earlier operation */
   constructor(cause: StoreTimeoutError) {
-    super("an earlier call timed out, so the store was not called; see `cause`", { cause });
+    super(EARLIER_TIMEOUT, { cause });
   }
 }
 
