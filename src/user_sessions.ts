@@ -243,8 +243,8 @@ export class UserSessions {
     }).catch((error) => {
       if (error instanceof WaitTimeoutError) {
         const message =
-          "Cannot limit the sessions of the user: another sign-in has not finished in time; the next sign-in " +
-          "ends the oldest sessions";
+          `Cannot limit the sessions of the user: another sign-in has not finished within ${error.seconds} s, so ` +
+          `${error.store} was not called; the next sign-in ends the oldest sessions; check that ${error.store} answers`;
         this.#reporter.emitStoreFailed("limit", new SessionStoreError("limit", message), current);
       } else if (!(error instanceof SessionStoreError || error instanceof ReasonError)) throw error;
     });

@@ -341,7 +341,7 @@ export class SessionState {
   /** Returns why this request cannot use its session, if it cannot. */
   refusal(operation: string): SessionError | undefined {
     if (this.#loaded?.ended === "withheld") return new DeviceProofError(operation);
-    return this.#outage && unavailableError(operation, this.#outage);
+    return this.#outage && unavailableError(operation, this.store, this.#outage);
   }
 
   /** @throws {SessionError} if this request cannot use its session */

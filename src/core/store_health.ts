@@ -3,16 +3,16 @@
  *
  * @module
  */
-import { nameOf } from "../persistence/store_errors.ts";
 import { newSessionId } from "../cookie/session_id.ts";
 import { SessionStoreError } from "../errors.ts";
 import { StoreTimeoutError } from "../persistence/store_timeout.ts";
 import { isPingableStore, type SessionStore } from "../session_store.ts";
+import { nameOf } from "../util/describe_value.ts";
 import { withTimeout } from "../util/timeout.ts";
 
 /** The result of a health check of a store that works. */
 export interface StoreHealth {
-  /** The name of the store's class, such as `"RedisStore"`. */
+  /** The name of the store, such as `"RedisStore"` or `"EncryptedStore over RedisStore"`. */
   readonly store: string;
   /** How long the store took to answer, in milliseconds, with fractions. */
   readonly latency: number;
@@ -34,7 +34,7 @@ export async function checkHealth(store: SessionStore, seconds: number = DEFAULT
   const startedAt = performance.now();
   try {
     const call = Promise.try((): unknown => isPingableStore(store) ? store.ping() : store.exist(newSessionId()));
-    await withTimeout(call, seconds, () => new StoreTimeoutError(seconds));
+    await withTimeout(call, seconds, () => new StoreTimeoutError(name, seconds));
   } catch (cause) {
     if (cause instanceof SessionStoreError) throw cause;
     const reason = cause instanceof StoreTimeoutError ? `it did not answer within ${seconds} s` : "it failed";

@@ -8,7 +8,8 @@ import { MAX_DATE_MS } from "../options.ts";
 import { DURATION_REQUIREMENT, isDuration } from "../resolve_options.ts";
 import type { RegenerateOptions } from "../session_types.ts";
 import { cloneValue } from "../util/clone_value.ts";
-import { describeType, optionError } from "../util/describe_value.ts";
+import type { SessionStore } from "../session_store.ts";
+import { describeType, nameOf, optionError } from "../util/describe_value.ts";
 import { warnIfMilliseconds } from "../util/likely_milliseconds.ts";
 import { checkOptionNames } from "../util/option_names.ts";
 import type { Regeneration } from "./session_changes.ts";
@@ -157,10 +158,16 @@ export function readRegenerateOptions(options: RegenerateOptions): Regeneration 
 }
 
 /** Creates the error of an operation on a session that the store failed to look up. */
-export function unavailableError(operation: string, cause: SessionStoreError): SessionStoreError {
+export function unavailableError(
+  operation: string,
+  store: SessionStore,
+  cause: SessionStoreError,
+): SessionStoreError {
   return new SessionStoreError(
     operation,
-    `Cannot ${operation}: the session is not available, because the store failed at the beginning of the request; this ` +
+    `Cannot ${operation}: the session is not available, because ${
+      nameOf(store)
+    } failed at the beginning of the request; this ` +
       "call did nothing; see `cause`",
     { cause },
   );

@@ -5,7 +5,7 @@
  */
 import { SessionStoreError } from "../errors.ts";
 import { isHeldByCaller, WithinUpdateError } from "../persistence/running_update.ts";
-import { EARLIER_TIMEOUT, findTimeout, type StoreTimeoutError } from "../persistence/store_timeout.ts";
+import { earlierTimeout, findTimeout, type StoreTimeoutError } from "../persistence/store_timeout.ts";
 import { isPending, type MaybePromise } from "../util/maybe_promise.ts";
 
 /** Called for each write that failed. */
@@ -148,7 +148,7 @@ function runAfter<T>(
   return previous.then((timeout) => {
     if (timeout === undefined) return operation();
     // The same cause, so that the operations that wait for this one fail too.
-    throw new SessionStoreError(name, `Cannot ${name}: ${EARLIER_TIMEOUT}`, { cause: timeout });
+    throw new SessionStoreError(name, `Cannot ${name}: ${earlierTimeout(timeout)}`, { cause: timeout });
   });
 }
 

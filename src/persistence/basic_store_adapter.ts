@@ -16,7 +16,7 @@ import {
   type SessionStore,
   type SessionTrace,
 } from "../session_store.ts";
-import { describeType } from "../util/describe_value.ts";
+import { describeType, nameOf } from "../util/describe_value.ts";
 import { areEqual } from "../util/equal_values.ts";
 import { ExpiringMap } from "../util/expiring_map.ts";
 import { noop } from "../util/maybe_promise.ts";
@@ -24,7 +24,7 @@ import type { KeyedMutex } from "../util/keyed_mutex.ts";
 import { withoutUndefined } from "../util/without_undefined.ts";
 import type { Clears } from "./clears.ts";
 import type { RenewOptions, SessionChange, StoreAdapter, ValueUpdater } from "./store_adapter.ts";
-import { nameOf, withStoreErrors } from "./store_errors.ts";
+import { withStoreErrors } from "./store_errors.ts";
 import { findTimeout } from "./store_timeout.ts";
 import { updateValue, type ValueAccess } from "./update_value.ts";
 
@@ -98,7 +98,7 @@ export class BasicStoreAdapter implements StoreAdapter {
 
   async read(sid: string): Promise<SessionRecord | SessionTrace | undefined> {
     const stored = await this.#get("get", sid);
-    const reserved = stored && reservedValue("get", stored);
+    const reserved = stored && reservedValue(this.#state.store, "get", stored);
     // A record without an expiry was not created completely, so no client has its cookie.
     if (stored === undefined || reserved === undefined) return this.#state.traces.get(sid);
     const { expiresAt, ...meta } = reserved;
@@ -170,7 +170,7 @@ export class BasicStoreAdapter implements StoreAdapter {
   change(sid: string, { ifNoDevice, clear, meta, expiresAt }: SessionChange): Promise<boolean> {
     return this.#exclusively(sid, async () => {
       const stored = await this.#getLive("change", sid);
-      const before = reservedValue("change", stored);
+      const before = reservedValue(this.#state.store, "change", stored);
       if (ifNoDevice && before?.deviceKey !== undefined) return false;
       const traceExpiry = this.#extendTraces(sid, expiresAt);
       if (clear) {
@@ -191,7 +191,11 @@ export class BasicStoreAdapter implements StoreAdapter {
       const { clears } = this.#state;
       const { finished } = clears;
       const stored = await this.#getLive("regenerate", sid);
-      const reserved = { ...reservedValue("regenerate", stored), ...meta, ...expiryField(expiresAt) };
+      const reserved = {
+        ...reservedValue(this.#state.store, "regenerate", stored),
+        ...meta,
+        ...expiryField(expiresAt),
+      };
       const traceExpiry = this.#extendTraces(sid, expiresAt) ?? { expiresAt: 0 };
       const values = new Map(Object.entries(stored));
       values.delete(RESERVED_KEY);
@@ -257,7 +261,7 @@ export class BasicStoreAdapter implements StoreAdapter {
   /** Returns a live record, or throws {@linkcode SessionGoneError}. */
   async #getLive(operation: string, sid: string): Promise<Record<string, unknown>> {
     const stored = await this.#get(operation, sid);
-    const expiresAt = stored && reservedValue(operation, stored)?.expiresAt;
+    const expiresAt = stored && reservedValue(this.#state.store, operation, stored)?.expiresAt;
     if (stored === undefined || expiresAt === undefined || Date.now() >= expiresAt) {
       throw new SessionGoneError(operation);
     }
@@ -329,7 +333,7 @@ export class BasicStoreAdapter implements StoreAdapter {
     try {
       return await this.#exclusively(sid, async () => {
         const stored = await this.#get("destroy", sid);
-        const expiresAt = stored && reservedValue("destroy", stored)?.expiresAt;
+        const expiresAt = stored && reservedValue(this.#state.store, "destroy", stored)?.expiresAt;
         if (expiresAt === undefined) return this.#state.traces.get(sid) === undefined;
         if (Date.now() < expiresAt) return false;
         await this.#store.delete(sid);
@@ -368,14 +372,14 @@ export class BasicStoreAdapter implements StoreAdapter {
  * @throws {UnreadableRecordError} if the value is something else, such as text that an
  * `EncryptedStore` wrote
  */
-function reservedValue(operation: string, stored: object): ReservedValue | undefined {
+function reservedValue(store: SessionStore, operation: string, stored: object): ReservedValue | undefined {
   const value: unknown = Object.hasOwn(stored, RESERVED_KEY) ? Reflect.get(stored, RESERVED_KEY) : undefined;
   if (value === undefined) return undefined;
   if (isSessionMeta(value) && "expiresAt" in value && Number.isFinite(value.expiresAt)) return value as ReservedValue;
   throw new UnreadableRecordError(
     operation,
-    `Cannot ${operation}: the stored value ${JSON.stringify(RESERVED_KEY)} is not what the middleware wrote; if an ` +
-      "EncryptedStore wrote it, put one over the store; the session counts as ended",
+    `Cannot ${operation}: the value ${JSON.stringify(RESERVED_KEY)} in ${nameOf(store)} is not what the middleware ` +
+      "wrote, so the session counts as ended; if an EncryptedStore wrote it, put one over the store",
   );
 }
 

@@ -132,7 +132,7 @@ export class SessionRepository {
     if (found === undefined || this.#shared.ended.get(sid) !== undefined) return "unknown";
     if ("values" in found) {
       const { meta } = found;
-      if (meta.encrypted !== undefined) return Promise.reject(encryptedError("get"));
+      if (meta.encrypted !== undefined) return Promise.reject(encryptedError("get", this.#shared.store));
       return { id: sid, record: found, meta, viaOldId: moves > 0 };
     }
     if ("expired" in found) return "expired";

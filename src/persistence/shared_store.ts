@@ -12,7 +12,7 @@ import {
   type SessionStore,
   STORE_METHODS,
 } from "../session_store.ts";
-import { describeType } from "../util/describe_value.ts";
+import { describeType, nameOf } from "../util/describe_value.ts";
 import { ExpiringMap } from "../util/expiring_map.ts";
 import { KeyedMutex } from "../util/keyed_mutex.ts";
 import { isWatchedStore } from "../watched_store.ts";
@@ -23,7 +23,6 @@ import { RecordStoreAdapter } from "./record_store_adapter.ts";
 import { type CacheLimits, SessionCache } from "./session_cache.ts";
 import { SessionSignals } from "./session_signals.ts";
 import type { StoreAdapter } from "./store_adapter.ts";
-import { nameOf } from "./store_errors.ts";
 import { EarlierTimeoutError, findTimeout, WaitTimeoutError, withStoreTimeout } from "./store_timeout.ts";
 import { StoreWatch } from "./store_watch.ts";
 
@@ -148,7 +147,7 @@ export class SharedStore {
       get maxWait(): number {
         return maxWait();
       },
-      createTimeoutError: (seconds) => new WaitTimeoutError(seconds),
+      createTimeoutError: (seconds) => new WaitTimeoutError(nameOf(this.store), seconds),
     });
   }
 
@@ -159,7 +158,7 @@ export class SharedStore {
     const wrap = <S extends SessionStore>(store: S): S =>
       seconds === Infinity ? store : withStoreTimeout(store, seconds);
     const adapter = isRecordStore(store)
-      ? new RecordStoreAdapter(wrap(store), this.#updateMutex)
+      ? new RecordStoreAdapter(wrap(store), store, this.#updateMutex)
       : new BasicStoreAdapter(wrap(store), this.#basicState);
     return {
       adapter: this.#cache === undefined ? adapter : new EvictingAdapter(adapter, this.#cache),

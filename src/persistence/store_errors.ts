@@ -11,7 +11,7 @@ import {
   UnreadableRecordError,
 } from "../errors.ts";
 import type { SessionStore } from "../session_store.ts";
-import { classOf } from "../util/describe_value.ts";
+import { nameOf } from "../util/describe_value.ts";
 import { WithinUpdateError } from "./running_update.ts";
 import { ReasonError, StoreTimeoutError } from "./store_timeout.ts";
 
@@ -81,16 +81,12 @@ function failureOf(store: SessionStore, operation: string, cause: unknown): stri
 }
 
 /** Creates the error of an operation that found the record of an `EncryptedStore`. */
-export function encryptedError(operation: string): UnreadableRecordError {
+export function encryptedError(operation: string, store: SessionStore): UnreadableRecordError {
   return new UnreadableRecordError(
     operation,
-    `Cannot ${operation}: the values are encrypted, so the session counts as ended; put an EncryptedStore over the store`,
+    `Cannot ${operation}: the values in ${nameOf(store)} are encrypted, so the session counts as ended; put an ` +
+      "EncryptedStore over it",
   );
-}
-
-/** Returns the name of a store's class, for messages; `"SessionStore"` if it has none. */
-export function nameOf(store: SessionStore): string {
-  return classOf(store) ?? "SessionStore";
 }
 
 /** Creates the error of a call that needs an optional method of the store. */

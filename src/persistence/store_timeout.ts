@@ -6,17 +6,24 @@
 import { ALL_METHODS } from "../admin_store.ts";
 import { SessionStoreError } from "../errors.ts";
 import type { SessionStore } from "../session_store.ts";
+import { nameOf } from "../util/describe_value.ts";
 import { callAsync, isPending } from "../util/maybe_promise.ts";
 import { withTimeout } from "../util/timeout.ts";
 
 /** The store did not answer in time. */
 export class StoreTimeoutError extends Error {
+  /** The name of the store. */
+  readonly store: string;
   /** The timeout, in seconds. */
   readonly seconds: number;
 
-  /** @param seconds the timeout */
-  constructor(seconds: number) {
-    super(`The session store did not answer within ${seconds} s`);
+  /**
+   * @param store the name of the store
+   * @param seconds the timeout
+   */
+  constructor(store: string, seconds: number) {
+    super(`${store} did not answer within ${seconds} s`);
+    this.store = store;
     this.seconds = seconds;
   }
 }
@@ -26,17 +33,29 @@ export class ReasonError extends Error {}
 
 /** An operation has waited too long for an earlier one on the same session. */
 export class WaitTimeoutError extends ReasonError {
-  /** @param seconds how long it has waited */
-  constructor(seconds: number) {
+  /** The name of the store. */
+  readonly store: string;
+  /** How long the operation has waited, in seconds. */
+  readonly seconds: number;
+
+  /**
+   * @param store the name of the store
+   * @param seconds how long the operation has waited
+   */
+  constructor(store: string, seconds: number) {
     super(
-      `an earlier operation on the session has not finished within ${seconds} s, so the store was not called; ` +
-        "check that the function of every update() returns, and that the store answers",
+      `an earlier operation on the session has not finished within ${seconds} s, so ${store} was not called; ` +
+        `check that the function of every update() returns, and that ${store} answers`,
     );
+    this.store = store;
+    this.seconds = seconds;
   }
 }
 
-/** The reason of a call that was queued after one that timed out. The timeout is its cause. */
-export const EARLIER_TIMEOUT = "an earlier call timed out, so the store was not called; see `cause`";
+/** Returns the reason of a call that was queued after one that timed out. The timeout is its cause. */
+export function earlierTimeout({ store }: StoreTimeoutError): string {
+  return `an earlier call timed out, so ${store} was not called; see \`cause\``;
+}
 
 /**
  * An operation was queued after one that timed out. It fails at once, because it would otherwise
@@ -45,7 +64,7 @@ export const EARLIER_TIMEOUT = "an earlier call timed out, so the store was not 
 export class EarlierTimeoutError extends ReasonError {
   /** @param cause the timeout of the earlier operation */
   constructor(cause: StoreTimeoutError) {
-    super(EARLIER_TIMEOUT, { cause });
+    super(earlierTimeout(cause), { cause });
   }
 }
 
@@ -63,22 +82,23 @@ const UNLIMITED: readonly string[] = ["clear", "countSessions"];
  * Limits how long each call of a store may take, except for those that concern all sessions. The
  * result of a call that takes longer is ignored.
  *
- * @param store the store
+ * @param store the store, as the application created it
  * @param seconds the timeout of one call
  * @returns an object with the methods of the store, optional ones included, and nothing else
  */
 export function withStoreTimeout<S extends SessionStore>(store: S, seconds: number): S {
+  const name = nameOf(store);
   const methods: Record<string, (...args: unknown[]) => unknown> = {};
-  for (const name of ALL_METHODS) {
-    const method: unknown = Reflect.get(store, name);
+  for (const methodName of ALL_METHODS) {
+    const method: unknown = Reflect.get(store, methodName);
     if (typeof method !== "function") continue;
-    if (UNLIMITED.includes(name)) {
-      methods[name] = method.bind(store);
+    if (UNLIMITED.includes(methodName)) {
+      methods[methodName] = method.bind(store);
       continue;
     }
-    methods[name] = (...args) => {
+    methods[methodName] = (...args) => {
       const result = callAsync<unknown>(() => method.apply(store, args));
-      return isPending(result) ? withTimeout(result, seconds, () => new StoreTimeoutError(seconds)) : result;
+      return isPending(result) ? withTimeout(result, seconds, () => new StoreTimeoutError(name, seconds)) : result;
     };
   }
   return methods as unknown as S;

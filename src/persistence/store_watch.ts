@@ -5,9 +5,9 @@
  */
 import { SessionStoreError } from "../errors.ts";
 import type { SessionStore } from "../session_store.ts";
+import { nameOf } from "../util/describe_value.ts";
 import { noop } from "../util/maybe_promise.ts";
 import { isWatchedStore, type Watch } from "../watched_store.ts";
-import { nameOf } from "./store_errors.ts";
 
 /** How long a store may take to confirm that it reports changes, in milliseconds. */
 const ANSWER_MS = 5000;

@@ -27,14 +27,15 @@ export function encodeValue(key: string, value: unknown): string {
 /**
  * Decodes the result of {@linkcode encodeValue}.
  *
+ * @param store the name of the store, for the error message
  * @param operation the operation that needs the value, for the error message
  * @throws {UnreadableRecordError} if the text is not such a result
  */
-export function decodeValue(text: string, operation = "get"): unknown {
+export function decodeValue(text: string, store: string, operation = "get"): unknown {
   try {
     return revive(JSON.parse(text), hasEscapes(text));
   } catch {
-    throw unreadableError(operation);
+    throw unreadableError(operation, store);
   }
 }
 
@@ -56,10 +57,11 @@ export function encodeValues(values: Iterable<[string, unknown]>): string {
 /**
  * Decodes the result of {@linkcode encodeValues}, which must not contain `null`.
  *
+ * @param store the name of the store, for the error message
  * @param operation the operation that needs the values, for the error message
  * @throws {UnreadableRecordError} if the text is not such a result
  */
-export function decodeValues(text: string, operation = "get"): Map<string, unknown> {
+export function decodeValues(text: string, store: string, operation = "get"): Map<string, unknown> {
   try {
     const parsed: unknown = JSON.parse(text);
     if (!isObject(parsed)) throw new TypeError("expected an object");
@@ -68,7 +70,7 @@ export function decodeValues(text: string, operation = "get"): Map<string, unkno
     for (const name of Object.keys(parsed)) values.set(decodeKey(name), revive(parsed[name] as Parsed, escaped));
     return values;
   } catch {
-    throw unreadableError(operation);
+    throw unreadableError(operation, store);
   }
 }
 

@@ -37,7 +37,7 @@ export function decodeTexts(cell: Cell): Map<string, unknown> {
     for (const key of Object.keys(texts)) values.set(decodeKey(key), decodeStored(texts[key]));
     return values;
   } catch {
-    throw unreadableError("get");
+    throw unreadableError("get", "PostgresStore");
   }
 }
 
@@ -51,13 +51,13 @@ export function decodeJsonValue(cell: Cell): unknown {
   try {
     return decodeStored(JSON.parse(text));
   } catch {
-    throw unreadableError("get");
+    throw unreadableError("get", "PostgresStore");
   }
 }
 
 function decodeStored(value: unknown): unknown {
   if (typeof value !== "string") throw new TypeError("expected text");
-  return decodeValue(value);
+  return decodeValue(value, "PostgresStore");
 }
 
 /** Encodes a session's meta, or a change of it. `null` stands for a member to remove. */
@@ -76,7 +76,7 @@ export function decodeMeta(cell: Cell): SessionMeta {
   const meta: unknown = text.includes("%")
     ? JSON.parse(text, (_, part) => typeof part === "string" ? decodeKey(part) : part)
     : JSON.parse(text);
-  if (!isSessionMeta(meta)) throw unreadableError("get");
+  if (!isSessionMeta(meta)) throw unreadableError("get", "PostgresStore");
   return meta;
 }
 
@@ -87,7 +87,7 @@ export function decodeMeta(cell: Cell): SessionMeta {
  * @throws {UnreadableRecordError} if the cell is NULL
  */
 export function decodeText(cell: Cell): string {
-  if (cell === null) throw unreadableError("get");
+  if (cell === null) throw unreadableError("get", "PostgresStore");
   // An application's client may transform rows. An error is better than a wrong result.
   if (!(cell instanceof Uint8Array)) {
     throw new TypeError(
@@ -105,6 +105,6 @@ export function decodeText(cell: Cell): string {
  */
 export function decodeNumber(cell: Cell): number {
   const number = Number(decodeText(cell));
-  if (Number.isNaN(number)) throw unreadableError("get");
+  if (Number.isNaN(number)) throw unreadableError("get", "PostgresStore");
   return number;
 }

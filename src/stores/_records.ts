@@ -21,12 +21,16 @@ export function normalizeTimestamp(value: number): number {
   return value > 0 ? value : 0;
 }
 
-/** Creates the error of an operation whose new session id another session already has. */
-export function idInUseError(operation: "create" | "regenerate"): SessionStoreError {
+/**
+ * Creates the error of an operation whose new session id another session already has.
+ *
+ * @param store the name of the store
+ */
+export function idInUseError(operation: "create" | "regenerate", store: string): SessionStoreError {
   const which = operation === "create" ? "the session id" : "the new session id";
   return new SessionStoreError(
     operation,
-    `Cannot ${operation}: ${which} is in use; nothing was written; try again`,
+    `Cannot ${operation}: ${store} already has a session with ${which}; nothing was written; try again`,
   );
 }
 
@@ -35,11 +39,15 @@ export function idInUseError(operation: "create" | "regenerate"): SessionStoreEr
  *
  * Note: the error has no cause, because the message of a `SyntaxError` of `JSON.parse()` quotes the
  * text.
+ *
+ * @param store the name of the store
  */
-export function unreadableError(operation: string): UnreadableRecordError {
+export function unreadableError(operation: string, store: string, options?: ErrorOptions): UnreadableRecordError {
   return new UnreadableRecordError(
     operation,
-    `Cannot ${operation}: the stored session is not what the store wrote, so it counts as ended; check what else writes to the store`,
+    `Cannot ${operation}: the stored session is not what ${store} wrote, so it counts as ended; check what else ` +
+      "writes to its backend",
+    options,
   );
 }
 

@@ -3,10 +3,10 @@
  *
  * @module
  */
-import { UnreadableRecordError } from "../errors.ts";
 import { isSessionMeta, META_TYPES } from "../session_record.ts";
 import type { SessionMeta } from "../session_store.ts";
 import { decodeValue, encodeValue } from "./_codec.ts";
+import { unreadableError } from "./_records.ts";
 import { script } from "./_redis_connection.ts";
 
 // A session is one hash with these fields. The trace of an id that was replaced has only `movedTo`,
@@ -76,21 +76,8 @@ export function epochOf(fields: Fields): number {
 
 function decodeNumber(text: string): number {
   const number = text === "" ? NaN : Number(text);
-  if (Number.isNaN(number)) throw unreadable();
+  if (Number.isNaN(number)) throw unreadableError("read", "RedisStore");
   return number;
-}
-
-/**
- * Creates the error for a record that is not what the store wrote. Without the error of the
- * decoder, because that quotes the text.
- */
-export function unreadable(options?: ErrorOptions): UnreadableRecordError {
-  return new UnreadableRecordError(
-    "read",
-    "Cannot read: the record in Redis is not what RedisStore wrote, so the session counts as ended; check what else writes " +
-      "to its keys",
-    options,
-  );
 }
 
 /** Returns whether a script has found a record that is not what the store wrote. */
@@ -128,10 +115,12 @@ export function decodeValues(fields: Fields): Map<string, unknown> {
   const values = new Map<string, unknown>();
   try {
     for (const [field, text] of fields) {
-      if (field.startsWith(VALUE) && text !== undefined) values.set(field.slice(VALUE.length), decodeValue(text));
+      if (field.startsWith(VALUE) && text !== undefined) {
+        values.set(field.slice(VALUE.length), decodeValue(text, "RedisStore"));
+      }
     }
   } catch {
-    throw unreadable();
+    throw unreadableError("read", "RedisStore");
   }
   return values;
 }
@@ -148,7 +137,7 @@ export function decodeMeta(fields: Fields): SessionMeta {
     const text = fields.get(field);
     if (text !== undefined) meta[name] = isNumber ? decodeNumber(text) : text;
   }
-  if (!isSessionMeta(meta)) throw unreadable();
+  if (!isSessionMeta(meta)) throw unreadableError("read", "RedisStore");
   return meta;
 }
 

@@ -82,7 +82,7 @@ export class SessionCipher {
     if (sealed === undefined) return undefined;
     const bytes = Buffer.from(typeof sealed === "string" ? sealed : "", "base64url");
     if (bytes[0] !== VERSION || bytes.length < TEXT_AT + TAG_BYTES) {
-      throw decryptError(operation, key, "the stored value is not encrypted, so the session counts as ended");
+      throw decryptError(operation, key, "it is not encrypted", CHECK_WRITERS);
     }
     const id = bytes.subarray(ID_AT, NONCE_AT);
     const found = this.#keys.find((candidate) => id.equals(candidate.id));
@@ -90,7 +90,8 @@ export class SessionCipher {
       throw decryptError(
         operation,
         key,
-        "the key that encrypted it is not among `keys`, so the session counts as ended; add the old key after the new one",
+        "the key that encrypted it is not among `keys`",
+        "add the old key after the new one",
       );
     }
     const nonce = bytes.subarray(NONCE_AT, TEXT_AT);
@@ -101,14 +102,10 @@ export class SessionCipher {
     try {
       text = Buffer.concat([decipher.update(bytes.subarray(TEXT_AT, -TAG_BYTES)), decipher.final()]);
     } catch (cause) {
-      throw decryptError(
-        operation,
-        key,
-        "the stored value was altered, or belongs to another session or key, so the session counts as ended",
-        cause,
-      );
+      const reason = "it was altered, or belongs to another session or key";
+      throw decryptError(operation, key, reason, CHECK_WRITERS, cause);
     }
-    return decodeValue(text.toString(), operation);
+    return decodeValue(text.toString(), "EncryptedStore", operation);
   }
 
   /**
@@ -174,6 +171,19 @@ function hmac(key: Uint8Array, text: string): Uint8Array {
   return createHmac("sha256", key).update(text).digest();
 }
 
-function decryptError(operation: string, key: string, reason: string, cause?: unknown): UnreadableRecordError {
-  return new UnreadableRecordError(operation, `Cannot ${operation} ${JSON.stringify(key)}: ${reason}`, { cause });
+const CHECK_WRITERS = "check what else writes to the underlying store";
+
+function decryptError(
+  operation: string,
+  key: string,
+  reason: string,
+  advice: string,
+  cause?: unknown,
+): UnreadableRecordError {
+  return new UnreadableRecordError(
+    operation,
+    `Cannot ${operation} ${JSON.stringify(key)}: EncryptedStore cannot decrypt the stored value, because ${reason}; ` +
+      `the session counts as ended; ${advice}`,
+    { cause },
+  );
 }

@@ -251,7 +251,7 @@ export class DenoKvStore implements CountingStore, PrincipalListStore, PingableS
       newSid: sid,
       set,
       plan: (version, stored) => {
-        if (this.#liveRecord("create", stored)) throw idInUseError("create");
+        if (this.#liveRecord("create", stored)) throw idInUseError("create", "DenoKvStore");
         const empty = { ...copy, values: new Map<string, string>(), version, epoch: this.#epoch || undefined };
         return [{ record: applyChange(empty, version, { set }) }];
       },
@@ -309,7 +309,7 @@ export class DenoKvStore implements CountingStore, PrincipalListStore, PingableS
   // deno-lint-ignore no-explicit-any -- Alosaur's own signature
   async getValue(sid: string, key: string): Promise<any> {
     const text = (await this.#readLive("get", sid))?.values.get(key);
-    return text === undefined ? undefined : decodeValue(text);
+    return text === undefined ? undefined : decodeValue(text, "DenoKvStore");
   }
 
   /**
@@ -330,7 +330,7 @@ export class DenoKvStore implements CountingStore, PrincipalListStore, PingableS
       plan: (version, stored, storedAtNewSid) => {
         const record = this.#liveRecord("regenerate", stored);
         if (record === undefined) throw new SessionGoneError("regenerate");
-        if (this.#liveRecord("regenerate", storedAtNewSid)) throw idInUseError("regenerate");
+        if (this.#liveRecord("regenerate", storedAtNewSid)) throw idInUseError("regenerate", "DenoKvStore");
         if (ifVersion !== undefined && ifVersion !== record.version) return undefined;
         const { epoch } = record;
         const moved = applyChange(record, version, change);
@@ -509,7 +509,7 @@ export class DenoKvStore implements CountingStore, PrincipalListStore, PingableS
   #liveRecord(operation: string, stored: StoredSession): EncodedRecord | undefined {
     const { record, unreadable } = stored;
     if (this.#isCleared(stored) || record !== undefined && Date.now() >= record.expiresAt) return undefined;
-    if (unreadable) throw unreadableError(operation);
+    if (unreadable) throw unreadableError(operation, "DenoKvStore");
     return record;
   }
 
@@ -805,7 +805,7 @@ function encodeEach(values: Iterable<[string, unknown]>): Map<string, string | u
 
 function decodeEach(texts: Iterable<[string, string]>): Map<string, unknown> {
   const values = new Map<string, unknown>();
-  for (const [key, text] of texts) values.set(key, decodeValue(text));
+  for (const [key, text] of texts) values.set(key, decodeValue(text, "DenoKvStore"));
   return values;
 }
 

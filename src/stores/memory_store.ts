@@ -188,7 +188,7 @@ export class MemoryStore implements CountingStore, PrincipalListStore, PingableS
   createRecord(sid: string, record: SessionRecord): Promise<void> {
     return run(() => {
       const packed = PackedRecord.from(record);
-      if (this.#getLive(sid) !== undefined) throw idInUseError("create");
+      if (this.#getLive(sid) !== undefined) throw idInUseError("create", "MemoryStore");
       this.#sweep();
       this.#put(sid, packed);
       this.#users.add(packed.principal, sid);
@@ -296,7 +296,7 @@ export class MemoryStore implements CountingStore, PrincipalListStore, PingableS
     const set = cloneValues(move.set);
     const record = this.#getLive(sid);
     if (record === undefined) throw new SessionGoneError("regenerate");
-    if (this.#getLive(newSid) !== undefined) throw idInUseError("regenerate");
+    if (this.#getLive(newSid) !== undefined) throw idInUseError("regenerate", "MemoryStore");
     if (ifVersion !== undefined && ifVersion !== record.version) return false;
     // The trace references this object and not the record. The record would keep the values of an
     // ended session in memory.

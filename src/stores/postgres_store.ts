@@ -421,7 +421,7 @@ export class PostgresStore implements CountingStore, PrincipalListStore, Pingabl
       sid,
       [encodeTexts(values), encodeMeta(meta), normalizeTimestamp(expiresAt)],
     );
-    if (count === 0) throw idInUseError("create");
+    if (count === 0) throw idInUseError("create", "PostgresStore");
     this.#scheduleCleanup();
   }
 
@@ -521,7 +521,7 @@ export class PostgresStore implements CountingStore, PrincipalListStore, Pingabl
       );
     return await this.#inOrder(sid, ifVersion, write).catch((error) => {
       if (!hasCode(error, "23505")) throw error; // unique_violation
-      throw idInUseError("regenerate");
+      throw idInUseError("regenerate", "PostgresStore");
     });
   }
 

@@ -22,7 +22,7 @@ import { checkOptionNames } from "../util/option_names.ts";
 import { retry } from "../util/retry.ts";
 import type { Watch, WatchedStore } from "../watched_store.ts";
 import { openError, type Server } from "./_open_error.ts";
-import { emptyRecord, idInUseError, normalizeTimestamp } from "./_records.ts";
+import { emptyRecord, idInUseError, normalizeTimestamp, unreadableError } from "./_records.ts";
 import { type RedisClientLike, type RedisClusterLike, RedisConnection, type Script } from "./_redis_connection.ts";
 import {
   ANY_VERSION,
@@ -68,7 +68,6 @@ import {
   sidOfEntry,
   splitFields,
   UNCHANGED,
-  unreadable,
   VALUE,
   VERSION,
 } from "./_redis_record.ts";
@@ -307,7 +306,7 @@ export class RedisStore implements CountingStore, PrincipalStore, PingableStore,
       if (principal !== undefined) await this.#addToIndex(principal, sid, epoch, expiresAt);
       const { isCreated, currentEpoch } = await this.#create(sid, fields, expiresAt, epoch);
       if (currentEpoch <= epoch) {
-        if (!isCreated) throw idInUseError("create");
+        if (!isCreated) throw idInUseError("create", "RedisStore");
         return;
       }
       // All sessions were cleared since this process looked. This one is new.
@@ -445,7 +444,7 @@ export class RedisStore implements CountingStore, PrincipalStore, PingableStore,
       await this.#discardCopy(newSid, sid, principal, epoch);
       throw new SessionGoneError("regenerate");
     }
-    if (!isCreated) throw idInUseError("regenerate");
+    if (!isCreated) throw idInUseError("regenerate", "RedisStore");
 
     const { status, rest } = await this.#runTimed(
       REPLACE_WITH_TRACE,
@@ -638,7 +637,7 @@ export class RedisStore implements CountingStore, PrincipalStore, PingableStore,
       const [reply, epoch] = await Promise.all([this.#redis.run(script, [key], args), since ?? this.#readEpoch()]);
       return { reply, epoch };
     } catch (error) {
-      throw saysUnreadable(error) ? unreadable({ cause: error }) : error;
+      throw saysUnreadable(error) ? unreadableError("read", "RedisStore", { cause: error }) : error;
     }
   }
 
@@ -648,7 +647,9 @@ export class RedisStore implements CountingStore, PrincipalStore, PingableStore,
     const texts = reply as string[];
     const fields: Fields = new Map();
     for (let i = 0; i < texts.length; i += 2) fields.set(texts[i] ?? "", texts[i + 1]);
-    if (fields.size > 0 && !fields.has(EXPIRES_AT) && !fields.has(MOVED_TO)) throw unreadable();
+    if (fields.size > 0 && !fields.has(EXPIRES_AT) && !fields.has(MOVED_TO)) {
+      throw unreadableError("read", "RedisStore");
+    }
     const original = fields.get(COPY_OF);
     const isMissing = epochOf(fields) < epoch || original !== undefined && !await this.#hasMoved(original, sid);
     return isMissing ? new Map() : fields;

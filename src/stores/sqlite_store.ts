@@ -325,7 +325,7 @@ export class SqliteStore implements CountingStore, PrincipalListStore, PingableS
     const data = encodeValues(withoutUndefined(values));
     const encodedMeta = JSON.stringify(meta);
     await this.#transaction("create", (connection) => {
-      if (isLive(readRow(connection, "create", sid))) throw idInUseError("create");
+      if (isLive(readRow(connection, "create", sid))) throw idInUseError("create", "SqliteStore");
       connection.sweep.run(Date.now());
       connection.insert.run(sid, data, encodedMeta, normalizeTimestamp(expiresAt));
     });
@@ -347,7 +347,7 @@ export class SqliteStore implements CountingStore, PrincipalListStore, PingableS
    */
   async get(sid: string): Promise<Record<string, unknown> | undefined> {
     const row = await this.#readLive("get", sid);
-    return row && toObject(decodeValues(row[0]));
+    return row && toObject(decodeValues(row[0], "SqliteStore"));
   }
 
   /**
@@ -429,7 +429,7 @@ export class SqliteStore implements CountingStore, PrincipalListStore, PingableS
   // deno-lint-ignore no-explicit-any -- Alosaur's own signature
   async getValue(sid: string, key: string): Promise<any> {
     const row = await this.#readLive("get", sid);
-    return row && decodeValues(row[0]).get(key);
+    return row && decodeValues(row[0], "SqliteStore").get(key);
   }
 
   /**
@@ -447,7 +447,7 @@ export class SqliteStore implements CountingStore, PrincipalListStore, PingableS
     const moveRow = (connection: Connection): boolean => {
       const row = readRow(connection, "regenerate", sid);
       if (!isLive(row)) throw new SessionGoneError("regenerate");
-      if (isLive(readRow(connection, "regenerate", newSid))) throw idInUseError("regenerate");
+      if (isLive(readRow(connection, "regenerate", newSid))) throw idInUseError("regenerate", "SqliteStore");
       const [data, meta, expiresAt, version] = row;
       if (ifVersion !== undefined && ifVersion !== version) return false;
       decodeMeta("regenerate", meta);
@@ -556,7 +556,9 @@ export class SqliteStore implements CountingStore, PrincipalListStore, PingableS
       try {
         return await write();
       } catch (error) {
-        if (error instanceof Error && error.message === "malformed JSON") throw unreadableError(operation);
+        if (error instanceof Error && error.message === "malformed JSON") {
+          throw unreadableError(operation, "SqliteStore");
+        }
         if (!(error instanceof SessionGoneError) || !isLive(await this.#readRow(operation, sid))) throw error;
       }
     }
@@ -669,10 +671,10 @@ function readRow(connection: Connection, operation: string, sid: string): Row | 
     row = connection.read.get(sid);
   } catch (error) {
     // A number is too large for JavaScript.
-    throw error instanceof RangeError ? unreadableError(operation) : error;
+    throw error instanceof RangeError ? unreadableError(operation, "SqliteStore") : error;
   }
   if (row === undefined || isRow(row as unknown[])) return row as Row | undefined;
-  throw unreadableError(operation);
+  throw unreadableError(operation, "SqliteStore");
 }
 
 function isRow([data, meta, expiresAt, version]: unknown[]): boolean {
@@ -694,7 +696,9 @@ function toAnswer(row: Row | undefined, now: number): RecordAnswer {
   const [data, meta, expiresAt, version] = row;
   const expired = now >= expiresAt;
   if (data === null) return expired ? undefined : decodeTrace(meta);
-  return expired ? { expired } : { values: decodeValues(data), expiresAt, meta: decodeMeta("get", meta), version };
+  return expired
+    ? { expired }
+    : { values: decodeValues(data, "SqliteStore"), expiresAt, meta: decodeMeta("get", meta), version };
 }
 
 function decodeTrace(text: string): RecordAnswer {
@@ -702,14 +706,14 @@ function decodeTrace(text: string): RecordAnswer {
   // JSON has no Infinity and writes null.
   const { movedTo, graceUntil = null } = isObject(trace) ? trace : {};
   if (typeof movedTo !== "string" || graceUntil !== null && typeof graceUntil !== "number") {
-    throw unreadableError("get");
+    throw unreadableError("get", "SqliteStore");
   }
   return { movedTo, graceUntil: graceUntil ?? Infinity };
 }
 
 function decodeMeta(operation: string, text: string): SessionMeta {
   const meta = parseMeta(text);
-  if (meta === undefined) throw unreadableError(operation);
+  if (meta === undefined) throw unreadableError(operation, "SqliteStore");
   return meta;
 }
 
@@ -743,7 +747,7 @@ function withoutUndefined(values: ReadonlyMap<string, unknown>): Iterable<[strin
  */
 function applyPatch(operation: string, data: string, patch: string): string {
   const parsed = parse(data);
-  if (!isObject(parsed)) throw unreadableError(operation);
+  if (!isObject(parsed)) throw unreadableError(operation, "SqliteStore");
   // In an object, `__proto__` would set the prototype, and removing keys is slow.
   const values = new Map<string, unknown>(Object.entries(parsed));
   for (const [key, value] of Object.entries(JSON.parse(patch))) {

@@ -225,7 +225,7 @@ export class UnstorageStore implements PingableStore, AsyncDisposable {
   async create(sid: string): Promise<void> {
     const item = this.#itemOf(sid);
     await this.#mutex.run(item, async () => {
-      if (await this.#getItem(item) !== undefined) throw idInUseError("create");
+      if (await this.#getItem(item) !== undefined) throw idInUseError("create", "UnstorageStore");
       await this.#write(item, new Map());
     });
   }
@@ -361,8 +361,8 @@ export class UnstorageStore implements PingableStore, AsyncDisposable {
   async #read(operation: string, item: string): Promise<Map<string, unknown> | undefined> {
     const text = await this.#getItem(item);
     if (text === undefined) return undefined;
-    if (typeof text !== "string" || !text.startsWith(MARK)) throw unreadableError(operation);
-    return decodeValues(decodeKey(text.slice(MARK.length)), operation);
+    if (typeof text !== "string" || !text.startsWith(MARK)) throw unreadableError(operation, "UnstorageStore");
+    return decodeValues(decodeKey(text.slice(MARK.length)), "UnstorageStore", operation);
   }
 
   async #write(item: string, values: ReadonlyMap<string, unknown>): Promise<void> {

@@ -1,5 +1,5 @@
 /**
- * Describes a value that is not what was expected, for an error message.
+ * Describes values and names stores, for error messages.
  *
  * @module
  */
@@ -55,4 +55,13 @@ export function optionError(
 export function classOf(value: object): string | undefined {
   const name: unknown = Object.getPrototypeOf(value)?.constructor?.name;
   return typeof name === "string" && name !== "" && name !== "Object" ? name : undefined;
+}
+
+/**
+ * Returns the name of a store for messages: its own `Symbol.toStringTag`, or the name of its class.
+ * `"SessionStore"` if it has neither.
+ */
+export function nameOf(store: object): string {
+  const tag: unknown = Object.hasOwn(store, Symbol.toStringTag) && Reflect.get(store, Symbol.toStringTag);
+  return typeof tag === "string" ? tag : classOf(store) ?? "SessionStore";
 }

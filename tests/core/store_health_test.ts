@@ -84,7 +84,7 @@ Deno.test("health() looks up another random id each time in a store without ping
 Deno.test("health() names an EncryptedStore, and asks the store beneath", async () => {
   const key = SessionMiddleware.generateSecret();
   const { store, probe: seen } = probe(new MemoryStore());
-  assertEquals((await start({}, new EncryptedStore(store, key)).health()).store, "EncryptedStore");
+  assertEquals((await start({}, new EncryptedStore(store, key)).health()).store, "EncryptedStore over MemoryStore");
   assertEquals(seen.calls, ["ping"]);
   assert(!("ping" in new EncryptedStore(new BasicStore(), key)));
 });

@@ -157,7 +157,7 @@ Deno.test("WriteQueue keeps the order if a write starts another one, as a listen
 
 Deno.test("WriteQueue fails the writes that wait for a write which timed out", async () => {
   const queue = quiet();
-  const timeout = new StoreTimeoutError(1);
+  const timeout = new StoreTimeoutError("RedisStore", 1);
   const first = queue.run("first", () => async () => {
     await microtasks(3);
     throw timeout;
@@ -173,7 +173,7 @@ Deno.test("WriteQueue fails the writes that wait for a write which timed out", a
     const { message, operation, cause } = await assertRejects(() => write, SessionStoreError);
     assertMatch(
       message,
-      new RegExp(`^Cannot ${name}: an earlier call timed out, so the store was not called`),
+      new RegExp(`^Cannot ${name}: an earlier call timed out, so RedisStore was not called`),
     );
     assertEquals(operation, name);
     assertStrictEquals(cause, timeout);

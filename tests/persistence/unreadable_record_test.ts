@@ -15,6 +15,7 @@ import { sharedStoreOf } from "../../src/persistence/shared_store.ts";
 import { DenoKvStore } from "../../src/stores/deno_kv_store.ts";
 import { EncryptedStore } from "../../src/stores/encrypted_store.ts";
 import { SqliteStore } from "../../src/stores/sqlite_store.ts";
+import { nameOf } from "../../src/util/describe_value.ts";
 
 const KEY = SessionMiddleware.generateSecret();
 const OTHER_KEY = SessionMiddleware.generateSecret();
@@ -48,6 +49,7 @@ async function signUpOn(store: SessionStore, values?: Record<string, unknown>): 
 async function expectUnreadable(store: SessionStore, sid: string, message: string): Promise<void> {
   const { adapter } = sharedStoreOf(store);
   const repository = new SessionRepository(store, 5);
+  const name = nameOf(store).split(" ")[0] ?? "";
   const calls: [operation: string, call: () => unknown][] = [
     ["get", () => repository.read(sid)],
     ["", () => adapter.update(sid, "admin", () => true)],
@@ -56,6 +58,7 @@ async function expectUnreadable(store: SessionStore, sid: string, message: strin
   for (const [operation, call] of calls) {
     const error = await assertRejects(async () => await call(), UnreadableRecordError, message);
     if (operation !== "") assertEquals(error.operation, operation);
+    assert(error.message.includes(name), error.message);
     assert(!`${error.message}${error.cause}`.includes(sid));
   }
 }

@@ -214,7 +214,7 @@ if (await postgresIsThere("the tests of PostgresStore")) {
         const calls: (() => Promise<unknown>)[] = [() => store.readRecord("a")];
         if ("data" in columns) calls.push(() => store.get("a"), () => store.getValue("a", "k"));
         for (const call of calls) {
-          const error = await assertRejects(call, UnreadableRecordError, "is not what the store wrote");
+          const error = await assertRejects(call, UnreadableRecordError, "is not what PostgresStore wrote");
           for (const secret of ["a value", '"k"']) assert(!Deno.inspect(error, { depth: 9 }).includes(secret));
         }
         if (!("moved_to" in columns)) {
@@ -323,11 +323,15 @@ if (await postgresIsThere("the tests of PostgresStore")) {
     for (const sid of names) await store.createRecord(sid, record(1000));
     await store.moveRecord("b", "b2", { meta: {}, graceUntil: 0 });
     await store.moveRecord("d", "d2", { meta: {}, graceUntil: 0 });
-    await assertRejects(() => store.create("a"), SessionStoreError, "Cannot create: the session id is in use");
+    await assertRejects(
+      () => store.create("a"),
+      SessionStoreError,
+      "Cannot create: PostgresStore already has a session with the session id",
+    );
     await assertRejects(
       () => store.moveRecord("a", "c", { meta: {}, graceUntil: 0 }),
       SessionStoreError,
-      "Cannot regenerate: the new session id is in use",
+      "Cannot regenerate: PostgresStore already has a session with the new session id",
     );
     clock.tick(500);
     // The id of a trace is free immediately, the id of a session when it has expired.

@@ -256,7 +256,7 @@ Deno.test("A call that waited for another request's call on a basic store fails 
   await assertRejects(
     () => later,
     SessionStoreError,
-    'Cannot set "c": an earlier call timed out, so the store was not called; see `cause`',
+    'Cannot set "c": an earlier call timed out, so BasicStore was not called; see `cause`',
   );
 });
 
@@ -276,7 +276,7 @@ Deno.test("A SessionStoreError says whether a call timed out, did not run, or wa
   await assertRejects(
     () => end,
     SessionStoreError,
-    "Cannot destroy: an earlier call timed out, so the store was not called; see `cause`",
+    "Cannot destroy: an earlier call timed out, so MemoryStore was not called; see `cause`",
   );
 
   seen.before = working;

@@ -6,6 +6,7 @@ import { open, read, signUp, start, visit } from "../helpers/request.ts";
 import { probe } from "../helpers/stores.ts";
 import { FakeTimers, outcomeOf, quiet } from "../helpers/timers.ts";
 import { SessionGoneError, SessionStoreError } from "../../mod.ts";
+import { nameOf } from "../../src/util/describe_value.ts";
 
 const never = (): Promise<never> => new Promise(() => {});
 
@@ -14,7 +15,8 @@ for (const [name, make] of LOCAL_STORES) {
     for (const storeTimeout of [undefined, 2]) {
       const seconds = storeTimeout ?? 10;
       using timers = new FakeTimers();
-      const middleware = start({ storeTimeout, onEvent: () => {} }, await make());
+      const store = await make();
+      const middleware = start({ storeTimeout, onEvent: () => {} }, store);
       const cookie = await signUp(middleware, { n: 1 });
       const hung = await open(middleware, cookie);
       const hanging = hung.session.update("n", never);
@@ -32,8 +34,10 @@ for (const [name, make] of LOCAL_STORES) {
         assertInstanceOf(error, SessionStoreError);
         assertEquals(
           error.message,
-          `Cannot ${operation} "n": an earlier operation on the session has not finished within ${seconds} s, so the store ` +
-            "was not called; check that the function of every update() returns, and that the store answers",
+          `Cannot ${operation} "n": an earlier operation on the session has not finished within ${seconds} s, so ` +
+            `${nameOf(store)} was not called; check that the function of every update() returns, and that ${
+              nameOf(store)
+            } answers`,
         );
       }
       assertEquals([await outcomeOf(hanging), timers.pending], ["pending", 0]);

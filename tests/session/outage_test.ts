@@ -30,6 +30,7 @@ import {
   SessionStoreError,
 } from "../../mod.ts";
 import { CsrfMiddleware } from "../../src/csrf_middleware.ts";
+import { nameOf } from "../../src/util/describe_value.ts";
 
 const down = (): never => {
   throw new Error("connection refused");
@@ -70,7 +71,8 @@ for (const [name, make] of STORES) {
     await t.step("every write rejects with the store's error, and asks the store nothing", async () => {
       const asked = seen.calls.length;
       for (const [operation, write] of WRITES) {
-        const error = await assertRejects(() => write(session), SessionStoreError, "not available");
+        const reason = `the session is not available, because ${nameOf(store)} failed at the beginning of the request`;
+        const error = await assertRejects(() => write(session), SessionStoreError, reason);
         assertEquals([error.operation, (error.cause as Error).name], [operation, "SessionStoreError"]);
       }
       assertEquals(seen.calls.length, asked);
@@ -119,7 +121,7 @@ for (const [name, make] of STORES) {
     seen.before = () => hang.promise;
     await t.step("a lookup fails", async () => {
       const error = await assertRejects(() => open(middleware, cookie), SessionStoreError, "Cannot get");
-      assertEquals((error.cause as Error).message, "The session store did not answer within 0.02 s");
+      assertEquals((error.cause as Error).message, `${nameOf(store)} did not answer within 0.02 s`);
     });
     await t.step('with onStoreError "anonymous" the request goes on without its session', async () => {
       assertEquals((await open(anonymous, cookie)).session.available, false);
@@ -254,7 +256,8 @@ Deno.test("Without a storeTimeout, a sign-in waits 10 s for another sign-in of t
   );
   assertEquals(reported, [[
     "limit",
-    "Cannot limit the sessions of the user: another sign-in has not finished in time; the next sign-in ends the oldest sessions",
+    "Cannot limit the sessions of the user: another sign-in has not finished within 10 s, so MemoryStore was not " +
+    "called; the next sign-in ends the oldest sessions; check that MemoryStore answers",
   ]]);
 });
 
@@ -274,8 +277,8 @@ Deno.test("Without a storeTimeout, a write on a basic store waits 10 s for the w
   assertInstanceOf(error, SessionStoreError);
   assertEquals(
     error.message,
-    'Cannot set "b": an earlier operation on the session has not finished within 10 s, so the store ' +
-      "was not called; check that the function of every update() returns, and that the store answers",
+    'Cannot set "b": an earlier operation on the session has not finished within 10 s, so ' +
+      "BasicStore was not called; check that the function of every update() returns, and that BasicStore answers",
   );
 });
 

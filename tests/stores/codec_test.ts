@@ -41,13 +41,13 @@ Deno.test("decodeValue() returns a value equal to the one that encodeValue() was
     await t.step(name, () => {
       const text = encodeValue("k", value);
       assert(text.isWellFormed() && !text.includes("\0"), text);
-      assertEquals(decodeValue(text), value);
+      assertEquals(decodeValue(text, "SqliteStore"), value);
     });
   }
 });
 
 Deno.test("decodeValue() returns __proto__ as a property and never sets the prototype", () => {
-  const value = decodeValue(encodeValue("k", proto)) as object;
+  const value = decodeValue(encodeValue("k", proto), "SqliteStore") as object;
   assertEquals(Object.getPrototypeOf(value), Object.prototype);
   assertEquals(Object.keys(value), ["__proto__", "a"]);
   const inner = Object.getOwnPropertyDescriptor(value, "__proto__")?.value;
@@ -56,7 +56,7 @@ Deno.test("decodeValue() returns __proto__ as a property and never sets the prot
 
 Deno.test("encodeValue() keeps the identity of an object that occurs twice", () => {
   const shared = { a: 1 };
-  const [first, second] = decodeValue(encodeValue("k", [shared, shared])) as object[];
+  const [first, second] = decodeValue(encodeValue("k", [shared, shared]), "SqliteStore") as object[];
   assert(first === second);
 });
 
@@ -102,9 +102,9 @@ Deno.test("decodeValue() and decodeValues() distinguish names that begin alike a
   for (const [first = "", second = ""] of pairs) {
     for (const name of [first, second, first, second]) {
       const value = { [`before ${first}`]: 1, [name]: 1 };
-      assertEquals(decodeValue(encodeValue("k", value)), value);
+      assertEquals(decodeValue(encodeValue("k", value), "SqliteStore"), value);
       const values = new Map(Object.entries(value));
-      assertEquals(decodeValues(encodeValues(values)), values);
+      assertEquals(decodeValues(encodeValues(values), "SqliteStore"), values);
     }
   }
 });
@@ -114,20 +114,26 @@ Deno.test("decodeValues() returns values equal to those that encodeValues() was 
     "\0",
     "\0",
   ]]);
-  assertEquals(decodeValues(encodeValues(values)), values);
-  assertEquals(decodeValues(encodeValues([])), new Map());
+  assertEquals(decodeValues(encodeValues(values), "SqliteStore"), values);
+  assertEquals(decodeValues(encodeValues([]), "SqliteStore"), new Map());
   assertEquals(encodeValues([["a", undefined], ["b", null], ["c", "x"]]), '{"a":null,"b":[null],"c":["x"]}');
   assertThrows(() => encodeValues([["a", 1], ["b", Symbol()]]), TypeError, '"b"');
 });
 
+const unreadable = (operation: string) =>
+  `Cannot ${operation}: the stored session is not what RedisStore wrote, so it counts as ended; check what else writes ` +
+  "to its backend";
+
 Deno.test("decodeValue() and decodeValues() reject other text, and repeat nothing of it", () => {
   const texts = ["", "secret", '"secret"', "{}", "null", "true", "1", '{"a":', '[["Secret",1]]', '[{"a":7}', "\0"];
   for (const text of texts) {
-    const error = assertThrows(() => decodeValue(text, "list"), UnreadableRecordError, "Cannot list: ");
+    const error = assertThrows(() => decodeValue(text, "RedisStore", "list"), UnreadableRecordError);
     assertEquals([error.operation, error.cause], ["list", undefined]);
+    assertEquals(error.message, unreadable("list"));
   }
   for (const text of ["", "secret", '"secret"', "[]", "[[1],2]", "null", "1", '{"a":', '{"a":"secret"}', '{"a":{}}']) {
-    const error = assertThrows(() => decodeValues(text), UnreadableRecordError, "Cannot get: ");
+    const error = assertThrows(() => decodeValues(text, "RedisStore"), UnreadableRecordError);
     assertEquals([error.operation, error.cause], ["get", undefined]);
+    assertEquals(error.message, unreadable("get"));
   }
 });

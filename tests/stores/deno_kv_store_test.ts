@@ -374,7 +374,7 @@ Deno.test("DenoKvStore never reads an incomplete session as a complete one", asy
         () => store.moveRecord("a", "b", { meta: {}, graceUntil: 0 }),
         () => store.createRecord("a", record(Infinity)),
       ]
-    ) await assertRejects(call, UnreadableRecordError, "is not what the store wrote");
+    ) await assertRejects(call, UnreadableRecordError, "is not what DenoKvStore wrote");
     await store.delete("a");
     assertEquals(await entriesOf(kv), []);
   }
@@ -619,7 +619,11 @@ Deno.test("DenoKvStore rejects an entry that it did not write, and finds the oth
         ["create", () => store.create("a")],
       ];
       for (const [operation, call] of calls) {
-        const error = await assertRejects(call, UnreadableRecordError, `Cannot ${operation}: `);
+        const error = await assertRejects(
+          call,
+          UnreadableRecordError,
+          `Cannot ${operation}: the stored session is not what DenoKvStore wrote`,
+        );
         assertEquals([error.operation, error.cause], [operation, undefined]);
       }
       assertEquals(await store.exist("b"), false);
@@ -634,7 +638,11 @@ Deno.test("DenoKvStore rejects an entry that it did not write, and finds the oth
     const store = new DenoKvStore(kv);
     await kv.set(["session", "id", "a", 0], bytes(header + '\0"k"\0secret'.slice(0, 10)));
     for (const call of [() => store.get("a"), () => store.getValue("a", "k"), () => store.readRecord("a")]) {
-      const error = await assertRejects(call, UnreadableRecordError, "Cannot get: ");
+      const error = await assertRejects(
+        call,
+        UnreadableRecordError,
+        "Cannot get: the stored session is not what DenoKvStore wrote",
+      );
       assertEquals(error.cause, undefined);
     }
   });

@@ -196,7 +196,7 @@ Deno.test("EncryptedStore rejects a value that was altered or belongs elsewhere"
         ["regenerate", () => store.moveRecord("a", "c", { meta: {}, graceUntil: 0 })],
       ];
       for (const [operation, call] of calls) {
-        const prefix = `Cannot ${operation} "k": `;
+        const prefix = `Cannot ${operation} "k": EncryptedStore cannot decrypt the stored value, because `;
         const error = await assertRejects(async () => await call(), UnreadableRecordError, prefix);
         assertEquals(error.operation, operation);
         assert(error.message.includes(reason), error.message);

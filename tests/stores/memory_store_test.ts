@@ -18,12 +18,16 @@ Deno.test("MemoryStore refuses an id that is in use", async () => {
   const store = new MemoryStore();
   await store.create("a");
   await store.create("b");
-  await assertRejects(() => store.create("a"), SessionStoreError, "Cannot create: the session id is in use");
+  await assertRejects(
+    () => store.create("a"),
+    SessionStoreError,
+    "Cannot create: MemoryStore already has a session with the session id",
+  );
   await assertRejects(() => store.createRecord("a", record(Infinity)), SessionStoreError, "Cannot create");
   await assertRejects(
     () => store.moveRecord("a", "b", MOVE),
     SessionStoreError,
-    "Cannot regenerate: the new session id is in use",
+    "Cannot regenerate: MemoryStore already has a session with the new session id",
   );
 });
 

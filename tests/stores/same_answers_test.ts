@@ -53,7 +53,11 @@ for (const [name, createStore] of Object.entries(STORES)) {
     const store = createStore();
     for (const sid of ["a", "b"]) await store.create(sid);
     const move = { meta: {}, graceUntil: 0, ifVersion: -1 };
-    await assertRejects(() => store.moveRecord("a", "b", move), SessionStoreError, "the new session id is in use");
+    await assertRejects(
+      () => store.moveRecord("a", "b", move),
+      SessionStoreError,
+      "already has a session with the new session id",
+    );
     assertEquals(await store.moveRecord("a", "c", move), false);
   });
 

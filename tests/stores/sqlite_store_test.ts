@@ -598,7 +598,11 @@ Deno.test("SqliteStore rejects a row that it did not write, and finds the other 
         calls.push(["regenerate", () => store.moveRecord(sid, "new", MOVE)]);
       }
       for (const [operation, call] of calls) {
-        const error = await assertRejects(async () => await call(), UnreadableRecordError, `Cannot ${operation}: `);
+        const error = await assertRejects(
+          async () => await call(),
+          UnreadableRecordError,
+          `Cannot ${operation}: the stored session is not what SqliteStore wrote`,
+        );
         assertEquals([error.operation, error.cause], [operation, undefined]);
       }
       assertEquals(await store.exist("new"), false);
@@ -616,7 +620,7 @@ Deno.test("SqliteStore rejects a row that it did not write, and finds the other 
     await store.moveRecord("a", "b", { meta: {}, graceUntil: Infinity });
     for (const text of ["[]", "{}", '{"movedTo":1,"graceUntil":5}', '{"movedTo":"b","graceUntil":"5"}']) {
       execute(folder.file, "UPDATE sessions SET meta = ?1 WHERE id = 'a'", text);
-      await assertRejects(async () => await store.readRecord("a"), UnreadableRecordError);
+      await assertRejects(async () => await store.readRecord("a"), UnreadableRecordError, "SqliteStore");
     }
   });
 });

@@ -631,12 +631,16 @@ Deno.test("UnstorageStore rejects with UnreadableRecordError where the item is n
       await storage.setItem(OF_SESSION_A, text);
       const calls = { get: () => store.get("a"), set: () => store.setValue("a", "k", 2) };
       for (const [operation, call] of Object.entries(calls)) {
-        const error = await assertRejects(call, UnreadableRecordError, `Cannot ${operation}: the stored session`);
+        const error = await assertRejects(
+          call,
+          UnreadableRecordError,
+          `Cannot ${operation}: the stored session is not what UnstorageStore wrote`,
+        );
         assertEquals([error.operation, error.cause], [operation, undefined]);
       }
       await assertRejects(() => store.getValue("a", "k"), UnreadableRecordError);
       // It is in use, and can be removed.
-      await assertRejects(() => store.create("a"), SessionStoreError, "in use");
+      await assertRejects(() => store.create("a"), SessionStoreError, "already has a session");
       assertEquals(await store.exist("a"), true);
       await store.delete("a");
       assertEquals(await store.exist("a"), false);

@@ -1,5 +1,5 @@
 import { assertEquals } from "jsr:@std/assert@1.0.13";
-import { describeOption, describeType } from "../../src/util/describe_value.ts";
+import { describeOption, describeType, nameOf } from "../../src/util/describe_value.ts";
 
 class Cart {}
 
@@ -43,4 +43,19 @@ Deno.test("describeOption() shows texts, numbers and booleans, and the type of e
     !["string", "number", "boolean"].includes(typeof value) && !(value instanceof Date)
   );
   for (const [value, description] of [...shown, ...others]) assertEquals(describeOption(value), description);
+});
+
+Deno.test("nameOf() returns a store's own tag, or the name of its class", () => {
+  class UserStore extends Map {}
+  const tagged = Object.assign(new Cart(), { [Symbol.toStringTag]: "EncryptedStore over UserStore" });
+  const named: [object, string][] = [
+    [new Cart(), "Cart"],
+    // A Map has the inherited tag "Map".
+    [new UserStore(), "UserStore"],
+    [tagged, "EncryptedStore over UserStore"],
+    [Object.assign(new Cart(), { [Symbol.toStringTag]: 1 }), "Cart"],
+    [Object.create(null), "SessionStore"],
+    [{}, "SessionStore"],
+  ];
+  for (const [store, name] of named) assertEquals(nameOf(store), name);
 });
