@@ -9,6 +9,21 @@
  * @module
  */
 
+/** The operations whose name is no verb, for messages. */
+const ACTIONS: Readonly<Partial<Record<string, string>>> = {
+  bindDevice: "bind the session to a device",
+  csrfToken: "create a CSRF token",
+  revokeEverybody: "end all sessions",
+  setLabel: "set the label",
+  setMaxAge: "set the lifetime",
+  users: "list the users",
+};
+
+/** Returns what an operation does, to complete a message that begins with "Cannot". */
+export function actionOf(operation: string): string {
+  return ACTIONS[operation] ?? operation;
+}
+
 /** The base class of the errors that a session throws while a request runs. */
 export class SessionError extends Error {
   static {
@@ -87,7 +102,7 @@ const END_MESSAGES: Record<SessionEnd, string> = {
   expired: "The session has ended: it has expired",
   cleared: "The session was cleared and is no longer bound to its user",
   rebound: "The session was bound to another user",
-  gone: "The session has ended: the store does not have it, or cannot read it",
+  gone: "The session has ended: it was ended elsewhere, or its record cannot be read or created",
 };
 
 /**
@@ -112,7 +127,7 @@ export class SessionGoneError extends SessionError {
   constructor(operation: string, options?: ErrorOptions & { end?: SessionEnd }) {
     const { end } = options ?? {};
     const message = end === undefined
-      ? `Cannot ${operation}: the session was destroyed or has expired; nothing was written; this request can no longer use it`
+      ? `Cannot ${actionOf(operation)}: the session has ended; nothing was written; this request can no longer use it`
       : END_MESSAGES[end];
     super(operation, message, options);
     this.#end = end;
@@ -149,8 +164,10 @@ export class DeviceProofError extends SessionError {
   constructor(operation: string) {
     super(
       operation,
-      `Cannot ${operation}: the session is bound to a device, and the request does not prove that it comes from there; ` +
-        "register DeviceBoundMiddleware for this path, which refuses such requests",
+      `Cannot ${
+        actionOf(operation)
+      }: the session is bound to a device, and the request does not prove that it comes from ` +
+        "that device; register DeviceBoundMiddleware for this path, which refuses such requests",
     );
   }
 
@@ -179,8 +196,10 @@ export class HeadersSentError extends SessionError {
   constructor(operation: string) {
     super(
       operation,
-      `Cannot ${operation}: the headers of the response have been sent, so the client would not receive the session cookie; ` +
-        "nothing was written; begin the session, or give it a new id, before you return the response",
+      `Cannot ${
+        actionOf(operation)
+      }: the headers of the response have been sent, so the client would not receive the ` +
+        "session cookie; nothing was written; begin the session, or give it a new id, before you return the response",
     );
   }
 }

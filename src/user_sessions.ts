@@ -13,8 +13,9 @@ import type { Reporter } from "./events.ts";
 import type { ResolvedOptions } from "./options.ts";
 import type { SessionRepository } from "./persistence/session_repository.ts";
 import { ReasonError, WaitTimeoutError } from "./persistence/store_timeout.ts";
-import type { ListedSession, SessionMeta } from "./session_store.ts";
+import type { ListedSession, SessionMeta, SessionStore } from "./session_store.ts";
 import type { SessionDevice } from "./session_types.ts";
+import { nameOf } from "./util/describe_value.ts";
 import type { MaybePromise } from "./util/maybe_promise.ts";
 import { checkOptionNames } from "./util/option_names.ts";
 
@@ -70,6 +71,7 @@ type KeepRule = (newSid: string, listed: ListedSession) => MaybePromise<boolean>
  */
 export class UserSessions {
   readonly #options: ResolvedOptions;
+  readonly #store: SessionStore;
   readonly #signer: Signer;
   readonly #repository: SessionRepository;
   readonly #reporter: Reporter;
@@ -80,11 +82,18 @@ export class UserSessions {
    * @throws {SessionNotSupportedError} if `maxSessionsPerPrincipal` is given and the store cannot
    * find the sessions of a user
    */
-  constructor(options: ResolvedOptions, signer: Signer, repository: SessionRepository, reporter: Reporter) {
+  constructor(
+    options: ResolvedOptions,
+    store: SessionStore,
+    signer: Signer,
+    repository: SessionRepository,
+    reporter: Reporter,
+  ) {
     if (options.maxSessionsPerPrincipal !== undefined) {
       repository.requirePrincipals("limit", "apply `maxSessionsPerPrincipal`");
     }
     this.#options = options;
+    this.#store = store;
     this.#signer = signer;
     this.#repository = repository;
     this.#reporter = reporter;
@@ -242,9 +251,7 @@ export class UserSessions {
       await this.#endAll("limit", principal, sessions.slice(0, Math.min(excess, own + 1)), isKept);
     }).catch((error) => {
       if (error instanceof WaitTimeoutError) {
-        const message =
-          `Cannot limit the sessions of the user: another sign-in has not finished within ${error.seconds} s, so ` +
-          `${error.store} was not called; the next sign-in ends the oldest sessions; check that ${error.store} answers`;
+        const message = `Cannot limit the sessions of the user: ${error.message}`;
         this.#reporter.emitStoreFailed("limit", new SessionStoreError("limit", message), current);
       } else if (!(error instanceof SessionStoreError || error instanceof ReasonError)) throw error;
     });
@@ -309,8 +316,8 @@ export class UserSessions {
     const { reason } = first;
     throw new SessionStoreError(
       operation,
-      `Cannot ${operation}: ${failures.length} of ${results.length} sessions may not have ended; see \`cause\`, and call ` +
-        "it again",
+      `Cannot ${operation}: ${nameOf(this.#store)} failed, so ${failures.length} of ${results.length} sessions may ` +
+        "not have ended; see `cause`, and call it again",
       { cause: reason instanceof SessionStoreError && reason.cause !== undefined ? reason.cause : reason },
     );
   }

@@ -11,6 +11,7 @@ import { newSessionId } from "../cookie/session_id.ts";
 import { DeviceProofError, type SessionError, SessionGoneError, type SessionStoreError } from "../errors.ts";
 import { isHeldByCaller } from "../persistence/running_update.ts";
 import type { ValueUpdater } from "../persistence/store_adapter.ts";
+import { unavailableError } from "../persistence/store_errors.ts";
 import type { SessionRecord, SessionStore } from "../session_store.ts";
 import type { RegenerateOptions } from "../session_types.ts";
 import { cloneValue } from "../util/clone_value.ts";
@@ -24,7 +25,7 @@ import type { SessionServices } from "./session_services.ts";
 import { sessionSignal } from "./session_signal.ts";
 import { loadValues, NO_VALUES, reloadValues, type Values, withoutUndefined } from "./session_values.ts";
 import { updateSession } from "./session_update.ts";
-import { checkKey, checkLabel, checkMaxAge, copyValues, readRegenerateOptions, unavailableError } from "./validate.ts";
+import { checkKey, checkLabel, checkMaxAge, copyValues, readRegenerateOptions } from "./validate.ts";
 import { WriteQueue } from "./write_queue.ts";
 
 /** The session of one request. */
@@ -329,7 +330,7 @@ export class SessionState {
   }
 
   get #writes(): WriteQueue {
-    return this.#queue ??= new WriteQueue((operation, error, awaited) => {
+    return this.#queue ??= new WriteQueue(this.store, (operation, error, awaited) => {
       this.#services.reporter.emitWriteFailed(operation, error, this.#loaded?.id, awaited);
     });
   }

@@ -34,11 +34,13 @@ export async function checkHealth(store: SessionStore, seconds: number = DEFAULT
   const startedAt = performance.now();
   try {
     const call = Promise.try((): unknown => isPingableStore(store) ? store.ping() : store.exist(newSessionId()));
-    await withTimeout(call, seconds, () => new StoreTimeoutError(name, seconds));
+    await withTimeout(call, seconds, () => new StoreTimeoutError(store, seconds));
   } catch (cause) {
     if (cause instanceof SessionStoreError) throw cause;
-    const reason = cause instanceof StoreTimeoutError ? `it did not answer within ${seconds} s` : "it failed";
-    throw new SessionStoreError("ping", `Cannot ping the ${name}: ${reason}; check its backend`, { cause });
+    const reason = cause instanceof StoreTimeoutError
+      ? `it did not answer within ${seconds} s`
+      : "it failed; see `cause`";
+    throw new SessionStoreError("ping", `Cannot ping ${name}: ${reason}; check its backend`, { cause });
   }
   return { store: name, latency: performance.now() - startedAt };
 }

@@ -3,13 +3,12 @@
  *
  * @module
  */
-import { SessionStoreError } from "../errors.ts";
+import { actionOf } from "../errors.ts";
 import { MAX_DATE_MS } from "../options.ts";
 import { DURATION_REQUIREMENT, isDuration } from "../resolve_options.ts";
 import type { RegenerateOptions } from "../session_types.ts";
 import { cloneValue } from "../util/clone_value.ts";
-import type { SessionStore } from "../session_store.ts";
-import { describeType, nameOf, optionError } from "../util/describe_value.ts";
+import { describeType, optionError } from "../util/describe_value.ts";
 import { warnIfMilliseconds } from "../util/likely_milliseconds.ts";
 import { checkOptionNames } from "../util/option_names.ts";
 import type { Regeneration } from "./session_changes.ts";
@@ -37,7 +36,9 @@ export function checkKey(operation: string, key: string): void {
 
 function checkText(operation: string, name: string, text: unknown): void {
   if (typeof text === "string" && text.isWellFormed()) return;
-  throw new TypeError(`Cannot ${operation}: the ${name} must be a well-formed string; received ${describeType(text)}`);
+  throw new TypeError(
+    `Cannot ${actionOf(operation)}: the ${name} must be a well-formed string; received ${describeType(text)}`,
+  );
 }
 
 /**
@@ -60,7 +61,7 @@ export function checkPrincipal(operation: string, principal: string): void {
 export function checkPageLimit(operation: string, limit: number): void {
   if (Number.isInteger(limit) && limit >= 1 && limit <= MAX_PAGE_LIMIT) return;
   throw optionError(
-    operation,
+    actionOf(operation),
     "limit",
     `must be an integer from 1 to ${MAX_PAGE_LIMIT}`,
     limit,
@@ -105,7 +106,13 @@ function isPlainObject(value: object): boolean {
 export function checkMaxAge(operation: string, maxAge: number | null): void {
   if (maxAge === null) return;
   if (!isDuration(maxAge)) {
-    throw optionError(operation, "maxAge", `${DURATION_REQUIREMENT}, or null`, maxAge, typeof maxAge === "number");
+    throw optionError(
+      actionOf(operation),
+      "maxAge",
+      `${DURATION_REQUIREMENT}, or null`,
+      maxAge,
+      typeof maxAge === "number",
+    );
   }
   warnIfMilliseconds("maxAge", maxAge);
 }
@@ -123,7 +130,9 @@ export function checkLabel(operation: string, label: string): void {
 
 function checkLength(operation: string, name: string, { length }: string, max: number): void {
   if (length >= 1 && length <= max) return;
-  throw new RangeError(`Cannot ${operation}: the ${name} must have 1 to ${max} characters; received ${length}`);
+  throw new RangeError(
+    `Cannot ${actionOf(operation)}: the ${name} must have 1 to ${max} characters; received ${length}`,
+  );
 }
 
 /**
@@ -155,20 +164,4 @@ export function readRegenerateOptions(options: RegenerateOptions): Regeneration 
   if (label !== undefined) checkLabel("regenerate", label);
   const values = set === undefined ? NO_VALUES : copyValues("regenerate", set);
   return { graceSeconds: graceSeconds ?? 0, details: { principal, maxAge, label }, values };
-}
-
-/** Creates the error of an operation on a session that the store failed to look up. */
-export function unavailableError(
-  operation: string,
-  store: SessionStore,
-  cause: SessionStoreError,
-): SessionStoreError {
-  return new SessionStoreError(
-    operation,
-    `Cannot ${operation}: the session is not available, because ${
-      nameOf(store)
-    } failed at the beginning of the request; this ` +
-      "call did nothing; see `cause`",
-    { cause },
-  );
 }

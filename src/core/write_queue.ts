@@ -3,9 +3,10 @@
  *
  * @module
  */
-import { SessionStoreError } from "../errors.ts";
+import { actionOf, SessionStoreError } from "../errors.ts";
 import { isHeldByCaller, WithinUpdateError } from "../persistence/running_update.ts";
 import { earlierTimeout, findTimeout, type StoreTimeoutError } from "../persistence/store_timeout.ts";
+import type { SessionStore } from "../session_store.ts";
 import { isPending, type MaybePromise } from "../util/maybe_promise.ts";
 
 /** Called for each write that failed. */
@@ -31,12 +32,18 @@ const MICROTASKS_TO_AWAIT = 3;
 export class WriteQueue {
   /** Whether a write may send the cookie of the session again. */
   mayResendCookie = false;
+  readonly #store: SessionStore;
   readonly #onFailure: FailureListener;
   #last: Promise<StoreTimeoutError | undefined> | undefined;
   #revision = 0;
   readonly #failures: { write: { observed: boolean }; error: Error }[] = [];
 
-  constructor(onFailure: FailureListener) {
+  /**
+   * @param store the store, as the application created it
+   * @param onFailure is told of each failure
+   */
+  constructor(store: SessionStore, onFailure: FailureListener) {
+    this.#store = store;
     this.#onFailure = onFailure;
   }
 
@@ -109,7 +116,7 @@ export class WriteQueue {
       this.#reportFailure(operation, write, error);
       write.markHandled();
       reject(error);
-      return finish(findTimeout(error));
+      return finish(findTimeout(error, this.#store));
     });
     this.#last = tracked;
     return write;
@@ -148,7 +155,7 @@ function runAfter<T>(
   return previous.then((timeout) => {
     if (timeout === undefined) return operation();
     // The same cause, so that the operations that wait for this one fail too.
-    throw new SessionStoreError(name, `Cannot ${name}: ${earlierTimeout(timeout)}`, { cause: timeout });
+    throw new SessionStoreError(name, `Cannot ${actionOf(name)}: ${earlierTimeout(timeout)}`, { cause: timeout });
   });
 }
 

@@ -61,8 +61,6 @@ interface Trace {
 
 /** State of the sessions of a basic store that the store does not keep. The process keeps it. */
 export class BasicStoreState {
-  /** The store itself, for messages. */
-  readonly store: SessionStore;
   /** Runs the operations on a session one after the other. */
   readonly mutex: KeyedMutex;
   /** Runs the updates of a value one after the other. */
@@ -78,8 +76,7 @@ export class BasicStoreState {
   /** The calls that end all sessions. */
   readonly clears: Clears;
 
-  constructor(store: SessionStore, mutex: KeyedMutex, updateMutex: KeyedMutex, clears: Clears) {
-    this.store = store;
+  constructor(mutex: KeyedMutex, updateMutex: KeyedMutex, clears: Clears) {
     this.mutex = mutex;
     this.updateMutex = updateMutex;
     this.clears = clears;
@@ -98,7 +95,7 @@ export class BasicStoreAdapter implements StoreAdapter {
 
   async read(sid: string): Promise<SessionRecord | SessionTrace | undefined> {
     const stored = await this.#get("get", sid);
-    const reserved = stored && reservedValue(this.#state.store, "get", stored);
+    const reserved = stored && reservedValue(this.#store, "get", stored);
     // A record without an expiry was not created completely, so no client has its cookie.
     if (stored === undefined || reserved === undefined) return this.#state.traces.get(sid);
     const { expiresAt, ...meta } = reserved;
@@ -131,7 +128,7 @@ export class BasicStoreAdapter implements StoreAdapter {
         for (const [key, value] of values) {
           const storedKey = toStoredKey(key);
           written.push(storedKey);
-          await withStoreErrors(this.#state.store, "set", () => this.#setValue("set", sid, storedKey, value), key);
+          await withStoreErrors(this.#store, "set", () => this.#setValue("set", sid, storedKey, value), key);
         }
       } catch (error) {
         // A store that hangs would hang at each value.
@@ -170,7 +167,7 @@ export class BasicStoreAdapter implements StoreAdapter {
   change(sid: string, { ifNoDevice, clear, meta, expiresAt }: SessionChange): Promise<boolean> {
     return this.#exclusively(sid, async () => {
       const stored = await this.#getLive("change", sid);
-      const before = reservedValue(this.#state.store, "change", stored);
+      const before = reservedValue(this.#store, "change", stored);
       if (ifNoDevice && before?.deviceKey !== undefined) return false;
       const traceExpiry = this.#extendTraces(sid, expiresAt);
       if (clear) {
@@ -192,7 +189,7 @@ export class BasicStoreAdapter implements StoreAdapter {
       const { finished } = clears;
       const stored = await this.#getLive("regenerate", sid);
       const reserved = {
-        ...reservedValue(this.#state.store, "regenerate", stored),
+        ...reservedValue(this.#store, "regenerate", stored),
         ...meta,
         ...expiryField(expiresAt),
       };
@@ -251,17 +248,15 @@ export class BasicStoreAdapter implements StoreAdapter {
     if (typeof stored === "object" && !Array.isArray(stored)) return stored as Record<string, unknown>;
     throw new UnreadableRecordError(
       operation,
-      `Cannot ${operation}: get() of ${
-        nameOf(this.#state.store)
-      } must return an object of values by key, or undefined, so the session counts as ended; ` +
-        `received ${describeType(stored)}`,
+      `Cannot ${operation}: get() of ${nameOf(this.#store)} returned ${describeType(stored)}; expected an object of ` +
+        "values by key, or undefined; the session counts as ended",
     );
   }
 
   /** Returns a live record, or throws {@linkcode SessionGoneError}. */
   async #getLive(operation: string, sid: string): Promise<Record<string, unknown>> {
     const stored = await this.#get(operation, sid);
-    const expiresAt = stored && reservedValue(this.#state.store, operation, stored)?.expiresAt;
+    const expiresAt = stored && reservedValue(this.#store, operation, stored)?.expiresAt;
     if (stored === undefined || expiresAt === undefined || Date.now() >= expiresAt) {
       throw new SessionGoneError(operation);
     }
@@ -307,7 +302,7 @@ export class BasicStoreAdapter implements StoreAdapter {
     try {
       for (const [storedKey, value] of values) {
         await withStoreErrors(
-          this.#state.store,
+          this.#store,
           "set",
           () => this.#setValue("set", sid, storedKey, value),
           fromStoredKey(storedKey),
@@ -333,7 +328,7 @@ export class BasicStoreAdapter implements StoreAdapter {
     try {
       return await this.#exclusively(sid, async () => {
         const stored = await this.#get("destroy", sid);
-        const expiresAt = stored && reservedValue(this.#state.store, "destroy", stored)?.expiresAt;
+        const expiresAt = stored && reservedValue(this.#store, "destroy", stored)?.expiresAt;
         if (expiresAt === undefined) return this.#state.traces.get(sid) === undefined;
         if (Date.now() < expiresAt) return false;
         await this.#store.delete(sid);
@@ -379,7 +374,7 @@ function reservedValue(store: SessionStore, operation: string, stored: object): 
   throw new UnreadableRecordError(
     operation,
     `Cannot ${operation}: the value ${JSON.stringify(RESERVED_KEY)} in ${nameOf(store)} is not what the middleware ` +
-      "wrote, so the session counts as ended; if an EncryptedStore wrote it, put one over the store",
+      "wrote; the session counts as ended; if an EncryptedStore wrote it, pass the middleware an EncryptedStore",
   );
 }
 

@@ -4,7 +4,7 @@
  * @module
  */
 import { SessionGoneError } from "../errors.ts";
-import type { RecordAnswer, RecordStore, SessionRecord, SessionStore } from "../session_store.ts";
+import type { RecordAnswer, RecordStore, SessionRecord } from "../session_store.ts";
 import type { KeyedMutex } from "../util/keyed_mutex.ts";
 import { callAsync, isPending, type MaybePromise } from "../util/maybe_promise.ts";
 import type { CachedValue, RenewOptions, SessionChange, StoreAdapter, ValueUpdater } from "./store_adapter.ts";
@@ -14,16 +14,11 @@ import { updateValue, type ValueAccess } from "./update_value.ts";
 /** Implements the operations on a {@linkcode RecordStore}. */
 export class RecordStoreAdapter implements StoreAdapter {
   readonly #store: RecordStore;
-  readonly #original: SessionStore;
   readonly #mutex: KeyedMutex;
 
-  /**
-   * @param original the store, as the application created it
-   * @param mutex serializes the updates of one value in this process
-   */
-  constructor(store: RecordStore, original: SessionStore, mutex: KeyedMutex) {
+  /** @param mutex serializes the updates of one value in this process */
+  constructor(store: RecordStore, mutex: KeyedMutex) {
     this.#store = store;
-    this.#original = original;
     this.#mutex = mutex;
   }
 
@@ -50,7 +45,7 @@ export class RecordStoreAdapter implements StoreAdapter {
       read: async () => {
         const record = await this.read(sid);
         if (record === undefined || !("values" in record)) throw new SessionGoneError("update");
-        if (record.meta.encrypted !== undefined) throw encryptedError("update", this.#original);
+        if (record.meta.encrypted !== undefined) throw encryptedError("update", this.#store);
         return { version: record.version, value: record.values.get(key) };
       },
       write: ({ version }, next) => this.#store.changeRecord(sid, { ifVersion: version, set: new Map([[key, next]]) }),

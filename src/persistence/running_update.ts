@@ -7,6 +7,7 @@
  * @module
  */
 import { AsyncLocalStorage } from "node:async_hooks";
+import { actionOf } from "../errors.ts";
 import type { ValueUpdater } from "./store_adapter.ts";
 
 /** A call was refused because it would wait for the update that it is called from. */
@@ -14,7 +15,7 @@ export class WithinUpdateError extends TypeError {
   /** @param operation the operation that was refused, such as `"set"` */
   constructor(operation: string) {
     super(
-      `Cannot ${operation} within the function of update(): it would wait for that update forever. ` +
+      `Cannot ${actionOf(operation)} within the function of update(): it would wait for that update forever. ` +
         "Do it after update() has resolved.",
     );
   }

@@ -53,7 +53,12 @@ interface Capabilities {
 /** The adapter, the timeout and the mutexes of one store. */
 export class SharedStore {
   /** Runs the operations on a user's sessions one after the other. */
-  readonly userMutex: KeyedMutex = this.#createMutex(() => this.#maxCallWait);
+  readonly userMutex: KeyedMutex = this.#createMutex(
+    () => this.#maxCallWait,
+    (seconds, name) =>
+      `another sign-in of the user has not finished within ${seconds} s; the user is signed in, and may have too many ` +
+      `sessions until the next sign-in; check that ${name} answers`,
+  );
   /** The sessions that this process has ended, by their id. */
   readonly ended: ExpiringMap<{ expiresAt: number; end: SessionEnd }> = new ExpiringMap(MAX_ENDED);
   /** The session ids that this process has replaced. */
@@ -62,8 +67,11 @@ export class SharedStore {
   readonly watch: StoreWatch;
   /** The sessions whose signals are in use. */
   readonly signals: SessionSignals;
-  readonly #updateMutex = this.#createMutex(() =>
-    this.#timeoutSeconds === Infinity ? DEFAULT_MAX_WAIT : this.#timeoutSeconds
+  readonly #updateMutex = this.#createMutex(
+    () => this.#timeoutSeconds === Infinity ? DEFAULT_MAX_WAIT : this.#timeoutSeconds,
+    (seconds, name) =>
+      `another update() of the value has not finished within ${seconds} s; nothing was written; check that its ` +
+      `function returns, and that ${name} answers`,
   );
   readonly #basicState: BasicStoreState;
   /** The store itself, for messages. */
@@ -75,8 +83,12 @@ export class SharedStore {
   constructor(store: SessionStore) {
     this.store = store;
     this.#basicState = new BasicStoreState(
-      store,
-      this.#createMutex(() => this.#maxCallWait),
+      this.#createMutex(
+        () => this.#maxCallWait,
+        (seconds, name) =>
+          `${name} has not finished an earlier call for the session within ${seconds} s; this one changed nothing; ` +
+          `check that ${name} answers`,
+      ),
       this.#updateMutex,
       this.clears,
     );
@@ -138,16 +150,17 @@ export class SharedStore {
     return this.#timeoutSeconds === Infinity ? DEFAULT_MAX_WAIT : Infinity;
   }
 
-  #createMutex(maxWait: () => number): KeyedMutex {
+  /** @param reason returns why an operation has failed that waited for too long, in seconds */
+  #createMutex(maxWait: () => number, reason: (seconds: number, store: string) => string): KeyedMutex {
     return new KeyedMutex({
       failureFor: (error) => {
-        const timeout = findTimeout(error);
+        const timeout = findTimeout(error, this.store);
         return timeout && new EarlierTimeoutError(timeout);
       },
       get maxWait(): number {
         return maxWait();
       },
-      createTimeoutError: (seconds) => new WaitTimeoutError(nameOf(this.store), seconds),
+      createTimeoutError: (seconds) => new WaitTimeoutError(reason(seconds, nameOf(this.store))),
     });
   }
 
@@ -158,7 +171,7 @@ export class SharedStore {
     const wrap = <S extends SessionStore>(store: S): S =>
       seconds === Infinity ? store : withStoreTimeout(store, seconds);
     const adapter = isRecordStore(store)
-      ? new RecordStoreAdapter(wrap(store), store, this.#updateMutex)
+      ? new RecordStoreAdapter(wrap(store), this.#updateMutex)
       : new BasicStoreAdapter(wrap(store), this.#basicState);
     return {
       adapter: this.#cache === undefined ? adapter : new EvictingAdapter(adapter, this.#cache),

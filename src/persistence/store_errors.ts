@@ -4,6 +4,7 @@
  * @module
  */
 import {
+  actionOf,
   SessionError,
   SessionGoneError,
   SessionNotSupportedError,
@@ -61,7 +62,7 @@ export function toSessionError(store: SessionStore, operation: string, cause: un
   if (cause instanceof SessionGoneError) return new SessionGoneError(operation, { cause: cause.cause });
   if (cause instanceof SessionError) return cause;
   if (cause instanceof WithinUpdateError) return new WithinUpdateError(operation);
-  const action = key === undefined ? operation : `${operation} ${JSON.stringify(key)}`;
+  const action = key === undefined ? actionOf(operation) : `${operation} ${JSON.stringify(key)}`;
   if (cause instanceof ReasonError) {
     return new SessionStoreError(operation, `Cannot ${action}: ${cause.message}`, { cause: cause.cause ?? cause });
   }
@@ -80,12 +81,27 @@ function failureOf(store: SessionStore, operation: string, cause: unknown): stri
   return `${name} ${failure}; ${outcome}; see \`cause\`, and try again when the store works`;
 }
 
+/** Creates the error of an operation on a session that the store failed to look up. */
+export function unavailableError(
+  operation: string,
+  store: SessionStore,
+  cause: SessionStoreError,
+): SessionStoreError {
+  const name = nameOf(store);
+  return new SessionStoreError(
+    operation,
+    `Cannot ${actionOf(operation)}: the session is not available, because ${name} failed at the beginning of the ` +
+      "request; this call did nothing; see `cause`, and try again in another request",
+    { cause },
+  );
+}
+
 /** Creates the error of an operation that found the record of an `EncryptedStore`. */
 export function encryptedError(operation: string, store: SessionStore): UnreadableRecordError {
   return new UnreadableRecordError(
     operation,
-    `Cannot ${operation}: the values in ${nameOf(store)} are encrypted, so the session counts as ended; put an ` +
-      "EncryptedStore over it",
+    `Cannot ${operation}: the values in ${nameOf(store)} are encrypted; the session counts as ended; pass the ` +
+      "middleware an EncryptedStore over this store",
   );
 }
 

@@ -12,49 +12,39 @@ import { withTimeout } from "../util/timeout.ts";
 
 /** The store did not answer in time. */
 export class StoreTimeoutError extends Error {
-  /** The name of the store. */
-  readonly store: string;
+  // Private, because a log shows the fields of an error.
+  readonly #store: SessionStore;
   /** The timeout, in seconds. */
   readonly seconds: number;
 
   /**
-   * @param store the name of the store
+   * @param store the store, as the application created it
    * @param seconds the timeout
    */
-  constructor(store: string, seconds: number) {
-    super(`${store} did not answer within ${seconds} s`);
-    this.store = store;
+  constructor(store: SessionStore, seconds: number) {
+    super(`${nameOf(store)} did not answer within ${seconds} s`);
+    this.#store = store;
     this.seconds = seconds;
+  }
+
+  /** The store, as the application created it. */
+  get store(): SessionStore {
+    return this.#store;
   }
 }
 
 /** An error of the library itself, whose message completes "Cannot <operation>: …". */
 export class ReasonError extends Error {}
 
-/** An operation has waited too long for an earlier one on the same session. */
-export class WaitTimeoutError extends ReasonError {
-  /** The name of the store. */
-  readonly store: string;
-  /** How long the operation has waited, in seconds. */
-  readonly seconds: number;
-
-  /**
-   * @param store the name of the store
-   * @param seconds how long the operation has waited
-   */
-  constructor(store: string, seconds: number) {
-    super(
-      `an earlier operation on the session has not finished within ${seconds} s, so ${store} was not called; ` +
-        `check that the function of every update() returns, and that ${store} answers`,
-    );
-    this.store = store;
-    this.seconds = seconds;
-  }
-}
+/** An operation has waited too long for an earlier one. */
+export class WaitTimeoutError extends ReasonError {}
 
 /** Returns the reason of a call that was queued after one that timed out. The timeout is its cause. */
-export function earlierTimeout({ store }: StoreTimeoutError): string {
-  return `an earlier call timed out, so ${store} was not called; see \`cause\``;
+export function earlierTimeout({ store, seconds }: StoreTimeoutError): string {
+  return `${
+    nameOf(store)
+  } did not answer an earlier call within ${seconds} s, so this one was not made; try again when ` +
+    "the store works";
 }
 
 /**
@@ -68,11 +58,17 @@ export class EarlierTimeoutError extends ReasonError {
   }
 }
 
-/** Returns the timeout that an operation has failed with; `undefined` if it was another error. */
-export function findTimeout(error: unknown): StoreTimeoutError | undefined {
-  if (error instanceof StoreTimeoutError) return error;
-  const cause = error instanceof SessionStoreError || error instanceof EarlierTimeoutError ? error.cause : undefined;
-  return cause instanceof StoreTimeoutError ? cause : undefined;
+/**
+ * Returns the timeout that an operation has failed with; `undefined` if it was another error.
+ *
+ * @param store if given, only a timeout of this store counts. The function of an update may fail
+ * with the timeout of another one.
+ */
+export function findTimeout(error: unknown, store?: SessionStore): StoreTimeoutError | undefined {
+  const isConverted = error instanceof SessionStoreError || error instanceof EarlierTimeoutError;
+  const timeout = isConverted ? error.cause : error;
+  if (!(timeout instanceof StoreTimeoutError)) return undefined;
+  return store === undefined || timeout.store === store ? timeout : undefined;
 }
 
 /** The calls that concern all sessions. They may take longer than any call that concerns one. */
@@ -84,22 +80,22 @@ const UNLIMITED: readonly string[] = ["clear", "countSessions"];
  *
  * @param store the store, as the application created it
  * @param seconds the timeout of one call
- * @returns an object with the methods of the store, optional ones included, and nothing else
+ * @returns an object with the name and the methods of the store, optional ones included, and
+ * nothing else
  */
 export function withStoreTimeout<S extends SessionStore>(store: S, seconds: number): S {
-  const name = nameOf(store);
   const methods: Record<string, (...args: unknown[]) => unknown> = {};
-  for (const methodName of ALL_METHODS) {
-    const method: unknown = Reflect.get(store, methodName);
+  for (const name of ALL_METHODS) {
+    const method: unknown = Reflect.get(store, name);
     if (typeof method !== "function") continue;
-    if (UNLIMITED.includes(methodName)) {
-      methods[methodName] = method.bind(store);
+    if (UNLIMITED.includes(name)) {
+      methods[name] = method.bind(store);
       continue;
     }
-    methods[methodName] = (...args) => {
+    methods[name] = (...args) => {
       const result = callAsync<unknown>(() => method.apply(store, args));
-      return isPending(result) ? withTimeout(result, seconds, () => new StoreTimeoutError(name, seconds)) : result;
+      return isPending(result) ? withTimeout(result, seconds, () => new StoreTimeoutError(store, seconds)) : result;
     };
   }
-  return methods as unknown as S;
+  return Object.assign(methods, { [Symbol.toStringTag]: nameOf(store) }) as unknown as S;
 }

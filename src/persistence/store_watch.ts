@@ -178,7 +178,9 @@ export class StoreWatch {
     this.#reported = reason;
     const meanwhile = "until it does, the cache answers no lookup, and sessions whose signal is in use are looked up " +
       "every few seconds";
-    const message = `Cannot watch: ${nameOf(this.#store)} does not report changes; ${meanwhile}; see \`cause\``;
+    const message =
+      `Cannot watch: ${nameOf(this.#store)} does not report changes; ${meanwhile}; see \`cause\` for what ` +
+      "to check";
     this.report(new SessionStoreError("watch", message, { cause }));
   }
 }

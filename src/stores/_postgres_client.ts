@@ -215,7 +215,7 @@ export class PostgresClient implements AsyncDisposable {
 /** Creates the error of a query while too many others are pending. */
 export function overloadError(): Error {
   return new Error(
-    "too many queries are pending, because PostgreSQL answers too slowly or not at all; nothing was sent",
+    "too many queries are pending, because PostgreSQL answers too slowly or not at all; this one was not sent",
   );
 }
 

@@ -91,7 +91,8 @@ export function decodeText(cell: Cell): string {
   // An application's client may transform rows. An error is better than a wrong result.
   if (!(cell instanceof Uint8Array)) {
     throw new TypeError(
-      "Cannot read from PostgreSQL: the client returned a transformed cell, or none; expected cells as the server sent them",
+      "Cannot read from PostgreSQL: the client of PostgresStore returned a transformed cell, or none; expected cells as the " +
+        "server sent them; remove the client's option `transform`",
     );
   }
   return decoder.decode(cell);

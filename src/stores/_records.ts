@@ -27,7 +27,7 @@ export function normalizeTimestamp(value: number): number {
  * @param store the name of the store
  */
 export function idInUseError(operation: "create" | "regenerate", store: string): SessionStoreError {
-  const which = operation === "create" ? "the session id" : "the new session id";
+  const which = operation === "create" ? "this session id" : "the new session id";
   return new SessionStoreError(
     operation,
     `Cannot ${operation}: ${store} already has a session with ${which}; nothing was written; try again`,
@@ -45,8 +45,8 @@ export function idInUseError(operation: "create" | "regenerate", store: string):
 export function unreadableError(operation: string, store: string, options?: ErrorOptions): UnreadableRecordError {
   return new UnreadableRecordError(
     operation,
-    `Cannot ${operation}: the stored session is not what ${store} wrote, so it counts as ended; check what else ` +
-      "writes to its backend",
+    `Cannot ${operation}: ${store} found a stored session that it did not write; the session counts as ended; check ` +
+      `what else writes to the backend of ${store}`,
     options,
   );
 }

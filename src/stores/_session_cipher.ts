@@ -82,7 +82,12 @@ export class SessionCipher {
     if (sealed === undefined) return undefined;
     const bytes = Buffer.from(typeof sealed === "string" ? sealed : "", "base64url");
     if (bytes[0] !== VERSION || bytes.length < TEXT_AT + TAG_BYTES) {
-      throw decryptError(operation, key, "it is not encrypted", CHECK_WRITERS);
+      throw decryptError(
+        operation,
+        key,
+        "found a value that is not encrypted; the session counts as ended; sessions from before the EncryptedStore have " +
+          "such values; if there are none, check what else writes to the underlying store",
+      );
     }
     const id = bytes.subarray(ID_AT, NONCE_AT);
     const found = this.#keys.find((candidate) => id.equals(candidate.id));
@@ -90,8 +95,8 @@ export class SessionCipher {
       throw decryptError(
         operation,
         key,
-        "the key that encrypted it is not among `keys`",
-        "add the old key after the new one",
+        "does not have the key that encrypted the value; the session counts as ended; add the old key to `keys`, after " +
+          "the new one",
       );
     }
     const nonce = bytes.subarray(NONCE_AT, TEXT_AT);
@@ -102,8 +107,10 @@ export class SessionCipher {
     try {
       text = Buffer.concat([decipher.update(bytes.subarray(TEXT_AT, -TAG_BYTES)), decipher.final()]);
     } catch (cause) {
-      const reason = "it was altered, or belongs to another session or key";
-      throw decryptError(operation, key, reason, CHECK_WRITERS, cause);
+      const reason =
+        "found a value that was altered, or that belongs to another session or key; the session counts as " +
+        "ended; check what else writes to the underlying store";
+      throw decryptError(operation, key, reason, cause);
     }
     return decodeValue(text.toString(), "EncryptedStore", operation);
   }
@@ -171,19 +178,7 @@ function hmac(key: Uint8Array, text: string): Uint8Array {
   return createHmac("sha256", key).update(text).digest();
 }
 
-const CHECK_WRITERS = "check what else writes to the underlying store";
-
-function decryptError(
-  operation: string,
-  key: string,
-  reason: string,
-  advice: string,
-  cause?: unknown,
-): UnreadableRecordError {
-  return new UnreadableRecordError(
-    operation,
-    `Cannot ${operation} ${JSON.stringify(key)}: EncryptedStore cannot decrypt the stored value, because ${reason}; ` +
-      `the session counts as ended; ${advice}`,
-    { cause },
-  );
+function decryptError(operation: string, key: string, reason: string, cause?: unknown): UnreadableRecordError {
+  const message = `Cannot ${operation} ${JSON.stringify(key)}: EncryptedStore ${reason}`;
+  return new UnreadableRecordError(operation, message, { cause });
 }

@@ -723,10 +723,11 @@ export class DenoKvStore implements CountingStore, PrincipalListStore, PingableS
 class WriteConflictError extends SessionStoreError {
   constructor(operation: string) {
     const changed = operation === "list" ? "the sessions of the user" : "the session";
+    const outcome = operation === "list" ? "" : "nothing was written; ";
     super(
       operation,
-      `Cannot ${operation}: other processes changed ${changed} in Deno KV during every attempt of ` +
-        `${RETRY_TIMEOUT_MS / 1000} seconds; nothing was written; try again`,
+      `Cannot ${operation}: other processes changed ${changed} in DenoKvStore during every attempt for ` +
+        `${RETRY_TIMEOUT_MS / 1000} seconds; ${outcome}try again`,
     );
   }
 }

@@ -8,7 +8,7 @@ import { SessionGoneError, SessionStoreError } from "../errors.ts";
 import type { PingableStore, PrincipalStore, RecordStore, SessionMeta, SessionStore } from "../session_store.ts";
 import { toObject } from "../util/clone_value.ts";
 import { close } from "../util/close.ts";
-import { describeType, nameOf } from "../util/describe_value.ts";
+import { classOf, describeType, nameOf } from "../util/describe_value.ts";
 import type { WatchedStore } from "../watched_store.ts";
 import { emptyRecord, idInUseError } from "./_records.ts";
 import { type DerivedKey, type EncryptionKey, readKeys, SessionCipher } from "./_session_cipher.ts";
@@ -111,9 +111,6 @@ export class EncryptedStore implements SessionStore, AsyncDisposable {
    */
   declare readonly listPrincipals?: PrincipalListStore["listPrincipals"];
 
-  /** The name of the store in messages, such as `"EncryptedStore over RedisStore"`. */
-  declare readonly [Symbol.toStringTag]: string;
-
   /**
    * Creates the store.
    *
@@ -130,7 +127,8 @@ export class EncryptedStore implements SessionStore, AsyncDisposable {
       );
     }
     this.#store = store;
-    this[Symbol.toStringTag] = `EncryptedStore over ${nameOf(store)}`;
+    // The name in messages.
+    Object.defineProperty(this, Symbol.toStringTag, { value: `${classOf(this)} over ${nameOf(store)}` });
     this.#keys = readKeys(keys);
     // Capabilities are detected by method names, so this object may only have those optional
     // methods that the underlying store has.
@@ -232,7 +230,7 @@ function optionalMethods(store: FullStore, keys: Keys): Omit<FullStore, keyof Se
         const record = await store.readRecord(sid);
         if (record === undefined || !("values" in record)) throw new SessionGoneError("regenerate");
         if (ifVersion !== undefined && ifVersion !== record.version) {
-          if (await store.exist(newSid)) throw idInUseError("regenerate", "EncryptedStore");
+          if (await store.exist(newSid)) throw idInUseError("regenerate", nameOf(store));
           return false;
         }
         const kept = encryptValues(keys, newSid, decryptValues(keys, sid, record.values, "regenerate"));

@@ -149,7 +149,7 @@ export class MemoryStore implements CountingStore, PrincipalListStore, PingableS
       confirm: () =>
         this.#watchers.has(watcher)
           ? RESOLVED
-          : Promise.reject(new Error("The watch has ended, or its store was closed")),
+          : Promise.reject(new Error("The watch has ended, or the MemoryStore was closed")),
       [Symbol.asyncDispose]: (): Promise<void> => {
         this.#watchers.delete(watcher);
         this.#updateReport();

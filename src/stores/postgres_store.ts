@@ -865,8 +865,8 @@ export class PostgresStore implements CountingStore, PrincipalListStore, Pingabl
     }
     throw new SessionStoreError(
       operation,
-      `Cannot ${operation}: PostgreSQL returns the session but does not update it; nothing was written; check the triggers ` +
-        "and rules of the table",
+      `Cannot ${operation}: PostgresStore finds the session, but PostgreSQL does not update its row; nothing was written; ` +
+        "check the triggers and rules of the table",
     );
   }
 
@@ -966,7 +966,9 @@ function checkResult(result: PostgresRows): PostgresRows {
   const { count } = result;
   if (count !== null && (result.length === 0 || result[0] !== undefined)) return result;
   const rows = Array.from(result).filter((row) => row !== undefined);
-  if (rows.length !== count) throw new Error("Cannot query PostgreSQL: the client returned no result");
+  if (rows.length !== count) {
+    throw new Error("Cannot query PostgreSQL: the client of PostgresStore returned no result; try again");
+  }
   return Object.assign(rows, { count });
 }
 

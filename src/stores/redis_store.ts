@@ -459,7 +459,7 @@ export class RedisStore implements CountingStore, PrincipalStore, PingableStore,
       if (status === GONE) throw new SessionGoneError("regenerate");
       throw new MoveConflictError(
         "regenerate",
-        "Cannot regenerate: other requests changed the session in Redis during every attempt; the old id stays valid; try again",
+        "Cannot regenerate: other requests changed the session in RedisStore during every attempt; the old id stays valid; try again",
       );
     }
     const oldPrincipal = old.get(PRINCIPAL);

@@ -791,7 +791,7 @@ function prepare(db: DatabaseSync, synchronous: string): Record<keyof typeof STA
     const version = Number(query("PRAGMA user_version"));
     if (applicationId === 0 && version === 0 && query("SELECT count(*) FROM sqlite_schema") === 0) db.exec(SCHEMA);
     else if (applicationId !== APPLICATION_ID) throw new Error("the database belongs to another application");
-    else if (version > SCHEMA_VERSION) throw new Error("a later version of this store created the file");
+    else if (version > SCHEMA_VERSION) throw new Error("a later version of SqliteStore created the file");
     db.exec("COMMIT");
   } finally {
     if (db.isTransaction) db.exec("ROLLBACK");

@@ -261,7 +261,8 @@ export class UnstorageStore implements PingableStore, AsyncDisposable {
       if (copy === undefined) values.delete(key);
       else values.set(key, copy);
       await this.#write(item, values).catch((cause) => {
-        const message = "UnstorageStore failed; the change may or may not be stored; see `cause`";
+        const message =
+          "UnstorageStore failed; the change may or may not be stored; see `cause`, and try again when the store works";
         throw new SessionStoreError("set", `Cannot set ${JSON.stringify(key)}: ${message}`, { cause });
       });
     });
@@ -394,7 +395,7 @@ function createMutex(): KeyedMutex {
     // the later one, which may be the removal of the session.
     createTimeoutError: (seconds) =>
       new Error(
-        `an earlier write to the session has not finished within ${seconds} s, so nothing was written; check that the ` +
+        `an earlier write to the session has not finished within ${seconds} s, so this one did not begin; check that the ` +
           "storage answers",
       ),
   });

@@ -63,5 +63,5 @@ export function classOf(value: object): string | undefined {
  */
 export function nameOf(store: object): string {
   const tag: unknown = Object.hasOwn(store, Symbol.toStringTag) && Reflect.get(store, Symbol.toStringTag);
-  return typeof tag === "string" ? tag : classOf(store) ?? "SessionStore";
+  return typeof tag === "string" && tag !== "" ? tag : classOf(store) ?? "SessionStore";
 }

@@ -34,7 +34,7 @@ for (const [name, method, make] of CHECKED) {
       const { store, probe: seen } = probe(make());
       seen.before = fail;
       const error = await assertRejects(() => start({}, store).health(), SessionStoreError);
-      assertEquals(error.message, `Cannot ping the ${name}: it failed; check its backend`);
+      assertEquals(error.message, `Cannot ping ${name}: it failed; see \`cause\`; check its backend`);
       assertEquals([error.operation, error.httpCode, JSON.stringify(error)], ["ping", 503, "{}"]);
       assertInstanceOf(error.cause, Error);
       assertEquals(error.cause.message, "down");
@@ -56,7 +56,7 @@ for (const [name, method, make] of CHECKED) {
       timers.tick(1);
       const outcome = await outcomeOf(health);
       assertInstanceOf(outcome, SessionStoreError);
-      assertMatch(outcome.message, new RegExp(`^Cannot ping the ${name}: it did not answer within ${seconds} s;`));
+      assertMatch(outcome.message, new RegExp(`^Cannot ping ${name}: it did not answer within ${seconds} s;`));
       gate.resolve();
       await quiet();
       assertEquals(timers.pending, 0);

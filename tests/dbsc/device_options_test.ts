@@ -59,5 +59,9 @@ Deno.test("DeviceBoundMiddleware refuses a SessionMiddleware whose cookie a boun
 
 Deno.test("DeviceBoundMiddleware throws a clear error where SessionMiddleware did not run", () => {
   const context = new SecurityContext(new Request("https://localhost/"));
-  assertThrows(() => construct({}).onPreRequest(context), SessionError, "this SessionMiddleware did not run");
+  assertThrows(
+    () => construct({}).onPreRequest(context),
+    SessionError,
+    "this SessionMiddleware failed to look it up, or did not run",
+  );
 });

@@ -27,7 +27,7 @@ async function checksHealth(store: PingableStore, server: Server): Promise<void>
   await server.signal("SIGSTOP");
   const calls = Array.from({ length: 5 }, () => middleware.health());
   for (const call of calls) {
-    await assertRejects(() => call, SessionStoreError, `Cannot ping the ${name}: it did not answer within 0.3 s`);
+    await assertRejects(() => call, SessionStoreError, `Cannot ping ${name}: it did not answer within 0.3 s`);
   }
   {
     using timers = new FakeTimers();
@@ -41,7 +41,7 @@ async function checksHealth(store: PingableStore, server: Server): Promise<void>
   await server.signal("SIGCONT");
   await until("the store answers", () => middleware.health().then(() => true, () => false));
   await server.kill();
-  await assertRejects(() => middleware.health(), SessionStoreError, `Cannot ping the ${name}`);
+  await assertRejects(() => middleware.health(), SessionStoreError, `Cannot ping ${name}`);
 }
 
 if (await isThere("redis", "health() with Redis", findRedisServer)) {

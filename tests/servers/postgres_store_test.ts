@@ -214,7 +214,11 @@ if (await postgresIsThere("the tests of PostgresStore")) {
         const calls: (() => Promise<unknown>)[] = [() => store.readRecord("a")];
         if ("data" in columns) calls.push(() => store.get("a"), () => store.getValue("a", "k"));
         for (const call of calls) {
-          const error = await assertRejects(call, UnreadableRecordError, "is not what PostgresStore wrote");
+          const error = await assertRejects(
+            call,
+            UnreadableRecordError,
+            "PostgresStore found a stored session that it did not write",
+          );
           for (const secret of ["a value", '"k"']) assert(!Deno.inspect(error, { depth: 9 }).includes(secret));
         }
         if (!("moved_to" in columns)) {
@@ -326,7 +330,7 @@ if (await postgresIsThere("the tests of PostgresStore")) {
     await assertRejects(
       () => store.create("a"),
       SessionStoreError,
-      "Cannot create: PostgresStore already has a session with the session id",
+      "Cannot create: PostgresStore already has a session with this session id",
     );
     await assertRejects(
       () => store.moveRecord("a", "c", { meta: {}, graceUntil: 0 }),

@@ -183,7 +183,7 @@ if (await isThere("redis", "clear() on Redis servers", findRedisServer)) {
       // An id in use is refused by a process that does not know the epoch yet.
       await two.clear();
       await two.create("b");
-      await assertRejects(() => one.create("b"), Error, "in use");
+      await assertRejects(() => one.create("b"), Error, "RedisStore already has a session with this session id");
     });
 
     Deno.test(`RedisStore.clear() ends sessions although Redis has lost the last epoch, on ${name}`, async () => {

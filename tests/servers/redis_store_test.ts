@@ -288,7 +288,11 @@ if (await isThere("redis", "the tests on a Redis server", findRedis)) {
     await using opened = await open();
     const { store } = opened;
     for (const sid of ["a", "b"]) await store.createRecord(sid, record(MINUTE));
-    await assertRejects(() => store.moveRecord("a", "b", { meta: {}, graceUntil: 0 }), Error, "in use");
+    await assertRejects(
+      () => store.moveRecord("a", "b", { meta: {}, graceUntil: 0 }),
+      Error,
+      "RedisStore already has a session with the new session id",
+    );
     await store.delete("a");
     assertEquals(await store.exist("b"), true);
   });
@@ -555,7 +559,11 @@ if (await isThere("redis", "the tests on a Redis server", findRedis)) {
           if (!/ hash/.test(what)) await store.createRecord(sid, record(MINUTE));
           if (what.startsWith("a trace")) await client.hDel(key, "expiresAt");
           await corrupt();
-          const error = await assertRejects(calls[call], UnreadableRecordError, "not what RedisStore wrote");
+          const error = await assertRejects(
+            calls[call],
+            UnreadableRecordError,
+            "RedisStore found a stored session that it did not write",
+          );
           assert(!Deno.inspect(error).includes(secret) && !Deno.inspect(error).includes(sid), call);
           assertEquals(await store.exist("b"), false, call);
         }

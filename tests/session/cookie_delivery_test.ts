@@ -379,7 +379,7 @@ for (const [name, make] of STORES) {
     const cookie = await signUp(middleware);
     const [first, second] = [await open(middleware, cookie), await open(middleware, cookie)];
     await first.session.destroy();
-    await assertRejects(() => second.session.regenerate({ principal: "ada" }), Error, "was destroyed");
+    await assertRejects(() => second.session.regenerate({ principal: "ada" }), Error, "the session has ended");
     assertEquals(countRecords(store), 0);
   });
 
@@ -522,7 +522,7 @@ Deno.test("Session treats a record that becomes unreadable during the request as
   const [first, second] = [await open(middleware, cookie), await open(middleware, cookie)];
   store.unreadable.add(idOf(cookie));
   events.length = 0;
-  const error = await assertRejects(() => first.session.update("user", () => "bob"), Error, "has expired");
+  const error = await assertRejects(() => first.session.update("user", () => "bob"), Error, "the session has ended");
   assert(error.cause instanceof UnreadableRecordError);
   await second.session.reload();
   assertEquals([await second.session.get("user"), second.session.expiresAt], [undefined, undefined]);

@@ -129,15 +129,19 @@ Deno.test("middleware.sessions says which capability a store lacks", async () =>
 });
 
 Deno.test("middleware.sessions reports and rejects if the store fails to count, to list users or to end all sessions", async () => {
-  const methods = { count: "countSessions", users: "listPrincipals", revokeEverybody: "clear" } as const;
-  for (const [call, method] of Object.entries(methods) as [keyof typeof methods, string][]) {
+  const calls = [
+    ["count", "countSessions", "count"],
+    ["users", "listPrincipals", "list the users"],
+    ["revokeEverybody", "clear", "end all sessions"],
+  ] as const;
+  for (const [call, method, action] of calls) {
     const { store, probe: seen } = probe(new MemoryStore());
     const events: SessionEvent[] = [];
     const middleware = start({ onEvent: (event) => events.push(event) }, store);
     const cookie = await signIn(middleware, "ada");
     events.length = 0;
     seen.before = failing(method);
-    const error = await assertRejects(() => middleware.sessions[call](), SessionStoreError, `Cannot ${call}`);
+    const error = await assertRejects(() => middleware.sessions[call](), SessionStoreError, `Cannot ${action}: `);
     assertEquals([(error.cause as Error).message, eventNames(events)], ["down", ["storeFailed"]]);
     assertEquals(await isLive(middleware, cookie), true);
     seen.before = working;

@@ -210,15 +210,15 @@ Deno.test("A SessionStoreError names the store, what became of the session and w
     [() => sessions.list("ada"), "list", "nothing was changed"],
     [() => sessions.revokeAll("ada"), "list", "nothing was changed"],
     [() => sessions.count(), "count", "nothing was changed"],
-    [() => sessions.users(), "users", "nothing was changed"],
+    [() => sessions.users(), "list the users", "nothing was changed"],
     [() => visitor.set("a", 1), "create", "the visitor gets no session"],
     [() => session.set("a", 1), 'set "a"', "the change may or may not be stored"],
     [() => session.update("a", () => 1), 'update "a"', "the change may or may not be stored"],
     [() => session.take("user"), 'take "user"', "the change may or may not be stored"],
-    [() => session.setMaxAge(60), "setMaxAge", "the change may or may not be stored"],
+    [() => session.setMaxAge(60), "set the lifetime", "the change may or may not be stored"],
     [() => session.clear(), "clear", "the values may still be stored, and the user may still be signed in"],
     [() => session.regenerate(), "regenerate", "the session may have a new id that the visitor does not receive"],
-    [() => sessions.revokeEverybody(), "revokeEverybody", "some sessions may not have ended"],
+    [() => sessions.revokeEverybody(), "end all sessions", "some sessions may not have ended"],
     [() => session.destroy(), "destroy", "the session may not have ended"],
   ];
   for (const [call, action, outcome] of calls) {
@@ -256,8 +256,30 @@ Deno.test("A call that waited for another request's call on a basic store fails 
   await assertRejects(
     () => later,
     SessionStoreError,
-    'Cannot set "c": an earlier call timed out, so BasicStore was not called; see `cause`',
+    'Cannot set "c": BasicStore did not answer an earlier call within 0.02 s, so this one was not made; try again when the store works',
   );
+});
+
+Deno.test("A timeout of another store within the function of an update fails no later call", async () => {
+  const { store: otherStore, probe: seen } = probe(new BasicStore());
+  const middleware = start({ onEvent: () => {}, storeTimeout: 1 }, new MemoryStore());
+  const other = start({ onEvent: () => {}, storeTimeout: 0.01 }, otherStore);
+  const cookie = await signUp(middleware);
+  const [first, second] = await Promise.all([open(middleware, cookie), open(middleware, cookie)]);
+  const { session } = await open(other);
+  seen.before = () => new Promise(() => {});
+  const calls = [
+    first.session.update("n", async () => {
+      await session.set("a", 1);
+      return 1;
+    }),
+    first.session.set("b", 2),
+    second.session.update("n", () => 3),
+  ];
+  const [update, ...later] = await Promise.allSettled(calls);
+  assertMatch(String(update?.status === "rejected" && update.reason), /BasicStore did not answer within 0.01 s/);
+  assertEquals(later.map(({ status }) => status), ["fulfilled", "fulfilled"]);
+  assertEquals([await read(middleware, cookie, "b"), await read(middleware, cookie, "n")], [2, 3]);
 });
 
 Deno.test("A SessionStoreError says whether a call timed out, did not run, or was refused", async () => {
@@ -276,7 +298,7 @@ Deno.test("A SessionStoreError says whether a call timed out, did not run, or wa
   await assertRejects(
     () => end,
     SessionStoreError,
-    "Cannot destroy: an earlier call timed out, so MemoryStore was not called; see `cause`",
+    "Cannot destroy: MemoryStore did not answer an earlier call within 0.01 s, so this one was not made; try again when the store works",
   );
 
   seen.before = working;

@@ -6,7 +6,6 @@ import { open, read, signUp, start, visit } from "../helpers/request.ts";
 import { probe } from "../helpers/stores.ts";
 import { FakeTimers, outcomeOf, quiet } from "../helpers/timers.ts";
 import { SessionGoneError, SessionStoreError } from "../../mod.ts";
-import { nameOf } from "../../src/util/describe_value.ts";
 
 const never = (): Promise<never> => new Promise(() => {});
 
@@ -15,8 +14,7 @@ for (const [name, make] of LOCAL_STORES) {
     for (const storeTimeout of [undefined, 2]) {
       const seconds = storeTimeout ?? 10;
       using timers = new FakeTimers();
-      const store = await make();
-      const middleware = start({ storeTimeout, onEvent: () => {} }, store);
+      const middleware = start({ storeTimeout, onEvent: () => {} }, await make());
       const cookie = await signUp(middleware, { n: 1 });
       const hung = await open(middleware, cookie);
       const hanging = hung.session.update("n", never);
@@ -34,10 +32,8 @@ for (const [name, make] of LOCAL_STORES) {
         assertInstanceOf(error, SessionStoreError);
         assertEquals(
           error.message,
-          `Cannot ${operation} "n": an earlier operation on the session has not finished within ${seconds} s, so ` +
-            `${nameOf(store)} was not called; check that the function of every update() returns, and that ${
-              nameOf(store)
-            } answers`,
+          `Cannot ${operation} "n": another update() of the value has not finished within ${seconds} s; nothing was written; ` +
+            `check that its function returns, and that ${name === "a basic store" ? "BasicStore" : name} answers`,
         );
       }
       assertEquals([await outcomeOf(hanging), timers.pending], ["pending", 0]);

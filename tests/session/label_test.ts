@@ -76,7 +76,7 @@ for (const [name, make] of STORES) {
     const { session } = await open(middleware, cookie);
     seen.before = failing("changeRecord", "setValue");
     const { message } = await assertRejects(() => session.setLabel("Firefox"), SessionStoreError);
-    assertMatch(message, /^Cannot setLabel: \w+ failed; the change may or may not be stored; see `cause`/);
+    assertMatch(message, /^Cannot set the label: \w+ failed; the change may or may not be stored; see `cause`/);
     seen.before = working;
     assertEquals([session.label, await labelOf(middleware, cookie)], [undefined, undefined]);
   });
@@ -103,7 +103,7 @@ Deno.test("a label has 1 to 256 characters", async () => {
   ];
   for (const [value, errorClass] of cases) {
     const label = value as string;
-    await assertRejects(() => session.setLabel(label), errorClass, "Cannot setLabel: the label must ");
+    await assertRejects(() => session.setLabel(label), errorClass, "Cannot set the label: the label must ");
     await assertRejects(() => session.regenerate({ label }), errorClass, "Cannot regenerate: the label must ");
   }
   await session.setLabel(undefined);

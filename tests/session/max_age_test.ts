@@ -272,7 +272,7 @@ for (const [name, make] of STORES) {
     const { session, finish } = await open(middleware, cookie);
     seen.before = failing("changeRecord", "setValue");
     const { message } = await assertRejects(() => session.setMaxAge(600), SessionStoreError);
-    assertMatch(message, /^Cannot setMaxAge: \w+ failed; the change may or may not be stored; see `cause`/);
+    assertMatch(message, /^Cannot set the lifetime: \w+ failed; the change may or may not be stored; see `cause`/);
     seen.before = working;
     assertEquals(session.expiresAt, new Date(clock.now + 60_000));
     assertEquals(await session.get("user"), "ada");
@@ -283,7 +283,7 @@ for (const [name, make] of STORES) {
     await assertRejects(
       () => failed.session.setMaxAge(600),
       SessionError,
-      "Cannot setMaxAge: the session was destroyed",
+      "Cannot set the lifetime: the session has ended",
     );
   });
 }
@@ -413,10 +413,10 @@ Deno.test("regenerate({ maxAge }) and setMaxAge() refuse what is not a life", as
   ];
   for (const [value, errorClass] of cases) {
     const maxAge = value as number;
-    await assertRejects(() => session.setMaxAge(maxAge), errorClass, "Cannot setMaxAge: `maxAge` must be ");
+    await assertRejects(() => session.setMaxAge(maxAge), errorClass, "Cannot set the lifetime: `maxAge` must be ");
     await assertRejects(() => session.regenerate({ maxAge }), errorClass, "Cannot regenerate: `maxAge` must be ");
   }
   const missing = undefined as unknown as null;
-  await assertRejects(() => session.setMaxAge(missing), TypeError, "Cannot setMaxAge: `maxAge` must be ");
+  await assertRejects(() => session.setMaxAge(missing), TypeError, "Cannot set the lifetime: `maxAge` must be ");
   assertEquals([session.sessionId, await read(middleware, cookie)], [idOf(cookie), "ada"]);
 });

@@ -26,7 +26,9 @@ for (const [name, make] of LOCAL_STORES) {
             assertInstanceOf(refusal, TypeError);
             assertEquals(
               refusal.message,
-              `Cannot ${operation} within the function of update(): it would wait for that update forever. ` +
+              `Cannot ${
+                operation === "csrfToken" ? "create a CSRF token" : operation
+              } within the function of update(): it would wait for that update forever. ` +
                 `Do it after update() has resolved.`,
             );
             assertEquals(updated, cookie === undefined ? 1 : 2);

@@ -256,8 +256,8 @@ Deno.test("Without a storeTimeout, a sign-in waits 10 s for another sign-in of t
   );
   assertEquals(reported, [[
     "limit",
-    "Cannot limit the sessions of the user: another sign-in has not finished within 10 s, so MemoryStore was not " +
-    "called; the next sign-in ends the oldest sessions; check that MemoryStore answers",
+    "Cannot limit the sessions of the user: another sign-in of the user has not finished within 10 s; the user is " +
+    "signed in, and may have too many sessions until the next sign-in; check that MemoryStore answers",
   ]]);
 });
 
@@ -277,8 +277,8 @@ Deno.test("Without a storeTimeout, a write on a basic store waits 10 s for the w
   assertInstanceOf(error, SessionStoreError);
   assertEquals(
     error.message,
-    'Cannot set "b": an earlier operation on the session has not finished within 10 s, so ' +
-      "BasicStore was not called; check that the function of every update() returns, and that BasicStore answers",
+    'Cannot set "b": BasicStore has not finished an earlier call for the session within 10 s; this one changed ' +
+      "nothing; check that BasicStore answers",
   );
 });
 

@@ -92,7 +92,7 @@ for (const [name, make] of STORES) {
     await assertRejects(
       () => late.session.set({ a: 1, b: 2 }),
       SessionGoneError,
-      "Cannot set: the session was destroyed",
+      "Cannot set: the session has ended",
     );
     assertEquals(await read(middleware, cookie, "a"), undefined);
   });
@@ -184,8 +184,12 @@ Deno.test("Session.set() of several values is refused within the function of upd
   const { session } = await open(middleware, await signUp(middleware));
   await session.update("user", async () => {
     await assertRejects(() => session.set({ a: 1 }), TypeError, "Cannot set within the function of update()");
-    await assertRejects(() => session.setMaxAge(60), TypeError, "Cannot setMaxAge within the function of update()");
-    await assertRejects(() => session.setLabel("x"), TypeError, "Cannot setLabel within the function of update()");
+    await assertRejects(
+      () => session.setMaxAge(60),
+      TypeError,
+      "Cannot set the lifetime within the function of update()",
+    );
+    await assertRejects(() => session.setLabel("x"), TypeError, "Cannot set the label within the function of update()");
     return "ada";
   });
   await assertRejects(() => session.regenerate({ set: { a: Symbol() } }), TypeError, 'Cannot set "a"');

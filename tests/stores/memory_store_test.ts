@@ -21,7 +21,7 @@ Deno.test("MemoryStore refuses an id that is in use", async () => {
   await assertRejects(
     () => store.create("a"),
     SessionStoreError,
-    "Cannot create: MemoryStore already has a session with the session id",
+    "Cannot create: MemoryStore already has a session with this session id",
   );
   await assertRejects(() => store.createRecord("a", record(Infinity)), SessionStoreError, "Cannot create");
   await assertRejects(

@@ -96,7 +96,7 @@ Deno.test("PostgresStore rejects if its client returns no usable result, and nev
         () => store.moveRecord("a", "b", { meta: {}, graceUntil: 0 }),
         () => store.listSessions("ada"),
       ]
-    ) await assertRejects(call, Error, "the client returned");
+    ) await assertRejects(call, Error, "the client of PostgresStore returned");
   }
   for (const rows of [missingRow, noResult]) {
     const store = new PostgresStore(fakeClient(() => rows));
@@ -108,7 +108,7 @@ Deno.test("PostgresStore rejects if its client returns no usable result, and nev
         () => store.delete("a"),
         () => store.clear(),
       ]
-    ) await assertRejects(call, Error, "the client returned");
+    ) await assertRejects(call, Error, "the client of PostgresStore returned");
   }
 });
 

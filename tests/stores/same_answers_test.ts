@@ -28,7 +28,7 @@ for (const [name, createStore] of Object.entries(STORES)) {
       await store.createRecord("changed", record(Infinity));
       await store.changeRecord("changed", { expiresAt });
       for (const sid of ["created", "changed"]) {
-        await assertRejects(() => store.setValue(sid, "k", 1), Error, "has expired");
+        await assertRejects(() => store.setValue(sid, "k", 1), Error, "the session has ended");
         assertEquals(await store.exist(sid), false);
         const read = await store.readRecord(sid);
         assert(read === undefined || "expired" in read);
@@ -110,7 +110,7 @@ for (const [name, createStore] of Object.entries(STORES)) {
       }
       assertEquals(new Map(Object.entries(await store.get(`${i + 1 - (i + 1) % 5}`) ?? {})), model);
     }
-    await assertRejects(() => store.changeRecord("0", { set: some() }), Error, "destroyed or has expired");
+    await assertRejects(() => store.changeRecord("0", { set: some() }), Error, "the session has ended");
     const read = await store.readRecord("20");
     assert(read !== undefined && "values" in read);
     assertEquals(await store.changeRecord("20", { set: some(), ifVersion: read.version + 1 }), false);

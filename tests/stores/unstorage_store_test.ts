@@ -634,7 +634,7 @@ Deno.test("UnstorageStore rejects with UnreadableRecordError where the item is n
         const error = await assertRejects(
           call,
           UnreadableRecordError,
-          `Cannot ${operation}: the stored session is not what UnstorageStore wrote`,
+          `Cannot ${operation}: UnstorageStore found a stored session that it did not write`,
         );
         assertEquals([error.operation, error.cause], [operation, undefined]);
       }
