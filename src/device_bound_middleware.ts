@@ -111,7 +111,8 @@ export class DeviceBoundMiddleware implements MiddlewareTarget {
    * @param context the context of the request
    * @returns the response of the endpoint, or the one that refuses the request; `undefined` if the
    * request may continue
-   * @throws {SessionError} if the `SessionMiddleware` did not run for the request
+   * @throws {SessionError} if the `SessionMiddleware` did not run for the request, or failed to
+   * look up the session
    */
   onPreRequest(context: HttpContext): Response | undefined | Promise<Response | undefined> {
     const state = this.#stateOf(context);

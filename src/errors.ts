@@ -9,19 +9,20 @@
  * @module
  */
 
-/** The operations whose name is no verb, for messages. */
+/** What an operation does, for messages, if its name is not a plain verb. */
 const ACTIONS: Readonly<Partial<Record<string, string>>> = {
   bindDevice: "bind the session to a device",
   csrfToken: "create a CSRF token",
   revokeEverybody: "end all sessions",
   setLabel: "set the label",
   setMaxAge: "set the lifetime",
+  signal: "watch the session",
   users: "list the users",
 };
 
 /** Returns what an operation does, to complete a message that begins with "Cannot". */
 export function actionOf(operation: string): string {
-  return ACTIONS[operation] ?? operation;
+  return Object.hasOwn(ACTIONS, operation) ? ACTIONS[operation] ?? operation : operation;
 }
 
 /** The base class of the errors that a session throws while a request runs. */
@@ -102,11 +103,11 @@ const END_MESSAGES: Record<SessionEnd, string> = {
   expired: "The session has ended: it has expired",
   cleared: "The session was cleared and is no longer bound to its user",
   rebound: "The session was bound to another user",
-  gone: "The session has ended: it was ended elsewhere, or its record cannot be read or created",
+  gone: "The session has ended: it was ended elsewhere, or its record could not be read or created",
 };
 
 /**
- * A write was refused because the session was destroyed or has expired. Nothing was written, and no
+ * A write was refused because the session has ended. Nothing was written, and no
  * session was created. Also the reason of a `session.signal` that has aborted.
  *
  * Alosaur responds with status 409 if the application does not catch it. A store rejects with this

@@ -5,6 +5,7 @@
  */
 import type { MaybePromise } from "./util/maybe_promise.ts";
 import { SessionGoneError, SessionStoreError, UnreadableRecordError } from "./errors.ts";
+import { UpdaterError } from "./persistence/running_update.ts";
 import type { DeviceAlgorithm } from "./session_types.ts";
 
 /**
@@ -319,13 +320,16 @@ export class Reporter {
   /**
    * Reports a failed write.
    *
+   * @param failure an {@linkcode UpdaterError} if the function of an update has thrown
    * @param awaited whether the application awaits the promise and therefore handles the error
    * itself
    */
-  emitWriteFailed(operation: string, error: Error, id: string | undefined, awaited: boolean): void {
+  emitWriteFailed(operation: string, failure: Error, id: string | undefined, awaited: boolean): void {
+    const isThrown = failure instanceof UpdaterError;
+    const error = (isThrown ? failure.thrown : failure) as Error;
     const cause = error instanceof SessionGoneError ? error.cause : undefined;
-    if (error instanceof SessionStoreError) this.emitStoreFailed(operation, error, id);
-    else if (cause instanceof UnreadableRecordError) this.emitStoreFailed(operation, cause, id);
+    if (error instanceof SessionStoreError && !isThrown) this.emitStoreFailed(operation, error, id);
+    else if (cause instanceof UnreadableRecordError && !isThrown) this.emitStoreFailed(operation, cause, id);
     else if (!awaited) this.#emit(() => ({ type: "writeFailed", operation, error, ...this.#sessionField(id) }));
     if (!awaited && this.#listener === undefined) console.error(describeFailure(operation, error));
   }

@@ -198,7 +198,7 @@ export class Session<TData extends object = SessionData> {
    * copied immediately. `undefined` removes the key.
    * @throws {TypeError} if the value cannot be stored (a function, a symbol, a promise, an instance
    * of a class) or the key is not a well-formed string
-   * @throws {SessionGoneError} if the session was destroyed or has expired; nothing is written, and
+   * @throws {SessionGoneError} if the session has ended; nothing is written, and
    * no session is created
    * @throws {HeadersSentError} if there is no session yet, and the headers of the response have
    * left
@@ -244,7 +244,7 @@ export class Session<TData extends object = SessionData> {
    * @throws any error that `fn` throws; nothing is written
    * @throws {TypeError} as {@linkcode Session.set}, and if the function of another update of this
    * session calls it
-   * @throws {SessionGoneError} if the session was destroyed or has expired
+   * @throws {SessionGoneError} if the session has ended
    * @throws {HeadersSentError} as {@linkcode Session.set}
    * @throws {SessionStoreError} if the store failed, or an update of another request did not finish
    * in time
@@ -266,7 +266,7 @@ export class Session<TData extends object = SessionData> {
    *
    * @param key the value's key
    * @returns the value, or `undefined` if there is none
-   * @throws {SessionGoneError} if the session was destroyed or has expired
+   * @throws {SessionGoneError} if the session has ended
    * @throws {SessionStoreError} as {@linkcode Session.update}
    */
   // deno-lint-ignore no-explicit-any -- as `get()`
@@ -401,7 +401,7 @@ export class Session<TData extends object = SessionData> {
    * both `graceSeconds` and `principal` are given
    * @throws {RangeError} if `graceSeconds` or `maxAge` is out of range, `principal` is empty, or
    * `label` is empty or too long
-   * @throws {SessionGoneError} if the session was destroyed or has expired
+   * @throws {SessionGoneError} if the session has ended
    * @throws {HeadersSentError} if the headers of the response have left, so that the client would
    * not receive the new id
    * @throws {SessionStoreError} if the store failed. The session then keeps its old id. If the call

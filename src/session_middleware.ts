@@ -96,7 +96,7 @@ export class SessionMiddleware implements MiddlewareTarget {
     const report = (error: SessionStoreError): void => reporter.emitStoreFailed("watch", error);
     if (resolved.cache !== undefined) repository.enableCache(resolved.cache, report);
     this.#shared = sharedCookie(store, resolved.name);
-    const sessions = new UserSessions(resolved, store, signer, repository, reporter);
+    const sessions = new UserSessions(resolved, signer, repository, reporter);
     this.sessions = sessions;
     this.#services = {
       options: resolved,
@@ -186,8 +186,8 @@ export class SessionMiddleware implements MiddlewareTarget {
     if (session !== undefined) return session as unknown as Session<TData>;
     throw new SessionError(
       "sessionOf",
-      "Cannot return the session: this SessionMiddleware failed to look it up, or did not run for the request; in the " +
-        `second case, ${REGISTER_MIDDLEWARE}`,
+      "Cannot return the session: this SessionMiddleware did not run for the request, or failed to look up the session; " +
+        `if it did not run, ${REGISTER_MIDDLEWARE}`,
     );
   }
 

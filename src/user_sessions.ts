@@ -13,9 +13,8 @@ import type { Reporter } from "./events.ts";
 import type { ResolvedOptions } from "./options.ts";
 import type { SessionRepository } from "./persistence/session_repository.ts";
 import { ReasonError, WaitTimeoutError } from "./persistence/store_timeout.ts";
-import type { ListedSession, SessionMeta, SessionStore } from "./session_store.ts";
+import type { ListedSession, SessionMeta } from "./session_store.ts";
 import type { SessionDevice } from "./session_types.ts";
-import { nameOf } from "./util/describe_value.ts";
 import type { MaybePromise } from "./util/maybe_promise.ts";
 import { checkOptionNames } from "./util/option_names.ts";
 
@@ -71,7 +70,6 @@ type KeepRule = (newSid: string, listed: ListedSession) => MaybePromise<boolean>
  */
 export class UserSessions {
   readonly #options: ResolvedOptions;
-  readonly #store: SessionStore;
   readonly #signer: Signer;
   readonly #repository: SessionRepository;
   readonly #reporter: Reporter;
@@ -82,18 +80,11 @@ export class UserSessions {
    * @throws {SessionNotSupportedError} if `maxSessionsPerPrincipal` is given and the store cannot
    * find the sessions of a user
    */
-  constructor(
-    options: ResolvedOptions,
-    store: SessionStore,
-    signer: Signer,
-    repository: SessionRepository,
-    reporter: Reporter,
-  ) {
+  constructor(options: ResolvedOptions, signer: Signer, repository: SessionRepository, reporter: Reporter) {
     if (options.maxSessionsPerPrincipal !== undefined) {
       repository.requirePrincipals("limit", "apply `maxSessionsPerPrincipal`");
     }
     this.#options = options;
-    this.#store = store;
     this.#signer = signer;
     this.#repository = repository;
     this.#reporter = reporter;
@@ -316,8 +307,8 @@ export class UserSessions {
     const { reason } = first;
     throw new SessionStoreError(
       operation,
-      `Cannot ${operation}: ${nameOf(this.#store)} failed, so ${failures.length} of ${results.length} sessions may ` +
-        "not have ended; see `cause`, and call it again",
+      `Cannot ${operation}: ${this.#repository.administration.storeName} failed, so ${failures.length} of ${results.length} sessions may ` +
+        "not have ended; see `cause`, and call the method again",
       { cause: reason instanceof SessionStoreError && reason.cause !== undefined ? reason.cause : reason },
     );
   }

@@ -166,6 +166,6 @@ Deno.test("SessionMiddleware.sessionOf() throws if this middleware has no sessio
     };
     const context = contextOf({ cookie });
     await assertRejects(async () => await failing.onPreRequest(context), SessionStoreError);
-    assertThrows(() => failing.sessionOf(context), SessionError, "failed to look it up");
+    assertThrows(() => failing.sessionOf(context), SessionError, "failed to look up the session");
   });
 });

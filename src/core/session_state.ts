@@ -330,7 +330,7 @@ export class SessionState {
   }
 
   get #writes(): WriteQueue {
-    return this.#queue ??= new WriteQueue(this.store, (operation, error, awaited) => {
+    return this.#queue ??= new WriteQueue((operation, error, awaited) => {
       this.#services.reporter.emitWriteFailed(operation, error, this.#loaded?.id, awaited);
     });
   }

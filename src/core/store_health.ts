@@ -34,7 +34,7 @@ export async function checkHealth(store: SessionStore, seconds: number = DEFAULT
   const startedAt = performance.now();
   try {
     const call = Promise.try((): unknown => isPingableStore(store) ? store.ping() : store.exist(newSessionId()));
-    await withTimeout(call, seconds, () => new StoreTimeoutError(store, seconds));
+    await withTimeout(call, seconds, () => new StoreTimeoutError(name, seconds));
   } catch (cause) {
     if (cause instanceof SessionStoreError) throw cause;
     const reason = cause instanceof StoreTimeoutError

@@ -4,9 +4,8 @@
  * @module
  */
 import { actionOf, SessionStoreError } from "../errors.ts";
-import { isHeldByCaller, WithinUpdateError } from "../persistence/running_update.ts";
+import { isHeldByCaller, UpdaterError, WithinUpdateError } from "../persistence/running_update.ts";
 import { earlierTimeout, findTimeout, type StoreTimeoutError } from "../persistence/store_timeout.ts";
-import type { SessionStore } from "../session_store.ts";
 import { isPending, type MaybePromise } from "../util/maybe_promise.ts";
 
 /** Called for each write that failed. */
@@ -32,18 +31,12 @@ const MICROTASKS_TO_AWAIT = 3;
 export class WriteQueue {
   /** Whether a write may send the cookie of the session again. */
   mayResendCookie = false;
-  readonly #store: SessionStore;
   readonly #onFailure: FailureListener;
   #last: Promise<StoreTimeoutError | undefined> | undefined;
   #revision = 0;
   readonly #failures: { write: { observed: boolean }; error: Error }[] = [];
 
-  /**
-   * @param store the store, as the application created it
-   * @param onFailure is told of each failure
-   */
-  constructor(store: SessionStore, onFailure: FailureListener) {
-    this.#store = store;
+  constructor(onFailure: FailureListener) {
     this.#onFailure = onFailure;
   }
 
@@ -112,11 +105,12 @@ export class WriteQueue {
       resolve(value);
       return finish();
     }, (error) => {
-      this.#failures.push({ write, error });
+      const thrown = error instanceof UpdaterError ? error.thrown : error;
+      this.#failures.push({ write, error: thrown });
       this.#reportFailure(operation, write, error);
       write.markHandled();
-      reject(error);
-      return finish(findTimeout(error, this.#store));
+      reject(thrown);
+      return finish(findTimeout(error));
     });
     this.#last = tracked;
     return write;

@@ -4,6 +4,7 @@
  * @module
  */
 import type { SessionCount, SignedInUser } from "../admin_store.ts";
+import { nameOf } from "../util/describe_value.ts";
 import type { SharedStore } from "./shared_store.ts";
 import { unsupportedError, withStoreErrors } from "./store_errors.ts";
 
@@ -13,6 +14,11 @@ export class Administration {
 
   constructor(shared: SharedStore) {
     this.#shared = shared;
+  }
+
+  /** The name of the store, for messages. */
+  get storeName(): string {
+    return nameOf(this.#shared.store);
   }
 
   /** Counts the live sessions. */

@@ -374,7 +374,8 @@ function reservedValue(store: SessionStore, operation: string, stored: object): 
   throw new UnreadableRecordError(
     operation,
     `Cannot ${operation}: the value ${JSON.stringify(RESERVED_KEY)} in ${nameOf(store)} is not what the middleware ` +
-      "wrote; the session counts as ended; if an EncryptedStore wrote it, pass the middleware an EncryptedStore",
+      "wrote; the session counts as ended; if an EncryptedStore wrote it, pass the middleware an EncryptedStore " +
+      "over this store",
   );
 }
 

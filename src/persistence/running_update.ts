@@ -21,6 +21,17 @@ export class WithinUpdateError extends TypeError {
   }
 }
 
+/**
+ * What the function of an update has thrown. It may be the error of another session or store, which
+ * says nothing about the session that is updated.
+ */
+export class UpdaterError extends Error {
+  /** @param thrown any value */
+  constructor(readonly thrown: unknown) {
+    super("The function of an update has failed");
+  }
+}
+
 /** Returns the key of the mutex that the updates of one value share. */
 export function updateMutexKey(sid: string, key: string): string {
   return `${sid} ${key}`;

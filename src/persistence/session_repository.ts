@@ -19,6 +19,7 @@ import { bindDevice } from "./bind_device.ts";
 import { followMoves } from "./follow_moves.ts";
 import type { LookupHit, LookupMiss, SessionRef } from "./lookup.ts";
 import { isUndelivered, withoutDelivery } from "./renewal_delivery.ts";
+import { UpdaterError } from "./running_update.ts";
 import type { CacheLimits, SessionCache } from "./session_cache.ts";
 import type { SessionSignals } from "./session_signals.ts";
 import { type SharedStore, sharedStoreOf } from "./shared_store.ts";
@@ -35,8 +36,8 @@ type MoveTrace = Extract<SessionTrace, { movedTo: string }>;
 const MAX_MOVES = 16;
 
 /**
- * The sessions of a store. Every method fails with a {@linkcode SessionError}, except that an error
- * of an updater is passed on.
+ * The sessions of a store. Every method fails with a {@linkcode SessionError}, except for
+ * {@linkcode UpdaterError}.
  */
 export class SessionRepository {
   /** What concerns all sessions of the store. */
@@ -223,7 +224,7 @@ export class SessionRepository {
   /**
    * Reads one value and writes what the updater returns.
    *
-   * @throws any error of the updater, unchanged
+   * @throws {UpdaterError} if the updater has thrown
    */
   async update(
     session: SessionRef,
@@ -232,25 +233,19 @@ export class SessionRepository {
     updater: ValueUpdater,
     cached?: CachedValue,
   ): Promise<void> {
-    let thrown: { error: unknown } | undefined;
     const guarded: ValueUpdater = async (value) => {
       try {
         return await updater(value);
       } catch (error) {
-        thrown = { error };
-        throw error;
+        throw new UpdaterError(error);
       }
     };
-    try {
-      await this.#withMoveRetry(
-        session,
-        operation,
-        (sid) => this.#shared.adapter.update(sid, key, guarded, cached),
-        key,
-      );
-    } catch (error) {
-      throw thrown === undefined ? error : thrown.error;
-    }
+    await this.#withMoveRetry(
+      session,
+      operation,
+      (sid) => this.#shared.adapter.update(sid, key, guarded, cached),
+      key,
+    );
   }
 
   /** Changes the metadata or the expiry, or removes all values. */

@@ -74,7 +74,7 @@ export class SharedStore {
       `function returns, and that ${name} answers`,
   );
   readonly #basicState: BasicStoreState;
-  /** The store itself, for messages. */
+  /** The store, as the application created it. */
   readonly store: SessionStore;
   #timeoutSeconds = Infinity;
   #cache: SessionCache | undefined;
@@ -86,8 +86,8 @@ export class SharedStore {
       this.#createMutex(
         () => this.#maxCallWait,
         (seconds, name) =>
-          `${name} has not finished an earlier call for the session within ${seconds} s; this one changed nothing; ` +
-          `check that ${name} answers`,
+          `an earlier operation on the session has not finished within ${seconds} s, so this one did not begin; check ` +
+          `that ${name} answers`,
       ),
       this.#updateMutex,
       this.clears,
@@ -150,11 +150,14 @@ export class SharedStore {
     return this.#timeoutSeconds === Infinity ? DEFAULT_MAX_WAIT : Infinity;
   }
 
-  /** @param reason returns why an operation has failed that waited for too long, in seconds */
+  /**
+   * @param reason returns the text of the error; receives how long the operation has waited, in
+   * seconds, and the name of the store
+   */
   #createMutex(maxWait: () => number, reason: (seconds: number, store: string) => string): KeyedMutex {
     return new KeyedMutex({
       failureFor: (error) => {
-        const timeout = findTimeout(error, this.store);
+        const timeout = findTimeout(error);
         return timeout && new EarlierTimeoutError(timeout);
       },
       get maxWait(): number {

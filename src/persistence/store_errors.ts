@@ -13,7 +13,7 @@ import {
 } from "../errors.ts";
 import type { SessionStore } from "../session_store.ts";
 import { nameOf } from "../util/describe_value.ts";
-import { WithinUpdateError } from "./running_update.ts";
+import { UpdaterError, WithinUpdateError } from "./running_update.ts";
 import { ReasonError, StoreTimeoutError } from "./store_timeout.ts";
 
 /** What becomes of a session if the store fails in an operation; the other operations are writes. */
@@ -60,7 +60,7 @@ export async function withStoreErrors<T>(
  */
 export function toSessionError(store: SessionStore, operation: string, cause: unknown, key?: string): Error {
   if (cause instanceof SessionGoneError) return new SessionGoneError(operation, { cause: cause.cause });
-  if (cause instanceof SessionError) return cause;
+  if (cause instanceof SessionError || cause instanceof UpdaterError) return cause;
   if (cause instanceof WithinUpdateError) return new WithinUpdateError(operation);
   const action = key === undefined ? actionOf(operation) : `${operation} ${JSON.stringify(key)}`;
   if (cause instanceof ReasonError) {
@@ -91,7 +91,7 @@ export function unavailableError(
   return new SessionStoreError(
     operation,
     `Cannot ${actionOf(operation)}: the session is not available, because ${name} failed at the beginning of the ` +
-      "request; this call did nothing; see `cause`, and try again in another request",
+      "request; this call did nothing; see `cause`; a later request can use the session when the store works",
     { cause },
   );
 }
@@ -100,7 +100,9 @@ export function unavailableError(
 export function encryptedError(operation: string, store: SessionStore): UnreadableRecordError {
   return new UnreadableRecordError(
     operation,
-    `Cannot ${operation}: the values in ${nameOf(store)} are encrypted; the session counts as ended; pass the ` +
+    `Cannot ${operation}: the session's values in ${
+      nameOf(store)
+    } are encrypted; the session counts as ended; pass the ` +
       "middleware an EncryptedStore over this store",
   );
 }

@@ -6,30 +6,25 @@
 import { ALL_METHODS } from "../admin_store.ts";
 import { SessionStoreError } from "../errors.ts";
 import type { SessionStore } from "../session_store.ts";
-import { nameOf } from "../util/describe_value.ts";
+import { nameOf, STORE_NAME } from "../util/describe_value.ts";
 import { callAsync, isPending } from "../util/maybe_promise.ts";
 import { withTimeout } from "../util/timeout.ts";
 
 /** The store did not answer in time. */
 export class StoreTimeoutError extends Error {
-  // Private, because a log shows the fields of an error.
-  readonly #store: SessionStore;
+  /** The name of the store. */
+  readonly store: string;
   /** The timeout, in seconds. */
   readonly seconds: number;
 
   /**
-   * @param store the store, as the application created it
+   * @param store the name of the store
    * @param seconds the timeout
    */
-  constructor(store: SessionStore, seconds: number) {
-    super(`${nameOf(store)} did not answer within ${seconds} s`);
-    this.#store = store;
+  constructor(store: string, seconds: number) {
+    super(`${store} did not answer within ${seconds} s`);
+    this.store = store;
     this.seconds = seconds;
-  }
-
-  /** The store, as the application created it. */
-  get store(): SessionStore {
-    return this.#store;
   }
 }
 
@@ -41,9 +36,7 @@ export class WaitTimeoutError extends ReasonError {}
 
 /** Returns the reason of a call that was queued after one that timed out. The timeout is its cause. */
 export function earlierTimeout({ store, seconds }: StoreTimeoutError): string {
-  return `${
-    nameOf(store)
-  } did not answer an earlier call within ${seconds} s, so this one was not made; try again when ` +
+  return `${store} did not answer an earlier call within ${seconds} s, so this call was not sent to it; try again when ` +
     "the store works";
 }
 
@@ -58,17 +51,11 @@ export class EarlierTimeoutError extends ReasonError {
   }
 }
 
-/**
- * Returns the timeout that an operation has failed with; `undefined` if it was another error.
- *
- * @param store if given, only a timeout of this store counts. The function of an update may fail
- * with the timeout of another one.
- */
-export function findTimeout(error: unknown, store?: SessionStore): StoreTimeoutError | undefined {
+/** Returns the timeout that an operation has failed with; `undefined` if it was another error. */
+export function findTimeout(error: unknown): StoreTimeoutError | undefined {
   const isConverted = error instanceof SessionStoreError || error instanceof EarlierTimeoutError;
   const timeout = isConverted ? error.cause : error;
-  if (!(timeout instanceof StoreTimeoutError)) return undefined;
-  return store === undefined || timeout.store === store ? timeout : undefined;
+  return timeout instanceof StoreTimeoutError ? timeout : undefined;
 }
 
 /** The calls that concern all sessions. They may take longer than any call that concerns one. */
@@ -84,6 +71,7 @@ const UNLIMITED: readonly string[] = ["clear", "countSessions"];
  * nothing else
  */
 export function withStoreTimeout<S extends SessionStore>(store: S, seconds: number): S {
+  const storeName = nameOf(store);
   const methods: Record<string, (...args: unknown[]) => unknown> = {};
   for (const name of ALL_METHODS) {
     const method: unknown = Reflect.get(store, name);
@@ -94,8 +82,8 @@ export function withStoreTimeout<S extends SessionStore>(store: S, seconds: numb
     }
     methods[name] = (...args) => {
       const result = callAsync<unknown>(() => method.apply(store, args));
-      return isPending(result) ? withTimeout(result, seconds, () => new StoreTimeoutError(store, seconds)) : result;
+      return isPending(result) ? withTimeout(result, seconds, () => new StoreTimeoutError(storeName, seconds)) : result;
     };
   }
-  return Object.assign(methods, { [Symbol.toStringTag]: nameOf(store) }) as unknown as S;
+  return Object.assign(methods, { [STORE_NAME]: storeName }) as unknown as S;
 }

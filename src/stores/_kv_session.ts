@@ -45,7 +45,7 @@ export interface StoredSession extends SessionContent {
   /** The highest number of a stored chunk, plus 1. */
   chunks: number;
   /**
-   * Whether the content is not what the store wrote, for example because a chunk is missing. There
+   * Whether the content cannot be read, for example because a chunk is missing. There
    * is no record if its header is unreadable, too.
    */
   unreadable?: boolean;

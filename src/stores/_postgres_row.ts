@@ -92,7 +92,7 @@ export function decodeText(cell: Cell): string {
   if (!(cell instanceof Uint8Array)) {
     throw new TypeError(
       "Cannot read from PostgreSQL: the client of PostgresStore returned a transformed cell, or none; expected cells as the " +
-        "server sent them; remove the client's option `transform`",
+        "server sent them; if the client has the option `transform.row`, remove it",
     );
   }
   return decoder.decode(cell);

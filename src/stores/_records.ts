@@ -45,8 +45,8 @@ export function idInUseError(operation: "create" | "regenerate", store: string):
 export function unreadableError(operation: string, store: string, options?: ErrorOptions): UnreadableRecordError {
   return new UnreadableRecordError(
     operation,
-    `Cannot ${operation}: ${store} found a stored session that it did not write; the session counts as ended; check ` +
-      `what else writes to the backend of ${store}`,
+    `Cannot ${operation}: ${store} found a stored session that it cannot read; the session counts as ended; check ` +
+      `whether another program, or a later version of this one, writes to the backend of ${store}`,
     options,
   );
 }

@@ -80,7 +80,7 @@ function decodeNumber(text: string): number {
   return number;
 }
 
-/** Returns whether a script has found a record that is not what the store wrote. */
+/** Returns whether a script has found a record that the store cannot read. */
 export function saysUnreadable(error: unknown): boolean {
   return error instanceof Error && /\b(UNREADABLE|WRONGTYPE)\b/.test(error.message);
 }
@@ -113,14 +113,9 @@ export function splitFields(fields: Fields): { written: string[]; removed: strin
  */
 export function decodeValues(fields: Fields): Map<string, unknown> {
   const values = new Map<string, unknown>();
-  try {
-    for (const [field, text] of fields) {
-      if (field.startsWith(VALUE) && text !== undefined) {
-        values.set(field.slice(VALUE.length), decodeValue(text, "RedisStore"));
-      }
-    }
-  } catch {
-    throw unreadableError("read", "RedisStore");
+  for (const [field, text] of fields) {
+    if (!field.startsWith(VALUE) || text === undefined) continue;
+    values.set(field.slice(VALUE.length), decodeValue(text, "RedisStore", "read"));
   }
   return values;
 }

@@ -85,8 +85,8 @@ export class SessionCipher {
       throw decryptError(
         operation,
         key,
-        "found a value that is not encrypted; the session counts as ended; sessions from before the EncryptedStore have " +
-          "such values; if there are none, check what else writes to the underlying store",
+        "found a value that is not encrypted; the session counts as ended; that is normal for a session from before the " +
+          "EncryptedStore; otherwise check what else writes to the underlying store",
       );
     }
     const id = bytes.subarray(ID_AT, NONCE_AT);

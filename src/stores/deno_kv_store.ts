@@ -504,7 +504,7 @@ export class DenoKvStore implements CountingStore, PrincipalListStore, PingableS
   /**
    * Returns the record of a live session.
    *
-   * @throws {UnreadableRecordError} if the session is not what the store wrote
+   * @throws {UnreadableRecordError} if the session cannot be read
    */
   #liveRecord(operation: string, stored: StoredSession): EncodedRecord | undefined {
     const { record, unreadable } = stored;
@@ -726,7 +726,7 @@ class WriteConflictError extends SessionStoreError {
     const outcome = operation === "list" ? "" : "nothing was written; ";
     super(
       operation,
-      `Cannot ${operation}: other processes changed ${changed} in DenoKvStore during every attempt for ` +
+      `Cannot ${operation}: other processes changed ${changed} in DenoKvStore in every attempt for ` +
         `${RETRY_TIMEOUT_MS / 1000} seconds; ${outcome}try again`,
     );
   }

@@ -8,7 +8,7 @@ import { SessionGoneError, SessionStoreError } from "../errors.ts";
 import type { PingableStore, PrincipalStore, RecordStore, SessionMeta, SessionStore } from "../session_store.ts";
 import { toObject } from "../util/clone_value.ts";
 import { close } from "../util/close.ts";
-import { classOf, describeType, nameOf } from "../util/describe_value.ts";
+import { describeType, nameOf, STORE_NAME } from "../util/describe_value.ts";
 import type { WatchedStore } from "../watched_store.ts";
 import { emptyRecord, idInUseError } from "./_records.ts";
 import { type DerivedKey, type EncryptionKey, readKeys, SessionCipher } from "./_session_cipher.ts";
@@ -127,8 +127,8 @@ export class EncryptedStore implements SessionStore, AsyncDisposable {
       );
     }
     this.#store = store;
-    // The name in messages.
-    Object.defineProperty(this, Symbol.toStringTag, { value: `${classOf(this)} over ${nameOf(store)}` });
+    // Configurable, so that a Proxy may hide it.
+    Object.defineProperty(this, STORE_NAME, { value: `${nameOf(this)} over ${nameOf(store)}`, configurable: true });
     this.#keys = readKeys(keys);
     // Capabilities are detected by method names, so this object may only have those optional
     // methods that the underlying store has.

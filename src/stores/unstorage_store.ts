@@ -394,9 +394,10 @@ function createMutex(): KeyedMutex {
     // The waiting write fails rather than overtaking one that may still take effect: it would undo
     // the later one, which may be the removal of the session.
     createTimeoutError: (seconds) =>
-      new Error(
-        `an earlier write to the session has not finished within ${seconds} s, so this one did not begin; check that the ` +
-          "storage answers",
+      new SessionStoreError(
+        "write",
+        `Cannot write: an earlier write of UnstorageStore to the session has not finished within ${seconds} s, so this one ` +
+          "did not begin; check that its storage answers",
       ),
   });
 }

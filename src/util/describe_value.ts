@@ -57,11 +57,14 @@ export function classOf(value: object): string | undefined {
   return typeof name === "string" && name !== "" && name !== "Object" ? name : undefined;
 }
 
+/** The key of the name of an object that stands for a store, or that is not only one of a class. */
+export const STORE_NAME: unique symbol = Symbol("store name");
+
 /**
- * Returns the name of a store for messages: its own `Symbol.toStringTag`, or the name of its class.
+ * Returns the name of a store for messages: its {@linkcode STORE_NAME}, or the name of its class.
  * `"SessionStore"` if it has neither.
  */
 export function nameOf(store: object): string {
-  const tag: unknown = Object.hasOwn(store, Symbol.toStringTag) && Reflect.get(store, Symbol.toStringTag);
-  return typeof tag === "string" && tag !== "" ? tag : classOf(store) ?? "SessionStore";
+  const name: unknown = Reflect.get(store, STORE_NAME);
+  return typeof name === "string" ? name : classOf(store) ?? "SessionStore";
 }

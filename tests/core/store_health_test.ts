@@ -86,6 +86,8 @@ Deno.test("health() names an EncryptedStore, and asks the store beneath", async 
   const { store, probe: seen } = probe(new MemoryStore());
   assertEquals((await start({}, new EncryptedStore(store, key)).health()).store, "EncryptedStore over MemoryStore");
   assertEquals(seen.calls, ["ping"]);
+  class Sealed extends EncryptedStore {}
+  assertEquals((await start({}, new Sealed(store, key)).health()).store, "Sealed over MemoryStore");
   assert(!("ping" in new EncryptedStore(new BasicStore(), key)));
 });
 

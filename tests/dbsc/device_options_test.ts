@@ -62,6 +62,6 @@ Deno.test("DeviceBoundMiddleware throws a clear error where SessionMiddleware di
   assertThrows(
     () => construct({}).onPreRequest(context),
     SessionError,
-    "this SessionMiddleware failed to look it up, or did not run",
+    "this SessionMiddleware did not run",
   );
 });

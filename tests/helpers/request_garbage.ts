@@ -9,14 +9,15 @@ import { signUp, start } from "./request.ts";
 const REQUESTS = 2000;
 const gc: (options: { type: "minor" }) => void = Reflect.get(globalThis, "gc");
 const middleware = start({}, new MemoryStore());
-// One request for all, because Deno keeps more of each `Request` that no server has received.
+// All requests share one `Request`, because Deno keeps more of one that no server has received.
 const visitor = new Request("http://localhost/");
 const user = new Request("http://localhost/", { headers: { cookie: await signUp(middleware, { n: 1 }) } });
 
 async function serve(request: Request): Promise<void> {
   const context = new SecurityContext(request);
   await middleware.onPreRequest(context);
-  await context.security.session.get("n");
+  const n = await context.security.session.get("n");
+  if (n !== (request === user ? 1 : undefined)) throw new Error("the request has a wrong session");
   await middleware.onPostRequest(context);
   context.response.getMergedResult();
 }
@@ -34,4 +35,20 @@ async function bytesPerRequest(request: Request): Promise<number> {
   return (heapUsed() - before) / REQUESTS;
 }
 
-console.log(JSON.stringify({ visitor: await bytesPerRequest(visitor), user: await bytesPerRequest(user) }));
+/** Returns the bytes of an array that is not used any more, but has become old. */
+function oldGarbage(): number {
+  const before = heapUsed();
+  (() => {
+    const array = Array.from({ length: 10_000 }, (_, i) => ({ i }));
+    heapUsed();
+    return array;
+  })();
+  return heapUsed() - before;
+}
+
+const results = {
+  visitor: await bytesPerRequest(visitor),
+  user: await bytesPerRequest(user),
+  oldGarbage: oldGarbage(),
+};
+console.log(JSON.stringify(results));

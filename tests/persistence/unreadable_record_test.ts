@@ -66,7 +66,7 @@ for (const [name, createStore] of Object.entries(STORES)) {
     const sid = await signUpOn(encrypted(store), { admin: false });
     assertEquals(await encrypted(store).getValue(sid, "admin"), false);
     const message = name in RECORD_STORES
-      ? `the values in ${name} are encrypted`
+      ? `the session's values in ${name} are encrypted`
       : '"__session" in BasicStore is not what';
     await expectUnreadable(store, sid, message);
     // The session ends like any other.
@@ -100,7 +100,7 @@ for (const [name, createStore] of Object.entries(RECORD_STORES)) {
     const store = encrypted(underlying);
     await store.create("created");
     await store.setValue("created", "admin", false);
-    await expectUnreadable(underlying, "created", `the values in ${name} are encrypted`);
+    await expectUnreadable(underlying, "created", `the session's values in ${name} are encrypted`);
     const created = await sharedStoreOf(store).adapter.read("created");
     assert(created !== undefined && "values" in created);
     assertEquals([created.values, created.meta.encrypted], [new Map([["admin", false]]), undefined]);
@@ -113,11 +113,11 @@ for (const [name, createStore] of Object.entries(RECORD_STORES)) {
     assert(read !== undefined && "values" in read);
     assertEquals([read.values, read.meta], [new Map([["k", 1]]), META]);
     assertEquals(await store.moveRecord("old", "new", { meta: { seenAt: 9 }, graceUntil: 0 }), true);
-    await expectUnreadable(underlying, "new", `the values in ${name} are encrypted`);
+    await expectUnreadable(underlying, "new", `the session's values in ${name} are encrypted`);
     assertEquals(await store.getValue("new", "k"), 1);
     // A change keeps the mark.
     await store.changeRecord("new", { meta: { seenAt: 10, principal: "ada" }, clear: true });
-    await expectUnreadable(underlying, "new", `the values in ${name} are encrypted`);
+    await expectUnreadable(underlying, "new", `the session's values in ${name} are encrypted`);
     assertEquals((await store.listSessions("ada"))[0]?.meta, { ...META, seenAt: 10, principal: "ada" });
   });
 
@@ -127,8 +127,8 @@ for (const [name, createStore] of Object.entries(RECORD_STORES)) {
     const outer = encrypted(inner, OTHER_KEY);
     const sid = await signUpOn(outer, { admin: false });
     assertEquals(await outer.getValue(sid, "admin"), false);
-    await expectUnreadable(inner, sid, `the values in EncryptedStore over ${name} are encrypted`);
-    await expectUnreadable(underlying, sid, `the values in ${name} are encrypted`);
+    await expectUnreadable(inner, sid, `the session's values in EncryptedStore over ${name} are encrypted`);
+    await expectUnreadable(underlying, sid, `the session's values in ${name} are encrypted`);
   });
 
   Deno.test(`unreadable sessions on a ${name} are listed and revoked with the others`, async () => {

@@ -217,7 +217,7 @@ if (await postgresIsThere("the tests of PostgresStore")) {
           const error = await assertRejects(
             call,
             UnreadableRecordError,
-            "PostgresStore found a stored session that it did not write",
+            "PostgresStore found a stored session that it cannot read",
           );
           for (const secret of ["a value", '"k"']) assert(!Deno.inspect(error, { depth: 9 }).includes(secret));
         }

@@ -562,7 +562,7 @@ if (await isThere("redis", "the tests on a Redis server", findRedis)) {
           const error = await assertRejects(
             calls[call],
             UnreadableRecordError,
-            "RedisStore found a stored session that it did not write",
+            "RedisStore found a stored session that it cannot read",
           );
           assert(!Deno.inspect(error).includes(secret) && !Deno.inspect(error).includes(sid), call);
           assertEquals(await store.exist("b"), false, call);

@@ -2,7 +2,14 @@
  * Calls of the store that fail: what the application is told, and what the session knows
  * afterwards.
  */
-import { assert, assertEquals, assertMatch, assertNotEquals, assertRejects } from "../helpers/assert.ts";
+import {
+  assert,
+  assertEquals,
+  assertMatch,
+  assertNotEquals,
+  assertRejects,
+  assertStrictEquals,
+} from "../helpers/assert.ts";
 import { microtasks } from "../helpers/microtasks.ts";
 import { cookieOf, eventNames, open, read, signIn, signUp, start } from "../helpers/request.ts";
 import { BasicStore, delayReads, failing, type Probe, probe, STORES, waiting, working } from "../helpers/stores.ts";
@@ -13,7 +20,9 @@ import {
   type SessionEvent,
   SessionGoneError,
   SessionStoreError,
+  UnreadableRecordError,
 } from "../../mod.ts";
+import { StoreTimeoutError } from "../../src/persistence/store_timeout.ts";
 
 for (const [name, make] of STORES) {
   Deno.test(`Session.get() on ${name} asks the store again after a failed write`, async () => {
@@ -256,30 +265,42 @@ Deno.test("A call that waited for another request's call on a basic store fails 
   await assertRejects(
     () => later,
     SessionStoreError,
-    'Cannot set "c": BasicStore did not answer an earlier call within 0.02 s, so this one was not made; try again when the store works',
+    'Cannot set "c": BasicStore did not answer an earlier call within 0.02 s, so this call was not sent to it; try again when the store works',
   );
 });
 
-Deno.test("A timeout of another store within the function of an update fails no later call", async () => {
-  const { store: otherStore, probe: seen } = probe(new BasicStore());
-  const middleware = start({ onEvent: () => {}, storeTimeout: 1 }, new MemoryStore());
-  const other = start({ onEvent: () => {}, storeTimeout: 0.01 }, otherStore);
-  const cookie = await signUp(middleware);
-  const [first, second] = await Promise.all([open(middleware, cookie), open(middleware, cookie)]);
-  const { session } = await open(other);
-  seen.before = () => new Promise(() => {});
-  const calls = [
-    first.session.update("n", async () => {
-      await session.set("a", 1);
-      return 1;
-    }),
-    first.session.set("b", 2),
-    second.session.update("n", () => 3),
-  ];
-  const [update, ...later] = await Promise.allSettled(calls);
-  assertMatch(String(update?.status === "rejected" && update.reason), /BasicStore did not answer within 0.01 s/);
-  assertEquals(later.map(({ status }) => status), ["fulfilled", "fulfilled"]);
-  assertEquals([await read(middleware, cookie, "b"), await read(middleware, cookie, "n")], [2, 3]);
+Deno.test("What the function of an update throws says nothing about the session that is updated", async (t) => {
+  const errors: Record<string, () => Error> = {
+    "a timeout of another store": () =>
+      new SessionStoreError("set", "Cannot set", { cause: new StoreTimeoutError("OtherStore", 1) }),
+    "the end of another session": () => new SessionGoneError("set"),
+    "an unreadable record": () => new UnreadableRecordError("get", "Cannot get"),
+  };
+  for (const [name, create] of Object.entries(errors)) {
+    await t.step(name, async () => {
+      const events: SessionEvent[] = [];
+      const middleware = start({ onEvent: (event) => events.push(event) }, new MemoryStore());
+      const cookie = await signUp(middleware);
+      const [first, second] = await Promise.all([open(middleware, cookie), open(middleware, cookie)]);
+      const error = create();
+      const fail = (): never => {
+        throw error;
+      };
+      const [update, ...later] = await Promise.allSettled([
+        first.session.update("n", fail),
+        first.session.set("b", 2),
+        second.session.update("n", () => 3),
+      ]);
+      assertStrictEquals(update?.status === "rejected" && update.reason, error);
+      assertEquals(later.map(({ status }) => status), ["fulfilled", "fulfilled"]);
+      assertEquals((await first.finish()).headers.getSetCookie(), []);
+      events.length = 0;
+      second.session.update("n", fail);
+      assertStrictEquals(await assertRejects(() => second.finish(), Error), error);
+      assertEquals(events.map((event) => event.type === "writeFailed" && event.error === error), [true]);
+      assertEquals([await read(middleware, cookie, "b"), await read(middleware, cookie, "n")], [2, 3]);
+    });
+  }
 });
 
 Deno.test("A SessionStoreError says whether a call timed out, did not run, or was refused", async () => {
@@ -298,7 +319,7 @@ Deno.test("A SessionStoreError says whether a call timed out, did not run, or wa
   await assertRejects(
     () => end,
     SessionStoreError,
-    "Cannot destroy: MemoryStore did not answer an earlier call within 0.01 s, so this one was not made; try again when the store works",
+    "Cannot destroy: MemoryStore did not answer an earlier call within 0.01 s, so this call was not sent to it; try again when the store works",
   );
 
   seen.before = working;

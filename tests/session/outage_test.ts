@@ -277,8 +277,8 @@ Deno.test("Without a storeTimeout, a write on a basic store waits 10 s for the w
   assertInstanceOf(error, SessionStoreError);
   assertEquals(
     error.message,
-    'Cannot set "b": BasicStore has not finished an earlier call for the session within 10 s; this one changed ' +
-      "nothing; check that BasicStore answers",
+    'Cannot set "b": an earlier operation on the session has not finished within 10 s, so this one did not ' +
+      "begin; check that BasicStore answers",
   );
 });
 

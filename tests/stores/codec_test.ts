@@ -121,8 +121,8 @@ Deno.test("decodeValues() returns values equal to those that encodeValues() was 
 });
 
 const unreadable = (operation: string) =>
-  `Cannot ${operation}: RedisStore found a stored session that it did not write; the session counts as ended; check what ` +
-  "else writes to the backend of RedisStore";
+  `Cannot ${operation}: RedisStore found a stored session that it cannot read; the session counts as ended; check ` +
+  "whether another program, or a later version of this one, writes to the backend of RedisStore";
 
 Deno.test("decodeValue() and decodeValues() reject other text, and repeat nothing of it", () => {
   const texts = ["", "secret", '"secret"', "{}", "null", "true", "1", '{"a":', '[["Secret",1]]', '[{"a":7}', "\0"];

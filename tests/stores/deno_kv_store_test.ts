@@ -374,7 +374,7 @@ Deno.test("DenoKvStore never reads an incomplete session as a complete one", asy
         () => store.moveRecord("a", "b", { meta: {}, graceUntil: 0 }),
         () => store.createRecord("a", record(Infinity)),
       ]
-    ) await assertRejects(call, UnreadableRecordError, "DenoKvStore found a stored session that it did not write");
+    ) await assertRejects(call, UnreadableRecordError, "DenoKvStore found a stored session that it cannot read");
     await store.delete("a");
     assertEquals(await entriesOf(kv), []);
   }
@@ -442,7 +442,7 @@ Deno.test("DenoKvStore gives up a write after five seconds", async () => {
     [() => Promise.resolve({ ok: false }), (error, operation) => {
       assert(error instanceof SessionStoreError);
       const reason =
-        "other processes changed the session in DenoKvStore during every attempt for 5 seconds; nothing was written";
+        "other processes changed the session in DenoKvStore in every attempt for 5 seconds; nothing was written";
       assertEquals([error.operation, error.message], [operation, `Cannot ${operation}: ${reason}; try again`]);
     }],
   ];
@@ -622,7 +622,7 @@ Deno.test("DenoKvStore rejects an entry that it did not write, and finds the oth
         const error = await assertRejects(
           call,
           UnreadableRecordError,
-          `Cannot ${operation}: DenoKvStore found a stored session that it did not write`,
+          `Cannot ${operation}: DenoKvStore found a stored session that it cannot read`,
         );
         assertEquals([error.operation, error.cause], [operation, undefined]);
       }
@@ -641,7 +641,7 @@ Deno.test("DenoKvStore rejects an entry that it did not write, and finds the oth
       const error = await assertRejects(
         call,
         UnreadableRecordError,
-        "Cannot get: DenoKvStore found a stored session that it did not write",
+        "Cannot get: DenoKvStore found a stored session that it cannot read",
       );
       assertEquals(error.cause, undefined);
     }

@@ -171,8 +171,8 @@ Deno.test("EncryptedStore rejects a value that was altered or belongs elsewhere"
     "found a value that was altered, or that belongs to another session or key; the session counts as ended; check " +
     "what else writes to the underlying store";
   const notEncrypted =
-    "found a value that is not encrypted; the session counts as ended; sessions from before the EncryptedStore " +
-    "have such values; if there are none, check what else writes to the underlying store";
+    "found a value that is not encrypted; the session counts as ended; that is normal for a session " +
+    "from before the EncryptedStore; otherwise check what else writes to the underlying store";
   const unknownKey =
     "does not have the key that encrypted the value; the session counts as ended; add the old key to `keys`, after " +
     "the new one";

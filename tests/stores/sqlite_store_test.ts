@@ -601,7 +601,7 @@ Deno.test("SqliteStore rejects a row that it did not write, and finds the other 
         const error = await assertRejects(
           async () => await call(),
           UnreadableRecordError,
-          `Cannot ${operation}: SqliteStore found a stored session that it did not write`,
+          `Cannot ${operation}: SqliteStore found a stored session that it cannot read`,
         );
         assertEquals([error.operation, error.cause], [operation, undefined]);
       }

@@ -634,7 +634,7 @@ Deno.test("UnstorageStore rejects with UnreadableRecordError where the item is n
         const error = await assertRejects(
           call,
           UnreadableRecordError,
-          `Cannot ${operation}: UnstorageStore found a stored session that it did not write`,
+          `Cannot ${operation}: UnstorageStore found a stored session that it cannot read`,
         );
         assertEquals([error.operation, error.cause], [operation, undefined]);
       }
@@ -747,7 +747,11 @@ Deno.test("UnstorageStore lets no write overtake one that hangs, and goes on whe
   assertEquals([await outcomeOf(write), await outcomeOf(removal)], ["pending", "pending"]);
   timers.tick(1);
   // Acknowledged now, the removal would be undone when the write takes effect.
-  await assertRejects(() => removal, Error, "an earlier write to the session has not finished within 10 s");
+  await assertRejects(
+    () => removal,
+    Error,
+    "an earlier write of UnstorageStore to the session has not finished within 10 s",
+  );
   assertEquals({ ...await store.get("a") }, {});
   held.resolve();
   await write;
