@@ -25,6 +25,11 @@ export function actionOf(operation: string): string {
   return Object.hasOwn(ACTIONS, operation) ? ACTIONS[operation] ?? operation : operation;
 }
 
+/** Returns the message of an operation that has failed. */
+export function cannot(operation: string, reason: string): string {
+  return `Cannot ${actionOf(operation)}: ${reason}`;
+}
+
 /** The base class of the errors that a session throws while a request runs. */
 export class SessionError extends Error {
   static {
@@ -128,7 +133,7 @@ export class SessionGoneError extends SessionError {
   constructor(operation: string, options?: ErrorOptions & { end?: SessionEnd }) {
     const { end } = options ?? {};
     const message = end === undefined
-      ? `Cannot ${actionOf(operation)}: the session has ended; nothing was written; this request can no longer use it`
+      ? cannot(operation, "the session has ended; nothing was written; this request can no longer use it")
       : END_MESSAGES[end];
     super(operation, message, options);
     this.#end = end;
@@ -165,10 +170,11 @@ export class DeviceProofError extends SessionError {
   constructor(operation: string) {
     super(
       operation,
-      `Cannot ${
-        actionOf(operation)
-      }: the session is bound to a device, and the request does not prove that it comes from ` +
-        "that device; register DeviceBoundMiddleware for this path, which refuses such requests",
+      cannot(
+        operation,
+        "the session is bound to a device, and the request does not prove that it comes from that device; register " +
+          "DeviceBoundMiddleware for this path, which refuses such requests",
+      ),
     );
   }
 
@@ -197,10 +203,11 @@ export class HeadersSentError extends SessionError {
   constructor(operation: string) {
     super(
       operation,
-      `Cannot ${
-        actionOf(operation)
-      }: the headers of the response have been sent, so the client would not receive the ` +
-        "session cookie; nothing was written; begin the session, or give it a new id, before you return the response",
+      cannot(
+        operation,
+        "the headers of the response have been sent, so the client would not receive the session cookie; nothing was " +
+          "written; begin the session, or give it a new id, before you return the response",
+      ),
     );
   }
 }

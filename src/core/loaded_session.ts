@@ -4,7 +4,7 @@
  * @module
  */
 import type { ResponseCookie } from "../cookie/response_cookie.ts";
-import { actionOf, SessionGoneError, SessionStoreError, UnreadableRecordError } from "../errors.ts";
+import { cannot, SessionGoneError, SessionStoreError, UnreadableRecordError } from "../errors.ts";
 import type { LookupHit } from "../persistence/lookup.ts";
 import { findTimeout } from "../persistence/store_timeout.ts";
 import type { SessionMeta } from "../session_store.ts";
@@ -123,10 +123,10 @@ export class LoadedSession {
       const { error: cause } = this.ended;
       throw new SessionStoreError(
         operation,
-        `Cannot ${
-          actionOf(operation)
-        }: the session could not be created, so nothing was written and the visitor has no ` +
-          "session; see `cause`",
+        cannot(
+          operation,
+          "the session could not be created, so nothing was written and the visitor has no session; see `cause`",
+        ),
         { cause },
       );
     }

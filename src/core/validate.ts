@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { actionOf } from "../errors.ts";
+import { actionOf, cannot } from "../errors.ts";
 import { MAX_DATE_MS } from "../options.ts";
 import { DURATION_REQUIREMENT, isDuration } from "../resolve_options.ts";
 import type { RegenerateOptions } from "../session_types.ts";
@@ -37,7 +37,7 @@ export function checkKey(operation: string, key: string): void {
 function checkText(operation: string, name: string, text: unknown): void {
   if (typeof text === "string" && text.isWellFormed()) return;
   throw new TypeError(
-    `Cannot ${actionOf(operation)}: the ${name} must be a well-formed string; received ${describeType(text)}`,
+    cannot(operation, `the ${name} must be a well-formed string; received ${describeType(text)}`),
   );
 }
 
@@ -131,7 +131,7 @@ export function checkLabel(operation: string, label: string): void {
 function checkLength(operation: string, name: string, { length }: string, max: number): void {
   if (length >= 1 && length <= max) return;
   throw new RangeError(
-    `Cannot ${actionOf(operation)}: the ${name} must have 1 to ${max} characters; received ${length}`,
+    cannot(operation, `the ${name} must have 1 to ${max} characters; received ${length}`),
   );
 }
 

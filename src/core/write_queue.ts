@@ -3,8 +3,9 @@
  *
  * @module
  */
-import { actionOf, SessionStoreError } from "../errors.ts";
+import { actionOf } from "../errors.ts";
 import { isHeldByCaller, UpdaterError, WithinUpdateError } from "../persistence/running_update.ts";
+import { notSentError } from "../persistence/store_errors.ts";
 import { earlierTimeout, findTimeout, type StoreTimeoutError } from "../persistence/store_timeout.ts";
 import { isPending, type MaybePromise } from "../util/maybe_promise.ts";
 
@@ -149,7 +150,7 @@ function runAfter<T>(
   return previous.then((timeout) => {
     if (timeout === undefined) return operation();
     // The same cause, so that the operations that wait for this one fail too.
-    throw new SessionStoreError(name, `Cannot ${actionOf(name)}: ${earlierTimeout(timeout)}`, { cause: timeout });
+    throw notSentError(name, actionOf(name), earlierTimeout(timeout), timeout);
   });
 }
 

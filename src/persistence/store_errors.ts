@@ -5,6 +5,7 @@
  */
 import {
   actionOf,
+  cannot,
   SessionError,
   SessionGoneError,
   SessionNotSupportedError,
@@ -28,6 +29,9 @@ const OUTCOMES: Readonly<Partial<Record<string, string>>> = {
   destroy: "the session may not have ended",
   revokeEverybody: "some sessions may not have ended",
 };
+
+/** The operations that matter to the visitor even if the store was not called. */
+const LEFT_UNDONE: readonly string[] = ["create", "clear", "destroy"];
 
 /** The operations that write values. */
 const WRITES_OF_VALUES: readonly string[] = ["set", "update", "create", "regenerate"];
@@ -64,9 +68,19 @@ export function toSessionError(store: SessionStore, operation: string, cause: un
   if (cause instanceof WithinUpdateError) return new WithinUpdateError(operation);
   const action = key === undefined ? actionOf(operation) : `${operation} ${JSON.stringify(key)}`;
   if (cause instanceof ReasonError) {
-    return new SessionStoreError(operation, `Cannot ${action}: ${cause.message}`, { cause: cause.cause ?? cause });
+    return notSentError(operation, action, cause.message, cause.cause ?? cause);
   }
   return new SessionStoreError(operation, `Cannot ${action}: ${failureOf(store, operation, cause)}`, { cause });
+}
+
+/**
+ * Creates the error of an operation for which the store was not called, or did not do anything.
+ *
+ * @param action the operation in words
+ */
+export function notSentError(operation: string, action: string, reason: string, cause: unknown): SessionStoreError {
+  const outcome = LEFT_UNDONE.includes(operation) ? `; ${OUTCOMES[operation]}` : "";
+  return new SessionStoreError(operation, `Cannot ${action}: ${reason}${outcome}`, { cause });
 }
 
 /** Describes a failure: what happened, what became of the session, and what to do. */
@@ -87,23 +101,18 @@ export function unavailableError(
   store: SessionStore,
   cause: SessionStoreError,
 ): SessionStoreError {
-  const name = nameOf(store);
-  return new SessionStoreError(
-    operation,
-    `Cannot ${actionOf(operation)}: the session is not available, because ${name} failed at the beginning of the ` +
-      "request; this call did nothing; see `cause`; a later request can use the session when the store works",
-    { cause },
-  );
+  const reason =
+    `the session is not available, because ${nameOf(store)} failed at the beginning of the request; this ` +
+    "call did nothing; see `cause`; a later request can use the session when the store works";
+  return new SessionStoreError(operation, cannot(operation, reason), { cause });
 }
 
 /** Creates the error of an operation that found the record of an `EncryptedStore`. */
 export function encryptedError(operation: string, store: SessionStore): UnreadableRecordError {
   return new UnreadableRecordError(
     operation,
-    `Cannot ${operation}: the session's values in ${
-      nameOf(store)
-    } are encrypted; the session counts as ended; pass the ` +
-      "middleware an EncryptedStore over this store",
+    `Cannot ${operation}: the session's values in ${nameOf(store)} are encrypted; the session counts as ended; pass ` +
+      "the middleware an EncryptedStore over this store",
   );
 }
 

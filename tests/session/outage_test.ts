@@ -266,20 +266,23 @@ Deno.test("Without a storeTimeout, a write on a basic store waits 10 s for the w
   const { store, probe: seen } = probe(new BasicStore());
   const middleware = start({ onEvent: () => {} }, store);
   const cookie = await signUp(middleware);
-  const [first, second] = [await open(middleware, cookie), await open(middleware, cookie)];
+  const [first, second, third] = await Promise.all(Array.from({ length: 3 }, () => open(middleware, cookie)));
+  assert(first !== undefined && second !== undefined && third !== undefined);
   seen.before = () => new Promise(() => {});
   void first.session.set("a", 1);
   seen.before = working;
-  const waiting = second.session.set("b", 1);
+  const writes = [second.session.set("b", 1), third.session.destroy()];
   await quiet();
   timers.tick(10_000);
-  const error = await outcomeOf(waiting);
-  assertInstanceOf(error, SessionStoreError);
-  assertEquals(
-    error.message,
-    'Cannot set "b": an earlier operation on the session has not finished within 10 s, so this one did not ' +
-      "begin; check that BasicStore answers",
-  );
+  const reason =
+    "an earlier operation on the session has not finished within 10 s, so this one did not begin; check that " +
+    "BasicStore answers";
+  const messages = [`Cannot set "b": ${reason}`, `Cannot destroy: ${reason}; the session may not have ended`];
+  for (const [i, write] of writes.entries()) {
+    const error = await outcomeOf(write);
+    assertInstanceOf(error, SessionStoreError);
+    assertEquals(error.message, messages[i]);
+  }
 });
 
 Deno.test("storeTimeout also limits the list of a user's sessions", async () => {
