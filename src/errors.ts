@@ -10,19 +10,19 @@
  */
 
 /** What an operation does, for messages, if its name is not a plain verb. */
-const ACTIONS: Readonly<Partial<Record<string, string>>> = {
-  bindDevice: "bind the session to a device",
-  csrfToken: "create a CSRF token",
-  revokeEverybody: "end all sessions",
-  setLabel: "set the label",
-  setMaxAge: "set the lifetime",
-  signal: "watch the session",
-  users: "list the users",
-};
+const ACTIONS: ReadonlyMap<string, string> = new Map([
+  ["bindDevice", "bind the session to a device"],
+  ["csrfToken", "create a CSRF token"],
+  ["revokeEverybody", "end all sessions"],
+  ["setLabel", "set the label"],
+  ["setMaxAge", "set the lifetime"],
+  ["signal", "watch the session"],
+  ["users", "list the users"],
+]);
 
 /** Returns what an operation does, to complete a message that begins with "Cannot". */
 export function actionOf(operation: string): string {
-  return Object.hasOwn(ACTIONS, operation) ? ACTIONS[operation] ?? operation : operation;
+  return ACTIONS.get(operation) ?? operation;
 }
 
 /** Returns the message of an operation that has failed. */

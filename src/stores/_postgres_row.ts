@@ -3,6 +3,7 @@
  *
  * @module
  */
+import type { UnreadableRecordError } from "../errors.ts";
 import { isSessionMeta } from "../session_record.ts";
 import type { SessionMeta } from "../session_store.ts";
 import { decodeKey, decodeValue, encodeKey, encodeValue, isObject } from "./_codec.ts";
@@ -13,6 +14,10 @@ type Cell = Uint8Array | null | undefined;
 
 // A session id or a user may begin with U+FEFF, which a TextDecoder removes by default.
 const decoder = new TextDecoder("utf-8", { ignoreBOM: true });
+
+function unreadable(): UnreadableRecordError {
+  return unreadableError("get", "PostgresStore");
+}
 
 /** Encodes values as a JSON object of texts. `null` stands for a value to remove. */
 export function encodeTexts(values: Iterable<[string, unknown]>): string {
@@ -37,7 +42,7 @@ export function decodeTexts(cell: Cell): Map<string, unknown> {
     for (const key of Object.keys(texts)) values.set(decodeKey(key), decodeStored(texts[key]));
     return values;
   } catch {
-    throw unreadableError("get", "PostgresStore");
+    throw unreadable();
   }
 }
 
@@ -51,7 +56,7 @@ export function decodeJsonValue(cell: Cell): unknown {
   try {
     return decodeStored(JSON.parse(text));
   } catch {
-    throw unreadableError("get", "PostgresStore");
+    throw unreadable();
   }
 }
 
@@ -76,7 +81,7 @@ export function decodeMeta(cell: Cell): SessionMeta {
   const meta: unknown = text.includes("%")
     ? JSON.parse(text, (_, part) => typeof part === "string" ? decodeKey(part) : part)
     : JSON.parse(text);
-  if (!isSessionMeta(meta)) throw unreadableError("get", "PostgresStore");
+  if (!isSessionMeta(meta)) throw unreadable();
   return meta;
 }
 
@@ -87,7 +92,7 @@ export function decodeMeta(cell: Cell): SessionMeta {
  * @throws {UnreadableRecordError} if the cell is NULL
  */
 export function decodeText(cell: Cell): string {
-  if (cell === null) throw unreadableError("get", "PostgresStore");
+  if (cell === null) throw unreadable();
   // An application's client may transform rows. An error is better than a wrong result.
   if (!(cell instanceof Uint8Array)) {
     throw new TypeError(
@@ -106,6 +111,6 @@ export function decodeText(cell: Cell): string {
  */
 export function decodeNumber(cell: Cell): number {
   const number = Number(decodeText(cell));
-  if (Number.isNaN(number)) throw unreadableError("get", "PostgresStore");
+  if (Number.isNaN(number)) throw unreadable();
   return number;
 }

@@ -6,7 +6,7 @@
 import { isAbsolute } from "node:path";
 import { DatabaseSync, type DatabaseSyncOptions, type StatementSync } from "node:sqlite";
 import type { CountingStore, PrincipalListStore, SessionCount, SignedInUser } from "../admin_store.ts";
-import { SessionGoneError, SessionStoreError } from "../errors.ts";
+import { SessionGoneError, SessionStoreError, type UnreadableRecordError } from "../errors.ts";
 import { isSessionMeta } from "../session_record.ts";
 import type {
   ListedSession,
@@ -556,9 +556,7 @@ export class SqliteStore implements CountingStore, PrincipalListStore, PingableS
       try {
         return await write();
       } catch (error) {
-        if (error instanceof Error && error.message === "malformed JSON") {
-          throw unreadableError(operation, "SqliteStore");
-        }
+        if (error instanceof Error && error.message === "malformed JSON") throw unreadable(operation);
         if (!(error instanceof SessionGoneError) || !isLive(await this.#readRow(operation, sid))) throw error;
       }
     }
@@ -664,6 +662,10 @@ export class SqliteStore implements CountingStore, PrincipalListStore, PingableS
   }
 }
 
+function unreadable(operation: string): UnreadableRecordError {
+  return unreadableError(operation, "SqliteStore");
+}
+
 /** @throws {UnreadableRecordError} if the row has another shape than the store writes */
 function readRow(connection: Connection, operation: string, sid: string): Row | undefined {
   let row: unknown;
@@ -671,10 +673,10 @@ function readRow(connection: Connection, operation: string, sid: string): Row | 
     row = connection.read.get(sid);
   } catch (error) {
     // A number is too large for JavaScript.
-    throw error instanceof RangeError ? unreadableError(operation, "SqliteStore") : error;
+    throw error instanceof RangeError ? unreadable(operation) : error;
   }
   if (row === undefined || isRow(row as unknown[])) return row as Row | undefined;
-  throw unreadableError(operation, "SqliteStore");
+  throw unreadable(operation);
 }
 
 function isRow([data, meta, expiresAt, version]: unknown[]): boolean {
@@ -706,14 +708,14 @@ function decodeTrace(text: string): RecordAnswer {
   // JSON has no Infinity and writes null.
   const { movedTo, graceUntil = null } = isObject(trace) ? trace : {};
   if (typeof movedTo !== "string" || graceUntil !== null && typeof graceUntil !== "number") {
-    throw unreadableError("get", "SqliteStore");
+    throw unreadable("get");
   }
   return { movedTo, graceUntil: graceUntil ?? Infinity };
 }
 
 function decodeMeta(operation: string, text: string): SessionMeta {
   const meta = parseMeta(text);
-  if (meta === undefined) throw unreadableError(operation, "SqliteStore");
+  if (meta === undefined) throw unreadable(operation);
   return meta;
 }
 
@@ -747,7 +749,7 @@ function withoutUndefined(values: ReadonlyMap<string, unknown>): Iterable<[strin
  */
 function applyPatch(operation: string, data: string, patch: string): string {
   const parsed = parse(data);
-  if (!isObject(parsed)) throw unreadableError(operation, "SqliteStore");
+  if (!isObject(parsed)) throw unreadable(operation);
   // In an object, `__proto__` would set the prototype, and removing keys is slow.
   const values = new Map<string, unknown>(Object.entries(parsed));
   for (const [key, value] of Object.entries(JSON.parse(patch))) {
