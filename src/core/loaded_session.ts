@@ -42,7 +42,7 @@ export class LoadedSession {
    * Why this request cannot use the session: the session is gone, this request has destroyed it,
    * its record could not be created, or the request does not prove that it comes from its device.
    */
-  ended: "gone" | "destroyed" | "withheld" | { error: Error } | undefined = undefined;
+  ended: "gone" | "destroyed" | "withheld" | { error: Error; store: string } | undefined = undefined;
   /** The number of updates that have not finished. Until they finish, the values are not known. */
   pendingUpdates = 0;
   #source: ValueSource | undefined;
@@ -120,12 +120,12 @@ export class LoadedSession {
    */
   run(operation: string, cookie: ResponseCookie, run: () => MaybePromise<void>): MaybePromise<void> {
     if (typeof this.ended === "object") {
-      const { error: cause } = this.ended;
+      const { error: cause, store } = this.ended;
       throw new SessionStoreError(
         operation,
         cannot(
           operation,
-          "the session could not be created, so nothing was written and the visitor has no session; see `cause`",
+          `${store} could not create the session, so nothing was written and the visitor has no session; see \`cause\``,
         ),
         { cause },
       );

@@ -9,6 +9,7 @@ import { HeadersSentError, SessionGoneError } from "../errors.ts";
 import type { ResolvedOptions } from "../options.ts";
 import type { RenewOptions } from "../persistence/store_adapter.ts";
 import type { SessionMeta, SessionRecord } from "../session_store.ts";
+import { nameOf } from "../util/describe_value.ts";
 import { chain, type MaybePromise, noop } from "../util/maybe_promise.ts";
 import { computeExpiry, cookieExpiry, deliveryMeta, effectiveExpiry, isCookieDue } from "./lifetime.ts";
 import { LoadedSession } from "./loaded_session.ts";
@@ -62,7 +63,7 @@ export function createRecord(
     onCreated(services, cookie, session);
     return principal === undefined ? undefined : enforceSessionLimit(principal, session, cookie);
   }, (error) => {
-    session.ended = { error: error as Error };
+    session.ended = { error: error as Error, store: nameOf(services.store) };
     onNotCreated(services, session);
     cookie.cancel();
     failed();

@@ -69,7 +69,11 @@ for (const [name, make] of STORES) {
     const first = session.set("a", 1);
     const second = session.set("b", 2);
     await assertRejects(() => first, SessionStoreError);
-    const error = await assertRejects(() => second, SessionStoreError, "could not be created");
+    const error = await assertRejects(
+      () => second,
+      SessionStoreError,
+      "could not create the session, so nothing was written",
+    );
     assertInstanceOf(error.cause, SessionStoreError);
     assertEquals((error.cause.cause as Error).message, "down");
     down = false;
